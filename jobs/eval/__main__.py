@@ -1,0 +1,49 @@
+"""Evaluate one model.
+
+python -m jobs.eval --config run.json --model FOLDER --data held_out.parquet --out FOLDER
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from ttsrl.failing import exit_code
+from ttsrl.settings import load_run
+
+
+def main() -> None:
+    """Exits with 0 done, 1 failed, 2 bad input."""
+    parser = argparse.ArgumentParser(prog="python -m jobs.eval", description=__doc__)
+    parser.add_argument("--config", required=True, help="the run's JSON file")
+    parser.add_argument("--model", required=True, help="folder or Hugging Face id")
+    parser.add_argument("--data", required=True, type=Path, help="held_out.parquet")
+    parser.add_argument("--out", required=True, type=Path, help="folder for report.json")
+    arguments = parser.parse_args()
+    sys.exit(exit_code(lambda: _evaluate(arguments)))
+
+
+def _evaluate(arguments: argparse.Namespace) -> None:
+    run = load_run(arguments.config)
+
+    import torch
+    from transformers.utils import logging
+
+    from jobs.eval.evaluate import evaluate
+
+    logging.disable_progress_bar()
+    report = evaluate(
+        run,
+        arguments.model,
+        arguments.data,
+        arguments.out,
+        device="cuda" if torch.cuda.is_available() else "cpu",
+        on_progress=lambda done, total: print(f"evaluated {done}/{total}", flush=True),
+    )
+    print(json.dumps(report["modes"], indent=2))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,78 @@
+"""Sharded checkpoint -> Hugging Face folder, published and ready to be pulled.
+
+python -m jobs.eval.merge --config run.json --work-dir runs/NAME [--step N]
+
+Takes the checkpoint from storage, so that it runs on any machine; a model that is published already
+is left as it is. The merged weights are bfloat16, as verl's merger writes them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from ttsrl.errors import BadInput
+from ttsrl.failing import exit_code
+from ttsrl.settings import load_run
+from ttsrl.storage import RunStore
+
+
+def main() -> None:
+    """Exits with 0 done, 1 failed, 2 bad input."""
+    parser = argparse.ArgumentParser(prog="python -m jobs.eval.merge", description=__doc__)
+    parser.add_argument("--config", required=True, help="the run's JSON file")
+    parser.add_argument("--work-dir", required=True, type=Path, help="the run's local folder")
+    parser.add_argument("--step", type=int, help="step to merge; the newest if not given")
+    arguments = parser.parse_args()
+    sys.exit(exit_code(lambda: _merge(arguments.config, arguments.work_dir, arguments.step)))
+
+
+def _merge(config: str, work_dir: Path, step: int | None) -> None:
+    run = load_run(config)
+    store = RunStore(run.storage, run.name)
+    step = merge(store, work_dir.absolute(), step)
+    print(f"merged and published: {store.storage.address(store.model(step))}")
+
+
+def merge(store: RunStore, work_dir: Path, step: int | None = None) -> int:
+    """Merge one checkpoint and publish the model; returns its step.
+
+    Raises BadInput where there is no such checkpoint, StorageError where storage fails.
+    """
+    step = step or store.newest_checkpoint()
+    if step is None:
+        raise BadInput(f"no checkpoint in {store.storage.address()}; train first: `ttsrl train`")
+    if store.storage.is_complete(store.model(step)):
+        return step
+    work_dir.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(prefix=".merge-", dir=work_dir) as temporary:
+        checkpoint, model = Path(temporary) / "checkpoint", Path(temporary) / "model"
+        store.storage.pull(store.checkpoint(step), checkpoint)
+        merge_fsdp(checkpoint / "actor", model)
+        store.storage.publish(model, store.model(step))
+    return step
+
+
+def merge_fsdp(actor: Path, model: Path) -> None:
+    """Merge verl's FSDP shards of one `actor` folder into a Hugging Face folder."""
+    os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")  # shards are merged in RAM
+    from verl.model_merger.base_model_merger import ModelMergerConfig
+    from verl.model_merger.fsdp_model_merger import FSDPModelMerger
+
+    config = ModelMergerConfig(
+        operation="merge",
+        backend="fsdp",
+        local_dir=str(actor),
+        target_dir=str(model),
+        hf_model_config_path=str(actor / "huggingface"),
+    )
+    merger = FSDPModelMerger(config)
+    merger.merge_and_save()
+    merger.cleanup()
+
+
+if __name__ == "__main__":
+    main()

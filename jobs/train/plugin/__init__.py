@@ -1,0 +1,26 @@
+"""What ttsrl adds to verl in every process of a run.
+
+verl imports the modules named in VERL_USE_EXTERNAL_MODULES at the end of its own import, so this
+file registers by name only and leaves heavy imports to whoever asks for them.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from verl.workers.rollout.base import _ROLLOUT_REGISTRY
+from verl.workers.rollout.replica import RolloutReplicaRegistry
+
+if os.environ.get("VERL_PLATFORM") == "cpu":
+    from jobs.train.plugin import platform_cpu as platform_cpu
+
+
+def _torch_replica() -> Any:
+    from jobs.train.plugin.torch_rollout import TorchReplica
+
+    return TorchReplica
+
+
+_ROLLOUT_REGISTRY[("torch", "async")] = "jobs.train.plugin.torch_rollout.TorchWeightSender"
+RolloutReplicaRegistry.register("torch", _torch_replica)

@@ -1,0 +1,158 @@
+"""verl's agent-loop worker for speech: generate a group, score each rollout as soon as it ends.
+
+Scores are asked for while the rest of the batch is still being generated. A rollout whose
+measurement failed carries NO_REWARD, which the advantage estimator leaves out of its group.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import time
+from dataclasses import asdict, dataclass
+from typing import Any, cast
+from uuid import uuid4
+
+import ray
+import torch
+import transfer_queue as tq
+from verl.experimental.agent_loop import AgentLoopManager
+from verl.experimental.agent_loop.agent_loop import AgentLoopMetrics, AgentLoopOutput
+from verl.trainer.ppo.v1.agent_loop_tq import AgentLoopManagerTQ, AgentLoopWorkerTQ
+from verl.utils.tensordict_utils import list_of_dict_to_tensordict
+
+from jobs.train.verl_args import NO_REWARD
+from ttsrl.client import RewardClient
+from ttsrl.families import load_family
+from ttsrl.settings import load_run
+from ttsrl.types import Failed, Gated, Ok, Outcome, Utterance
+
+
+@dataclass(frozen=True)
+class Rollout:
+    """What the trainer writes down about one rollout, beside what verl needs of it."""
+
+    text: str
+    speech_tokens: list[int]
+    finished: bool
+    outcome: dict[str, Any]
+    generate_start_s: float
+    generate_end_s: float
+    score_end_s: float
+    """Seconds since the epoch; the score was asked for at `generate_end_s`."""
+
+
+def reward_of(outcome: Outcome) -> float:
+    """The number that verl carries for an outcome."""
+    match outcome:
+        case Ok() | Gated():
+            return float(outcome.reward)
+        case Failed():
+            return NO_REWARD
+
+
+# verl decorates its worker with ray.remote; a subclass needs the plain class behind it
+_PlainWorker: Any = cast(Any, AgentLoopWorkerTQ).__ray_metadata__.modified_class
+
+
+class SpeechRolloutWorker(_PlainWorker):
+    """Runs the groups of its share of a step's prompts."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+
+        self.run = load_run(os.environ["TTSRL_RUN_CONFIG"])
+        self.family = load_family(self.run.family, self.tokenizer)
+        self.reward_client = RewardClient.of(self.run.reward)
+
+    async def _run_prompt(
+        self, prompt: dict[str, Any], sampling_params: dict[str, Any], trajectory: dict, trace: bool
+    ) -> None:
+        """Generate and score one group, then hand it to the trainer as a whole."""
+        uid = prompt["uid"]
+        partition = "val" if trajectory["validate"] else "train"
+        info = prompt["extra_info"]
+        prompt_ids = self.family.prompt_ids(info["text"])
+        group = range(self.rollout_config.n)
+        try:
+            rows = await asyncio.gather(
+                *(self._run_one(prompt_ids, info, sampling_params, prompt) for _ in group)
+            )
+            fields, tags = zip(*rows, strict=True)
+            await tq.async_kv_batch_put(
+                keys=[f"{uid}_{i}_0" for i in group],
+                fields=list_of_dict_to_tensordict(list(fields)),
+                tags=list(tags),
+                partition_id=partition,
+            )
+        except Exception:
+            await tq.async_kv_put(key=uid, partition_id=partition, tag={"status": "failure"})
+            raise
+        await tq.async_kv_put(key=uid, partition_id=partition, tag={"status": "finished"})
+
+    async def _run_one(
+        self,
+        prompt_ids: list[int],
+        info: dict[str, Any],
+        sampling_params: dict[str, Any],
+        prompt: dict[str, Any],
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        """One rollout as verl's (fields, tag)."""
+        start_s = time.time()
+        generated = await self.llm_client.generate(
+            request_id=uuid4().hex, prompt_ids=prompt_ids, sampling_params=sampling_params
+        )
+        end_s = time.time()
+        response_ids = generated.token_ids[: self.rollout_config.response_length]
+        tokens, finished = self.family.speech_tokens(response_ids)
+        utterance = Utterance(
+            text=info["text"],
+            language=info.get("language") or self.run.data.language,
+            speech_tokens=tokens,
+            finished=finished,
+            style=info.get("style"),
+            speaker=info.get("speaker"),
+        )
+        (outcome,) = await self.reward_client.score([utterance])
+        rollout = Rollout(
+            info["text"], tokens, finished, outcome.model_dump(), start_s, end_s, time.time()
+        )
+        output = AgentLoopOutput(
+            prompt_ids=prompt_ids,
+            response_ids=response_ids,
+            response_mask=[1] * len(response_ids),
+            response_logprobs=(generated.log_probs or [])[: len(response_ids)] or None,
+            reward_score=reward_of(outcome),
+            num_turns=2,
+            metrics=AgentLoopMetrics(generate_sequences=end_s - start_s),
+            extra_fields={"ttsrl": json.dumps(asdict(rollout))},
+        )
+        fields = output.as_dict()
+        input_ids = torch.cat([fields["prompts"], fields["responses"]])
+        fields |= {
+            "uid": prompt["uid"],
+            "loss_mask": fields["response_mask"],
+            "input_ids": input_ids,
+            "position_ids": torch.arange(len(input_ids)),
+            "multi_modal_inputs": {},
+        }
+        step = generated.extra_fields.get("global_steps")
+        tag = {
+            "status": "success",
+            "prompt_len": len(prompt_ids),
+            "response_len": len(response_ids),
+            "seq_len": len(input_ids),
+            "global_steps": prompt["global_steps"],
+            "min_global_steps": step,
+            "max_global_steps": step,
+        }
+        return fields, tag
+
+
+class SpeechRolloutManager(AgentLoopManagerTQ):
+    """verl's manager with our worker."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self.agent_loop_workers_class = ray.remote(SpeechRolloutWorker)
+        AgentLoopManager.__init__(self, *args, **kwargs)

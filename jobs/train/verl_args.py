@@ -1,0 +1,172 @@
+"""RunConfig -> verl's configuration. The only file that knows verl's key names (verl 0.9.1)."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from pathlib import Path
+
+from ttsrl.config import RunConfig
+from ttsrl.errors import BadInput
+from ttsrl.families.llasa import CHAT_TEMPLATE
+
+Value = str | int | float | bool | list[float] | list[str]
+
+NO_REWARD = -1.0
+"""Carried in place of a reward where the measurement failed; every real reward lies in [0, 1]."""
+
+
+def rollout_engine(run: RunConfig, device: str) -> str:
+    """The engine that `auto` stands for on this device."""
+    if run.rollout.engine != "auto":
+        return run.rollout.engine
+    return "vllm" if device == "cuda" else "torch"
+
+
+def verl_keys(run: RunConfig, work_dir: Path, device: str, ray_dir: str) -> dict[str, Value]:
+    """verl's keys for this run; one with a leading + need not exist in verl's own defaults.
+
+    `run.verl` may set more keys, not contradict ours: BadInput.
+    """
+    ours = {
+        **_data(run, work_dir),
+        **_actor(run, device),
+        **_rollout(run, device),
+        **_trainer(run, work_dir, device),
+        **_ray(run, device, ray_dir),
+    }
+    if clash := sorted(key for key in run.verl if key.lstrip("+") in {k.lstrip("+") for k in ours}):
+        raise BadInput(
+            f"verl key {clash[0]!r} may not be set: ttsrl's own configuration decides it; "
+            "change the field of the run that it comes from, or remove the key"
+        )
+    return {**ours, **run.verl}
+
+
+def _data(run: RunConfig, work_dir: Path) -> dict[str, Value]:
+    return {
+        "data.train_files": str(work_dir / "data" / "train.parquet"),
+        "data.val_files": str(work_dir / "data" / "held_out.parquet"),
+        "data.train_batch_size": run.train.prompts_per_step,
+        "data.max_prompt_length": run.rollout.max_prompt_tokens,
+        "data.max_response_length": run.rollout.max_speech_tokens,
+        "data.truncation": "error",
+        "data.shuffle": True,
+        "data.seed": run.seed,
+        "data.dataloader_num_workers": 0,
+    }
+
+
+def _actor(run: RunConfig, device: str) -> dict[str, Value]:
+    train = run.train
+    actor = "actor_rollout_ref.actor"
+    keys: dict[str, Value] = {
+        "actor_rollout_ref.model.path": run.model,
+        "actor_rollout_ref.model.custom_chat_template": CHAT_TEMPLATE,
+        "actor_rollout_ref.model.use_remove_padding": False,
+        "actor_rollout_ref.model.enable_gradient_checkpointing": train.gradient_checkpointing,
+        "+actor_rollout_ref.model.override_config.attn_implementation": "sdpa",
+        f"{actor}.strategy": "fsdp2",
+        f"{actor}.ppo_mini_batch_size": train.prompts_per_step // train.updates_per_step,
+        f"{actor}.ppo_micro_batch_size_per_gpu": run.micro_batch_size,
+        f"{actor}.use_kl_loss": train.kl_coefficient > 0,
+        f"{actor}.kl_loss_coef": train.kl_coefficient,
+        f"{actor}.grad_clip": train.gradient_clip,
+        f"{actor}.use_torch_compile": False,
+        f"{actor}.fsdp_config.use_torch_compile": False,
+        f"{actor}.fsdp_config.seed": run.seed,
+        f"{actor}.data_loader_seed": run.seed,
+        f"{actor}.optim.lr": train.learning_rate,
+        f"{actor}.optim.betas": train.adam_betas,
+        f"{actor}.optim.weight_decay": train.weight_decay,
+        f"{actor}.optim.lr_warmup_steps": train.warmup_steps,
+        f"{actor}.optim.lr_scheduler_type": (
+            "cosine" if train.final_learning_rate_ratio < 1 else "constant"
+        ),
+        f"{actor}.optim.min_lr_ratio": train.final_learning_rate_ratio,
+        "actor_rollout_ref.ref.log_prob_micro_batch_size_per_gpu": run.micro_batch_size,
+    }
+    if device == "cpu":
+        # bfloat16 buys nothing on a CPU, and a tiny policy feels its rounding
+        keys[f"+{actor}.fsdp_config.mixed_precision.param_dtype"] = "fp32"
+        keys["+actor_rollout_ref.ref.fsdp_config.mixed_precision.param_dtype"] = "fp32"
+    else:
+        # over Llasa's 193 800 token ids the fused soft-max is 4x faster
+        keys["actor_rollout_ref.model.use_fused_kernels"] = True
+    return keys
+
+
+def _rollout(run: RunConfig, device: str) -> dict[str, Value]:
+    rollout = "actor_rollout_ref.rollout"
+    engine = rollout_engine(run, device)
+    # The torch engine's log-probabilities are the actor's own, so a second pass would find the
+    # same numbers; vLLM's differ by its kernels, and by ln(top_p) where top_p cuts.
+    exact = engine == "torch" and run.rollout.top_p == 1 and run.rollout.top_k == -1
+    bypass = exact and run.train.updates_per_step == 1
+    return {
+        f"{rollout}.name": engine,
+        f"{rollout}.n": run.rollout.group_size,
+        f"{rollout}.temperature": run.rollout.temperature,
+        f"{rollout}.top_p": run.rollout.top_p,
+        f"{rollout}.top_k": run.rollout.top_k,
+        f"{rollout}.seed": run.seed,
+        f"{rollout}.tensor_model_parallel_size": 1,
+        f"{rollout}.dtype": "float32" if device == "cpu" else "bfloat16",
+        f"{rollout}.free_cache_engine": device != "cpu",
+        f"{rollout}.calculate_log_probs": True,
+        f"{rollout}.log_prob_micro_batch_size_per_gpu": run.micro_batch_size,
+        f"{rollout}.agent.num_workers": 1,
+        f"+{rollout}.agent.agent_loop_manager_class": (
+            "jobs.train.rollout_worker.SpeechRolloutManager"
+        ),
+        "algorithm.rollout_correction.bypass_mode": bypass,
+        # else it comes with the log-probability pass
+        "actor_rollout_ref.actor.calculate_entropy": bypass,
+    }
+
+
+def _trainer(run: RunConfig, work_dir: Path, device: str) -> dict[str, Value]:
+    return {
+        "algorithm.adv_estimator": "ttsrl_grpo",
+        "algorithm.norm_adv_by_std_in_grpo": run.train.normalise_by_std,
+        "algorithm.use_kl_in_reward": False,
+        # rewards are asked for in the rollout worker: verl's own reward workers would sit idle
+        "reward.num_workers": 0,
+        "transfer_queue.backend.SimpleStorage.num_data_storage_units": 1,
+        "trainer.use_v1": True,
+        "trainer.v1.trainer_mode": "ttsrl",
+        "trainer.device": device,
+        "trainer.n_gpus_per_node": run.train.gpus_per_node,
+        "trainer.nnodes": run.train.nodes,
+        "trainer.total_training_steps": run.train.steps,
+        "trainer.total_epochs": 1_000_000,
+        "trainer.save_freq": run.train.save_every,
+        "trainer.test_freq": -1,
+        "trainer.val_before_train": False,
+        "trainer.logger": ["console"],
+        "trainer.project_name": "ttsrl",
+        "trainer.experiment_name": run.name,
+        "trainer.resume_mode": "auto",
+        "trainer.default_local_dir": str(work_dir / "train" / "checkpoints"),
+        "trainer.max_actor_ckpt_to_keep": run.train.max_checkpoints,
+        "trainer.checkpoint_callback_class": "jobs.train.publish.PublishCheckpoint",
+    }
+
+
+def _ray(run: RunConfig, device: str, ray_dir: str) -> dict[str, Value]:
+    """How Ray is started on this machine; empty where a cluster is there to be joined."""
+    if "RAY_ADDRESS" in os.environ:
+        return {}
+    keys: dict[str, Value] = {
+        "+ray_kwargs.ray_init.include_dashboard": False,
+        # a folder of this run: /tmp/ray may belong to another user
+        "+ray_kwargs.ray_init._temp_dir": ray_dir,
+        # Ray starts its workers through a shell, and does not quote this itself
+        "+ray_kwargs.ray_init.runtime_env.py_executable": shlex.quote(sys.executable),
+    }
+    if device == "cpu":
+        # logical slots only: actors of this job share the machine's cores
+        keys["ray_kwargs.ray_init.num_cpus"] = 8
+        keys["+ray_kwargs.ray_init.num_gpus"] = run.train.gpus_per_node * run.train.nodes
+    return keys

@@ -1,0 +1,1 @@
+"""The reward service: utterances in, one typed outcome each out."""

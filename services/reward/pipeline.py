@@ -1,0 +1,232 @@
+"""Utterances -> outcomes: gate, decode once, gate again, listen once, compose one reward."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import math
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+
+from ttsrl.codecs import Waveform, load_codec
+from ttsrl.config import RunConfig
+from ttsrl.errors import BadInput
+from ttsrl.gates import check_duration, check_level, check_tokens, check_transcript
+from ttsrl.hub import folder_digest, local_folder
+from ttsrl.reward import compose
+from ttsrl.scorers import Raw
+from ttsrl.scorers.whisper import WhisperScorer
+from ttsrl.text import NORMALISER_VERSION, check_text, normalise
+from ttsrl.types import Failed, Gated, Ok, Outcome, Utterance
+
+logger = logging.getLogger(__name__)
+
+SPEC_VERSION = 2
+"""Raise it whenever this file, the gates, the scorers or the codecs give other rewards."""
+
+
+@dataclass(frozen=True)
+class Item:
+    """An utterance on its way, for as long as it has no outcome."""
+
+    utterance: Utterance
+    waveform: Waveform | None = None
+
+
+State = Item | Outcome
+Stage = Callable[[list[Item]], list[State]]
+
+
+class Pipeline:
+    """Everything that a reward needs, loaded once; may be called from any thread."""
+
+    def __init__(
+        self,
+        run: RunConfig,
+        device: str = "cpu",
+        on_stage: Callable[[str, float], None] = lambda name, seconds: None,
+    ) -> None:
+        """`on_stage` is told the seconds that each batch took in: gates, decode, whisper."""
+        self.reward = run.reward
+        self.on_stage = on_stage
+        self.lock = threading.Lock()
+        # TF32 convolutions would make a score depend on its batch, a hundred times more.
+        torch.backends.cudnn.allow_tf32 = False
+        codec_folder = local_folder(run.codec)
+        self.codec = load_codec(str(codec_folder), device)
+        self.whisper = WhisperScorer(run.reward.whisper, device, run.reward.batch_size)
+        specification = {
+            "version": SPEC_VERSION,
+            "normaliser": NORMALISER_VERSION,
+            "codec": folder_digest(codec_folder),
+            "whisper": folder_digest(local_folder(run.reward.whisper.model)),
+            "whisper_mode": run.reward.whisper.mode,
+            "whisper_engine": run.reward.whisper.engine,
+            "components": [c.model_dump(mode="json") for c in run.reward.components],
+            "gates": run.reward.gates.model_dump(mode="json"),
+        }
+        self.spec_hash = hashlib.sha256(
+            json.dumps(specification, sort_keys=True).encode()
+        ).hexdigest()
+
+    def score(self, utterances: Sequence[Utterance]) -> list[Outcome]:
+        """One outcome an utterance, in order; equal utterances are measured once.
+
+        An outcome depends on its utterance alone: it is the same, to 1e-5, in any company. Never
+        raises for an utterance: what cannot be measured is Failed.
+        """
+        distinct = {_key(u): u for u in utterances}
+        # A full order, so that the same utterances form the same batches however they arrive.
+        by_length = sorted(
+            distinct.values(), key=lambda u: (len(u.speech_tokens), u.speech_tokens, u.text)
+        )
+        size = self.reward.batch_size
+        outcomes: dict[object, Outcome] = {}
+        with self.lock:
+            for first in range(0, len(by_length), size):
+                batch = by_length[first : first + size]
+                outcomes |= zip(map(_key, batch), self._measure(batch), strict=True)
+        return [outcomes[_key(u)] for u in utterances]
+
+    def warm_up(self) -> None:
+        """Decode and listen to a full batch, so that the first request finds all allocated."""
+        count = self.reward.batch_size
+        texts = [f"Warming up, number {n}." for n in range(count)]
+        with self.lock:
+            waveforms = self.codec.decode([self._example_tokens(n) for n in range(count)])
+            self._listen_to(waveforms, texts, ["en"] * count)
+
+    def self_test(self) -> None:
+        """Raise RuntimeError unless the same is measured alone and in a batch."""
+        texts = [f"Self-test, number {n}." for n in range(3)]
+        with self.lock:
+            waveforms = self.codec.decode([self._example_tokens(n) for n in range(3)])
+            alone = self.codec.decode([self._example_tokens(0)])[0]
+            raws = self._listen_to(waveforms, texts, ["en"] * 3)
+            raw = self._listen_to(waveforms[:1], texts[:1], ["en"])[0]
+        if len(alone) != len(waveforms[0]) or not np.allclose(waveforms[0], alone, atol=1e-4):
+            raise RuntimeError("the codec decodes the same tokens differently in a batch")
+        if not all(math.isfinite(r.nll) for r in raws):
+            raise RuntimeError(f"Whisper's likelihoods are no numbers: {raws}")
+        if raw.transcript != raws[0].transcript or abs(raw.nll - raws[0].nll) > 1e-3:
+            raise RuntimeError(f"Whisper hears the same differently in a batch: {raw}, {raws[0]}")
+
+    def _measure(self, utterances: list[Utterance]) -> list[Outcome]:
+        states: list[State] = [Item(u) for u in utterances]
+        states = self._advance("gates", self._gate_tokens, states, "rejected")
+        states = self._advance("decode", self._decode, states, "decode")
+        states = self._advance("gates", self._gate_waveforms, states, "decode")
+        states = self._advance("whisper", self._listen, states, "scorer")
+        return [state for state in states if not isinstance(state, Item)]
+
+    def _advance(self, name: str, stage: Stage, states: list[State], kind: str) -> list[State]:
+        """Run a stage over the items; an item for which it raises becomes Failed(kind)."""
+        start = time.perf_counter()
+        items = [state for state in states if isinstance(state, Item)]
+        results = iter(_isolate(stage, items, kind))
+        self.on_stage(name, time.perf_counter() - start)
+        return [next(results) if isinstance(state, Item) else state for state in states]
+
+    def _gate_tokens(self, items: list[Item]) -> list[State]:
+        def gate(item: Item) -> State:
+            u = item.utterance
+            check_text(u.text, u.language, max_chars=len(u.text))
+            nominal_s = len(u.speech_tokens) / self.codec.tokens_per_s
+            return (
+                check_tokens(u.speech_tokens, u.finished, self.codec.codebook_size)
+                # Runaway speech is not even decoded.
+                or self._gate_duration(u, nominal_s)
+                or item
+            )
+
+        return [gate(item) for item in items]
+
+    def _decode(self, items: list[Item]) -> list[State]:
+        if not items:
+            return []
+        waveforms = self.codec.decode([item.utterance.speech_tokens for item in items])
+        return [
+            replace(item, waveform=waveform)
+            if np.isfinite(waveform).all()
+            else Failed(kind="nan", detail="the codec's waveform is not finite")
+            for item, waveform in zip(items, waveforms, strict=True)
+        ]
+
+    def _gate_waveforms(self, items: list[Item]) -> list[State]:
+        rate_hz = self.codec.sample_rate_hz
+        return [
+            self._gate_duration(item.utterance, len(item.waveform) / rate_hz)
+            or check_level(item.waveform, rate_hz, self.reward.gates)
+            or item
+            for item in items
+            if item.waveform is not None
+        ]
+
+    def _gate_duration(self, utterance: Utterance, duration_s: float) -> Gated | None:
+        chars = len(normalise(utterance.text, utterance.language))
+        return check_duration(duration_s, chars, self.whisper.max_duration_s, self.reward.gates)
+
+    def _listen(self, items: list[Item]) -> list[State]:
+        raws = self._listen_to(
+            [item.waveform for item in items if item.waveform is not None],
+            [item.utterance.text for item in items],
+            [item.utterance.language for item in items],
+        )
+        return [self._compose(item, raw) for item, raw in zip(items, raws, strict=True)]
+
+    def _listen_to(
+        self, waveforms: Sequence[Waveform], texts: Sequence[str], languages: Sequence[str]
+    ) -> list[Raw]:
+        return self.whisper.score(waveforms, self.codec.sample_rate_hz, texts, languages)
+
+    def _compose(self, item: Item, raw: Raw) -> Outcome:
+        values = {"cer": raw.cer, "nll": raw.nll}
+        if not all(map(math.isfinite, values.values())):
+            return Failed(kind="nan", detail=f"Whisper gives {values}")
+        components = self.reward.components
+        utilities = {c.type: c.utility(values[c.type]) for c in components}
+        samples = 0 if item.waveform is None else len(item.waveform)
+        duration_s = samples / self.codec.sample_rate_hz
+        heard = normalise(raw.transcript, item.utterance.language)
+        if gated := check_transcript(heard, duration_s):
+            return gated
+        return Ok(
+            reward=compose(utilities, {c.type: c.weight for c in components}),
+            raw=values,
+            utilities=utilities,
+            transcript=raw.transcript,
+            duration_s=duration_s,
+        )
+
+    def _example_tokens(self, n: int) -> list[int]:
+        """About a second of speech tokens, longer with n."""
+        count = min(
+            self.codec.tokens_per_s * (1 + n % 4 / 2),
+            self.codec.tokens_per_s * self.whisper.max_duration_s,
+        )
+        return [(7 * k + n) % self.codec.codebook_size for k in range(int(count))]
+
+
+def _isolate(stage: Stage, items: list[Item], kind: str) -> list[State]:
+    """Stage over all items; where it raises, over each half, down to the item that is at fault."""
+    try:
+        return stage(items)
+    except Exception as error:
+        if len(items) > 1:
+            half = len(items) // 2
+            return _isolate(stage, items[:half], kind) + _isolate(stage, items[half:], kind)
+        if not isinstance(error, BadInput):
+            logger.exception("an utterance cannot be measured: %s", kind)
+        kind = "rejected" if isinstance(error, BadInput) else kind
+        return [Failed(kind=kind, detail=f"{type(error).__name__}: {error}")]
+
+
+def _key(utterance: Utterance) -> object:
+    u = utterance
+    return tuple(u.speech_tokens), u.text, u.language, u.finished

@@ -1,0 +1,68 @@
+"""The reward path of channel-io/ch-tts-llasa-rl-grpo, written anew over the tiny stack.
+
+One utterance a request and one request at a time; the audio is encoded once for the NLL and once
+more for the transcript. Everything else is as fast as in ttsrl: the decoding loop is its own, and
+the language is not detected, which costs the original another encoder pass.
+
+python tests/bench/seed_server.py run.json PORT
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+import torch
+
+from ttsrl.codecs import load_codec
+from ttsrl.config import RunConfig
+from ttsrl.scorers.whisper import WhisperScorer
+from ttsrl.settings import load_run
+
+
+class SeedWay:
+    """Tokens and text -> NLL and transcript."""
+
+    def __init__(self, run: RunConfig) -> None:
+        self.codec = load_codec(run.codec)
+        self.scorer = WhisperScorer(run.reward.whisper)
+
+    @torch.inference_mode()
+    def score(self, tokens: list[int], text: str) -> dict[str, object]:
+        """As the body of its answer."""
+        waveform = self.codec.decode([tokens])[0]
+        words = self.scorer.tokens
+        states = self.encode(waveform)
+        nll, _ = self.scorer.torch.teacher_force(
+            states, [[words.start]], [words.target_compat(text)]
+        )
+        written = self.scorer.torch.greedy(self.encode(waveform), [words.prompt("en")])
+        return {"nll": nll[0], "transcript": words.decode(written[0])}
+
+    def encode(self, waveform: object) -> torch.Tensor:
+        mel = self.scorer.features([waveform], sampling_rate=16_000, return_tensors="pt")
+        return self.scorer.torch.encode(mel.input_features)
+
+
+def main() -> None:
+    """Serve until killed."""
+    way = SeedWay(load_run(sys.argv[1]))
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            answer = json.dumps(way.score(body["tokens"], body["text"])).encode()
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(answer)))
+            self.end_headers()
+            self.wfile.write(answer)
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    HTTPServer(("127.0.0.1", int(sys.argv[2])), Handler).serve_forever()
+
+
+if __name__ == "__main__":
+    main()

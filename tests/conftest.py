@@ -1,0 +1,37 @@
+"""Parts that several tests share."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator, Sequence
+
+import pytest
+from reward_server import RewardServer, StartRewards, start
+
+# Tiny models gain nothing from threads, and the processes of one test share the cores.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+@pytest.fixture(scope="session")
+def start_reward_service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartRewards]:
+    """Starts reward services as `reward_server.start` does, and ends what tests leave behind."""
+    servers: list[RewardServer] = []
+
+    def start_and_remember(
+        overrides: Sequence[str] = (), url: str | None = None, command: Sequence[str] = ()
+    ) -> RewardServer:
+        servers.append(start(tmp_path_factory.mktemp("reward"), overrides, url, command))
+        return servers[-1]
+
+    yield start_and_remember
+    for server in servers:
+        server.stop(signal.SIGKILL)
+
+
+@pytest.fixture(scope="session")
+def reward_service(start_reward_service: StartRewards) -> RewardServer:
+    """A reward service of the tiny stack that is ready; one a session."""
+    server = start_reward_service()
+    server.wait_ready()
+    return server

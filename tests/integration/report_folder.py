@@ -1,0 +1,177 @@
+"""Writes the folder of a finished run, with invented numbers and the tiny codec's speech."""
+
+import json
+import math
+import random
+from pathlib import Path
+from typing import Any
+
+from jobs.eval.summary import summarise
+from ttsrl.codecs import load_codec
+from ttsrl.settings import dump_run, load_run
+from ttsrl.synthesis import write_wav
+from ttsrl.text import cer
+
+TINY = Path("examples/tiny")
+TEXTS = [
+    "four blue dogs run south",
+    "seven green birds sing",
+    "one red horse jumps",
+    "three cold tigers sleep",
+    "nine black wolves swim home",
+]
+TEXTS_WITH_WAV = 3
+RATE_OF_ERROR = {"before": 0.5, "after": 0.1}
+
+
+def write_run_folder(folder: Path, *, steps: int = 30, texts: int = 60) -> Path:
+    """`folder` as training and both evaluations leave it; the same each time."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "run.json").write_text(dump_run(load_run(TINY / "run.json")))
+    draw = random.Random(0)
+    for side in ("before", "after"):
+        _write_evaluation(folder / "eval" / side, side, texts, draw)
+    _write_training(folder / "train", steps, draw)
+    return folder
+
+
+def _write_evaluation(folder: Path, side: str, texts: int, draw: random.Random) -> None:
+    codec = load_codec(str(TINY / "codec"))
+    (folder / "wav").mkdir(parents=True)
+    rows: list[dict[str, Any]] = []
+    for mode in ("sampled", "greedy"):
+        for index in range(texts):
+            text = TEXTS[index % len(TEXTS)] if index < len(TEXTS) else f"text {index} now"
+            tokens = [draw.randrange(codec.codebook_size) for _ in range(draw.randint(12, 22))]
+            judges = {name: _hear(text, side, draw) for name in ("judge", "whisper")}
+            row = {
+                "index": index,
+                "text": text,
+                "language": "en",
+                "id": None,
+                "mode": mode,
+                "seed": 0,
+                "tokens": len(tokens),
+                "finished": side == "after" or draw.random() < 0.9,
+                "duration_s": len(tokens) / codec.tokens_per_s,
+                "judges": judges,
+                "wav": None,
+            }
+            if index < TEXTS_WITH_WAV:
+                row["wav"] = f"wav/{index:05d}-{mode}.wav"
+                write_wav(folder / row["wav"], codec.decode([tokens])[0], codec.sample_rate_hz)
+            rows.append(row)
+    (folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    report = {
+        "identity": {"model": side, "protocol": "same"},
+        "texts": texts,
+        "modes": {
+            mode: summarise([r for r in rows if r["mode"] == mode], ["judge", "whisper"])
+            for mode in ("sampled", "greedy")
+        },
+    }
+    (folder / "report.json").write_text(json.dumps(report))
+
+
+def _hear(text: str, side: str, draw: random.Random) -> dict[str, Any]:
+    wrong = ["two", "white", "cats"]
+    heard = " ".join(
+        draw.choice(wrong) if draw.random() < RATE_OF_ERROR[side] else word for word in text.split()
+    )
+    return {"transcript": heard, "cer": cer(text, heard, "en"), "cut": False, "error": None}
+
+
+def _write_training(folder: Path, steps: int, draw: random.Random) -> None:
+    folder.mkdir()
+    lines: dict[str, list[dict[str, Any]]] = {"steps": [], "rollouts": [], "timeline": []}
+    for step in range(1, steps + 1):
+        progress = 1 - math.exp(-step / 10)
+        cer_value = 0.35 - 0.27 * progress + draw.gauss(0, 0.012)
+        nll = 1.4 - 0.9 * progress + draw.gauss(0, 0.04)
+        seconds = {
+            "generate": 1.4 - 0.2 * progress,
+            "wait_for_scores": 0.3 - 0.1 * progress,
+            "old_log_prob": 0.4,
+            "advantage": 0.02,
+            "update": 1.6 - 0.4 * progress,
+            "sync_weights": 0.05,
+        } | ({"save": 0.9} if step % 10 == 0 else {})
+        lines["steps"].append(
+            {
+                "step": step,
+                "reward": 0.45 + 0.4 * progress + draw.gauss(0, 0.01),
+                "reward_std": 0.22 - 0.1 * progress,
+                "cer": cer_value,
+                "nll": nll,
+                "utility_cer": 1 - math.tanh(3 * cer_value),
+                "utility_nll": math.exp(-nll / 3),
+                "length_tokens": 19 + 3 * progress,
+                "duration_s": 1.55 + 0.25 * progress,
+                "end_token_rate": 0.95 + 0.05 * progress,
+                "gated_share": 0.02 * (1 - progress),
+                "gated_reasons": {"no_end_token": 4, "silent": 1} if step < 4 else {},
+                "failed_share": 0.0,
+                "distinct_share": 0.92 - 0.5 * progress,
+                "entropy": 0.28 - 0.18 * progress,
+                "grad_norm": 0.9 - 0.3 * progress + draw.gauss(0, 0.05),
+                "learning_rate": 4e-4 * (0.6 + 0.4 * math.cos(math.pi * step / steps)),
+                "seconds": sum(seconds.values()),
+                "seconds_by_stage": seconds,
+            }
+        )
+        lines["rollouts"] += _rollouts(step, draw)
+        lines["timeline"] += _timeline(step, seconds)
+    for name, rows in lines.items():
+        (folder / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+def _rollouts(step: int, draw: random.Random) -> list[dict[str, Any]]:
+    text = TEXTS[step % len(TEXTS)]
+
+    def row(kind: str, **more: Any) -> dict[str, Any]:
+        tokens = [draw.randrange(1000) for _ in range(15)]
+        return {
+            "step": step,
+            "text": text,
+            "kind": kind,
+            "speech_tokens": tokens,
+            "duration_s": 1.2,
+            "reason": None,
+            "transcript": None,
+            "raw": None,
+            "utilities": None,
+            "reward": 0.0,
+        } | more
+
+    def measured(kind: str, reward: float, transcript: str) -> dict[str, Any]:
+        return row(
+            kind,
+            reward=reward,
+            transcript=transcript,
+            raw={"cer": 1 - reward, "nll": 0.8},
+            utilities={"cer": reward, "nll": 0.77},
+        )
+
+    rows = [
+        measured("best", 0.97, text),
+        measured("typical", 0.7, text.replace("e", "a")),
+        measured("worst", 0.02, "two cats"),
+    ]
+    if step == 2:
+        rows.append(row("gated", reason="empty", speech_tokens=[], duration_s=0.0))
+        rows.append(row("gated", reason="stranger_token", speech_tokens=[3, -1, 7]))
+    return rows
+
+
+def _timeline(step: int, seconds: dict[str, float]) -> list[dict[str, Any]]:
+    generated = seconds["generate"]
+    scored = generated + seconds["wait_for_scores"]
+    events = [("generate", "generate", 0.05, generated), ("score", "score", 0.5, scored)]
+    for name in ("old_log_prob", "advantage", "update", "save", "sync_weights"):
+        if name in seconds:
+            events.append(("train", name, scored, scored + seconds[name]))
+            scored += seconds[name]
+    return [
+        {"step": step, "lane": lane, "name": name, "start_s": start, "end_s": end}
+        for lane, name, start, end in events
+    ]

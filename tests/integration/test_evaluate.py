@@ -1,0 +1,219 @@
+"""Evaluation with the tiny stack, and what becomes of a judge that fails."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from pyarrow import parquet
+
+from jobs.eval.evaluate import TEXTS_WITH_WAV, evaluate
+from jobs.eval.judge import Judge, Verdict
+from jobs.eval.summary import mean_by_text, summarise
+from ttsrl.codecs import Waveform
+from ttsrl.config import RunConfig
+from ttsrl.errors import BadInput
+from ttsrl.prompts import prepare
+from ttsrl.settings import dump_run, load_run
+from ttsrl.synthesis import Speech
+from ttsrl.text import cer
+
+POLICY = "examples/tiny/policy"
+TEXTS, BATCH = 10, 4
+
+
+@pytest.fixture(scope="module")
+def run() -> RunConfig:
+    return load_run(
+        "examples/tiny/run.json",
+        [f"eval.max_texts={TEXTS}", f"eval.batch_size={BATCH}", "eval.seeds=[0, 1]"],
+    )
+
+
+@pytest.fixture(scope="module")
+def held_out(run: RunConfig, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("data")
+    prepare(run, folder)
+    return folder / "held_out.parquet"
+
+
+def read_rows(out: Path) -> list[dict]:
+    return [json.loads(line) for line in (out / "rows.jsonl").read_text().splitlines()]
+
+
+def test_evaluation_of_the_tiny_policy(run: RunConfig, held_out: Path, tmp_path: Path) -> None:
+    seen: list[tuple[int, int]] = []
+    report = evaluate(
+        run, POLICY, held_out, tmp_path, on_progress=lambda *progress: seen.append(progress)
+    )
+    rows = read_rows(tmp_path)
+
+    wanted = parquet.read_table(held_out).slice(0, TEXTS).to_pylist()
+    texts = [row["reward_model"]["ground_truth"] for row in wanted]
+    passes = [("sampled", 0), ("sampled", 1), ("greedy", 0)]
+    assert [(r["mode"], r["seed"], r["text"]) for r in rows] == [
+        (*this, text) for this in passes for text in texts
+    ]
+    assert [done for done, _ in seen] == [4, 8, 10, 14, 18, 20, 24, 28, 30]
+    assert {total for _, total in seen} == {3 * TEXTS}
+
+    for row in rows:
+        for verdict in row["judges"].values():
+            assert verdict["error"] is None
+            assert verdict["cer"] == cer(row["text"], verdict["transcript"], "en")
+    first, second = (
+        [r["judges"]["judge"]["transcript"] for r in rows if (r["mode"], r["seed"]) == p]
+        for p in passes[:2]
+    )
+    assert first != second
+
+    for mode in ("sampled", "greedy"):
+        of_mode = [row for row in rows if row["mode"] == mode]
+        found = report["modes"][mode]
+        assert found == summarise(of_mode, ["judge", "whisper"])
+        assert found["end_token_rate"] == np.mean([row["finished"] for row in of_mode])
+        expected = np.mean([row["judges"]["whisper"]["cer"] for row in of_mode])
+        assert found["judges"]["whisper"]["mean_cer"] == pytest.approx(expected)
+
+    with_wav = [row for row in rows if row["wav"]]
+    assert len(with_wav) == 2 * TEXTS_WITH_WAV
+    for row in with_wav:
+        assert soundfile.info(tmp_path / row["wav"]).duration == pytest.approx(row["duration_s"])
+
+
+def test_same_model_same_rows_and_no_second_evaluation(
+    run: RunConfig, held_out: Path, tmp_path: Path
+) -> None:
+    for folder in ("a", "b"):
+        evaluate(run, POLICY, held_out, tmp_path / folder)
+    assert read_rows(tmp_path / "a") == read_rows(tmp_path / "b")
+
+    written = (tmp_path / "a" / "rows.jsonl").stat().st_mtime_ns
+    evaluate(run, POLICY, held_out, tmp_path / "a")
+    assert (tmp_path / "a" / "rows.jsonl").stat().st_mtime_ns == written
+
+    fewer = run.model_copy(update={"eval": run.eval.model_copy(update={"max_texts": 3})})
+    report = evaluate(fewer, POLICY, held_out, tmp_path / "a")
+    assert report["texts"] == 3
+    assert len(read_rows(tmp_path / "a")) == 9
+
+
+def test_command(run: RunConfig, held_out: Path, tmp_path: Path) -> None:
+    fewer = run.model_copy(update={"eval": run.eval.model_copy(update={"max_texts": 2})})
+    (tmp_path / "run.json").write_text(dump_run(fewer))
+
+    def command(config: str) -> subprocess.CompletedProcess[str]:
+        options = {
+            "--config": tmp_path / config,
+            "--model": POLICY,
+            "--data": held_out,
+            "--out": tmp_path / "out",
+        }
+        flat = [str(part) for pair in options.items() for part in pair]
+        return subprocess.run(
+            [sys.executable, "-m", "jobs.eval", *flat], capture_output=True, text=True
+        )
+
+    done = command("run.json")
+    assert done.returncode == 0, done.stderr
+    assert "evaluated 6/6\n" in done.stdout
+    assert (tmp_path / "out" / "report.json").is_file()
+
+    failed = command("nothing.json")
+    assert failed.returncode == 2
+    assert failed.stderr.startswith("error: ")
+    assert "Traceback" not in failed.stderr
+
+
+def test_held_out_texts_must_be_there(run: RunConfig, tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="no held-out texts"):
+        evaluate(run, POLICY, tmp_path / "held_out.parquet", tmp_path)
+    (tmp_path / "held_out.parquet").write_bytes(b"no parquet")
+    with pytest.raises(BadInput, match="is no parquet file of prompts"):
+        evaluate(run, POLICY, tmp_path / "held_out.parquet", tmp_path)
+
+
+class Stub:
+    """A recogniser that hears "one" and cannot stand loud waveforms."""
+
+    max_duration_s = 2.0
+
+    def __init__(self) -> None:
+        self.heard: list[list[float]] = []
+
+    def transcribe(
+        self, waveforms: Sequence[Waveform], sample_rate_hz: int, languages: Sequence[str]
+    ) -> list[str]:
+        self.heard.append([len(waveform) / sample_rate_hz for waveform in waveforms])
+        if any(waveform.max() > 0.9 for waveform in waveforms):
+            raise RuntimeError("too loud")
+        return ["one"] * len(waveforms)
+
+
+def speech(text: str, seconds: float, level: float = 0.1) -> Speech:
+    return Speech(text, [1], True, np.full(int(seconds * 1000), level, np.float32), 1000)
+
+
+@pytest.fixture
+def judge(run: RunConfig, monkeypatch: pytest.MonkeyPatch) -> tuple[Judge, Stub]:
+    stub = Stub()
+    monkeypatch.setattr("jobs.eval.judge.load_judge", lambda *_: stub)
+    return Judge(run.eval.judges[0], "cpu", BATCH), stub
+
+
+def test_a_failed_measurement_is_an_error_and_no_error_rate(judge: tuple[Judge, Stub]) -> None:
+    listener, stub = judge
+    verdicts = listener.listen(
+        [speech("one", 1), speech("two", 1, 1.0), speech("six", 1)], ["en"] * 3
+    )
+    assert [v.cer for v in verdicts] == [0.0, None, 1.0]
+    assert verdicts[1] == Verdict(error="RuntimeError: too loud")
+    assert stub.heard == [[1, 1, 1], [1], [1], [1]]
+
+
+def test_no_speech_is_an_empty_transcript_and_too_much_is_cut(judge: tuple[Judge, Stub]) -> None:
+    listener, stub = judge
+    verdicts = listener.listen([speech("one", 0), speech("one", 5), speech("one", 2)], ["en"] * 3)
+    assert verdicts == [
+        Verdict(transcript="", cer=1.0),
+        Verdict(transcript="one", cer=0.0, cut=True),
+        Verdict(transcript="one", cer=0.0),
+    ]
+    assert stub.heard == [[2, 2]]
+
+
+def row(index: int, text: str, cer: float | None) -> dict:
+    judged = {"transcript": None, "cer": cer, "cut": False, "error": None}
+    return {
+        "index": index,
+        "text": text,
+        "language": "en",
+        "tokens": 10,
+        "finished": index == 0,
+        "duration_s": 0.8,
+        "judges": {"judge": judged},
+    }
+
+
+def test_summary_weighs_texts_and_characters_as_it_says() -> None:
+    rows = [row(0, "abcd", 0.5), row(0, "abcd", 0.0), row(1, "a" * 16, 1.0), row(2, "b", None)]
+    assert mean_by_text(rows, lambda r: r["judges"]["judge"]["cer"]) == {0: 0.25, 1: 1.0}
+    assert summarise(rows, ["judge"]) == {
+        "utterances": 4,
+        "end_token_rate": 0.5,
+        "mean_duration_s": pytest.approx(0.8),
+        "mean_tokens": 10,
+        "judges": {
+            "judge": {
+                "mean_cer": 0.625,
+                "corpus_cer": (2 + 0 + 16) / 24,
+                "exact_share": 1 / 3,
+                "cut": 0,
+                "errors": 1,
+            }
+        },
+    }

@@ -1,0 +1,187 @@
+"""The report's numbers and words: what it says of a difference, and of what is missing."""
+
+import json
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from report_folder import TEXTS_WITH_WAV, write_run_folder
+
+from jobs.eval.report.charts import MAX_POINTS, Series, line_chart
+from jobs.eval.report.comparison import compare, verdict
+from jobs.eval.report.inputs import read_run_folder
+from jobs.eval.report.listening import Recorder, before_and_after, marked, rollouts
+from jobs.eval.report.page import render, write_report
+from jobs.eval.report.svg import nice_ticks
+from ttsrl.errors import BadInput
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_run_folder(tmp_path_factory.mktemp("run") / "run", steps=3)
+
+
+@pytest.fixture
+def folder(finished: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(finished, tmp_path / "run"))
+
+
+def change_rows(folder: Path, side: str, change: Any) -> None:
+    path = folder / "eval" / side / "rows.jsonl"
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    for row in rows:
+        change(row)
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+def set_cer(judge: str, mode: str, of_index: Any) -> Any:
+    def change(row: dict[str, Any]) -> None:
+        if row["mode"] == mode:
+            row["judges"][judge] |= {"cer": of_index(row["index"]), "error": None}
+
+    return change
+
+
+def sentences(folder: Path) -> str:
+    read = read_run_folder(folder)
+    return " ".join(verdict(read, compare(read)))
+
+
+def test_verdict_of_a_cut(finished: Path) -> None:
+    said = sentences(finished)
+    assert re.match(
+        r"Heard by a judge that gave no reward, GRPO cut the character error rate from \d+\.\d % "
+        r"to \d+\.\d % \(−\d+ %; 95 % interval −\d+ % to −\d+ %\) in sampled speech \(temperature "
+        r"1\), and from .* in greedy speech, on 60 held-out texts\.$",
+        said,
+    )
+
+
+def test_verdict_of_no_change_and_of_harm(folder: Path) -> None:
+    change_rows(folder, "before", set_cer("judge", "sampled", lambda i: i % 2 / 2))
+    change_rows(folder, "after", set_cer("judge", "sampled", lambda i: (i + 1) % 2 / 2))
+    change_rows(folder, "before", set_cer("judge", "greedy", lambda i: 0.1))
+    change_rows(folder, "after", set_cer("judge", "greedy", lambda i: 0.2))
+    said = sentences(folder)
+    assert "did not measurably change the character error rate: from 25.0 % to 25.0 %" in said
+    assert "raised the character error rate from 10.0 % to 20.0 % (+100 %;" in said
+    assert "learnt to please the reward" in said
+
+
+def test_evaluations_of_other_settings_are_not_compared(folder: Path) -> None:
+    path = folder / "eval" / "after" / "report.json"
+    report = json.loads(path.read_text())
+    report["identity"]["protocol"] = "other"
+    path.write_text(json.dumps(report))
+    assert "cannot be compared" in sentences(folder)
+    assert 'id="comparison"' not in render(read_run_folder(folder))
+
+
+def test_texts_on_which_a_judge_failed_are_left_out_and_said(folder: Path) -> None:
+    def fail(row: dict[str, Any]) -> None:
+        if row["index"] < 10:
+            row["judges"]["judge"] |= {"cer": None, "transcript": None, "error": "out of memory"}
+
+    change_rows(folder, "after", fail)
+    path = folder / "eval" / "after" / "report.json"
+    report = json.loads(path.read_text())
+    report["modes"]["sampled"]["judges"]["judge"]["errors"] = 10
+    path.write_text(json.dumps(report))
+    comparison = compare(read_run_folder(folder))
+    assert comparison
+    compared = comparison.of("cer/judge", "sampled")
+    assert compared and (compared.texts, compared.left_out) == (50, 10)
+    page = render(read_run_folder(folder))
+    assert "judge failed on 0 utterances before and 10 after" in page
+    assert page.count("<dd>failed</dd>") == 2 * TEXTS_WITH_WAV
+
+
+@pytest.mark.parametrize("missing", ["eval/before", "eval/after", "eval", "train", "eval train"])
+def test_page_without_a_part(folder: Path, missing: str) -> None:
+    for part in missing.split():
+        shutil.rmtree(folder / part)
+    page = write_report(folder).read_text()
+    assert ('id="comparison"' in page) == ("eval" not in missing)
+    assert ('id="training"' in page) == ("train" not in missing)
+    assert ('id="listen"' in page) == (missing not in ("eval", "eval train"))
+    if "eval" in missing:
+        assert "is not known yet" in page
+
+
+def test_running_training_may_be_in_the_middle_of_a_line(folder: Path) -> None:
+    with (folder / "train" / "steps.jsonl").open("a") as file:
+        file.write('{"step": 4, "rewa')
+    assert [step["step"] for step in read_run_folder(folder).steps] == [1, 2, 3]
+
+
+def test_a_folder_without_a_run_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match=r"run\.json is missing"):
+        write_report(tmp_path)
+
+
+def test_page_shows_no_markup_of_its_texts(folder: Path) -> None:
+    evil = "<script>alert(1)</script>"
+
+    def inject(row: dict[str, Any]) -> None:
+        row["text"] += evil
+        row["judges"]["judge"]["transcript"] = evil
+
+    for side in ("before", "after"):
+        change_rows(folder, side, inject)
+    assert "<script" not in render(read_run_folder(folder))
+
+
+def test_audio_stops_where_the_page_would_grow_too_large(finished: Path) -> None:
+    read = read_run_folder(finished)
+    everything = Recorder(10**9)
+    assert len(before_and_after(read, everything)) == TEXTS_WITH_WAV
+    assert 0 < len(before_and_after(read, Recorder(everything.bytes // 2))) < TEXTS_WITH_WAV
+    assert 0 < len(rollouts(read, Recorder(60_000))) < len(rollouts(read, Recorder(10**9)))
+
+
+def test_rollouts_without_playable_tokens_have_no_player(finished: Path) -> None:
+    shown = rollouts(read_run_folder(finished), Recorder(10**9))
+    facts = {dict(one.clips[0].facts).get("gate"): one.clips[0].audio for one in shown}
+    assert facts["empty"] is None
+    assert facts["stranger token"] is None
+    assert facts[None] is not None
+
+
+@pytest.mark.parametrize(
+    "text, transcript, language, expected",
+    [
+        ("one two three", "one three", "en", "one <del>two</del> three"),
+        ("one two", "one too", "en", "one <del>two</del> <mark>too</mark>"),
+        ("one", "", "en", "<del>one</del>"),
+        ("你好吗", "你号吗", "zh", "你<del>好</del><mark>号</mark>吗"),
+        ("one", None, "en", "<em>no transcript</em>"),
+    ],
+)
+def test_marked_transcript(text: str, transcript: str | None, language: str, expected: str) -> None:
+    assert marked(text, transcript, language) == expected
+
+
+@pytest.mark.parametrize(
+    "low, high, expected",
+    [
+        (0.0, 0.37, [0.0, 0.1, 0.2, 0.3, 0.4]),
+        (0.0, 1.0, [0.0, 0.5, 1.0]),
+        (-0.2, 0.3, [-0.2, 0.0, 0.2, 0.4]),
+        (0.0, 0.0, [0.0, 0.5, 1.0]),
+        (0.0, 4e-4, [0.0, 1e-4, 2e-4, 3e-4, 4e-4]),
+    ],
+)
+def test_nice_ticks(low: float, high: float, expected: list[float]) -> None:
+    assert nice_ticks(low, high) == pytest.approx(expected)
+
+
+def test_line_chart_skips_gaps_and_bins_long_runs() -> None:
+    gap = line_chart("t", [1, 2, 3], [Series("v", [0.5, None, 0.7])], str)
+    assert gap.count("<circle") == 2
+    assert 'aria-label="t: v 0.5 at step 1, 0.7 at step 3"' in gap
+    steps = 2 * MAX_POINTS + 1
+    values = [float(step % 2) for step in range(steps)]
+    long = line_chart("t", list(range(steps)), [Series("v", values)], str)
+    assert long.count("<circle") == steps // 3 + 1 <= MAX_POINTS

@@ -1,0 +1,344 @@
+"""The real reward service in a process of its own, over a socket, with the tiny stack's models."""
+
+from __future__ import annotations
+
+import json
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+from reward_server import ROOT, RewardServer, StartRewards
+
+from examples.tiny.domain import WORDS
+from examples.tiny.word_tokens import say
+from ttsrl.client import score_blocking
+from ttsrl.types import Failed, Gated, Ok, Outcome, ScoreRequest, ScoreResponse, Utterance
+
+TEXTS = ("robots four again tigers two seven", "six climb outside", "white run run early sing")
+
+SMALL_BATCHES = ["reward.batch_size=8"]
+"""Warms up faster."""
+
+
+def utterances(count: int, seed: int = 0) -> list[Utterance]:
+    """Speech of random words: something is heard, seldom the text."""
+    draw = random.Random(seed)
+    return [
+        Utterance(
+            text=TEXTS[n % len(TEXTS)],
+            speech_tokens=say(draw.choices(WORDS, k=draw.randrange(2, 6))),
+        )
+        for n in range(count)
+    ]
+
+
+def post(
+    server: RewardServer, items: list[Utterance], timeout_s: float = 120.0, token: str = ""
+) -> httpx.Response:
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    body = ScoreRequest(utterances=items).model_dump(mode="json")
+    return httpx.post(f"{server.url}/v1/score", json=body, timeout=timeout_s, headers=headers)
+
+
+def score(server: RewardServer, items: list[Utterance]) -> list[Outcome]:
+    answer = post(server, items)
+    assert answer.status_code == 200, answer.text
+    return ScoreResponse.model_validate_json(answer.content).outcomes
+
+
+def assert_same(one: list[Outcome], other: list[Outcome]) -> None:
+    """Equal but for the last digits of float32."""
+    assert len(one) == len(other)
+    for a, b in zip(one, other, strict=True):
+        if isinstance(a, Ok) and isinstance(b, Ok):
+            assert a.transcript == b.transcript
+            assert a.raw == pytest.approx(b.raw, abs=1e-5)
+            assert a.utilities == pytest.approx(b.utilities, abs=1e-5)
+            assert a.reward == pytest.approx(b.reward, abs=1e-5)
+        else:
+            assert a == b
+
+
+def metrics(server: RewardServer) -> dict[str, float]:
+    """`name{label="value",...}` -> value of every metric of the service itself."""
+    text = httpx.get(f"{server.url}/metrics").text
+    return {
+        sample.name + json.dumps(sample.labels, sort_keys=True): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+        if sample.name.startswith("ttsrl_reward_")
+    }
+
+
+def test_each_utterance_gets_its_own_outcome_and_a_bad_one_harms_no_other(
+    reward_service: RewardServer,
+) -> None:
+    good = utterances(3)
+    mute = Utterance(text=TEXTS[0], speech_tokens=[])
+    stranger = Utterance(text=TEXTS[0], speech_tokens=[1, -1, 10**30])
+    endless = Utterance(text=TEXTS[0], speech_tokens=[1] * 20, finished=False)
+    unspeakable = Utterance(text="!?", speech_tokens=[1] * 20)
+    outcomes = score(
+        reward_service, [good[0], mute, stranger, good[1], endless, unspeakable, good[2]]
+    )
+    assert [outcomes[0], outcomes[3], outcomes[6]] == score(reward_service, good)
+    gates = [o.reason for o in outcomes if isinstance(o, Gated)]
+    assert gates == ["no_tokens", "token_outside_codebook", "no_end_token"]
+    assert [o.kind for o in outcomes if isinstance(o, Failed)] == ["rejected"]
+
+
+def test_a_reward_depends_on_neither_company_nor_order_nor_concurrency(
+    reward_service: RewardServer,
+) -> None:
+    items = utterances(12)
+    together = score(reward_service, items)
+    assert sum(isinstance(outcome, Ok) for outcome in together) == 12
+    backwards = score(reward_service, items[::-1])
+    with ThreadPoolExecutor(6) as threads:
+        alone = threads.map(lambda item: score(reward_service, [item])[0], items)
+    assert_same(together, backwards[::-1])
+    assert_same(together, list(alone))
+
+
+def test_the_seeds_routes_keep_their_bodies(reward_service: RewardServer) -> None:
+    health = httpx.get(f"{reward_service.url}/healthz")
+    assert (health.status_code, health.content) == (200, b'{"status":"ok"}')
+
+    (item,) = utterances(1)
+    (expected,) = score(reward_service, [item])
+    assert isinstance(expected, Ok)
+    route = f"{reward_service.url}/score"
+    answer = httpx.post(route, json={"tokens": item.speech_tokens, "text": item.text}, timeout=60)
+    assert answer.status_code == 200
+    assert answer.json() == {
+        "nll": pytest.approx(expected.raw["nll"], abs=1e-5),
+        "transcript": expected.transcript,
+    }
+    mute = httpx.post(route, json={"tokens": [], "text": item.text})
+    assert mute.status_code == 500
+    assert mute.json() == {"detail": "gated, no_tokens: the response has no speech token"}
+
+
+@pytest.mark.parametrize("route", ["/v1/score", "/score"])
+@pytest.mark.parametrize(
+    ("body", "content_type", "status"),
+    [
+        (b"{", "application/json", 400),
+        (b"", "application/json", 400),
+        (b"[]", "application/json", 400),
+        (b"\xff\xfe", "application/json", 400),
+        (b"[" * 100_000, "application/json", 400),
+        (b'{"utterances": [{"text": "", "speech_tokens": [1]}]}', "application/json", 400),
+        (b'{"utterances": [{"text": "a", "speech_tokens": [NaN]}]}', "application/json", 400),
+        (b'{"text": "", "tokens": [1]}', "application/json", 400),
+        (b'{"text": "a", "tokens": ["x"]}', "application/json", 400),
+        (b'{"text": "a", "tokens": [1e999]}', "application/json", 400),
+        (b"\x80\x05]\x94.", "application/vnd.bentoml+pickle", 415),
+        (b"text=a", "application/x-www-form-urlencoded", 415),
+        (b" " * (64 * 2**20 + 1), "application/json", 413),
+    ],
+    ids=lambda value: repr(value)[:40],
+)
+def test_a_hostile_body_is_refused_and_harms_nobody(
+    reward_service: RewardServer, route: str, body: bytes, content_type: str, status: int
+) -> None:
+    headers = {"content-type": content_type}
+    answer = httpx.post(f"{reward_service.url}{route}", content=body, headers=headers)
+    assert answer.status_code == status
+    assert "detail" in answer.json()
+    assert httpx.get(f"{reward_service.url}/readyz").status_code == 200
+    assert "Traceback" not in reward_service.log.read_text()
+
+
+def test_metrics_count_requests_outcomes_components_and_stages(
+    reward_service: RewardServer,
+) -> None:
+    items = [*utterances(3, seed=1), Utterance(text=TEXTS[0], speech_tokens=[])]
+    before = metrics(reward_service)
+    outcomes = score(reward_service, items)
+    after = metrics(reward_service)
+    spoken = [o for o in outcomes if isinstance(o, Ok)]
+    growth = {
+        'ttsrl_reward_requests_total{"code": "200", "route": "/v1/score"}': 1,
+        'ttsrl_reward_outcomes_total{"outcome": "ok", "reason": ""}': 3,
+        'ttsrl_reward_outcomes_total{"outcome": "gated", "reason": "no_tokens"}': 1,
+        "ttsrl_reward_audio_seconds_total{}": sum(o.duration_s for o in spoken),
+        "ttsrl_reward_cer_count{}": 3,
+        "ttsrl_reward_cer_sum{}": sum(o.raw["cer"] for o in spoken),
+        "ttsrl_reward_nll_sum{}": sum(o.raw["nll"] for o in spoken),
+        "ttsrl_reward_reward_sum{}": sum(o.reward for o in spoken),
+        "ttsrl_reward_batch_size_sum{}": 4,
+        'ttsrl_reward_stage_seconds_count{"stage": "decode"}': 1,
+        'ttsrl_reward_stage_seconds_count{"stage": "whisper"}': 1,
+    }
+    for name, expected in growth.items():
+        assert after[name] - before.get(name, 0.0) == pytest.approx(expected, abs=1e-6), name
+    assert after["ttsrl_reward_queue_depth{}"] == 0
+
+
+def test_work_that_nobody_waits_for_is_dropped(reward_service: RewardServer) -> None:
+    def measured() -> float:
+        return metrics(reward_service)["ttsrl_reward_batch_size_sum{}"]
+
+    before = measured()
+    with pytest.raises(httpx.ReadTimeout):
+        post(reward_service, utterances(600, seed=2), timeout_s=0.5)
+    score(reward_service, utterances(1))
+    after = metrics(reward_service)
+    assert after["ttsrl_reward_queue_depth{}"] == 0
+    assert after['ttsrl_reward_requests_total{"code": "499", "route": "/v1/score"}'] == 1
+    assert measured() - before < 600
+
+
+def test_the_openapi_document_describes_the_scoring_routes(reward_service: RewardServer) -> None:
+    document = httpx.get(f"{reward_service.url}/docs.json").json()
+    assert {"/v1/score", "/score", "/healthz", "/readyz", "/metrics"} <= document["paths"].keys()
+    schemas = document["components"]["schemas"]
+    body = document["paths"]["/v1/score"]["post"]["requestBody"]["content"]["application/json"]
+    assert "utterances" in body["schema"]["properties"]
+    assert {"Utterance", "Ok", "Gated", "Failed"} <= schemas.keys()
+
+
+def launch(config: Path, port: int) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "services.reward", "--config", config, "--port", str(port)]
+    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=120)
+
+
+def test_a_taken_port_is_named(reward_service: RewardServer) -> None:
+    port = int(reward_service.url.rpartition(":")[2])
+    ended = launch(reward_service.config, port)
+    assert ended.returncode == 2
+    assert ended.stderr == (
+        f"error: port {port} of 127.0.0.1 is taken; "
+        "stop what listens there, or give another --port\n"
+    )
+
+
+def test_a_missing_configuration_is_named(tmp_path: Path) -> None:
+    ended = launch(tmp_path / "none.json", 0)
+    assert ended.returncode == 2
+    assert str(tmp_path / "none.json") in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_a_service_that_cannot_load_ends_and_says_why(
+    start_reward_service: StartRewards, tmp_path: Path
+) -> None:
+    server = start_reward_service([f"codec={tmp_path}"])
+    assert server.process.wait(timeout=60) == 2
+    log = server.log.read_text()
+    assert f"error: no codec at '{tmp_path}'" in log
+    assert "Traceback" not in log
+
+
+BROKEN_DEVICE = """
+from services.reward.__main__ import main
+from services.reward.pipeline import Pipeline
+
+score = Pipeline.score
+
+def break_and_score(self, utterances):
+    self.codec.decode = None
+    return score(self, utterances)
+
+Pipeline.score = break_and_score
+main()
+"""
+
+
+def test_a_service_that_measures_nothing_any_more_ends_to_be_restarted(
+    start_reward_service: StartRewards,
+) -> None:
+    arguments = ("--config", "{config}", "--port", "{port}")
+    command = [sys.executable, "-c", BROKEN_DEVICE, *arguments]
+    server = start_reward_service(SMALL_BATCHES, command=command)
+    server.wait_ready()
+    (outcome,) = score(server, utterances(1))
+    assert isinstance(outcome, Failed)
+    assert outcome.kind == "decode"
+    assert server.process.wait(timeout=60) == 1
+
+
+def test_life_of_a_service(
+    start_reward_service: StartRewards, reward_service: RewardServer, tmp_path: Path
+) -> None:
+    """Loads, scores for who has the token, is killed, comes back the same, drains."""
+    token_file = tmp_path / "token"
+    token_file.write_text("first\n")
+    overrides = [f"reward.token_file={token_file}", *SMALL_BATCHES]
+    server = start_reward_service(overrides)
+
+    seen = set[int]()
+    while 200 not in seen and server.process.poll() is None:
+        try:
+            seen.add(httpx.get(f"{server.url}/readyz").status_code)
+            if 200 not in seen:
+                assert post(server, utterances(1), token="first").status_code in (200, 503)
+        except httpx.ConnectError:
+            continue
+    assert seen == {503, 200}
+
+    assert post(server, utterances(1)).status_code == 401
+    assert post(server, utterances(1), token="second").status_code == 401
+    assert post(server, utterances(1), token="first").status_code == 200
+    assert httpx.get(f"{server.url}/healthz").status_code == 200
+    assert httpx.get(f"{server.url}/v1/spec").json()["codebook_size"] == 1000
+    token_file.write_text("second\n")
+    assert post(server, utterances(1), token="first").status_code == 401
+    assert post(server, utterances(1), token="second").status_code == 200
+
+    items = utterances(48, seed=3)
+    with ThreadPoolExecutor(1) as thread:
+        scoring = thread.submit(score_blocking, server.run.reward, items, 240.0)
+        wait_until_measuring(server)
+        server.stop(signal.SIGKILL)
+        server = start_reward_service(overrides, url=server.url)
+        outcomes = scoring.result()
+    assert_same(outcomes[:40], score(reward_service, items[:40]))
+    assert not any(isinstance(outcome, Failed) for outcome in outcomes)
+
+    with ThreadPoolExecutor(1) as thread:
+        request = thread.submit(post, server, items, 240.0, "second")
+        wait_until_measuring(server)
+        server.process.send_signal(signal.SIGTERM)
+        wait_until(lambda: httpx.get(f"{server.url}/readyz").status_code == 503)
+        refused = post(server, utterances(1), token="second")
+        assert refused.status_code == 503
+        assert refused.headers["retry-after"] == "1"
+        answer = request.result()
+    assert answer.status_code == 200
+    assert_same(ScoreResponse.model_validate_json(answer.content).outcomes, outcomes)
+    assert server.process.wait(timeout=60) == 0
+
+
+def wait_until_measuring(server: RewardServer) -> None:
+    wait_until(lambda: metrics(server).get("ttsrl_reward_queue_depth{}", 0) > 0)
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_bentoml_serve_serves_it_too(
+    start_reward_service: StartRewards, reward_service: RewardServer
+) -> None:
+    bentoml = str(Path(sys.executable).with_name("bentoml"))
+    service = "services.reward.service:RewardService"
+    command = [bentoml, "serve", service, "--host", "127.0.0.1", "--port", "{port}"]
+    server = start_reward_service(SMALL_BATCHES, command=command)
+    server.wait_ready()
+    assert httpx.get(f"{server.url}/healthz").json() == {"status": "ok"}
+    assert_same(score(server, utterances(4)), score(reward_service, utterances(4)))
+    assert metrics(server)["ttsrl_reward_batch_size_sum{}"] == 4
+    assert server.stop() == 0

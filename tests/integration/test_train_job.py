@@ -1,0 +1,142 @@
+"""The real trainer: verl on Ray, the reward service over HTTP, checkpoints into storage."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from reward_server import ROOT, RewardServer, StartRewards
+
+from ttsrl.client import score_blocking
+from ttsrl.config import RunConfig
+from ttsrl.prompts import prepare
+from ttsrl.settings import dump_run, load_run
+from ttsrl.storage import RunStore
+from ttsrl.types import Ok, Utterance
+
+SMALL = (
+    "train.steps=4",
+    "train.save_every=2",
+    "train.prompts_per_step=4",
+    "rollout.group_size=4",
+)
+
+
+def lines_of(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(x) for x in path.read_text().splitlines()] if path.exists() else []
+
+
+def start_training(run: RunConfig, work_dir: Path) -> subprocess.Popen[str]:
+    work_dir.mkdir(parents=True, exist_ok=True)
+    config = work_dir / "run.json"
+    config.write_text(dump_run(run))
+    prepare(run, work_dir / "data")
+    return subprocess.Popen(
+        [sys.executable, "-m", "jobs.train", "--config", config, "--work-dir", work_dir],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+
+
+def wait_until(condition: Callable[[], bool], process: subprocess.Popen[str]) -> None:
+    deadline = time.monotonic() + 240
+    while not condition():
+        if process.poll() is not None or time.monotonic() > deadline:
+            process.kill()
+            pytest.fail(f"the training job ended early: {process.communicate()[0]}")
+        time.sleep(0.05)
+
+
+def run_on(server: RewardServer, tmp_path: Path) -> RunConfig:
+    config = Path(server.config)
+    storage = f"storage={tmp_path / 'object storage'}"
+    return load_run(config, [*SMALL, storage, f"reward.url={server.url}"])
+
+
+def test_no_step_is_lost_when_service_and_trainer_are_killed(
+    start_reward_service: StartRewards, tmp_path: Path
+) -> None:
+    server = start_reward_service()
+    run = run_on(server, tmp_path)
+    work_dir = tmp_path / "a path with a space"
+    steps = work_dir / "train" / "steps.jsonl"
+    store = RunStore(run.storage, run.name)
+    server.wait_ready()
+
+    # the reward service dies and comes back while step 2 is under way
+    job = start_training(run, work_dir)
+    wait_until(lambda: len(lines_of(steps)) >= 1, job)
+    server.stop(signal.SIGKILL)
+    server = start_reward_service(url=server.url)
+    wait_until(lambda: store.newest_checkpoint() == 2, job)
+
+    # then the trainer's machine dies, with all that is on its disk
+    family = [psutil.Process(job.pid), *psutil.Process(job.pid).children(recursive=True)]
+    for process in family:
+        process.kill()
+    job.communicate()
+    before = lines_of(steps)[:2]
+    shutil.rmtree(work_dir)
+
+    # another machine goes on from storage
+    job = start_training(run, work_dir)
+    output, _ = job.communicate(timeout=240)
+    assert job.returncode == 0, output
+    assert "training from step 2 to 4" in output
+    after = lines_of(steps)
+    assert [line["step"] for line in after] == [1, 2, 3, 4]
+    assert after[:2] == before
+    assert all(line["failed_share"] == 0 for line in after)
+    assert len({line["prompts_sha256"] for line in after}) == 4, "a step saw another step's data"
+    assert store.list_checkpoints() == [2, 4]
+
+    # and every reward is what an undisturbed service gives for the same tokens
+    rollouts = [r for r in lines_of(steps.with_name("rollouts.jsonl")) if r["kind"] != "gated"]
+    assert {r["step"] for r in rollouts} == {1, 2, 3, 4}
+    utterances = [Utterance(text=r["text"], speech_tokens=r["speech_tokens"]) for r in rollouts]
+    for rollout, outcome in zip(rollouts, score_blocking(run.reward, utterances), strict=True):
+        assert isinstance(outcome, Ok)
+        assert outcome.reward == pytest.approx(rollout["reward"], abs=1e-5)
+        assert outcome.transcript == rollout["transcript"]
+
+
+def test_ctrl_c_stops_within_ten_seconds_and_leaves_nothing(
+    reward_service: RewardServer, tmp_path: Path
+) -> None:
+    job = start_training(run_on(reward_service, tmp_path), tmp_path / "run")
+    log = tmp_path / "run" / "logs" / "verl.log"
+    wait_until(lambda: log.exists() and "worker group" in log.read_text(errors="replace"), job)
+    family = psutil.Process(job.pid).children(recursive=True)
+    assert any("raylet" in process.name() for process in family)
+
+    job.send_signal(signal.SIGINT)
+    job.communicate(timeout=10)
+
+    assert job.returncode == 130
+    assert not [p for p in family if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]
+
+
+def test_a_missing_model_is_refused_before_anything_starts(
+    reward_service: RewardServer, tmp_path: Path
+) -> None:
+    run = load_run(reward_service.config, [f"storage={tmp_path / 's'}", "model=/nowhere/policy"])
+    job = start_training(run, tmp_path / "run")
+    output, _ = job.communicate(timeout=60)
+    assert job.returncode == 2
+    assert "/nowhere/policy" in output
+    assert "Traceback" not in output
+    assert not (tmp_path / "run" / "train").exists()
+    assert not (tmp_path / "s").exists()

@@ -1,0 +1,95 @@
+"""A reward service of the tiny stack in a process of its own."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import pytest
+
+from ttsrl.config import RunConfig
+from ttsrl.settings import dump_run, load_run
+
+ROOT = Path(__file__).parents[1]
+TINY_RUN = ROOT / "examples/tiny/run.json"
+
+
+@dataclass
+class RewardServer:
+    """A reward service in a process of its own."""
+
+    run: RunConfig
+    """Its configuration, with its address in `reward.url`."""
+    config: Path
+    log: Path
+    process: subprocess.Popen[bytes]
+
+    @property
+    def url(self) -> str:
+        return self.run.reward.url
+
+    def wait_ready(self, timeout_s: float = 240.0) -> None:
+        deadline = time.monotonic() + timeout_s
+        while time.monotonic() < deadline and self.process.poll() is None:
+            try:
+                if httpx.get(f"{self.url}/readyz").status_code == 200:
+                    return
+            except httpx.TransportError:
+                pass  # the process has not opened its socket yet
+            time.sleep(0.05)
+        pytest.fail(f"the reward service did not become ready:\n{self.log.read_text()}")
+
+    def stop(self, signal_number: int = signal.SIGTERM) -> int:
+        """Signal the process and everything it started; gives its exit code."""
+        if self.process.poll() is None:
+            os.killpg(self.process.pid, signal_number)
+        return self.process.wait(timeout=60)
+
+
+StartRewards = Callable[..., RewardServer]
+"""`start` without its folder: what the fixture `start_reward_service` gives."""
+
+
+def start(
+    folder: Path, overrides: Sequence[str] = (), url: str | None = None, command: Sequence[str] = ()
+) -> RewardServer:
+    """Start a service that loads its models; `wait_ready` waits for them.
+
+    `overrides` are as for `load_run`; without `url` a free port is taken; `command`, with {config}
+    and {port} in it, starts another server than `python -m services.reward`.
+    """
+    port = int(url.rpartition(":")[2]) if url else free_port()
+    run = load_run(TINY_RUN, [*overrides, f"reward.url=http://127.0.0.1:{port}"])
+    config, log = folder / "run.json", folder / "log"
+    config.write_text(dump_run(run))
+    launcher = (sys.executable, "-m", "services.reward", "--config", "{config}", "--port", "{port}")
+    process = subprocess.Popen(
+        [part.format(config=config, port=port) for part in command or launcher],
+        stdout=log.open("wb"),
+        stderr=subprocess.STDOUT,
+        cwd=ROOT,
+        env={
+            **os.environ,
+            "OMP_NUM_THREADS": "1",
+            "TTSRL_RUN_CONFIG": str(config),
+            "BENTOML_HOME": str(folder),
+            "BENTOML_DO_NOT_TRACK": "True",
+            "TMPDIR": str(folder),
+        },
+        start_new_session=True,
+    )
+    return RewardServer(run, config, log, process)
+
+
+def free_port() -> int:
+    """A port of 127.0.0.1 that nothing listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as unused:
+        return unused.getsockname()[1]

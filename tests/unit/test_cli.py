@@ -1,0 +1,220 @@
+"""The commands as a user meets them: exit codes, messages, help."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from ttsrl.cli import app
+from ttsrl.errors import BadInput, Failure
+from ttsrl.failing import exit_code
+
+RUN = {
+    "name": "r",
+    "model": "m",
+    "codec": "c",
+    "data": {"texts": "texts.jsonl", "held_out_fraction": 0.5},
+    "train": {"steps": 3},
+    "reward": {"whisper": {"model": "w"}},
+    "eval": {"judges": [{"name": "j", "type": "ctc", "model": "j"}]},
+}
+COMMANDS = [
+    *("quickstart", "prepare", "serve", "train", "merge", "eval"),
+    *("pull", "say", "report", "doctor", "config"),
+]
+TTSRL = Path(sys.executable).with_name("ttsrl")
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = tmp_path / "a b"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    Path("run.json").write_text(json.dumps(RUN))
+    Path("texts.jsonl").write_text(
+        "".join(json.dumps({"text": f"{word} dogs"}) + "\n" for word in "abcdefghij")
+    )
+    return folder
+
+
+def run(*arguments: str) -> tuple[int, str, str]:
+    result = CliRunner().invoke(app, arguments)
+    return result.exit_code, result.stdout, result.stderr
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_help_with_an_example(name: str) -> None:
+    code, out, _ = run(name, "--help")
+    assert code == 0
+    assert f"Example: ttsrl {name}" in out
+
+
+def test_help_names_every_command_and_loads_nothing_heavy() -> None:
+    code = "import sys; from ttsrl.cli import app; app(['--help'], standalone_mode=False); "
+    code += "print([m for m in ('torch', 'pyarrow', 'boto3', 'pydantic') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+    for name in COMMANDS:
+        assert f" {name} " in done.stdout
+
+
+def test_the_console_script_answers_with_its_exit_code(here: Path) -> None:
+    done = subprocess.run([TTSRL, "config", "--config", "no.json"], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == (
+        "error: no such file: no.json; write one after examples/tiny/run.json, or give its path\n"
+    )
+
+
+def test_prepare_writes_the_prompts_into_the_runs_folder(here: Path) -> None:
+    code, out, err = run("prepare", "--config", "run.json")
+    assert (code, err) == (0, "")
+    assert sorted(path.name for path in (here / "runs" / "r" / "data").iterdir()) == [
+        "held_out.parquet",
+        "train.parquet",
+    ]
+    assert "texts to train on" in out
+
+
+BAD_LINES: list[tuple[bytes, list[str]]] = [
+    (b"{'text': 'a'}", ["not JSON", "{'text': 'a'}", 'write one {"text": "..."} a line']),
+    (b'["a"]', ['["a"]', 'write {"text": "..."}']),
+    (b'{"txt": "a"}', ['{"txt": "a"}', "name what is to be spoken 'text'"]),
+    (b'{"text": null}', ["None", "give each line a non-empty text"]),
+    (b'{"text": "  "}', ["'  '", "leave the line out"]),
+    (b'{"text": "%s"}' % (b"word " * 100), ["500 characters", "data.max_chars"]),
+    (b'{"text": "a\\u0000b"}', ["U+0000", "remove it"]),
+    (b'{"text": "caf\xe9"}', ["0xe9", "save the file as UTF-8"]),
+    (b'{"text": "a", "language": "eng"}', ["'eng'", "did you mean 'en'"]),
+    (b'{"text": "!"}', ["'!'", "leave it out"]),
+    (b'{"text": "<|s_0|>"}', ["'<|s_0|>'", "leave it out"]),
+]
+
+
+@pytest.mark.parametrize(("line", "said"), BAD_LINES)
+def test_a_bad_text_is_one_message_and_no_file(here: Path, line: bytes, said: list[str]) -> None:
+    with Path("texts.jsonl").open("ab") as file:
+        file.write(line + b"\n")
+    code, _, err = run("prepare", "--config", "run.json")
+    assert code == 2
+    assert err.startswith(f"error: {here / 'texts.jsonl'}:11: ")
+    for words in said:
+        assert words in err
+    assert "Traceback" not in err
+    assert not Path("runs").exists()
+
+
+BAD_CALLS: list[tuple[list[str], list[str]]] = [
+    (["train"], ["--config"]),
+    (["trian"], ["trian", "train"]),
+    (["train", "--config", "no.json"], ["no.json", "give its path"]),
+    (["train", "--config", "run.json", "--set", "train.stepps=1"], ["stepps", "'steps'"]),
+    (["eval", "--config", "run.json", "--set", "seed"], ["no '='", "--set train.steps=100"]),
+    (["serve", "--config", "run.json", "--set", "name=A"], ['name = "A"']),
+    (["merge", "--config", "texts.jsonl"], ["texts.jsonl:2:1: not JSON"]),
+    (["prepare", "--config", "run.json", "--set", "data.texts=no.jsonl"], ["no.jsonl", "JSONL"]),
+    (["config"], ["no run given", "--config run.json"]),
+    (["config", "--config", "run.json", "--origin", "train.step"], ["train.step", "'steps'"]),
+    (["pull", "s3://bucket/r", "--to", "x"], ["'s3://bucket/r'", "s3://bucket/prefix/runs/NAME"]),
+    (["pull", "store/runs/r", "--to", "x"], ["no model is published", "ttsrl merge"]),
+    (["pull", "store/runs/r", "--to", "x", "--what", "all"], ["'all'", "model", "checkpoint"]),
+    (["say", "hello", "--model", "a/b", "--out", "x.wav"], ["no run.json", "--codec FOLDER"]),
+]
+
+
+@pytest.mark.parametrize(("arguments", "said"), BAD_CALLS)
+def test_a_bad_call_is_one_message_with_the_way_out(
+    here: Path, arguments: list[str], said: list[str]
+) -> None:
+    before = sorted(here.rglob("*"))
+    code, _, err = run(*arguments)
+    assert code == 2
+    for words in said:
+        assert words in err
+    assert "Traceback" not in err
+    assert sorted(here.rglob("*")) == before
+
+
+def test_config_prints_what_a_run_resolves_to(here: Path) -> None:
+    code, out, _ = run("config", "--config", "run.json", "--set", "train.steps=9")
+    assert code == 0
+    resolved = json.loads(out)
+    assert resolved["train"]["steps"] == 9
+    assert resolved["rollout"]["group_size"] == 8
+    assert resolved["data"]["texts"] == str(here / "texts.jsonl")
+    assert run("config", "--config", "run.json", "--origin", "seed")[1] == "default\n"
+    code, out, _ = run("config", "--schema")
+    assert code == 0
+    assert json.loads(out)["title"] == "RunConfig"
+
+
+def test_pull_brings_the_newest_model_of_a_published_run(here: Path) -> None:
+    from ttsrl.storage import RunStore
+
+    store = RunStore("store", "r")
+    for step in (2, 10):
+        Path("model").mkdir(exist_ok=True)
+        Path("model/config.json").write_text(f"{step}")
+        store.storage.publish(Path("model"), store.model(step))
+    code, _, err = run("pull", "store/runs/r", "--to", "newest")
+    assert (code, err) == (0, "")
+    assert Path("newest/config.json").read_text() == "10"
+    assert run("pull", "store/runs/r/", "--step", "2", "--to", "second")[0] == 0
+    assert Path("second/config.json").read_text() == "2"
+    code, _, err = run("pull", "store/runs/r", "--step", "3", "--to", "third")
+    assert code == 2
+    assert "no model of step 3 is published; there are [2, 10]" in err
+
+
+def test_a_job_runs_beside_and_its_failure_is_told(here: Path) -> None:
+    code, _, err = run("merge", "--config", "run.json")
+    assert code == 2
+    assert err.startswith("error: no checkpoint in ")
+    assert "ttsrl train" in err
+    assert (here / "runs" / "r" / "logs" / "merge.log").is_file()
+
+
+@pytest.mark.parametrize(
+    ("raised", "code", "said"),
+    [
+        (None, 0, ""),
+        (BadInput("x is 3"), 2, "error: x is 3\n"),
+        (Failure("the disk is full"), 1, "error: the disk is full\n"),
+        (KeyboardInterrupt(), 130, "interrupted; the same command goes on from here\n"),
+    ],
+)
+def test_exit_codes(
+    raised: BaseException | None, code: int, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def command() -> None:
+        if raised:
+            raise raised
+
+    assert exit_code(command) == code
+    assert capsys.readouterr().err == said
+
+
+def test_an_unexpected_error_is_one_line_and_its_traceback_is_in_a_file(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert exit_code(lambda: {}["missing"]) == 1
+    said = capsys.readouterr().err
+    assert said.startswith("error: unexpected: KeyError: 'missing'; traceback: ")
+    assert said.count("\n") == 1
+    log = Path(said.strip().rpartition(": ")[2])
+    assert "Traceback" in log.read_text()
+    log.unlink()
+
+
+def test_a_reader_that_has_enough_is_no_error(here: Path) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "w") as output:
+        done = subprocess.run(
+            [TTSRL, "config", "--schema"], stdout=output, stderr=subprocess.PIPE, text=True
+        )
+    assert done.stderr == ""

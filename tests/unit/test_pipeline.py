@@ -1,0 +1,272 @@
+"""The reward pipeline over the tiny stack: real codec, real Whisper, real speech."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from services.reward.pipeline import Pipeline
+from ttsrl.config import RunConfig
+from ttsrl.reward import compose
+from ttsrl.settings import load_run
+from ttsrl.types import Failed, Gated, Ok, Utterance
+
+ROOT = Path(__file__).parents[2]
+TEXTS = ["four red tigers run home", "black birds sing today"]
+
+
+@pytest.fixture(scope="module")
+def run() -> RunConfig:
+    return load_run(ROOT / "examples/tiny/run.json")
+
+
+@pytest.fixture(scope="module")
+def pipeline(run):
+    return Pipeline(run)
+
+
+@pytest.fixture(scope="module")
+def clean():
+    """Utterances that say their texts, joined from the tokens of recorded words."""
+    tokens_of = json.loads((ROOT / "examples/tiny/codec/words.json").read_text())
+    return [
+        Utterance(
+            text=text,
+            speech_tokens=[t for word in [*text.split(), "<pause>"] for t in tokens_of[word]],
+        )
+        for text in TEXTS
+    ]
+
+
+def change(utterance: Utterance, **fields: object) -> Utterance:
+    return utterance.model_copy(update=fields)
+
+
+def test_clean_speech_is_heard_right_and_rewarded(pipeline, clean):
+    for utterance, outcome in zip(clean, pipeline.score(clean), strict=True):
+        assert isinstance(outcome, Ok)
+        assert outcome.transcript == utterance.text
+        assert outcome.raw["cer"] == 0
+        assert outcome.reward > 0.9
+        assert outcome.duration_s == len(utterance.speech_tokens) / pipeline.codec.tokens_per_s
+
+
+def test_speech_of_another_text_is_hardly_rewarded(pipeline, clean):
+    swapped = [change(u, text=v.text) for u, v in zip(clean, clean[::-1], strict=True)]
+    for right, wrong in zip(clean, pipeline.score(swapped), strict=True):
+        assert isinstance(wrong, Ok)
+        assert wrong.transcript == right.text
+        assert wrong.reward < 0.1
+
+
+def test_an_outcome_carries_raw_scores_utilities_and_their_composition(pipeline, clean, run):
+    outcome = pipeline.score([change(clean[0], text="four green tigers run home")])[0]
+    assert outcome.raw["cer"] > 0
+    components = {c.type: c for c in run.reward.components}
+    assert outcome.utilities == {t: c.utility(outcome.raw[t]) for t, c in components.items()}
+    weights = {t: c.weight for t, c in components.items()}
+    assert outcome.reward == compose(outcome.utilities, weights)
+
+
+def test_bad_speech_is_gated_with_its_reason(pipeline, clean, monkeypatch):
+    good = clean[0]
+    bad = {
+        "no_tokens": change(good, speech_tokens=[]),
+        "token_outside_codebook": change(good, speech_tokens=[*good.speech_tokens, 1000]),
+        "no_end_token": change(good, finished=False),
+        "too_short": change(good, text="one two three " * 20, speech_tokens=good.speech_tokens[:3]),
+        "too_long": change(good, text="jump", speech_tokens=good.speech_tokens * 2),
+    }
+    outcomes = pipeline.score([*bad.values(), good])
+    assert [o.reason for o in outcomes[:-1]] == list(bad)
+    assert [o.reward for o in outcomes[:-1]] == [0] * len(bad)
+    assert isinstance(outcomes[-1], Ok)
+    monkeypatch.setattr(
+        pipeline.codec, "decode", lambda tokens: [np.zeros(20_000, np.float32) for _ in tokens]
+    )
+    silent = pipeline.score([good])[0]
+    assert isinstance(silent, Gated) and silent.reason == "silence"
+
+
+def test_what_is_gated_by_its_tokens_is_never_decoded(pipeline, clean, monkeypatch):
+    monkeypatch.setattr(pipeline.codec, "decode", None)
+    endless = change(clean[0], speech_tokens=[1] * 60_000)
+    assert pipeline.score([endless])[0].reason == "too_long"
+
+
+def test_a_waveform_longer_than_its_tokens_say_is_gated_too(pipeline, clean, monkeypatch):
+    decode = pipeline.codec.decode
+    monkeypatch.setattr(
+        pipeline.codec, "decode", lambda tokens: [np.tile(w, 2) for w in decode(tokens)]
+    )
+    outcome = pipeline.score(clean[:1])[0]
+    assert outcome.reason == "too_long"
+    assert outcome.duration_s == 2 * len(clean[0].speech_tokens) / pipeline.codec.tokens_per_s
+
+
+def test_an_empty_transcript_is_never_rewarded(pipeline, clean, monkeypatch):
+    monkeypatch.setattr(pipeline.whisper.tokens, "decode", lambda ids: "")
+    for outcome in pipeline.score(clean):
+        assert (outcome.reason, outcome.reward) == ("empty_transcript", 0)
+        assert outcome.duration_s > 0
+
+
+def company(pipeline, clean):
+    """Good, wrong, cut, gated and unmeasurable utterances."""
+    random = np.random.default_rng(0)
+    noise = [random.integers(0, 1000, n).tolist() for n in (9, 14, 14, 30)]
+    return [
+        *clean,
+        *(change(clean[0], speech_tokens=tokens) for tokens in noise),
+        *(change(u, text="six old dogs swim") for u in clean),
+        *(change(u, speech_tokens=u.speech_tokens[:12]) for u in clean),
+        change(clean[0], speech_tokens=[]),
+        change(clean[0], text="..."),
+        change(clean[0], language="xx"),
+    ]
+
+
+def test_outcomes_do_not_depend_on_company_or_order(pipeline, clean):
+    utterances = company(pipeline, clean)
+    together = pipeline.score(utterances)
+    kinds = [type(o) for o in together]
+    assert set(kinds[3:7]) <= {Ok, Gated}  # in some noise no word is heard
+    assert kinds[:3] + kinds[7:] == [Ok] * 6 + [Gated, Failed, Failed]
+    order = np.random.default_rng(1).permutation(len(utterances))
+    shuffled = pipeline.score([utterances[n] for n in order])
+    for n, outcome in zip(order, shuffled, strict=True):
+        assert_same(outcome, together[n], 0)  # batches of one shape: bit for bit
+    for utterance, outcome in zip(utterances, together, strict=True):
+        assert_same(pipeline.score([utterance])[0], outcome, 1e-5)
+
+
+def assert_same(one, other, tolerance):
+    if not isinstance(one, Ok):
+        assert one == other
+        return
+    assert one.transcript == other.transcript
+    assert one.raw == pytest.approx(other.raw, abs=tolerance, rel=0)
+    assert one.reward == pytest.approx(other.reward, abs=tolerance, rel=0)
+
+
+def test_equal_utterances_are_measured_once(pipeline, clean, monkeypatch):
+    decoded = []
+    decode = pipeline.codec.decode
+    monkeypatch.setattr(pipeline.codec, "decode", lambda t: decoded.extend(t) or decode(t))
+    utterances = [*clean * 3, change(clean[0], id="other name")]
+    outcomes = pipeline.score(utterances)
+    assert len(decoded) == 2
+    assert outcomes[0] == outcomes[2] == outcomes[4] == outcomes[6] != outcomes[1]
+    pipeline.score([clean[0], change(clean[0], text="jump"), change(clean[0], finished=False)])
+    assert len(decoded) == 4
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 4])
+def test_more_utterances_than_a_batch(run, clean, pipeline, batch_size):
+    reward = run.reward.model_copy(update={"batch_size": batch_size})
+    small = Pipeline(run.model_copy(update={"reward": reward}))
+    utterances = company(pipeline, clean)
+    outcomes = small.score(utterances)
+    for one, other in zip(outcomes, pipeline.score(utterances), strict=True):
+        assert_same(one, other, 1e-5)
+    for one, other in zip(small.score(utterances[::-1])[::-1], outcomes, strict=True):
+        assert_same(one, other, 0)  # the same batches, bit for bit
+
+
+@pytest.mark.parametrize("culprits", [{0}, {5}, {2, 3}])
+def test_one_that_breaks_the_codec_fails_alone(pipeline, clean, monkeypatch, culprits):
+    utterances = company(pipeline, clean)[:10]
+    expected = pipeline.score(utterances)
+    poison = [utterances[n].speech_tokens for n in culprits]
+    decode = pipeline.codec.decode
+
+    def broken(tokens):
+        if any(list(t) in poison for t in tokens):
+            raise RuntimeError("device on fire")
+        return decode(tokens)
+
+    monkeypatch.setattr(pipeline.codec, "decode", broken)
+    for n, outcome in enumerate(pipeline.score(utterances)):
+        if utterances[n].speech_tokens in poison:
+            assert outcome == Failed(kind="decode", detail="RuntimeError: device on fire")
+        else:
+            assert_same(outcome, expected[n], 1e-5)
+
+
+def test_one_that_breaks_whisper_fails_alone(pipeline, clean, monkeypatch):
+    score = pipeline.whisper.score
+
+    def broken(waveforms, rate_hz, texts, languages):
+        if "black birds sing today" in texts:
+            raise RuntimeError("out of memory")
+        return score(waveforms, rate_hz, texts, languages)
+
+    monkeypatch.setattr(pipeline.whisper, "score", broken)
+    good, bad = pipeline.score(clean)
+    assert isinstance(good, Ok)
+    assert bad == Failed(kind="scorer", detail="RuntimeError: out of memory")
+
+
+def test_what_is_no_number_fails_and_is_never_a_reward(pipeline, clean, monkeypatch):
+    decode = pipeline.codec.decode
+
+    def half_nan(tokens):
+        waveforms = decode(tokens)
+        waveforms[0][100] = np.nan
+        return waveforms
+
+    with monkeypatch.context() as patch:
+        patch.setattr(pipeline.codec, "decode", half_nan)
+        kinds = sorted(getattr(o, "kind", "ok") for o in pipeline.score(clean))
+        assert kinds == ["nan", "ok"]
+    bias = pipeline.whisper.torch.decoder.layer_norm.bias.data
+    kept = bias.clone()
+    bias.fill_(np.nan)
+    assert [o.kind for o in pipeline.score(clean)] == ["nan", "nan"]
+    bias.copy_(kept)
+    assert all(isinstance(o, Ok) for o in pipeline.score(clean))
+
+
+def test_unmeasurable_texts_are_rejected_with_the_reason(pipeline, clean):
+    texts = {"text": "!!!"}, {"language": "english"}, {"text": "red <|endoftext|> birds sing"}, {}
+    outcomes = pipeline.score([change(clean[0], **fields) for fields in texts])
+    assert [getattr(o, "kind", "ok") for o in outcomes] == [*["rejected"] * 3, "ok"]
+    for outcome, reason in zip(outcomes, ["heard", "did you mean 'en'", "control"], strict=False):
+        assert reason in outcome.detail
+
+
+def test_the_specification_s_hash_follows_what_decides_a_reward(run, pipeline):
+    def changed(**reward):
+        return run.model_copy(update={"reward": run.reward.model_copy(update=reward)})
+
+    assert Pipeline(run).spec_hash == pipeline.spec_hash
+    assert Pipeline(changed(batch_size=7, url="http://elsewhere")).spec_hash == pipeline.spec_hash
+    compat = run.reward.whisper.model_copy(update={"mode": "compat"})
+    gates = run.reward.gates.model_copy(update={"slack_s": 2.0})
+    heavier = [run.reward.components[0].model_copy(update={"weight": 0.7})]
+    others = {
+        Pipeline(changed(whisper=compat)).spec_hash,
+        Pipeline(changed(gates=gates)).spec_hash,
+        Pipeline(changed(components=heavier)).spec_hash,
+    }
+    assert len(others | {pipeline.spec_hash}) == 4
+
+
+def test_stages_are_timed_and_the_pipeline_tests_itself(run, clean):
+    seconds = []
+    pipeline = Pipeline(run, on_stage=lambda name, s: seconds.append((name, s)))
+    pipeline.warm_up()
+    pipeline.self_test()
+    assert not seconds
+    pipeline.score(clean)
+    assert [name for name, _ in seconds] == ["gates", "decode", "gates", "whisper"]
+    assert all(s > 0 for _, s in seconds)
+
+
+def test_self_test_finds_a_codec_that_hears_its_neighbours(run, monkeypatch):
+    pipeline = Pipeline(run)
+    decode = pipeline.codec.decode
+    monkeypatch.setattr(pipeline.codec, "decode", lambda t: [w / len(t) for w in decode(t)])
+    with pytest.raises(RuntimeError, match="differently in a batch"):
+        pipeline.self_test()

@@ -1,0 +1,224 @@
+"""Texts become verl's parquet: what is kept, what is held out, and every way a text can be bad."""
+
+import json
+from pathlib import Path
+
+import pyarrow.parquet as parquet
+import pytest
+
+from ttsrl.config import RunConfig
+from ttsrl.errors import BadInput
+from ttsrl.prompts import prepare
+from ttsrl.split import is_held_out, words
+
+GOOD = [
+    {"text": f"{first} {second} {third}", "id": f"{first}-{second}-{third}"}
+    for first in ("red", "blue", "green")
+    for second in ("dogs", "cats", "birds")
+    for third in ("run", "sing", "sleep", "walk")
+]
+
+
+def run_config(texts: Path, **data: object) -> RunConfig:
+    return RunConfig.model_validate(
+        {
+            "name": "r",
+            "model": "m",
+            "codec": "c",
+            "data": {"texts": str(texts), "held_out_fraction": 0.3, **data},
+            "train": {"steps": 1},
+            "reward": {"whisper": {"model": "w"}},
+            "eval": {"judges": [{"name": "j", "type": "ctc", "model": "j"}]},
+        }
+    )
+
+
+def write(path: Path, lines: list[dict[str, object]]) -> Path:
+    path.write_text("".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines))
+    return path
+
+
+def rows(out: Path, split: str) -> list[dict]:
+    return parquet.read_table(out / f"{split}.parquet").to_pylist()
+
+
+def test_rows_have_verls_columns_and_the_familys_chat(tmp_path: Path) -> None:
+    lines = [*GOOD, {"text": "Olá, mundo!", "language": "pt", "style": "sad", "speaker": "ana"}]
+    out = tmp_path / "data"
+    prepare(run_config(write(tmp_path / "t.jsonl", lines)), out)
+    every = rows(out, "train") + rows(out, "held_out")
+    row = next(r for r in every if r["extra_info"]["language"] == "pt")
+    assert row["prompt"] == [
+        {
+            "role": "user",
+            "content": "Convert the text to speech:<|TEXT_UNDERSTANDING_START|>Olá, mundo!"
+            "<|TEXT_UNDERSTANDING_END|>",
+        }
+    ]
+    assert (row["data_source"], row["ability"]) == ("ttsrl", "text-to-speech")
+    assert row["reward_model"] == {"style": "rule", "ground_truth": "Olá, mundo!"}
+    info = row["extra_info"]
+    assert (info["text"], info["style"], info["speaker"]) == ("Olá, mundo!", "sad", "ana")
+    assert info["id"] is None
+    english = rows(out, "train")[0]["extra_info"]
+    assert (english["language"], english["split"], english["index"]) == ("en", "train", 0)
+
+
+def test_the_text_alone_decides_its_side_and_the_files_are_the_same_twice(tmp_path: Path) -> None:
+    first, second = tmp_path / "a", tmp_path / "b"
+    done: list[tuple[int, int]] = []
+    prepared = prepare(
+        run_config(write(tmp_path / "1.jsonl", GOOD)), first, lambda *at: done.append(at)
+    )
+    assert done[-1] == (len(GOOD), len(GOOD))
+    assert (prepared.train, prepared.held_out) == (
+        len(rows(first, "train")),
+        len(rows(first, "held_out")),
+    )
+    assert prepared.train + prepared.held_out == len(GOOD)
+    for split, kept in (("train", False), ("held_out", True)):
+        for row in rows(first, split):
+            assert is_held_out(row["extra_info"]["text"], 0.3, "text") is kept
+    prepare(run_config(write(tmp_path / "1.jsonl", GOOD)), second)
+    for name in ("train.parquet", "held_out.parquet"):
+        assert (first / name).read_bytes() == (second / name).read_bytes()
+    prepare(run_config(write(tmp_path / "1.jsonl", GOOD[::-1])), second)
+    assert {r["extra_info"]["text"] for r in rows(second, "held_out")} == {
+        r["extra_info"]["text"] for r in rows(first, "held_out")
+    }
+
+
+def test_repeated_texts_and_held_out_word_order_are_left_out_of_training(tmp_path: Path) -> None:
+    held_out = next(line["text"] for line in GOOD if is_held_out(line["text"], 0.3, "text"))
+    around = [f"yes {held_out.upper()}, {word}" for word in ("please", "now", "today", "again")]
+    around = [text for text in around if not is_held_out(text, 0.3, "text")]
+    lines = [*GOOD, GOOD[0] | {"id": "again"}, *({"text": text} for text in around)]
+    out = tmp_path / "data"
+    prepared = prepare(run_config(write(tmp_path / "t.jsonl", lines)), out)
+    assert around
+    assert prepared.overlapping == len(around)
+    assert prepared.duplicates == 1
+    for split in ("train", "held_out"):
+        ids = [row["extra_info"]["id"] for row in rows(out, split)]
+        assert "again" not in ids
+        assert ids == [line["id"] for line in GOOD if line["id"] in ids]
+    trained = [" ".join(words(r["extra_info"]["text"])) for r in rows(out, "train")]
+    assert len(trained) == len(set(trained)) == prepared.train
+    for row in rows(out, "held_out"):
+        spoken = " ".join(words(row["extra_info"]["text"]))
+        assert not [text for text in trained if f" {spoken} " in f" {text} "]
+
+
+def test_a_hugging_face_data_set_gives_the_same_rows_as_its_jsonl(tmp_path: Path) -> None:
+    from datasets import Dataset, DatasetDict
+
+    data_set = Dataset.from_list([line | {"other": 1.5} for line in GOOD])
+    data_set.save_to_disk(tmp_path / "set")
+    prepare(run_config(tmp_path / "set"), tmp_path / "a")
+    prepare(run_config(write(tmp_path / "t.jsonl", GOOD)), tmp_path / "b")
+    assert rows(tmp_path / "a", "train") == rows(tmp_path / "b", "train")
+
+    DatasetDict({"first": data_set}).save_to_disk(tmp_path / "splits")
+    with pytest.raises(BadInput, match=r"splits first.*give one of them: .*splits/first"):
+        prepare(run_config(tmp_path / "splits"), tmp_path / "c")
+    data_set.rename_column("text", "words").save_to_disk(tmp_path / "unnamed")
+    with pytest.raises(BadInput, match="no column 'text' but words"):
+        prepare(run_config(tmp_path / "unnamed"), tmp_path / "c")
+    data_set.map(lambda row: row | {"text": " "}).save_to_disk(tmp_path / "spaces")
+    with pytest.raises(BadInput, match=r"spaces: row 0: .*empty"):
+        prepare(run_config(tmp_path / "spaces"), tmp_path / "c")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(BadInput, match="no data set folder"):
+        prepare(run_config(tmp_path / "empty"), tmp_path / "c")
+    assert not (tmp_path / "c").exists()
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        {"text": "שלום עולם", "language": "he"},
+        {"text": "مَرْحَبًا بِالعَالَم", "language": "ar"},
+        {"text": "cafe\u0301 nai\u0308ve", "language": "fr"},
+        {"text": "你好，世界", "language": "zh"},
+        {"text": "one\u2028two", "id": 7},
+        {"text": "extra keys are left unread", "audio": "a.wav"},
+    ],
+)
+def test_every_script_is_welcome(tmp_path: Path, line: dict[str, object]) -> None:
+    prepare(run_config(write(tmp_path / "t.jsonl", [line, *GOOD])), tmp_path / "data")
+    every = rows(tmp_path / "data", "train") + rows(tmp_path / "data", "held_out")
+    assert line["text"] in [row["reward_model"]["ground_truth"] for row in every]
+
+
+def test_blank_lines_byte_order_mark_and_windows_line_ends_are_no_texts(tmp_path: Path) -> None:
+    texts = tmp_path / "t.jsonl"
+    lines = "\r\n\r\n".join(json.dumps(line) for line in GOOD)
+    texts.write_bytes(b"\xef\xbb\xbf" + lines.encode() + b"\r\n\n")
+    prepared = prepare(run_config(texts), tmp_path / "data")
+    assert prepared.train + prepared.held_out == len(GOOD)
+
+
+BAD_LINES: list[tuple[str, bytes, list[str]]] = [
+    ("not JSON", b"{'text': 'a'}", ["column 2", "{'text': 'a'}", '{"text": "..."}']),
+    ("cut off", b'{"text": "a', ["column 10", "not JSON"]),
+    ("a list", b'["a"]', ['["a"]', "no JSON object"]),
+    ("no text", b'{"txt": "a"}', ['{"txt": "a"}', "no key 'text'"]),
+    ("null", b'{"text": null}', ["text is None", "give each line"]),
+    ("a number", b'{"text": 5}', ["text is 5", "give each line"]),
+    ("nothing", b'{"text": ""}', ["''", "empty", "leave the line out"]),
+    ("spaces", b'{"text": " \\t\\u00a0"}', ["empty", "leave the line out"]),
+    ("too long", b'{"text": "%s"}' % (b"word " * 30), ["150 characters", "100", "max_chars"]),
+    ("NUL", b'{"text": "a\\u0000b"}', ["U+0000", "position 1", "remove it"]),
+    ("lone surrogate", b'{"text": "a\\ud800"}', ["U+D800", "remove it"]),
+    ("not UTF-8", b'{"text": "caf\xe9"}', ["0xe9", "column 14", "save the file as UTF-8"]),
+    ("unknown language", b'{"text": "a", "language": "eng"}', ["'eng'", "did you mean 'en'"]),
+    ("language is a number", b'{"text": "a", "language": 1}', ["language = 1", "leave it out"]),
+    ("no letters", b'{"text": "?!"}', ["'?!'", "leave it out"]),
+    ("a marker", b'{"text": "a <|eot_id|> b"}', ["'<|eot_id|>'", "leave it out"]),
+    ("id twice", b'{"text": "a", "id": "red-dogs-run"}', ["'red-dogs-run'", ".jsonl:1", "own id"]),
+    ("id is a list", b'{"text": "a", "id": []}', ["id = []", "leave it out"]),
+    ("style is empty", b'{"text": "a", "style": ""}', ['style = ""', "leave it out"]),
+]
+
+
+@pytest.mark.parametrize(
+    ("line", "said"), [pytest.param(line, said, id=name) for name, line, said in BAD_LINES]
+)
+def test_a_bad_line_is_named_with_its_value_and_the_way_out_and_nothing_is_written(
+    tmp_path: Path, line: bytes, said: list[str]
+) -> None:
+    texts = write(tmp_path / "t.jsonl", GOOD)
+    texts.write_bytes(texts.read_bytes() + line + b"\n")
+    with pytest.raises(BadInput) as error:
+        prepare(run_config(texts, max_chars=100), tmp_path / "data")
+    for words_said in [f"t.jsonl:{len(GOOD) + 1}: ", *said]:
+        assert words_said in str(error.value)
+    assert not (tmp_path / "data").exists()
+
+
+@pytest.mark.parametrize("content", [None, b"", b"\n \n"])
+def test_data_without_texts(tmp_path: Path, content: bytes | None) -> None:
+    texts = tmp_path / "t.jsonl"
+    if content is not None:
+        texts.write_bytes(content)
+    with pytest.raises(BadInput, match=r"t\.jsonl.*(holds no text; write|give a JSONL file)"):
+        prepare(run_config(texts), tmp_path / "data")
+    assert not (tmp_path / "data").exists()
+
+
+@pytest.mark.parametrize(("fraction", "side"), [(1e-9, "evaluation"), (1 - 1e-9, "training")])
+def test_a_side_without_texts(tmp_path: Path, fraction: float, side: str) -> None:
+    texts = write(tmp_path / "t.jsonl", GOOD)
+    with pytest.raises(BadInput, match=f"no text is left for {side}.*another fraction"):
+        prepare(run_config(texts, held_out_fraction=fraction), tmp_path / "data")
+    assert not (tmp_path / "data").exists()
+
+
+def test_a_failed_second_run_leaves_the_first_ones_files(tmp_path: Path) -> None:
+    texts = write(tmp_path / "t.jsonl", GOOD)
+    prepare(run_config(texts), tmp_path / "data")
+    before = {path.name: path.read_bytes() for path in (tmp_path / "data").iterdir()}
+    texts.write_bytes(texts.read_bytes() + b"oops\n")
+    with pytest.raises(BadInput):
+        prepare(run_config(texts), tmp_path / "data")
+    assert {path.name: path.read_bytes() for path in (tmp_path / "data").iterdir()} == before

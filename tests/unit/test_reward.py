@@ -1,0 +1,64 @@
+import math
+
+import pytest
+from pydantic import ValidationError
+
+from ttsrl.reward import Cer, Nll, compose
+
+# channel-io/ch-tts-llasa-rl-grpo, tts_cer.py with its defaults: beta 3, tau 3, weights 0.6 and 0.4.
+GOLDEN = [
+    (0, 0, 1.0),
+    (0, 0.2, 0.9732),
+    (0, 1, 0.8634),
+    (0.02, 0.2, 0.9382),
+    (0.05, 0.5, 0.8493),
+    (0.1, 0.5, 0.7580),
+    (0.2, 1, 0.5393),
+    (0.5, 2, 0.1408),
+    (1, 4, 0.0081),
+    (0, 8, 0.1573),
+]
+
+
+def reward(cer: float, nll: float) -> float:
+    components = [(Cer(), cer), (Nll(), nll)]
+    utilities = {c.type: c.utility(raw) for c, raw in components}
+    return compose(utilities, {c.type: c.weight for c, _ in components})
+
+
+@pytest.mark.parametrize(("cer", "nll", "expected"), GOLDEN)
+def test_golden_rewards(cer, nll, expected):
+    assert reward(cer, nll) == pytest.approx(expected, abs=5e-5)
+
+
+@pytest.mark.parametrize(
+    ("component", "half"), [(Cer(), math.atanh(0.5) / 3), (Nll(), 3 * math.log(2))]
+)
+def test_utilities_fall_from_1_through_one_half_to_0(component, half):
+    assert component.utility(0) == 1
+    assert component.utility(half) == pytest.approx(0.5)
+    assert component.utility(1e4) == 0
+
+
+def test_a_good_utility_cannot_buy_back_a_bad_one():
+    weights = {"cer": 0.6, "nll": 0.4}
+    assert compose({"cer": 0.0, "nll": 1.0}, weights) == 0
+    assert compose({"cer": 1.0, "nll": 0.0}, weights) == 0
+    assert compose({"cer": 0.01, "nll": 1.0}, weights) < 0.02
+
+
+def test_only_the_ratio_of_weights_counts():
+    utilities = {"cer": 0.3, "nll": 0.9}
+    assert compose(utilities, {"cer": 6, "nll": 4}) == pytest.approx(
+        compose(utilities, {"cer": 0.6, "nll": 0.4})
+    )
+
+
+def test_one_component_is_its_own_utility():
+    assert compose({"cer": 0.37}, {"cer": 0.6}) == pytest.approx(0.37)
+
+
+@pytest.mark.parametrize("bad", [{"weight": 0}, {"beta": -1}, {"gamma": 1}, {"beta": math.inf}])
+def test_knobs_are_checked(bad):
+    with pytest.raises(ValidationError):
+        Cer(**bad)

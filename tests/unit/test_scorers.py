@@ -1,0 +1,400 @@
+"""Whisper and CTC scorers against transformers itself, on the tiny stack's models."""
+
+import json
+import shutil
+from pathlib import Path
+
+import jiwer
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from transformers import (
+    Wav2Vec2Config,
+    Wav2Vec2FeatureExtractor,
+    Wav2Vec2ForCTC,
+    WhisperFeatureExtractor,
+    WhisperForConditionalGeneration,
+)
+
+from ttsrl.audio import resample
+from ttsrl.codecs import load_codec
+from ttsrl.config import JudgeConfig, WhisperConfig
+from ttsrl.errors import BadInput
+from ttsrl.hub import folder_digest, local_folder
+from ttsrl.scorers import load_judge
+from ttsrl.scorers.whisper import WhisperScorer
+
+ROOT = Path(__file__).parents[2]
+TINY = ROOT / "examples/tiny"
+RATE_HZ = 16_000
+TEXTS = [
+    "one two three",
+    "red birds",
+    "four old dogs run home",
+    "Jump!",
+    "black tigers sing outside",
+]
+LANGUAGES = ["en"] * len(TEXTS)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def own_cache(tmp_path_factory):
+    """Converted models do not go to the user's cache."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@pytest.fixture(scope="module")
+def noises():
+    """Buzzes of several lengths: what a recogniser must never be sure of."""
+    random = np.random.default_rng(0)
+    lengths = [16_000, 47_999, 20_480, 1_280, 48_000]
+    return [(0.1 * random.standard_normal(n)).astype(np.float32) for n in lengths]
+
+
+@pytest.fixture(scope="module")
+def spoken():
+    """Texts and their speech, of three lengths."""
+    tokens_of = json.loads((TINY / "codec/words.json").read_text())
+    texts = ["four red tigers", "black birds sing", "six dogs"]
+    tokens = [[t for word in text.split() for t in tokens_of[word]] for text in texts]
+    return texts, load_codec(str(TINY / "codec")).decode(tokens)
+
+
+@pytest.fixture(scope="module")
+def odd_whisper(tmp_path_factory):
+    """Random weights, two languages, and suppressed tokens: all that the tiny Whisper lacks."""
+    folder = tmp_path_factory.mktemp("whisper")
+    shutil.copytree(TINY / "whisper", folder, dirs_exist_ok=True)
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        text = (folder / name).read_text()
+        (folder / name).write_text(text.replace("<|startoflm|>", "<|de|>"))
+    config = WhisperForConditionalGeneration.config_class.from_pretrained(folder)
+    generation = json.loads((TINY / "whisper/generation_config.json").read_text())
+    end, vocabulary = generation["eos_token_id"], config.vocab_size
+    model = WhisperForConditionalGeneration(config)
+    decoder = model.model.decoder
+    random = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for _, weight in sorted(model.named_parameters()):
+            if weight.dim() > 1:
+                weight.normal_(std=0.3, generator=random)
+        # An end so likely that transcripts are of different lengths.
+        decoder.layer_norm.bias += 0.4 * decoder.embed_tokens.weight[end]
+    model.save_pretrained(folder)
+    generation |= {
+        "suppress_tokens": [*range(5, end, 3), *range(end + 1, vocabulary)],
+        "begin_suppress_tokens": [*range(6, end, 3), end],
+        "lang_to_id": {"<|en|>": 378, "<|de|>": 381},
+    }
+    (folder / "generation_config.json").write_text(json.dumps(generation))
+    return folder
+
+
+def features(folder, waveforms):
+    extractor = WhisperFeatureExtractor.from_pretrained(folder)
+    return extractor(waveforms, sampling_rate=RATE_HZ, return_tensors="pt").input_features
+
+
+def reference_nll(folder, waveform, ids, prompt_length):
+    """Mean NLL of ids[prompt_length:], in double precision, by transformers' own forward."""
+    model = WhisperForConditionalGeneration.from_pretrained(folder, dtype=torch.float64).eval()
+    with torch.no_grad():
+        logits = model(
+            features(folder, [waveform]).double(), decoder_input_ids=torch.tensor([ids[:-1]])
+        ).logits[0]
+    log_p = logits.log_softmax(-1)[prompt_length - 1 :]
+    return -log_p.gather(1, torch.tensor(ids[prompt_length:])[:, None]).mean().item()
+
+
+@pytest.mark.parametrize("mode", ["correct", "compat"])
+def test_nll_is_the_mean_over_text_and_end_token_under_the_full_softmax(odd_whisper, noises, mode):
+    scorer = WhisperScorer(WhisperConfig(model=str(odd_whisper), mode=mode))
+    raws = scorer.score(noises, RATE_HZ, TEXTS, LANGUAGES)
+    vocabulary = scorer.tokens.tokenizer.get_vocab()
+    start = vocabulary["<|startoftranscript|>"]
+    task = [vocabulary[t] for t in ("<|en|>", "<|transcribe|>", "<|notimestamps|>")]
+    for waveform, text, raw in zip(noises, TEXTS, raws, strict=True):
+        prompt, written = ([start, *task], f" {text}") if mode == "correct" else ([start], text)
+        ids = scorer.tokens.tokenizer.encode(written, add_special_tokens=False)
+        expected = reference_nll(
+            odd_whisper, waveform, [*prompt, *ids, vocabulary["<|endoftext|>"]], len(prompt)
+        )
+        assert raw.nll == pytest.approx(expected, abs=1e-5)
+
+
+@pytest.mark.parametrize("language", ["en", "de"])
+def test_transcripts_are_greedy_under_the_model_s_suppression(odd_whisper, noises, language):
+    scorer = WhisperScorer(WhisperConfig(model=str(odd_whisper)))
+    vocabulary = scorer.tokens.tokenizer.get_vocab()
+    prompt = ("<|startoftranscript|>", f"<|{language}|>", "<|transcribe|>", "<|notimestamps|>")
+    generation = json.loads((odd_whisper / "generation_config.json").read_text())
+    model = WhisperForConditionalGeneration.from_pretrained(odd_whisper, dtype=torch.float64).eval()
+    heard = scorer.transcribe(noises, RATE_HZ, [language] * len(noises))
+    for waveform, transcript in zip(noises, heard, strict=True):
+        states = model.model.encoder(features(odd_whisper, [waveform]).double())
+        ids = [vocabulary[token] for token in prompt]
+        while len(ids) < 4 + 224:  # afresh for each token: no cache, no batch
+            logits = model(encoder_outputs=states, decoder_input_ids=torch.tensor([ids])).logits
+            logits[..., generation["suppress_tokens"]] = -torch.inf
+            if len(ids) == 4:
+                logits[..., generation["begin_suppress_tokens"]] = -torch.inf
+            ids.append(logits[0, -1].argmax().item())
+            if ids[-1] == generation["eos_token_id"]:
+                break
+        expected = scorer.tokens.tokenizer.decode(ids, skip_special_tokens=True)
+        assert transcript == expected.strip()
+
+
+@pytest.mark.parametrize("mode", ["correct", "compat"])
+def test_engines_agree(odd_whisper, noises, mode, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    engines = ("torch", "ctranslate2")
+    ours, theirs = (
+        WhisperScorer(WhisperConfig(model=str(odd_whisper), mode=mode, engine=engine)).score(
+            noises, RATE_HZ, TEXTS, LANGUAGES
+        )
+        for engine in engines
+    )
+    assert [r.transcript for r in ours] == [r.transcript for r in theirs]
+    assert [r.cer for r in ours] == [r.cer for r in theirs]
+    assert [r.nll for r in ours] == pytest.approx([r.nll for r in theirs], abs=1e-3)
+    assert len(list((tmp_path / "ttsrl/ctranslate2").iterdir())) == 1
+
+
+@pytest.mark.parametrize("engine", ["torch", "ctranslate2"])
+def test_a_loop_ends_at_the_cap(odd_whisper, noises, engine, monkeypatch):
+    monkeypatch.setattr("ttsrl.scorers.whisper_tokens.MAX_NEW_TOKENS", 12)
+    scorer = WhisperScorer(WhisperConfig(model=str(odd_whisper), engine=engine))
+    with torch.inference_mode():
+        states = scorer.engine.encode(features(odd_whisper, noises))
+        written = scorer.engine.greedy(states, [scorer.tokens.prompt("en")] * len(noises))
+    lengths = [len(ids) for ids in written]
+    assert max(lengths) == 12
+    assert lengths.count(12) > 1
+
+
+def test_teacher_forcing_knows_what_greedy_decoding_would_write(odd_whisper, noises):
+    scorer = WhisperScorer(WhisperConfig(model=str(odd_whisper)))
+    end = scorer.tokens.end
+    prompts = [scorer.tokens.prompt("en")] * len(noises)
+    with torch.inference_mode():
+        states = scorer.engine.encode(features(odd_whisper, noises))
+        written = scorer.torch.greedy(states, prompts)
+        assert all(0 < len(ids) < 224 for ids in written)  # all ended by themselves
+        assert len({len(ids) for ids in written}) > 2
+
+        def wins(targets):
+            return scorer.torch.teacher_force(states, prompts, targets)[1]
+
+        assert wins([[*ids, end] for ids in written]) == [True] * 5
+        assert wins([[*ids[:-1], end] for ids in written]) == [False] * 5
+        changed = [[*ids, end] for ids in written]
+        changed[2][1] ^= 1
+        assert wins(changed) == [True, True, False, True, True]
+
+        suppressed = [scorer.tokens.never, scorer.tokens.never_first]
+        scorer.torch.penalty_V.zero_()
+        scorer.torch.first_penalty_V.zero_()
+        unruly = scorer.torch.greedy(states, prompts)
+        assert any(set(ids) & set(suppressed[0]) or ids[0] in suppressed[1] for ids in unruly)
+        tame = WhisperScorer(WhisperConfig(model=str(odd_whisper))).torch
+        _, would = tame.teacher_force(states, prompts, [[*ids, end] for ids in unruly])
+        assert would == [a == b for a, b in zip(unruly, written, strict=True)]
+
+
+def test_a_text_that_was_heard_is_not_decoded_again(spoken, monkeypatch):
+    texts, speech = spoken
+    scorer = WhisperScorer(WhisperConfig(model=str(TINY / "whisper")))
+    greedy, decoded = scorer.engine.greedy, []
+
+    def watched(states, prompts):
+        decoded.append(len(prompts))
+        return greedy(states, prompts)
+
+    monkeypatch.setattr(scorer.engine, "greedy", watched)
+    raws = scorer.score(speech, RATE_HZ, texts, ["en"] * 3)
+    assert [(raw.transcript, raw.cer) for raw in raws] == [(text, 0) for text in texts]
+    assert not decoded
+    wrong = ["four red tigers run", texts[1], "six"]
+    raws = scorer.score(speech, RATE_HZ, wrong, ["en"] * 3)
+    assert decoded == [2]
+    assert [raw.transcript for raw in raws] == scorer.transcribe(speech, RATE_HZ, ["en"] * 3)
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 5])
+@pytest.mark.parametrize("engine", ["torch", "ctranslate2"])
+def test_scores_do_not_depend_on_the_batch(odd_whisper, noises, engine, batch_size):
+    config = WhisperConfig(model=str(odd_whisper), engine=engine)
+    alone = WhisperScorer(config, batch_size=1).score(noises, RATE_HZ, TEXTS, LANGUAGES)
+    order = [3, 0, 4, 2, 1]
+    scorer = WhisperScorer(config, batch_size=batch_size)
+    shuffled = scorer.score(
+        [noises[n] for n in order], RATE_HZ, [TEXTS[n] for n in order], LANGUAGES
+    )
+    for n, raw in zip(order, shuffled, strict=True):
+        assert (raw.transcript, raw.cer) == (alone[n].transcript, alone[n].cer)
+        assert raw.nll == pytest.approx(alone[n].nll, abs=1e-5)
+
+
+def test_batches_of_one_shape_are_bit_identical(odd_whisper, noises):
+    scorer = WhisperScorer(WhisperConfig(model=str(odd_whisper)))
+    first = scorer.score(noises, RATE_HZ, TEXTS, LANGUAGES)
+    assert scorer.score(noises, RATE_HZ, TEXTS, LANGUAGES) == first
+    backwards = scorer.score(noises[::-1], RATE_HZ, TEXTS[::-1], LANGUAGES)
+    assert backwards[::-1] == first
+
+
+def test_compat_neither_normalises_nor_is_told_the_language(odd_whisper, noises):
+    scorer = WhisperScorer(WhisperConfig(model=str(odd_whisper), mode="compat"))
+    raws = scorer.score(noises, RATE_HZ, TEXTS, LANGUAGES)
+    assert [raw.cer for raw in raws] == [
+        jiwer.cer(text, raw.transcript) for text, raw in zip(TEXTS, raws, strict=True)
+    ]
+    assert scorer.score(noises, RATE_HZ, TEXTS, ["de"] * 5) == raws
+    told = WhisperScorer(WhisperConfig(model=str(odd_whisper)))
+    with torch.inference_mode():
+        detected = scorer.torch.detect_languages(
+            scorer.engine.encode(features(odd_whisper, noises))
+        )
+    names = [scorer.tokens.tokenizer.convert_ids_to_tokens(n).strip("<|>") for n in detected]
+    assert told.transcribe(noises, RATE_HZ, names) == [raw.transcript for raw in raws]
+
+
+@pytest.mark.parametrize("mode", ["correct", "compat"])
+def test_an_empty_transcript_is_wholly_wrong(odd_whisper, noises, mode, monkeypatch):
+    scorer = WhisperScorer(WhisperConfig(model=str(odd_whisper), mode=mode))
+    monkeypatch.setattr(scorer.engine, "greedy", lambda states, prompts: [[] for _ in prompts])
+    raws = scorer.score(noises, RATE_HZ, TEXTS, LANGUAGES)
+    assert [(raw.transcript, raw.cer) for raw in raws] == [("", 1.0)] * 5
+
+
+@pytest.mark.parametrize(
+    ("text", "language", "message"),
+    [
+        ("one <|endoftext|> two", "en", "control token"),
+        ("one", "xx", "'xx' is not supported"),
+        ("one", "ja", r"no token <\|ja\|>"),
+        ("!?" * 300, "en", "601 Whisper tokens, more than the 444"),
+        ("...", "en", "nothing of text '...' can be heard"),
+    ],
+)
+def test_what_whisper_cannot_measure_is_refused(noises, text, language, message):
+    scorer = WhisperScorer(WhisperConfig(model=str(TINY / "whisper")))
+    with pytest.raises(BadInput, match=message):
+        scorer.score(noises[:1], RATE_HZ, [text], [language])
+
+
+def test_an_english_whisper_takes_english_only(odd_whisper, noises, tmp_path):
+    shutil.copytree(odd_whisper, tmp_path, dirs_exist_ok=True)
+    generation = json.loads((tmp_path / "generation_config.json").read_text())
+    (tmp_path / "generation_config.json").write_text(
+        json.dumps(generation | {"is_multilingual": False})
+    )
+    scorer = WhisperScorer(WhisperConfig(model=str(tmp_path)))
+    vocabulary = scorer.tokens.tokenizer.get_vocab()
+    prompt = [vocabulary[t] for t in ("<|startoftranscript|>", "<|notimestamps|>")]
+    ids = scorer.tokens.tokenizer.encode(f" {TEXTS[0]}", add_special_tokens=False)
+    raw = scorer.score(noises[:1], RATE_HZ, TEXTS[:1], ["en"])[0]
+    expected = reference_nll(tmp_path, noises[0], [*prompt, *ids, scorer.tokens.end], 2)
+    assert raw.nll == pytest.approx(expected, abs=1e-5)
+    with pytest.raises(BadInput, match=r"'de', but the Whisper at .* is English-only"):
+        scorer.score(noises[:1], RATE_HZ, TEXTS[:1], ["de"])
+
+
+def test_audio_beyond_the_window_is_an_error_and_never_cut(noises):
+    scorer = WhisperScorer(WhisperConfig(model=str(TINY / "whisper")))
+    assert scorer.max_duration_s == 3
+    with pytest.raises(ValueError, match=r"3\.00 s is longer than Whisper's window of 3 s"):
+        scorer.transcribe([np.zeros(48_001, np.float32)], RATE_HZ, ["en"])
+
+
+def test_other_sample_rates_are_resampled():
+    t_s = np.arange(24_000) / 24_000
+    out = resample(np.sin(2 * np.pi * 440 * t_s).astype(np.float32), 24_000, RATE_HZ)
+    expected = np.sin(2 * np.pi * 440 * np.arange(16_000) / RATE_HZ)
+    assert len(out) == 16_000
+    assert np.abs(out - expected)[200:-200].max() < 1e-3
+
+
+def test_ctc_hears_the_same_alone_and_in_a_batch(spoken, noises):
+    texts, speech = spoken
+    cut = [waveform[: len(speech[-1])] for waveform in speech]  # of one length: they share a batch
+    judge = load_judge(JudgeConfig(name="judge", type="ctc", model=str(TINY / "judge")))
+    assert judge.transcribe(speech, RATE_HZ, ["en"] * 3) == texts
+    waveforms = [*speech, *cut, *noises]
+    together = judge.transcribe(waveforms, RATE_HZ, ["en"] * len(waveforms))
+    assert together == [judge.transcribe([w], RATE_HZ, ["en"])[0] for w in waveforms]
+
+
+def test_a_model_that_hears_padding_never_gets_any(noises, tmp_path):
+    shutil.copy(TINY / "judge/vocab.json", tmp_path)
+    shutil.copy(TINY / "judge/tokenizer_config.json", tmp_path)
+    sizes = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
+    config = Wav2Vec2Config(vocab_size=29, pad_token_id=0, intermediate_size=32, **sizes)
+    assert (
+        config.feat_extract_norm == "group"
+    )  # over time, padding included, as in wav2vec 2.0 base
+    torch.manual_seed(0)
+    Wav2Vec2ForCTC(config).save_pretrained(tmp_path)
+    Wav2Vec2FeatureExtractor().save_pretrained(tmp_path)
+    judge = load_judge(JudgeConfig(name="judge", type="ctc", model=str(tmp_path)))
+    together = judge.transcribe(noises, RATE_HZ, LANGUAGES)
+    assert together == [judge.transcribe([w], RATE_HZ, ["en"])[0] for w in noises]
+    assert len(set(together)) > 1
+
+
+def test_a_whisper_judge_gives_transcripts(odd_whisper, noises):
+    judge = load_judge(JudgeConfig(name="judge", type="whisper", model=str(odd_whisper)))
+    scorer = WhisperScorer(WhisperConfig(model=str(odd_whisper)))
+    raws = scorer.score(noises, RATE_HZ, TEXTS, LANGUAGES)
+    assert judge.transcribe(noises, RATE_HZ, LANGUAGES) == [raw.transcript for raw in raws]
+
+
+def test_a_model_that_is_nowhere_is_named():
+    with pytest.raises(BadInput, match=r"no model at './nowhere'; give a folder"):
+        local_folder("./nowhere")
+
+
+@pytest.mark.parametrize(
+    ("kind", "folder", "message"),
+    [
+        ("whisper", "judge", "cannot be loaded: Unrecognized configuration class"),
+        ("ctc", "policy", "cannot be loaded: Unrecognized configuration class"),
+    ],
+)
+def test_a_model_of_another_kind_is_refused(kind, folder, message):
+    with pytest.raises(BadInput, match=message):
+        load_judge(JudgeConfig(name="judge", type=kind, model=str(TINY / folder)))
+
+
+def test_a_recogniser_without_its_head_or_with_broken_weights_is_refused(tmp_path):
+    shutil.copytree(TINY / "judge", tmp_path, dirs_exist_ok=True)
+    weights = load_file(tmp_path / "model.safetensors")
+    config = JudgeConfig(name="judge", type="ctc", model=str(tmp_path))
+    head = weights.pop("lm_head.weight")
+    save_file(weights, tmp_path / "model.safetensors", {"format": "pt"})
+    with pytest.raises(BadInput, match=r"lacks 1 weights .* first lm_head\.weight"):
+        load_judge(config)
+    save_file(
+        weights | {"lm_head.weight": head * torch.nan},
+        tmp_path / "model.safetensors",
+        {"format": "pt"},
+    )
+    with pytest.raises(BadInput, match=r"not finite, first in lm_head\.weight"):
+        load_judge(config)
+
+
+def test_a_folder_s_digest_follows_names_and_contents(tmp_path):
+    (tmp_path / "a.bin").write_bytes(b"1")
+    (tmp_path / ".cache").mkdir()
+    digests = {folder_digest(tmp_path)}
+    (tmp_path / ".cache/lock").write_bytes(b"x")
+    assert folder_digest(tmp_path) in digests
+    (tmp_path / "a.bin").write_bytes(b"2")
+    digests.add(folder_digest(tmp_path))
+    (tmp_path / "a.bin").rename(tmp_path / "b.bin")
+    digests.add(folder_digest(tmp_path))
+    assert len(digests) == 3

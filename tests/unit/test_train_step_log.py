@@ -1,0 +1,70 @@
+import json
+from pathlib import Path
+from typing import Any
+
+from jobs.train.step_log import StepLog, rollout_statistics, samples, timeline
+
+
+def rollout(text: str = "one two", start: float = 0.0, **outcome: Any) -> dict[str, Any]:
+    ok = {
+        "status": "ok",
+        "reward": 0.5,
+        "raw": {"cer": 0.2, "nll": 1.0},
+        "utilities": {"cer": 0.4, "nll": 0.7},
+        "transcript": "one",
+        "duration_s": 1.0,
+    }
+    return {
+        "text": text,
+        "speech_tokens": [1, 2, 3],
+        "finished": True,
+        "outcome": ok | outcome,
+        "generate_start_s": 100.0,
+        "generate_end_s": 101.0 + start,
+        "score_end_s": 102.0 + start,
+    }
+
+
+GATED = {"status": "gated", "reward": 0, "reason": "silence", "raw": None, "utilities": None}
+FAILED = {"status": "error", "kind": "deadline", "reward": None, "raw": None, "utilities": None}
+
+
+def test_a_failed_measurement_counts_as_failed_and_lowers_no_mean() -> None:
+    clean = rollout_statistics([rollout(reward=0.4), rollout(reward=0.8)])
+    mixed = rollout_statistics([rollout(reward=0.4), rollout(**FAILED), rollout(reward=0.8)])
+    assert mixed["reward"] == clean["reward"] == 0.6000000000000001
+    assert mixed["cer"] == clean["cer"]
+    assert mixed["failed_share"] == 1 / 3
+    assert mixed["failed_kinds"] == {"deadline": 1}
+
+
+def test_gated_speech_is_rewarded_zero_and_counted_by_reason() -> None:
+    statistics = rollout_statistics([rollout(reward=0.8), rollout(**GATED)])
+    assert statistics["reward"] == 0.4
+    assert statistics["gated_reasons"] == {"silence": 1}
+
+
+def test_samples_are_best_typical_worst_and_one_of_each_gate() -> None:
+    rows = [rollout(reward=r) for r in (0.1, 0.5, 0.9)] + [rollout(**GATED), rollout(**FAILED)]
+    chosen = {s["kind"]: s["reward"] for s in samples(rows)}
+    assert chosen == {"best": 0.9, "typical": 0.5, "worst": 0.1, "gated": 0}
+
+
+def test_the_timeline_shows_scoring_beside_generation() -> None:
+    events = timeline([rollout(), rollout(start=4.0)], {"update": 2.0}, start_s=100.0)
+    by_name = {e["name"]: (e["start_s"], e["end_s"]) for e in events}
+    assert by_name == {"generate": (0.0, 5.0), "score": (1.0, 6.0), "update": (6.0, 8.0)}
+
+
+def test_a_resumed_run_drops_the_lines_of_the_steps_it_does_again(tmp_path: Path) -> None:
+    log = StepLog(tmp_path, resumed_at=0)
+    for step in (1, 2, 3):
+        log.write(step, [rollout()], {}, {"update_actor": 1.0}, 100.0, 104.0)
+    with log.paths["steps"].open("a") as file:
+        file.write('{"step": 4, "cut by a ki')
+
+    StepLog(tmp_path, resumed_at=2)
+
+    for name in ("steps", "rollouts", "timeline"):
+        lines = (tmp_path / f"{name}.jsonl").read_text().splitlines()
+        assert {json.loads(line)["step"] for line in lines} == {1, 2}

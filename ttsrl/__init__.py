@@ -1,0 +1,1 @@
+"""Reinforcement-learning post-training of speech-generating language models."""

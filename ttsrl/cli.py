@@ -1,0 +1,292 @@
+"""`ttsrl ...`: each command is one call, or one job started as a process.
+
+Nothing heavy is imported before a command needs it: `ttsrl --help` must answer at once.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ttsrl.failing import exit_code
+
+if TYPE_CHECKING:
+    from ttsrl.config import RunConfig
+    from ttsrl.process import Job
+    from ttsrl.progress import Stage
+
+TINY = Path(__file__).resolve().parents[1] / "examples" / "tiny" / "run.json"
+
+app = typer.Typer(
+    name="ttsrl",
+    help="Reinforcement-learning post-training of speech-generating language models.",
+    epilog="Begin with: ttsrl doctor, then ttsrl quickstart",
+    no_args_is_help=True,
+    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Config = Annotated[Path, typer.Option(help="The run's JSON file.", metavar="FILE")]
+Override = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Set a key of the run; may be repeated."),
+]
+WorkDir = Annotated[
+    Path | None, typer.Option(metavar="DIR", help="The run's folder; default: runs/NAME.")
+]
+
+
+class What(StrEnum):
+    """What of a published run can be pulled."""
+
+    model = "model"
+    checkpoint = "checkpoint"
+
+
+def main() -> None:
+    """Exit codes of every command: 0 done, 1 failed, 2 bad input, 130 interrupted."""
+    app()
+
+
+def command(example: str) -> Callable[[Callable[..., object]], object]:
+    """Register a command whose errors become one line and an exit code."""
+
+    def register(function: Callable[..., object]) -> object:
+        @app.command(epilog=f"Example: {example}")
+        @functools.wraps(function)
+        def run(*args: object, **options: object) -> None:  # pyright: ignore[reportUnusedFunction]
+            raise typer.Exit(exit_code(lambda: function(*args, **options)))
+
+        return function
+
+    return register
+
+
+@command("ttsrl quickstart --set train.steps=40")
+def quickstart(
+    config: Config = TINY,
+    override: Override = None,
+    work_dir: WorkDir = None,
+    fresh: Annotated[bool, typer.Option(help="Forget what is done in the run's folder.")] = False,
+) -> None:
+    """Train the tiny model on this machine: every stage, from texts to the report.
+
+    The same command goes on where an interrupted one ended.
+    """
+    arguments = ["--config", str(config), *(f"--set={item}" for item in override or [])]
+    arguments += ["--work-dir", str(work_dir)] if work_dir else []
+    _become("jobs.quickstart", [*arguments, *(["--fresh"] if fresh else [])])
+
+
+@command("ttsrl prepare --config run.json")
+def prepare(config: Config, override: Override = None, work_dir: WorkDir = None) -> None:
+    """Check the texts and write them as prompts, training and held out."""
+    from ttsrl.progress import Progress
+    from ttsrl.prompts import prepare
+    from ttsrl.settings import load_run
+
+    run = load_run(config, override or [])
+    folder = (work_dir or Path("runs") / run.name) / "data"
+    with Progress() as progress:
+        stage = progress.stage("prepare")
+        counts = prepare(run, folder, stage.update)
+        stage.finish(
+            f"{counts.train} texts to train on, {counts.held_out} held out; left out: "
+            f"{counts.duplicates} repeated, {counts.overlapping} that contain a held-out text"
+        )
+    print(folder)
+
+
+@command("ttsrl serve --config run.json --port 8000")
+def serve(
+    config: Config,
+    override: Override = None,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen on.")] = 8000,
+    work_dir: WorkDir = None,
+) -> None:
+    """Serve rewards until Ctrl-C."""
+    _, _, resolved = _resolve(config, override, work_dir)
+    _become("services.reward", ["--config", str(resolved), "--host", host, "--port", str(port)])
+
+
+@command("ttsrl train --config run.json")
+def train(config: Config, override: Override = None, work_dir: WorkDir = None) -> None:
+    """Train; the same command goes on from the newest checkpoint. Rewards must be served."""
+    from ttsrl.follow import steps
+
+    run, folder, resolved = _resolve(config, override, work_dir)
+    _do(
+        "train",
+        "jobs.train",
+        ["--config", resolved, "--work-dir", folder],
+        folder,
+        lambda _, stage: steps(folder, stage, run.train.steps),
+    )
+
+
+@command("ttsrl merge --config run.json")
+def merge(config: Config, override: Override = None, work_dir: WorkDir = None) -> None:
+    """Turn the newest checkpoint into a Hugging Face folder and publish it."""
+    _, folder, resolved = _resolve(config, override, work_dir)
+    _do("merge", "jobs.eval.merge", ["--config", resolved, "--work-dir", folder], folder)
+
+
+@command("ttsrl eval --config run.json --model runs/NAME/pulled --suite after")
+def eval(
+    config: Config,
+    model: Annotated[
+        str | None, typer.Option(help="Folder or Hugging Face id; default: the run's own policy.")
+    ] = None,
+    suite: Annotated[
+        str, typer.Option(help="Name of the folder below eval/; report reads before and after.")
+    ] = "before",
+    override: Override = None,
+    work_dir: WorkDir = None,
+) -> None:
+    """Speak the held-out texts with a model and let every judge listen."""
+    from ttsrl.follow import counts
+
+    run, folder, resolved = _resolve(config, override, work_dir)
+    arguments = ["--config", resolved, "--model", model or run.model]
+    arguments += ["--data", folder / "data" / "held_out.parquet", "--out", folder / "eval" / suite]
+    _do(f"evaluate-{suite}", "jobs.eval", arguments, folder, counts)
+    print(folder / "eval" / suite / "report.json")
+
+
+@command("ttsrl pull s3://bucket/prefix/runs/NAME --to model")
+def pull(
+    run: Annotated[str, typer.Argument(help="Address of a published run.")],
+    to: Annotated[Path, typer.Option(help="Folder to make.", metavar="DIR")],
+    what: Annotated[What, typer.Option(help="What to pull.")] = What.model,
+    step: Annotated[int | None, typer.Option(help="Of which step; default: the newest.")] = None,
+) -> None:
+    """Bring a published model or checkpoint here, verified; an interrupted pull goes on."""
+    from ttsrl.progress import Progress
+    from ttsrl.published import open_run, pull_from
+
+    with Progress() as progress:
+        stage = progress.stage("pull")
+        pulled = pull_from(open_run(run), what.value, step, to, stage.update_bytes)
+        stage.finish(f"{what} of step {pulled}")
+    print(to)
+
+
+@command('ttsrl say "Hello there" --model runs/NAME/pulled --out hello.wav')
+def say(
+    text: Annotated[str, typer.Argument(help="What to say.")],
+    model: Annotated[str, typer.Option(help="Folder of a model, or s3://bucket/prefix/runs/NAME.")],
+    out: Annotated[Path, typer.Option(help="WAV file to write.", metavar="FILE")],
+    codec: Annotated[
+        str | None, typer.Option(help="Folder of its codec; default: that of its run.")
+    ] = None,
+    temperature: Annotated[float, typer.Option(help="0: the likeliest token each time.")] = 0.0,
+    seed: Annotated[int, typer.Option(help="Another seed, another reading.")] = 0,
+) -> None:
+    """Speak one text into a WAV file."""
+    from ttsrl.say import say
+
+    said = say(text, model, out, codec=codec, temperature=temperature, seed=seed)
+    end = "" if said.finished else ", cut off: the model did not end by itself"
+    print(f"{out}: {said.duration_s:.2f} s, {said.tokens} speech tokens{end}")
+
+
+@command("ttsrl report runs/NAME")
+def report(work_dir: Annotated[Path, typer.Argument(help="The run's folder.")]) -> None:
+    """Write report.html from what a run has left in its folder."""
+    folder = work_dir.absolute()
+    _do("report", "jobs.eval.report", ["--work-dir", folder], folder)
+    print(folder / "report.html")
+
+
+@command("ttsrl doctor --json")
+def doctor(
+    json: Annotated[bool, typer.Option("--json", help="Print JSON, not a table.")] = False,
+) -> None:
+    """Tell what works on this machine, and what to do about what does not."""
+    from ttsrl.doctor import examine, show
+
+    show(examine(), as_json=json)
+
+
+@command("ttsrl config --config run.json --origin train.steps")
+def config(
+    config: Annotated[
+        Path | None, typer.Option(help="The run's JSON file.", metavar="FILE")
+    ] = None,
+    override: Override = None,
+    schema: Annotated[bool, typer.Option(help="Print the JSON schema of a run instead.")] = False,
+    origin: Annotated[
+        str | None, typer.Option(metavar="KEY", help="Tell where this key's value comes from.")
+    ] = None,
+) -> None:
+    """Print the run with every default and override in it."""
+    import json
+
+    from ttsrl import settings
+    from ttsrl.config import RunConfig
+    from ttsrl.errors import BadInput
+
+    if schema:
+        print(json.dumps(RunConfig.model_json_schema(), indent=2))
+        return
+    if config is None:
+        raise BadInput("no run given; write --config run.json, or --schema for what it may hold")
+    if origin is not None:
+        print(settings.origin(config, override or [], origin))
+        return
+    print(settings.dump_run(settings.load_run(config, override or [])), end="")
+
+
+def _resolve(
+    config: Path, override: list[str] | None, work_dir: Path | None
+) -> tuple[RunConfig, Path, Path]:
+    """(run, its folder, run.json with everything resolved in it)."""
+    from ttsrl.settings import dump_run, load_run
+
+    run = load_run(config, override or [])
+    folder = (work_dir or Path("runs") / run.name).absolute()
+    folder.mkdir(parents=True, exist_ok=True)
+    resolved = folder / "run.json"
+    resolved.write_text(dump_run(run), encoding="utf-8")
+    return run, folder, resolved
+
+
+def _do(
+    name: str,
+    module: str,
+    arguments: Sequence[str | Path],
+    folder: Path,
+    watch: Callable[[Job, Stage], Callable[[], object]] | None = None,
+) -> None:
+    """Run a job to its end, its output in logs/NAME.log, its progress shown."""
+    from ttsrl.follow import follow
+    from ttsrl.process import Job
+    from ttsrl.progress import Progress
+
+    signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGINT))
+    with Progress() as progress:
+        stage = progress.stage(name)
+        job = Job(name, module, arguments, folder / "logs" / f"{name}.log")
+        try:
+            follow(job, *([watch(job, stage)] if watch else []))
+        finally:
+            job.stop()
+        stage.finish(f"log: {job.log}")
+
+
+def _become(module: str, arguments: Sequence[str]) -> None:
+    """Run a job in place of this process: its terminal, its signals, its exit code."""
+    from ttsrl.process import job_environment
+
+    sys.stdout.flush()
+    command = [sys.executable, "-P", "-m", module, *arguments]
+    os.execve(sys.executable, command, job_environment())

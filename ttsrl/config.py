@@ -1,0 +1,215 @@
+"""RunConfig: the only configuration of a run. Importing it loads no torch.
+
+A run is written down once, as JSON: on a laptop in a file, in a cluster in the ConfigMap that Helm
+renders from `run:` in its values. Secrets are never part of it.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from ttsrl.reward import Cer, Component, Nll
+from ttsrl.strict import Strict
+
+
+class DataConfig(Strict):
+    """What to speak: texts, and how they are split."""
+
+    texts: str
+    """JSONL file with `text` and optional `language`, `id`, `style`, `speaker`; or a Hugging Face
+    data set folder."""
+    language: str = "en"
+    """ISO 639-1 code of texts that name none."""
+    held_out_fraction: float = Field(default=0.1, gt=0, lt=1)
+    """Share of the texts kept for evaluation, chosen by a hash of the normalised text."""
+    held_out_by: Literal["text", "words"] = "text"
+    """What must not be shared with training: the text, or its set of words in any order."""
+    max_chars: int = Field(default=400, ge=1)
+    """Longest text in characters; a longer one is an error in the data."""
+
+
+class RolloutConfig(Strict):
+    """How the policy is sampled."""
+
+    engine: Literal["auto", "torch", "vllm"] = "auto"
+    """What generates rollouts; auto is vllm where a GPU is, else torch."""
+    group_size: int = Field(default=8, ge=2)
+    """Rollouts a prompt; their mean reward is the baseline."""
+    temperature: float = Field(default=1.0, gt=0)
+    top_p: float = Field(default=1.0, gt=0, le=1)
+    """Below 1 the rollout's log-probabilities differ from the actor's by ln(top_p)."""
+    top_k: int = Field(default=-1, ge=-1)
+    """-1: no limit."""
+    max_prompt_tokens: int = Field(default=512, ge=1)
+    max_speech_tokens: int = Field(default=2048, ge=1)
+    """Longest response in tokens, the end token included."""
+
+
+class TrainConfig(Strict):
+    """How GRPO updates the policy."""
+
+    steps: int = Field(ge=1)
+    """Number of GRPO updates; fixed, so that a slow machine gets the same result later."""
+    prompts_per_step: int = Field(default=8, ge=1)
+    updates_per_step: int = Field(default=1, ge=1)
+    """Optimiser steps made from one step's rollouts."""
+    learning_rate: float = Field(default=1e-6, gt=0)
+    final_learning_rate_ratio: float = Field(default=1.0, gt=0, le=1)
+    """Below 1 the rate falls along a half cosine to this share of `learning_rate`."""
+    warmup_steps: int = Field(default=0, ge=0)
+    adam_betas: list[float] = Field(default=[0.9, 0.999], min_length=2, max_length=2)
+    weight_decay: float = Field(default=0.01, ge=0)
+    gradient_clip: float = Field(default=1.0, gt=0)
+    kl_coefficient: float = Field(default=0.0, ge=0)
+    """Weight of the KL to the reference policy in the loss; 0 loads no reference policy."""
+    normalise_by_std: bool = True
+    """Divide advantages by the group's standard deviation (GRPO); off is Dr. GRPO."""
+    micro_batch_size: int = Field(default=4, ge=1)
+    """Rollouts a forward pass holds on one GPU."""
+    gradient_checkpointing: bool = False
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where the policy trains; auto is cuda where NVIDIA's driver is."""
+    gpus_per_node: int = Field(default=1, ge=1)
+    nodes: int = Field(default=1, ge=1)
+    save_every: int = Field(default=100, ge=1)
+    """Steps between checkpoints; each is published to storage."""
+    max_checkpoints: int = Field(default=2, ge=2)
+    """Checkpoints kept on the local disk; the one before the newest may still be uploading."""
+    step_deadline_s: float = Field(default=1800.0, gt=0)
+    """A step that takes longer is taken for hung and ends the run, to be resumed."""
+
+
+class WhisperConfig(Strict):
+    """The Whisper that gives transcript and NLL."""
+
+    model: str
+    """Folder of a Hugging Face Whisper, or its id."""
+    engine: Literal["torch", "ctranslate2"] = "torch"
+    """What encodes and decodes; both give the same transcripts, and the NLL is always exact."""
+    mode: Literal["correct", "compat"] = "correct"
+    """compat gives channel-io's values: its NLL target, no normalisation, no language."""
+
+
+class Gates(Strict):
+    """Limits beyond which a rollout is no speech of its text; checked before any scorer runs."""
+
+    min_level_dbfs: float = Field(default=-50.0, le=0)
+    """A waveform whose loudest 50 ms lie below this is silence."""
+    min_s_per_char: float = Field(default=0.01, ge=0)
+    """Shorter than this many seconds a character: the text cannot have been spoken."""
+    max_s_per_char: float = Field(default=0.5, gt=0)
+    """Longer than this many seconds a character, plus `slack_s`: runaway."""
+    slack_s: float = Field(default=1.0, ge=0)
+    """Silence before and after that any text may have."""
+
+
+class RewardConfig(Strict):
+    """What the reward service measures, and how its clients reach it."""
+
+    url: str = "http://127.0.0.1:8000"
+    """Address of the reward service."""
+    whisper: WhisperConfig
+    components: list[Component] = Field(default=[Cer(), Nll()], min_length=1)
+    gates: Gates = Gates()
+    batch_size: int = Field(default=32, ge=1)
+    """Utterances the service measures at once."""
+    sample_deadline_s: float = Field(default=120.0, gt=0)
+    """Longest wait for one score, retries included; then the rollout has no reward."""
+    token_file: str | None = None
+    """File with the bearer token of the scoring routes; read again when it changes."""
+
+
+class JudgeConfig(Strict):
+    """A speech recogniser that only evaluation listens to."""
+
+    name: str
+    """Column name in the report."""
+    type: Literal["ctc", "whisper"]
+    model: str
+    """Folder of a Hugging Face speech recogniser, or its id."""
+    gave_reward: bool = False
+    """Say on purpose that the reward used this model: its number shows over-fitting, no quality."""
+
+
+class EvalConfig(Strict):
+    """What is evaluated before and after training."""
+
+    judges: list[JudgeConfig] = Field(min_length=1)
+    """The first is the one that the verdict rests on."""
+    seeds: list[int] = Field(default=[0], min_length=1)
+    """One sampled utterance a text and seed, and one greedy utterance a text."""
+    max_texts: int = Field(default=500, ge=1)
+    batch_size: int = Field(default=64, ge=1)
+    bootstrap_samples: int = Field(default=2000, ge=100)
+
+    @model_validator(mode="after")
+    def _first_judge_is_independent(self) -> Self:
+        if self.judges[0].gave_reward:
+            raise ValueError(
+                f"the first judge, {self.judges[0].name!r}, gave the reward: a model may not judge "
+                "what it rewarded; put an independent judge first"
+            )
+        return self
+
+
+class RunConfig(Strict):
+    """One run: everything that decides its result."""
+
+    name: str = Field(pattern=r"^[a-z0-9]([-a-z0-9]{0,45}[a-z0-9])?$")
+    """Name of the run: its Helm release, its storage prefix, its local folder."""
+    seed: int = Field(default=0, ge=0)
+    family: Literal["llasa"] = "llasa"
+    model: str
+    """Policy to start from: a folder, relative to this file, or a Hugging Face id."""
+    codec: str
+    """Codec of the policy's speech tokens: a folder, relative to this file, or an id."""
+    data: DataConfig
+    rollout: RolloutConfig = RolloutConfig()
+    train: TrainConfig
+    reward: RewardConfig
+    eval: EvalConfig
+    storage: str = "storage"
+    """Where the run is published: `s3://bucket/prefix`, or a folder."""
+    verl: dict[str, str | int | float | bool] = {}
+    """verl's own keys, passed through; they may not contradict the keys that ttsrl sets."""
+
+    @property
+    def micro_batch_size(self) -> int:
+        """Rollouts a forward pass really holds on one GPU: never more than an update has there."""
+        t = self.train
+        rollouts = t.prompts_per_step // t.updates_per_step * self.rollout.group_size
+        return max(1, min(t.micro_batch_size, rollouts // (t.gpus_per_node * t.nodes)))
+
+    @model_validator(mode="after")
+    def _batches_divide(self) -> Self:
+        t = self.train
+        if t.prompts_per_step % t.updates_per_step:
+            raise ValueError(
+                f"train.prompts_per_step = {t.prompts_per_step} is not divisible by "
+                f"train.updates_per_step = {t.updates_per_step}"
+            )
+        ranks = t.gpus_per_node * t.nodes
+        rollouts = t.prompts_per_step // t.updates_per_step * self.rollout.group_size
+        if rollouts % ranks:
+            raise ValueError(
+                f"{rollouts} rollouts an update (prompts_per_step / updates_per_step x group_size) "
+                f"are not divisible by {ranks} GPUs (train.gpus_per_node x train.nodes)"
+            )
+        if (rollouts // ranks) % self.micro_batch_size:
+            raise ValueError(
+                f"{rollouts // ranks} rollouts an update on each GPU are not divisible by "
+                f"train.micro_batch_size = {t.micro_batch_size}: verl needs whole micro batches"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _judges_did_not_reward(self) -> Self:
+        for judge in self.eval.judges:
+            if judge.model == self.reward.whisper.model and not judge.gave_reward:
+                raise ValueError(
+                    f"eval judge {judge.name!r} is the model that gives the reward; use another "
+                    "model, or set gave_reward to show its number beside an independent judge's"
+                )
+        return self

@@ -1,0 +1,12 @@
+"""Errors whose message is for the user; the commands show it without a traceback."""
+
+
+class BadInput(ValueError):
+    """The user's input cannot be used; the message gives the fact, the value and the way out.
+
+    Exit code 2.
+    """
+
+
+class Failure(RuntimeError):
+    """Something failed that no other input mends; it may succeed another time. Exit code 1."""

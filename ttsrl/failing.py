@@ -1,0 +1,40 @@
+"""How a command ends: exit code, and one plain message where it did not go well."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+import traceback
+from collections.abc import Callable
+
+from ttsrl.errors import BadInput, Failure
+
+DONE, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
+
+
+def exit_code(command: Callable[[], object]) -> int:
+    """Run a command; 0 done, 1 failed, 2 bad input, 130 interrupted. No traceback is shown."""
+    try:
+        command()
+        sys.stdout.flush()
+    except BadInput as error:
+        return _tell(f"error: {error}", BAD_INPUT)
+    except Failure as error:
+        return _tell(f"error: {error}", FAILED)
+    except KeyboardInterrupt:
+        return _tell("interrupted; the same command goes on from here", INTERRUPTED)
+    except BrokenPipeError:  # who read our output, such as head, has enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
+    except Exception as error:
+        with tempfile.NamedTemporaryFile("w", prefix="ttsrl-", suffix=".log", delete=False) as log:
+            traceback.print_exc(file=log)
+        what = f"{type(error).__name__}: {error}".splitlines()[0]
+        return _tell(f"error: unexpected: {what}; traceback: {log.name}", FAILED)
+    return DONE
+
+
+def _tell(message: str, code: int) -> int:
+    print(message, file=sys.stderr)
+    return code

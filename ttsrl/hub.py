@@ -1,0 +1,78 @@
+"""Models given as a folder or a Hugging Face id: where they lie, what is in them, loading them."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+from ttsrl.errors import BadInput
+
+UNUSED = frozenset(["masked_spec_embed"])
+"""Weights that only pre-training uses: wav2vec 2.0's recognisers are published without them."""
+
+
+def local_folder(model: str) -> Path:
+    """Folder of a model given as a folder or as a Hugging Face id, which is downloaded once."""
+    if (folder := Path(model)).is_dir():
+        return folder
+
+    from huggingface_hub import snapshot_download  # pyright: ignore[reportUnknownVariableType]
+    from huggingface_hub.errors import (
+        HfHubHTTPError,
+        HFValidationError,
+        LocalEntryNotFoundError,
+    )
+
+    try:
+        return Path(snapshot_download(model))
+    except HFValidationError:
+        raise BadInput(f"no model at {model!r}; give a folder, or a Hugging Face id") from None
+    except (HfHubHTTPError, LocalEntryNotFoundError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise BadInput(
+            f"no model at {model!r}, and Hugging Face does not give it: {reason}; give a folder"
+        ) from error
+
+
+def folder_digest(folder: Path) -> str:
+    """SHA-256 over the names and contents of a model's files; hidden files do not count."""
+    digest = hashlib.sha256()
+    for file in sorted(f for f in folder.rglob("*") if f.is_file()):
+        name = file.relative_to(folder)
+        if any(part.startswith(".") for part in name.parts):
+            continue
+        with file.open("rb") as stream:
+            content = hashlib.file_digest(stream, "sha256").hexdigest()
+        digest.update(f"{name.as_posix()}\0{content}\n".encode())
+    return digest.hexdigest()
+
+
+def load_model(auto_class: Any, folder: Path, dtype: Any = "float32") -> Any:
+    """`auto_class.from_pretrained`, with no weight missing or not finite; in evaluation mode.
+
+    transformers itself gives missing weights random values and a warning. Raises BadInput.
+    """
+    from safetensors import SafetensorError
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()  # in a log it is noise
+    try:
+        model, info = auto_class.from_pretrained(folder, dtype=dtype, output_loading_info=True)
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise BadInput(f"the model at {folder} cannot be loaded: {reason}") from error
+    broken = [key for key in sorted(info["missing_keys"]) if key.split(".")[-1] not in UNUSED]
+    broken += [str(key) for key in info["mismatched_keys"]]
+    if broken:
+        raise BadInput(
+            f"the model at {folder} lacks {len(broken)} weights of a {type(model).__name__}, first "
+            f"{broken[0]}; use a model of that kind, or copy it again if it was cut short"
+        )
+    for name, weight in model.named_parameters():
+        if not weight.isfinite().all():
+            raise BadInput(
+                f"the model at {folder} has weights that are not finite, first in {name}: training "
+                "diverged or the file is damaged; use an earlier checkpoint"
+            )
+    return model.eval()

@@ -1,0 +1,148 @@
+"""Texts -> prompts: two parquet files in verl's format, training and held out."""
+
+# pyright: basic
+# (pyarrow has no types)
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+from pyarrow import parquet
+
+from ttsrl.config import RunConfig
+from ttsrl.errors import BadInput
+from ttsrl.families import chat_of
+from ttsrl.split import is_held_out, words
+from ttsrl.texts import Text, read_texts
+
+DATA_SOURCE = "ttsrl"
+
+SCHEMA = pa.schema(
+    {
+        "data_source": pa.string(),
+        "prompt": pa.list_(pa.struct({"role": pa.string(), "content": pa.string()})),
+        "ability": pa.string(),
+        "reward_model": pa.struct({"style": pa.string(), "ground_truth": pa.string()}),
+        "extra_info": pa.struct(
+            {
+                "split": pa.string(),
+                "index": pa.int64(),
+                "text": pa.string(),
+                "language": pa.string(),
+                "id": pa.string(),
+                "style": pa.string(),
+                "speaker": pa.string(),
+            }
+        ),
+    }
+)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What became of the texts."""
+
+    train: int
+    held_out: int
+    duplicates: int
+    """Texts that stood in the data before, left out."""
+    overlapping: int
+    """Training texts left out because they contain a held-out text's words in their order."""
+
+
+def prepare(
+    run: RunConfig, out_dir: Path, on_progress: Callable[[int, int], None] | None = None
+) -> Prepared:
+    """Write `train.parquet` and `held_out.parquet` into `out_dir`; the same texts, the same files.
+
+    `on_progress` gets (texts done, texts in all). Raises BadInput, and then has written nothing.
+    """
+    chat = chat_of(run.family)
+    texts = read_texts(run.data, accept=chat)
+    first: dict[str, Text] = {}
+    for text in texts:
+        first.setdefault(text.text, text)
+    unique = list(first.values())
+    by_split: dict[str, list[Text]] = {"train": [], "held_out": []}
+    for done, text in enumerate(unique, 1):
+        held_out = is_held_out(text.text, run.data.held_out_fraction, run.data.held_out_by)
+        by_split["held_out" if held_out else "train"].append(text)
+        if on_progress and (done % 1000 == 0 or done == len(unique)):
+            on_progress(done, len(unique))
+    candidates = by_split["train"]
+    by_split["train"] = _without_held_out_words(candidates, by_split["held_out"])
+    prepared = Prepared(
+        train=len(by_split["train"]),
+        held_out=len(by_split["held_out"]),
+        duplicates=len(texts) - len(unique),
+        overlapping=len(candidates) - len(by_split["train"]),
+    )
+    if not prepared.train or not prepared.held_out:
+        side = "training" if not prepared.train else "evaluation"
+        raise BadInput(
+            f"{run.data.texts}: no text is left for {side} ({prepared}, "
+            f"data.held_out_fraction = {run.data.held_out_fraction}); "
+            "give more texts or another fraction"
+        )
+    rows = {
+        split: [_row(chat, split, index, text) for index, text in enumerate(side)]
+        for split, side in by_split.items()
+    }
+    _write(rows, out_dir)
+    return prepared
+
+
+def _row(
+    chat: Callable[[str], list[dict[str, str]]], split: str, index: int, text: Text
+) -> dict[str, Any]:
+    return {
+        "data_source": DATA_SOURCE,
+        "prompt": chat(text.text),
+        "ability": "text-to-speech",
+        "reward_model": {"style": "rule", "ground_truth": text.text},
+        "extra_info": {"split": split, "index": index, **vars(text)},
+    }
+
+
+def _without_held_out_words(train: Sequence[Text], held_out: Iterable[Text]) -> list[Text]:
+    """The training texts in which no held-out text's words stand in order, one after the other."""
+    ends = object()
+    trie: dict[Any, Any] = {}
+    for text in held_out:
+        node = trie
+        for word in words(text.text):
+            node = node.setdefault(word, {})
+        if node is not trie:
+            node[ends] = True
+
+    def overlaps(text: Text) -> bool:
+        spoken = words(text.text)
+        for start in range(len(spoken)):
+            node = trie
+            for word in spoken[start:]:
+                node = node.get(word)
+                if node is None:
+                    break
+                if ends in node:
+                    return True
+        return False
+
+    return [text for text in train if not overlaps(text)]
+
+
+def _write(rows: dict[str, list[dict[str, Any]]], out_dir: Path) -> None:
+    """Both files or none: each is renamed into place when both are complete."""
+    out_dir.mkdir(parents=True, exist_ok=True)
+    temporary = {split: out_dir / f".{split}.parquet.tmp" for split in rows}
+    try:
+        for split, path in temporary.items():
+            parquet.write_table(pa.Table.from_pylist(rows[split], schema=SCHEMA), path)
+        for split, path in temporary.items():
+            path.replace(out_dir / f"{split}.parquet")
+    finally:
+        for path in temporary.values():
+            path.unlink(missing_ok=True)

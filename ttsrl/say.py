@@ -1,0 +1,94 @@
+"""One text, spoken by a trained model into a WAV file."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from ttsrl.config import RunConfig
+from ttsrl.errors import BadInput, Failure
+from ttsrl.published import open_run, pull_from
+from ttsrl.settings import load_run
+
+CACHE = Path("~/.cache/ttsrl/models")
+MAX_SPEECH_TOKENS = 2048
+
+
+@dataclass(frozen=True)
+class Said:
+    """What was spoken."""
+
+    tokens: int
+    duration_s: float
+    finished: bool
+    """Whether the model ended the utterance itself."""
+
+
+def say(
+    text: str,
+    model: str,
+    out: Path,
+    *,
+    codec: str | None = None,
+    temperature: float = 0.0,
+    seed: int = 0,
+) -> Said:
+    """Speak `text` with the model of a folder or of a published run; temperature 0 is greedy.
+
+    The codec is that of the model's run (a run.json in the folder or above it, or the published
+    one) unless it is given. Raises BadInput, Failure, StorageError; then nothing is written.
+    """
+    where, run = _find(model)
+    codec = codec or (run.codec if run else None)
+    if codec is None:
+        raise BadInput(
+            f"no run.json beside {where} tells the model's codec; give it: --codec FOLDER"
+        )
+
+    import torch
+    from transformers.utils import logging
+
+    from ttsrl.synthesis import Synthesiser, write_wav
+
+    logging.disable_progress_bar()  # pyright: ignore[reportUnknownMemberType]
+    synthesiser = Synthesiser(
+        where,
+        codec,
+        run.family if run else "llasa",
+        "cuda" if torch.cuda.is_available() else "cpu",
+    )
+    [speech] = synthesiser.synthesise(
+        [text],
+        temperature=temperature,
+        seed=seed,
+        max_tokens=run.rollout.max_speech_tokens if run else MAX_SPEECH_TOKENS,
+    )
+    if not speech.speech_tokens:
+        raise Failure("the model ended without a speech token; try --temperature 1 --seed N")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    write_wav(out, speech.waveform, speech.sample_rate_hz)
+    return Said(len(speech.speech_tokens), speech.duration_s, speech.finished)
+
+
+def _find(model: str) -> tuple[str, RunConfig | None]:
+    """Folder or id of the model, and the run that it came from where that is known."""
+    if "://" not in model:
+        folder = Path(model).expanduser().absolute()
+        beside = next((d for d in (folder, folder.parent) if (d / "run.json").is_file()), None)
+        if not folder.is_dir():
+            return model, None
+        return str(folder), load_run(beside / "run.json") if beside else None
+    store = open_run(model)
+    published = store.storage.read_json(store.run_json)
+    step = max(store.list_models(), default=0)
+    cached = CACHE.expanduser() / hashlib.sha256(model.encode()).hexdigest()[:16]
+    folder = cached / f"step_{step:06d}"
+    pull_from(store, "model", step or None, folder)
+    try:
+        run = RunConfig.model_validate(published) if published else None
+    except ValidationError:
+        run = None  # of another version of ttsrl; its codec must be given
+    return str(folder), run

@@ -1,0 +1,45 @@
+"""What can go wrong between a folder and storage, in plain words."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Generator
+from contextlib import contextmanager
+
+from ttsrl.errors import BadInput, Failure
+
+
+class StorageError(Failure):
+    """Storage or the local disk did not do its part; the same call may succeed later.
+
+    What no repetition mends (wrong credentials, no such bucket) is `BadInput`.
+    """
+
+
+class ObjectExistsError(Exception):
+    """Something is already there, and it may not be overwritten."""
+
+
+class ObjectChangedError(Exception):
+    """The object is no longer the version that was asked for."""
+
+
+@contextmanager
+def plain_disk_errors() -> Generator[None]:
+    """Turn the operating system's refusals into messages that name the file and the way out."""
+    try:
+        yield
+    except OSError as error:
+        place = error.filename2 or error.filename or "the disk"
+        match error.errno:
+            case errno.ENOSPC | errno.EDQUOT:
+                raise StorageError(
+                    f"no space left on the disk of {place}; free some and run again: what has "
+                    "arrived is kept"
+                ) from error
+            case errno.EACCES | errno.EPERM | errno.EROFS:
+                raise BadInput(
+                    f"permission denied: {place}; choose a folder that this user may write to"
+                ) from error
+            case _:
+                raise StorageError(f"{error.strerror or error}: {place}") from error

@@ -1,0 +1,79 @@
+"""The keys of a run in storage: this file alone knows where things lie."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from ttsrl.errors import BadInput
+from ttsrl.storage.errors import StorageError
+from ttsrl.storage.storage import open_storage
+
+
+class RunStore:
+    """Keys of one run below a storage root, and its pointers.
+
+    `<root>/runs/<run>/` holds run.json, checkpoints/step_000100/, model/step_000100/,
+    eval/<suite>/step_000100/, latest.json and best.json.
+    """
+
+    def __init__(self, root: str, run_name: str) -> None:
+        self.storage = open_storage(root)
+        self._run = f"runs/{run_name}"
+        self.run_json = f"{self._run}/run.json"
+        """Resolved configuration of the run."""
+        self.latest = f"{self._run}/latest.json"
+        """Pointer to the newest checkpoint."""
+        self.best = f"{self._run}/best.json"
+        """Pointer to the model that evaluated best."""
+
+    def checkpoint(self, step: int) -> str:
+        """Prefix of the sharded training state after `step` updates."""
+        return f"{self._run}/checkpoints/{_step(step)}"
+
+    def model(self, step: int) -> str:
+        """Prefix of the merged Hugging Face folder after `step` updates."""
+        return f"{self._run}/model/{_step(step)}"
+
+    def eval(self, suite: str, step: int) -> str:
+        """Prefix of an evaluation of the model after `step` updates."""
+        if not re.fullmatch(r"[\w][\w.-]*", suite):
+            raise BadInput(f"{suite!r} is no name of an evaluation suite; use letters, digits, -_.")
+        return f"{self._run}/eval/{suite}/{_step(step)}"
+
+    def list_checkpoints(self) -> list[int]:
+        """Steps whose checkpoint is complete, ascending."""
+        return self._steps(f"{self._run}/checkpoints")
+
+    def list_models(self) -> list[int]:
+        """Steps whose merged model is complete, ascending."""
+        return self._steps(f"{self._run}/model")
+
+    def newest_checkpoint(self) -> int | None:
+        """Step to resume from: found by listing, as a run may end between manifest and pointer."""
+        return max(self.list_checkpoints(), default=None)
+
+    def write_latest(self, step: int) -> None:
+        """Point latest.json to a complete checkpoint."""
+        self._point(self.latest, {"step": step, "checkpoint": self.checkpoint(step)})
+
+    def write_best(self, step: int, scores: dict[str, float]) -> None:
+        """Point best.json to a complete model, with the scores that made it the best."""
+        self._point(self.best, {"step": step, "model": self.model(step), "scores": scores})
+
+    def _point(self, key: str, pointer: dict[str, Any]) -> None:
+        target = str(pointer.get("checkpoint") or pointer.get("model"))
+        if not self.storage.is_complete(target):
+            raise StorageError(
+                f"{self.storage.address(key)} cannot point to {target}: it is not complete; "
+                "publish it first"
+            )
+        self.storage.write_json(key, pointer)
+
+    def _steps(self, prefix: str) -> list[int]:
+        names = (key.rpartition("/")[2] for key in self.storage.list_complete(prefix))
+        return sorted(int(m[1]) for n in names if (m := re.fullmatch(r"step_(\d+)", n)))
+
+
+def _step(step: int) -> str:
+    return f"step_{step:06d}"

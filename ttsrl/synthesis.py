@@ -1,0 +1,152 @@
+"""Text -> speech tokens -> waveform, for evaluation and for users of a trained model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
+
+from ttsrl.codecs import Waveform, load_codec
+from ttsrl.errors import BadInput
+from ttsrl.families import load_family
+from ttsrl.hub import load_model, local_folder
+from ttsrl.sampler import Sampler
+
+
+@dataclass(frozen=True)
+class Speech:
+    """One spoken text."""
+
+    text: str
+    speech_tokens: list[int]
+    finished: bool
+    """Whether the model ended the utterance itself with its end token."""
+    waveform: Waveform
+    """Mono float32 in [-1, 1]; empty where there is no speech token."""
+    sample_rate_hz: int
+
+    @property
+    def duration_s(self) -> float:
+        return len(self.waveform) / self.sample_rate_hz
+
+
+class Synthesiser:
+    """A speech-generating LM with its family's prompt and its codec.
+
+    Raises BadInput when a folder is missing or broken, and when model, family and codec do not fit
+    each other.
+    """
+
+    def __init__(
+        self, model_path: str, codec_path: str, family_name: str, device: str = "cpu"
+    ) -> None:
+        tokenizer, model = _load_model(local_folder(model_path), device)
+        try:
+            self.codec = load_codec(str(local_folder(codec_path)), device=device)
+            self.family = load_family(family_name, tokenizer, self.codec.codebook_size)
+        except BadInput:
+            raise
+        except (ValueError, OSError) as error:
+            raise BadInput(f"model {model_path} with codec {codec_path}: {error}") from error
+        self.sampler = Sampler(
+            model,
+            self.family.speech_token_ids,
+            self.family.stop_token_ids,
+            whole_vocabulary=False,
+        )
+
+    def synthesise(
+        self,
+        texts: Sequence[str],
+        *,
+        temperature: float,
+        seed: int,
+        max_tokens: int,
+        group_size: int = 1,
+    ) -> list[Speech]:
+        """Speak every text `group_size` times; all that `batches` yields with its defaults."""
+        spoken = self.batches(
+            texts,
+            temperature=temperature,
+            seed=seed,
+            max_tokens=max_tokens,
+            group_size=group_size,
+        )
+        return [speech for batch in spoken for speech in batch]
+
+    def batches(
+        self,
+        texts: Sequence[str],
+        *,
+        temperature: float,
+        seed: int,
+        max_tokens: int,
+        group_size: int = 1,
+        top_p: float = 1.0,
+        top_k: int = -1,
+        batch_size: int = 64,
+    ) -> Iterator[list[Speech]]:
+        """Speak every text `group_size` times, text-major, `batch_size` utterances at once.
+
+        `temperature` 0 is greedy; `max_tokens` counts the end token. The same seed, texts and batch
+        size give the same speech. Raises BadInput for an empty text and for limits that cannot be
+        sampled.
+        """
+        if empty := [i for i, text in enumerate(texts) if not text.strip()]:
+            raise BadInput(f"text {empty[0]} of {len(texts)} is empty: nothing to speak")
+        per_batch = max(1, batch_size // group_size)
+        for start in range(0, len(texts), per_batch):
+            batch = texts[start : start + per_batch]
+            sampled = self.sampler.sample(
+                [self.family.prompt_ids(text) for text in batch],
+                group_size,
+                temperature=temperature,
+                top_p=top_p,
+                top_k=top_k,
+                max_tokens=max_tokens,
+                seed=_seed_of_batch(seed, start),
+            )
+            read = [self.family.speech_tokens(response.token_ids) for response in sampled]
+            waveforms = self.decode([tokens for tokens, _ in read])
+            yield [
+                Speech(batch[i // group_size], tokens, finished, waveform, self.sample_rate_hz)
+                for i, ((tokens, finished), waveform) in enumerate(
+                    zip(read, waveforms, strict=True)
+                )
+            ]
+
+    @property
+    def sample_rate_hz(self) -> int:
+        return self.codec.sample_rate_hz
+
+    def decode(self, tokens_B: Sequence[list[int]]) -> list[Waveform]:
+        """Waveform of each utterance; empty where there is no speech token."""
+        spoken = [tokens for tokens in tokens_B if tokens]
+        waveforms = iter(self.codec.decode(spoken) if spoken else [])
+        silence = np.zeros(0, np.float32)
+        return [next(waveforms) if tokens else silence for tokens in tokens_B]
+
+
+def write_wav(path: str | Path, waveform: Waveform, sample_rate_hz: int) -> None:
+    """Write a mono waveform [T] in [-1, 1] as 16-bit PCM; louder samples are clipped."""
+    import soundfile  # pyright: ignore[reportMissingTypeStubs]
+
+    soundfile.write(str(path), waveform, sample_rate_hz, subtype="PCM_16", format="WAV")
+
+
+def _seed_of_batch(seed: int, start: int) -> int:
+    """A seed for the batch at text `start`: batches must not repeat each other's numbers."""
+    return int(np.random.SeedSequence([seed, start]).generate_state(1, np.uint64)[0] >> 1)
+
+
+def _load_model(path: Path, device: str) -> tuple[Any, PreTrainedModel]:
+    try:
+        tokenizer = cast(Any, AutoTokenizer).from_pretrained(path)
+    except (OSError, ValueError) as error:
+        raise BadInput(f"the tokenizer at {path} cannot be loaded: {error}") from error
+    model = load_model(AutoModelForCausalLM, path, "float32" if device == "cpu" else "auto")
+    return tokenizer, model.to(device)
