@@ -1,0 +1,147 @@
+{{- define "ttsrl.rewardPod" -}}
+serviceAccountName: {{ include "ttsrl.serviceAccount" (list . "reward") }}
+automountServiceAccountToken: false
+{{- with .Values.image.pullSecrets }}
+imagePullSecrets:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.reward.runtimeClassName }}
+runtimeClassName: {{ . }}
+{{- end }}
+{{- include "ttsrl.rewardPlacement" . }}
+# The scores under way are finished before the pod ends.
+terminationGracePeriodSeconds: {{ add .Values.reward.drain.preStopSeconds .Values.reward.drain.graceSeconds }}
+securityContext:
+  {{- toYaml .Values.podSecurityContext | nindent 2 }}
+{{- with .Values.reward.initContainers }}
+initContainers:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+containers:
+  - name: reward
+    image: {{ include "ttsrl.rewardImage" . }}
+    imagePullPolicy: {{ .Values.image.pullPolicy }}
+    command: [python, -m, services.reward, --config, /etc/ttsrl/run.json, --host, 0.0.0.0, --port, "3000"]
+    envFrom:
+      - configMapRef:
+          name: {{ include "ttsrl.fullname" . }}-env
+      {{- with .Values.reward.extraEnvFrom }}
+      {{- toYaml . | nindent 6 }}
+      {{- end }}
+    {{- with .Values.reward.extraEnv }}
+    env:
+      {{- toYaml . | nindent 6 }}
+    {{- end }}
+    ports:
+      - name: http
+        containerPort: 3000
+    startupProbe:
+      httpGet: {path: /readyz, port: http}
+      {{- toYaml .Values.reward.probes.startup | nindent 6 }}
+    readinessProbe:
+      httpGet: {path: /readyz, port: http}
+      {{- toYaml .Values.reward.probes.readiness | nindent 6 }}
+    livenessProbe:
+      httpGet: {path: /livez, port: http}
+      {{- toYaml .Values.reward.probes.liveness | nindent 6 }}
+    lifecycle:
+      preStop:
+        exec:
+          command: [sleep, {{ .Values.reward.drain.preStopSeconds | quote }}]
+    resources:
+      {{- include "ttsrl.rewardResources" . | nindent 6 }}
+    securityContext:
+      {{- toYaml .Values.containerSecurityContext | nindent 6 }}
+    volumeMounts:
+      - {name: run, mountPath: /etc/ttsrl, readOnly: true}
+      - {name: token, mountPath: /var/run/ttsrl/token, readOnly: true}
+      - {name: huggingface, mountPath: /var/run/ttsrl/huggingface, readOnly: true}
+      - {name: models, mountPath: /models}
+      - {name: tmp, mountPath: /tmp}
+      {{- with .Values.reward.extraVolumeMounts }}
+      {{- toYaml . | nindent 6 }}
+      {{- end }}
+volumes:
+  - name: run
+    configMap:
+      name: {{ include "ttsrl.fullname" . }}-run
+  - name: token
+    secret:
+      secretName: {{ include "ttsrl.tokenSecret" . }}
+  - name: huggingface
+    secret:
+      secretName: {{ include "ttsrl.huggingfaceSecret" . }}
+      optional: true
+  - name: models
+    {{- if .Values.models.enabled }}
+    persistentVolumeClaim:
+      claimName: {{ include "ttsrl.modelsClaim" . }}
+    {{- else }}
+    emptyDir: {}
+    {{- end }}
+  - name: tmp
+    emptyDir: {}
+  {{- with .Values.reward.extraVolumes }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
+{{- end }}
+
+{{/* Nodes: the pool, the GPU's product, and replicas apart from each other */}}
+{{- define "ttsrl.rewardPlacement" -}}
+{{- $gpu := .Values.reward.gpu }}
+{{- with .Values.reward.priorityClassName | default (ternary (printf "%s-%s" .Release.Namespace (include "ttsrl.fullname" .)) "" .Values.priorityClass.create) }}
+priorityClassName: {{ . }}
+{{- end }}
+{{- with .Values.reward.nodeSelector }}
+nodeSelector:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- if or $gpu.products .Values.reward.affinity }}
+affinity:
+  {{- with .Values.reward.affinity }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
+  {{- with $gpu.products }}
+  nodeAffinity:
+    requiredDuringSchedulingIgnoredDuringExecution:
+      nodeSelectorTerms:
+        - matchExpressions:
+            - key: nvidia.com/gpu.product
+              operator: In
+              values: {{ toJson . }}
+  {{- end }}
+{{- end }}
+{{- if or $gpu.count .Values.reward.tolerations }}
+tolerations:
+  {{- if $gpu.count }}
+  - key: nvidia.com/gpu
+    operator: Exists
+    effect: NoSchedule
+  {{- end }}
+  {{- with .Values.reward.tolerations }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
+{{- end }}
+topologySpreadConstraints:
+{{- with .Values.reward.topologySpreadConstraints }}
+  {{- toYaml . | nindent 2 }}
+{{- else }}
+  {{- range list "topology.kubernetes.io/zone" "kubernetes.io/hostname" }}
+  - topologyKey: {{ . }}
+    maxSkew: 1
+    whenUnsatisfiable: ScheduleAnyway
+    labelSelector:
+      matchLabels:
+        {{- include "ttsrl.selectorLabels" (list $ "reward") | nindent 8 }}
+  {{- end }}
+{{- end }}
+{{- end }}
+
+{{- define "ttsrl.rewardResources" -}}
+{{- $resources := deepCopy .Values.reward.resources -}}
+{{- if .Values.reward.gpu.count -}}
+{{- $gpu := dict .Values.reward.gpu.resource (int .Values.reward.gpu.count) -}}
+{{- $_ := set $resources "limits" (merge $gpu ($resources.limits | default dict)) -}}
+{{- end -}}
+{{ toYaml $resources }}
+{{- end }}

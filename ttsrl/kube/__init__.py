@@ -1,0 +1,1 @@
+"""ttsrl on Kubernetes: what the objects of a Helm release are called, and what they hold."""
