@@ -3,7 +3,7 @@
 # make test        the tests
 # make test-xcodec2  the codec of Llasa, with the newer transformers that has it
 # make lint        ruff and pyright
-# make bench       measurements of the reward path and the sampler
+# make bench       measurements: pull, reward path, a training step's stages
 # make seeds       the quickstart with three seeds, and the table that README quotes
 # make tiny        train the tiny codec, recognisers and policy of examples/tiny anew
 .PHONY: help env quickstart test test-xcodec2 lint bench seeds tiny
@@ -47,7 +47,7 @@ lint: env
 	.venv/bin/pyright
 
 bench: env
-	.venv/bin/python tests/bench
+	PYTHONPATH=. .venv/bin/python tests/bench
 
 tiny: env
 	.venv/bin/python -m examples.tiny.build

@@ -12,6 +12,8 @@ import time
 from pathlib import Path
 from statistics import fmean
 
+from step_stages import stage_seconds
+
 from jobs.eval.report.comparison import Compared, Comparison, compare, percent
 from jobs.eval.report.inputs import RunFolder, read_run_folder
 
@@ -34,10 +36,10 @@ def main() -> None:
             unit = "s" if key == "duration" else "%"
             print(f"| {label} | {mode} |", *(f"{_cell(c, unit)} |" for c in cells), end=" ")
             print(f"{percent(fmean(changes), 0)} |")
-    print("\n| seconds a step | " + " | ".join(_stages(folders[0])) + " |")
-    print("|---|" + "---|" * len(_stages(folders[0])))
+    print("\n| seconds a step | " + " | ".join(stage_seconds(folders[0])) + " |")
+    print("|---|" + "---|" * len(stage_seconds(folders[0])))
     for seed, folder in zip(SEEDS, folders, strict=True):
-        shares = " | ".join(f"{s:.2f}" for s in _stages(folder).values())
+        shares = " | ".join(f"{s:.2f}" for s in stage_seconds(folder).values())
         print(f"| seed {seed}, mean of {len(folder.steps)} steps | {shares} |")
 
 
@@ -69,17 +71,6 @@ def _cell(compared: Compared, unit: str) -> str:
     if (change := result.relative_change) is None:
         return move
     return f"{move} ({percent(change.low, 0)} to {percent(change.high, 0)})"
-
-
-def _stages(folder: RunFolder) -> dict[str, float]:
-    """Mean seconds of a step and of its stages, without the first, which waits for workers."""
-    steps = folder.steps[1:]
-    stages = {k: fmean(s["seconds_by_stage"].get(k, 0.0) for s in steps) for k in _names(folder)}
-    return {"whole step": fmean(s["seconds"] for s in steps), **stages}
-
-
-def _names(folder: RunFolder) -> list[str]:
-    return sorted({name for step in folder.steps for name in step["seconds_by_stage"]})
 
 
 if __name__ == "__main__":
