@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -14,6 +15,8 @@ from ttsrl.types import Outcome, Utterance
 class _Item:
     utterance: Utterance
     outcome: asyncio.Future[Outcome]
+    arrived_s: float
+    """On the monotonic clock."""
 
 
 class Batcher:
@@ -29,10 +32,13 @@ class Batcher:
         measure: Callable[[list[Utterance]], list[Outcome]],
         batch_size: int,
         on_depth: Callable[[int], None],
+        on_wait: Callable[[float], None] = lambda seconds: None,
     ) -> None:
+        """`on_depth` is told how many wait, `on_wait` how long a batch's oldest waited."""
         self._measure = measure
         self._batch_size = batch_size
         self._on_depth = on_depth
+        self._on_wait = on_wait
         self._arrived: list[_Item] = []
         self._round: list[_Item] = []
         self._worker: asyncio.Task[None] | None = None
@@ -41,7 +47,8 @@ class Batcher:
     async def score(self, utterances: Sequence[Utterance]) -> list[Outcome]:
         """One outcome an utterance, in order."""
         loop = asyncio.get_running_loop()
-        items = [_Item(utterance, loop.create_future()) for utterance in utterances]
+        now_s = time.monotonic()
+        items = [_Item(utterance, loop.create_future(), now_s) for utterance in utterances]
         self._arrived += items
         self._report_depth()
         if self._worker is None or self._worker.done():
@@ -52,6 +59,7 @@ class Batcher:
         loop = asyncio.get_running_loop()
         while batch := self._next_batch():
             utterances = [item.utterance for item in batch]
+            self._on_wait(time.monotonic() - min(item.arrived_s for item in batch))
             try:
                 outcomes = await loop.run_in_executor(self.thread, self._measure, utterances)
             except Exception as error:

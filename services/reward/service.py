@@ -10,6 +10,7 @@ import logging
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
@@ -72,8 +73,13 @@ class RewardService:
         self.token_file = self.run.reward.token_file
         self.metrics = Metrics()
         self.batcher = Batcher(
-            self.measure, self.run.reward.batch_size, self.metrics.queue_depth.set
+            self.measure,
+            self.run.reward.batch_size,
+            self.metrics.queue_depth.set,
+            self.metrics.queue_seconds.observe,
         )
+        self.metrics.batch_capacity.set(self.run.reward.batch_size)
+        self.metrics.ready.set(0)
         self.spec: ServiceSpec | None = None
         self.state: Literal["loading", "ready", "shutting down"] = "loading"
         self.running = 0
@@ -90,8 +96,9 @@ class RewardService:
 
     async def load(self) -> None:
         """Loads and warms the pipeline in the thread that will score."""
+        start_s = time.monotonic()
         try:
-            self.spec = await self.loop.run_in_executor(self.batcher.thread, self.load_pipeline)
+            spec = await self.loop.run_in_executor(self.batcher.thread, self.load_pipeline)
         except BadInput as error:
             print(f"error: {error}", file=sys.stderr)
             self.end(2)
@@ -99,8 +106,12 @@ class RewardService:
             logger.exception("the reward service cannot start")
             self.end(1)
         else:
+            self.spec = spec
             if self.state == "loading":
                 self.state = "ready"
+                whisper = self.run.reward.whisper.model
+                seconds = time.monotonic() - start_s
+                self.metrics.loaded(spec, whisper, self.device, seconds)
             logger.info("ready: specification %s", self.pipeline.spec_hash)
 
     def load_pipeline(self) -> ServiceSpec:
@@ -109,8 +120,8 @@ class RewardService:
 
         from services.reward.pipeline import Pipeline
 
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-        self.pipeline = Pipeline(self.run, device, on_stage=self.metrics.stage)
+        self.device = "cuda" if torch.cuda.is_available() else "cpu"
+        self.pipeline = Pipeline(self.run, self.device, on_stage=self.metrics.stage)
         self.pipeline.warm_up()
         self.pipeline.self_test()
         codec = self.pipeline.codec
@@ -138,20 +149,28 @@ class RewardService:
     @bentoml.api(route="/v1/score")
     async def score(self, request: ScoreRequest, /) -> ScoreResponse:
         """One typed outcome an utterance, in the order of the request."""
-        outcomes = await self.batcher.score(request.utterances)
+        outcomes = await self.outcomes(request.utterances)
         return ScoreResponse(outcomes=outcomes, spec_hash=self.pipeline.spec_hash)
 
     @bentoml.api(route="/score", output_spec=LegacyResponse)  # pyright: ignore[reportArgumentType]
     async def score_one(self, request: LegacyRequest, /) -> LegacyResponse | Response:
         """The route of channel-io's clients: NLL and transcript, every failure a 500."""
         utterance = Utterance(text=request.text, speech_tokens=request.tokens)
-        match (await self.batcher.score([utterance]))[0]:
+        match (await self.outcomes([utterance]))[0]:
             case Ok(raw=raw, transcript=transcript):
                 return LegacyResponse(nll=raw["nll"], transcript=transcript)
             case Gated(reason=reason, detail=detail):
                 return problem(500, f"gated, {reason}: {detail}")
             case Failed(kind=kind, detail=detail):
                 return problem(500, f"{kind}: {detail}")
+
+    async def outcomes(self, utterances: list[Utterance]) -> list[Outcome]:
+        """One outcome an utterance, counted as in flight until it is there or nobody waits."""
+        self.metrics.in_flight.inc(len(utterances))
+        try:
+            return await self.batcher.score(utterances)
+        finally:
+            self.metrics.in_flight.dec(len(utterances))
 
     async def __is_ready__(self) -> bool:
         return self.unready() is None
@@ -164,8 +183,9 @@ class RewardService:
     def request(self, route: str) -> Iterator[Callable[[int], None]]:
         """Counts a scoring request as running; call what it gives with the HTTP status."""
         self.running += 1
+        start_s = time.monotonic()
         try:
-            yield lambda status: self.metrics.requests.labels(route, str(status)).inc()
+            yield lambda status: self.metrics.request(route, status, time.monotonic() - start_s)
         finally:
             self.running -= 1
             self.leave_when_idle()
@@ -175,6 +195,7 @@ class RewardService:
         global exit_code
         exit_code = max(exit_code, code)
         self.state = "shutting down"
+        self.metrics.ready.set(0)
         self.leave_when_idle()
 
     def leave_when_idle(self) -> None:

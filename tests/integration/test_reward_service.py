@@ -178,10 +178,36 @@ def test_metrics_count_requests_outcomes_components_and_stages(
         "ttsrl_reward_batch_size_sum{}": 4,
         'ttsrl_reward_stage_seconds_count{"stage": "decode"}': 1,
         'ttsrl_reward_stage_seconds_count{"stage": "whisper"}': 1,
+        'ttsrl_reward_utility_count{"component": "cer"}': 3,
+        'ttsrl_reward_utility_sum{"component": "nll"}': sum(o.utilities["nll"] for o in spoken),
+        'ttsrl_reward_request_seconds_count{"route": "/v1/score"}': 1,
+        "ttsrl_reward_queue_seconds_count{}": 1,
     }
     for name, expected in growth.items():
         assert after[name] - before.get(name, 0.0) == pytest.approx(expected, abs=1e-6), name
-    assert after["ttsrl_reward_queue_depth{}"] == 0
+    assert after["ttsrl_reward_queue_depth{}"] == after["ttsrl_reward_in_flight{}"] == 0
+
+
+def test_metrics_say_what_serves_and_that_it_can(reward_service: RewardServer) -> None:
+    spec = httpx.get(f"{reward_service.url}/v1/spec").json()
+    now = metrics(reward_service)
+    (info,) = (name for name in now if name.startswith("ttsrl_reward_spec_info"))
+    (build,) = (name for name in now if name.startswith("ttsrl_reward_build_info"))
+    assert spec["spec_hash"] in info and spec["codec"] in info
+    assert f'"torch": "{spec["versions"]["torch"]}"' in build
+    assert now["ttsrl_reward_ready{}"] == 1
+    assert now["ttsrl_reward_load_seconds{}"] > 0
+    assert now["ttsrl_reward_batch_capacity{}"] == reward_service.run.reward.batch_size
+
+
+def test_outcomes_are_there_as_zeros_before_the_first(start_reward_service: StartRewards) -> None:
+    server = start_reward_service(SMALL_BATCHES)
+    server.wait_ready()
+    now = metrics(server)
+    assert now['ttsrl_reward_outcomes_total{"outcome": "ok", "reason": ""}'] == 0
+    assert now['ttsrl_reward_outcomes_total{"outcome": "gated", "reason": "silence"}'] == 0
+    assert now['ttsrl_reward_outcomes_total{"outcome": "error", "reason": "scorer"}'] == 0
+    assert server.stop() == 0
 
 
 def test_work_that_nobody_waits_for_is_dropped(reward_service: RewardServer) -> None:
@@ -193,7 +219,7 @@ def test_work_that_nobody_waits_for_is_dropped(reward_service: RewardServer) -> 
         post(reward_service, utterances(600, seed=2), timeout_s=0.5)
     score(reward_service, utterances(1))
     after = metrics(reward_service)
-    assert after["ttsrl_reward_queue_depth{}"] == 0
+    assert after["ttsrl_reward_queue_depth{}"] == after["ttsrl_reward_in_flight{}"] == 0
     assert after['ttsrl_reward_requests_total{"code": "499", "route": "/v1/score"}'] == 1
     assert measured() - before < 600
 

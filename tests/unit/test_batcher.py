@@ -57,6 +57,18 @@ def test_requests_share_batches_by_length_and_each_gets_its_own_in_order() -> No
     assert recorder.batches == [[1, 2, 3, 4], [7, 8, 9]]
 
 
+def test_the_wait_of_each_batch_is_told() -> None:
+    waits: list[float] = []
+
+    async def run() -> None:
+        queue = Batcher(Recorder(), 2, on_depth=lambda depth: None, on_wait=waits.append)
+        await queue.score([utterance(n) for n in (1, 2, 3, 4)])
+
+    asyncio.run(run())
+    first, second = waits
+    assert 0 <= first < second and second >= 0.02  # the first batch's measurement
+
+
 def test_a_long_utterance_is_not_overtaken_for_ever() -> None:
     recorder = Recorder()
 
