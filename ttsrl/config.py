@@ -79,6 +79,8 @@ class TrainConfig(Strict):
     """Checkpoints kept on the local disk; the one before the newest may still be uploading."""
     step_deadline_s: float = Field(default=1800.0, gt=0)
     """A step that takes longer is taken for hung and ends the run, to be resumed."""
+    metrics_port: int | None = Field(default=None, ge=1, le=65535)
+    """Port at which Prometheus finds the run's metrics; null: none are served."""
 
 
 class WhisperConfig(Strict):

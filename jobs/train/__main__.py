@@ -18,6 +18,8 @@ from pathlib import Path
 from types import FrameType
 
 from jobs.train import preflight, resume
+from jobs.train.follower import Follower
+from jobs.train.metrics import TrainMetrics, serve
 from jobs.train.verl_args import verl_keys
 from ttsrl.config import RunConfig
 from ttsrl.errors import Failure
@@ -45,6 +47,9 @@ def train(config: str, work_dir: Path) -> None:
     """Run to the last step from wherever it stands. Raises BadInput, Failure."""
     run = load_run(config)
     device = device_of(run)
+    metrics = TrainMetrics(run, device)
+    if run.train.metrics_port is not None:
+        serve(metrics, run.train.metrics_port)
     preflight.check(run, work_dir, device)
     store = RunStore(run.storage, run.name)
     resume.claim_run(run, store)
@@ -64,7 +69,7 @@ def train(config: str, work_dir: Path) -> None:
         settings = environment(config, device)
         verl = Job("verl", "jobs.train.verl_main", [keys_file], log, settings)
         try:
-            _watch(run, verl, work_dir / "train" / "steps.jsonl")
+            _watch(run, verl, Follower(work_dir / "train", metrics))
         finally:
             verl.stop()
     if (published := store.newest_checkpoint()) != run.train.steps:
@@ -101,21 +106,19 @@ def environment(config: str, device: str) -> dict[str, str]:
     return variables
 
 
-def _watch(run: RunConfig, verl: Job, steps: Path) -> None:
+def _watch(run: RunConfig, verl: Job, follower: Follower) -> None:
     """Wait for verl's end; raises Failure where it fails or a step takes longer than it may."""
-    seen = steps.stat().st_size if steps.exists() else 0
     deadline = time.monotonic() + START_ALLOWANCE_S + run.train.step_deadline_s
     while verl.is_running():
-        size = steps.stat().st_size if steps.exists() else 0
-        if size > seen:
+        if follower.look():
             deadline = time.monotonic() + run.train.step_deadline_s
-        seen = size
         if time.monotonic() > deadline:
             raise Failure(
                 f"no step ended within {run.train.step_deadline_s:.0f} s; stopped, and the same "
                 f"command goes on from the last checkpoint; see {verl.log}"
             )
         time.sleep(POLL_S)
+    follower.look()
 
 
 def _terminate(number: int, _: FrameType | None) -> None:

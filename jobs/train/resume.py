@@ -14,7 +14,7 @@ MAY_CHANGE = {
     "storage": True,
     "eval": True,
     "reward": {"url", "sample_deadline_s", "token_file", "batch_size"},
-    "train": {"steps", "save_every", "max_checkpoints", "step_deadline_s"},
+    "train": {"steps", "save_every", "max_checkpoints", "step_deadline_s", "metrics_port"},
 }
 """Fields that a resumed run may set anew: they decide no weight of the steps already done."""
 

@@ -33,6 +33,8 @@ from ttsrl.types import Failed, Gated, Ok, Outcome, Utterance
 class Rollout:
     """What the trainer writes down about one rollout, beside what verl needs of it."""
 
+    group: str
+    """Shared by the rollouts of one prompt of one step."""
     text: str
     speech_tokens: list[int]
     finished: bool
@@ -116,7 +118,14 @@ class SpeechRolloutWorker(_PlainWorker):
         )
         (outcome,) = await self.reward_client.score([utterance])
         rollout = Rollout(
-            info["text"], tokens, finished, outcome.model_dump(), start_s, end_s, time.time()
+            str(prompt["uid"]),
+            info["text"],
+            tokens,
+            finished,
+            outcome.model_dump(),
+            start_s,
+            end_s,
+            time.time(),
         )
         output = AgentLoopOutput(
             prompt_ids=prompt_ids,

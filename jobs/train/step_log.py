@@ -64,6 +64,7 @@ class StepLog:
             "kl": metrics.get("actor/kl_loss"),
             "seconds": end_s - start_s,
             "seconds_by_stage": seconds,
+            "ended_at_s": end_s,
         }
         self._append(
             "timeline", [{"step": step, **e} for e in timeline(rollouts, seconds, start_s)]
@@ -88,6 +89,8 @@ def rollout_statistics(rollouts: Sequence[Row]) -> dict[str, Any]:
         "prompts_sha256": _digest(r["text"] for r in rollouts),
         "reward": fmean(rewarded) if rewarded else None,
         "reward_std": pstdev(rewarded) if rewarded else None,
+        **group_statistics(rollouts),
+        "tokens": sum(len(r["speech_tokens"]) for r in rollouts),
         "length_tokens": fmean(len(r["speech_tokens"]) for r in rollouts),
         "duration_s": fmean(o["duration_s"] for o in measured) if measured else None,
         "end_token_rate": fmean(r["finished"] for r in rollouts),
@@ -102,6 +105,21 @@ def rollout_statistics(rollouts: Sequence[Row]) -> dict[str, Any]:
     for name in measured[0]["utilities"] if measured else ():
         statistics[f"utility_{name}"] = fmean(o["utilities"][name] for o in measured)
     return statistics
+
+
+def group_statistics(rollouts: Sequence[Row]) -> dict[str, Any]:
+    """How much the groups had to learn from: the mean deviation of their rewards, and the share
+    whose advantages are all 0 because fewer than two were measured or all got the same."""
+    rewards_of: dict[str, list[float]] = {r["group"]: [] for r in rollouts}
+    for r in rollouts:
+        if r["outcome"]["status"] != "error":
+            rewards_of[r["group"]].append(float(r["outcome"]["reward"]))
+    groups = list(rewards_of.values())
+    compared = [rewards_G for rewards_G in groups if len(rewards_G) >= 2]
+    return {
+        "group_std": fmean(pstdev(rewards_G) for rewards_G in compared) if compared else None,
+        "zero_advantage_share": sum(len(set(rewards_G)) < 2 for rewards_G in groups) / len(groups),
+    }
 
 
 def samples(rollouts: Sequence[Row]) -> list[dict[str, Any]]:
@@ -157,6 +175,12 @@ def timeline(
 def _digest(texts: Iterable[str]) -> str:
     """Names a step's set of prompts: two runs at the same data position agree on it."""
     return hashlib.sha256("\n".join(sorted(set(texts))).encode()).hexdigest()[:16]
+
+
+def append_line(path: Path, line: Mapping[str, Any]) -> None:
+    """Append one line whole."""
+    with path.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(line) + "\n")
 
 
 def _drop_steps_after(path: Path, step: int) -> None:

@@ -2,6 +2,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from jobs.train.step_log import StepLog, rollout_statistics, samples, timeline
 
 
@@ -15,6 +17,7 @@ def rollout(text: str = "one two", start: float = 0.0, **outcome: Any) -> dict[s
         "duration_s": 1.0,
     }
     return {
+        "group": text,
         "text": text,
         "speech_tokens": [1, 2, 3],
         "finished": True,
@@ -42,6 +45,15 @@ def test_gated_speech_is_rewarded_zero_and_counted_by_reason() -> None:
     statistics = rollout_statistics([rollout(reward=0.8), rollout(**GATED)])
     assert statistics["reward"] == 0.4
     assert statistics["gated_reasons"] == {"silence": 1}
+
+
+def test_a_group_that_was_rewarded_alike_has_nothing_to_learn_from() -> None:
+    alike = [rollout("one", reward=0.5), rollout("one", reward=0.5)]
+    alone = [rollout("two", reward=0.1), rollout("two", **FAILED)]
+    apart = [rollout("three", reward=0.2), rollout("three", reward=0.6)]
+    statistics = rollout_statistics([*alike, *alone, *apart])
+    assert statistics["zero_advantage_share"] == 2 / 3
+    assert statistics["group_std"] == pytest.approx((0.0 + 0.2) / 2)
 
 
 def test_samples_are_best_typical_worst_and_one_of_each_gate() -> None:
