@@ -6,6 +6,9 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+MAX_UTTERANCES = 4_096
+"""Most utterances of one request."""
+
 
 class Wire(BaseModel):
     """Base of every message: unknown keys and non-finite numbers are refused."""
@@ -73,7 +76,7 @@ Outcome = Annotated[Ok | Gated | Failed, Field(discriminator="status")]
 class ScoreRequest(Wire):
     """Body of `POST /v1/score`."""
 
-    utterances: list[Utterance] = Field(max_length=4_096)
+    utterances: list[Utterance] = Field(max_length=MAX_UTTERANCES)
 
 
 class ScoreResponse(Wire):
