@@ -89,12 +89,14 @@ class Synthesiser:
         top_p: float = 1.0,
         top_k: int = -1,
         batch_size: int = 64,
+        first: int = 0,
     ) -> Iterator[list[Speech]]:
         """Speak every text `group_size` times, text-major, `batch_size` utterances at once.
 
         `temperature` 0 is greedy; `max_tokens` counts the end token. The same seed, texts and batch
-        size give the same speech. Raises BadInput for an empty text and for limits that cannot be
-        sampled.
+        size give the same speech. `first` is the place of the first text in a longer list: a part
+        of whole batches is then spoken as it is within that list. Raises BadInput for an empty text
+        and for limits that cannot be sampled.
         """
         if empty := [i for i, text in enumerate(texts) if not text.strip()]:
             raise BadInput(f"text {empty[0]} of {len(texts)} is empty: nothing to speak")
@@ -108,7 +110,7 @@ class Synthesiser:
                 top_p=top_p,
                 top_k=top_k,
                 max_tokens=max_tokens,
-                seed=_seed_of_batch(seed, start),
+                seed=_seed_of_batch(seed, first + start),
             )
             read = [self.family.speech_tokens(response.token_ids) for response in sampled]
             waveforms = self.decode([tokens for tokens, _ in read])

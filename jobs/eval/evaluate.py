@@ -2,7 +2,8 @@
 
 The same texts, seeds and judges for every model, so that two evaluations are comparable text by
 text. Into the output folder go rows.jsonl (one line an utterance), wav/ (a few texts, chosen by a
-hash) and, last, report.json: a folder without it is not finished.
+hash) and, last, report.json: a folder without it is not finished. A part of the texts is spoken and
+heard exactly as within the whole: parts are made of whole batches.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -47,6 +48,17 @@ class Pass:
     temperature: float
 
 
+@dataclass(frozen=True)
+class Part:
+    """Every `of`-th batch of the texts, from batch `index` on; the whole is part 0 of 1."""
+
+    index: int = 0
+    of: int = 1
+
+
+WHOLE = Part()
+
+
 def evaluate(
     run: RunConfig,
     model: str,
@@ -63,36 +75,49 @@ def evaluate(
     `on_progress` gets (utterances done, utterances in all). Raises BadInput.
     """
     texts = read_texts(held_out, run.data.language, run.eval.max_texts)
-    identity = _identity(run, model, texts)
+    identity = identify(run, model, texts)
     if (finished := _finished(out, identity)) is not None:
         return finished
-
-    synthesiser = Synthesiser(model, run.codec, run.family, device)
-    judges = [Judge(config, device, run.eval.batch_size) for config in run.eval.judges]
-    passes = [Pass("sampled", seed, run.rollout.temperature) for seed in run.eval.seeds]
-    passes.append(Pass("greedy", 0, 0.0))
-    (out / "wav").mkdir(parents=True, exist_ok=True)
     (out / "report.json").unlink(missing_ok=True)
+    rows, synthesis_s = speak_and_hear(
+        run, model, texts, out, device=device, on_progress=on_progress
+    )
+    return write_report(run, out, identity, model, rows, synthesis_s)
+
+
+def speak_and_hear(
+    run: RunConfig,
+    model: str,
+    texts: Sequence[Text],
+    out: Path,
+    part: Part = WHOLE,
+    *,
+    device: str = "cpu",
+    on_progress: Callable[[int, int], None] | None = None,
+) -> tuple[list[dict[str, Any]], float]:
+    """Write rows.jsonl and wav/ of a part; returns the rows, and the seconds of synthesis."""
+    (out / "wav").mkdir(parents=True, exist_ok=True)
+    passes = passes_of(run)
+    size = run.eval.batch_size
+    batches = [
+        (begin, texts[begin : begin + size])
+        for begin in range(part.index * size, len(texts), part.of * size)
+    ]
+    if not batches:  # more parts than batches
+        (out / "rows.jsonl").touch()
+        return [], 0.0
+    total = sum(len(batch) for _, batch in batches) * len(passes)
+    synthesiser = Synthesiser(model, run.codec, run.family, device)
+    judges = [Judge(config, device, size) for config in run.eval.judges]
     with_wav = texts_with_wav(texts)
     rows: list[dict[str, Any]] = []
     synthesis_s = 0.0
     with (out / "rows.jsonl").open("w", encoding="utf-8") as file:
         for this in passes:
-            batches = synthesiser.batches(
-                [text.text for text in texts],
-                temperature=this.temperature,
-                top_p=run.rollout.top_p,
-                top_k=run.rollout.top_k,
-                seed=this.seed,
-                max_tokens=run.rollout.max_speech_tokens,
-                batch_size=run.eval.batch_size,
-            )
-            begin = 0
-            start_s = time.perf_counter()
-            for speeches in batches:
+            for begin, batch in batches:
+                start_s = time.perf_counter()
+                speeches = _speak(run, synthesiser, this, begin, batch)
                 synthesis_s += time.perf_counter() - start_s
-                batch = texts[begin : begin + len(speeches)]
-                begin += len(speeches)
                 for row, speech in zip(_rows(this, batch, speeches, judges), speeches, strict=True):
                     if row["index"] in with_wav and this in (passes[0], passes[-1]):
                         row["wav"] = f"wav/{row['index']:05d}-{this.mode}.wav"
@@ -100,19 +125,30 @@ def evaluate(
                     file.write(json.dumps(row, ensure_ascii=False) + "\n")
                     rows.append(row)
                 if on_progress:
-                    on_progress(len(rows), len(texts) * len(passes))
-                start_s = time.perf_counter()
+                    on_progress(len(rows), total)
+    return rows, synthesis_s
 
+
+def write_report(
+    run: RunConfig,
+    out: Path,
+    identity: Mapping[str, str],
+    model: str,
+    rows: Sequence[dict[str, Any]],
+    synthesis_s: float,
+) -> dict[str, Any]:
+    """Write report.json from all rows, in their order; returns what it holds."""
+    judges = [judge.name for judge in run.eval.judges]
     report = {
         "identity": identity,
         "model": model,
-        "texts": len(texts),
+        "texts": len({row["index"] for row in rows}),
         "seeds": run.eval.seeds,
         "temperature": run.rollout.temperature,
         "judges": [judge.model_dump() for judge in run.eval.judges],
         "tokens_per_s": sum(row["tokens"] for row in rows) / synthesis_s,
         "modes": {
-            mode: summarise([r for r in rows if r["mode"] == mode], [j.name for j in judges])
+            mode: summarise([r for r in rows if r["mode"] == mode], judges)
             for mode in ("sampled", "greedy")
         },
     }
@@ -120,6 +156,12 @@ def evaluate(
     temporary.write_text(json.dumps(report, indent=2, ensure_ascii=False), encoding="utf-8")
     temporary.replace(out / "report.json")
     return report
+
+
+def passes_of(run: RunConfig) -> list[Pass]:
+    """The times through the texts, in their order."""
+    sampled = [Pass("sampled", seed, run.rollout.temperature) for seed in run.eval.seeds]
+    return [*sampled, Pass("greedy", 0, 0.0)]
 
 
 def read_texts(held_out: Path, language: str, max_texts: int) -> list[Text]:
@@ -150,6 +192,22 @@ def texts_with_wav(texts: Sequence[Text]) -> set[int]:
     return {text.index for text in ranked[:TEXTS_WITH_WAV]}
 
 
+def _speak(
+    run: RunConfig, synthesiser: Synthesiser, this: Pass, begin: int, batch: Sequence[Text]
+) -> list[Speech]:
+    [speeches] = synthesiser.batches(
+        [text.text for text in batch],
+        temperature=this.temperature,
+        top_p=run.rollout.top_p,
+        top_k=run.rollout.top_k,
+        seed=this.seed,
+        max_tokens=run.rollout.max_speech_tokens,
+        batch_size=run.eval.batch_size,
+        first=begin,
+    )
+    return speeches
+
+
 def _rows(
     this: Pass, texts: Sequence[Text], speeches: Sequence[Speech], judges: Sequence[Judge]
 ) -> list[dict[str, Any]]:
@@ -170,7 +228,7 @@ def _rows(
     ]
 
 
-def _identity(run: RunConfig, model: str, texts: Sequence[Text]) -> dict[str, str]:
+def identify(run: RunConfig, model: str, texts: Sequence[Text]) -> dict[str, str]:
     """What an evaluation's numbers depend on; equal `protocol` makes two models comparable."""
     protocol = {
         "family": run.family,
