@@ -24,6 +24,10 @@ class ObjectChangedError(Exception):
     """The object is no longer the version that was asked for."""
 
 
+class SupersededError(Exception):
+    """Another publisher has claimed the prefix."""
+
+
 @contextmanager
 def plain_disk_errors() -> Generator[None]:
     """Turn the operating system's refusals into messages that name the file and the way out."""

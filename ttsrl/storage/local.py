@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
 from ttsrl.errors import BadInput
+from ttsrl.storage.errors import StorageError
 from ttsrl.storage.manifest import CLAIM, MANIFEST, FileEntry, Manifest, entry_of
 from ttsrl.storage.transfer import Transfer
 
@@ -35,19 +37,31 @@ class LocalFile:
             )
 
 
-def scan(folder: Path, transfer: Transfer) -> tuple[Manifest, dict[str, LocalFile]]:
-    """Hash all files below a folder; BadInput if there is none, or if one cannot be published."""
-    if not folder.is_dir():
-        raise BadInput(f"{folder} is not a folder; nothing to publish")
-    paths = list_files(folder)
-    if not paths:
-        raise BadInput(f"{folder} holds no files; nothing to publish")
+Part = Mapping[str, LocalFile]
+"""Relative POSIX path -> file: what one machine holds of a folder that is published."""
+
+
+def scan(folder: Path, transfer: Transfer) -> Part:
+    """Hash all files below a folder; BadInput if one cannot be published. No folder, no files."""
+    paths = list_files(folder) if folder.is_dir() else {}
     reserved = sorted({MANIFEST, CLAIM} & set(paths))
     if reserved:
         raise BadInput(f"{folder / reserved[0]} has a name that storage uses itself; rename it")
     hashed = transfer.files(LocalFile.of, paths.values())
-    files = dict(zip(paths, hashed, strict=True))
-    return Manifest(files={path: file.entry for path, file in files.items()}), files
+    return dict(zip(paths, hashed, strict=True))
+
+
+def manifest_of(parts: Iterable[Part]) -> Manifest:
+    """The manifest of the parts together; StorageError where two have different files by a name."""
+    entries: dict[str, FileEntry] = {}
+    for part in parts:
+        for path, file in part.items():
+            if entries.setdefault(path, file.entry) != file.entry:
+                raise StorageError(
+                    f"two machines hold different files {file.path}; "
+                    "one of them is left from an earlier attempt: remove it there"
+                )
+    return Manifest(files=entries)
 
 
 def list_files(folder: Path) -> dict[str, Path]:

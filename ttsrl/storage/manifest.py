@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 from typing import Self
 
@@ -55,6 +56,10 @@ class Manifest(Strict):
     def digest(self) -> str:
         """SHA-256 of the manifest: the identity of a folder's content."""
         return hashlib.sha256(self.to_json()).hexdigest()
+
+    def only(self, wanted: Callable[[str], bool]) -> Self:
+        """The same without the files whose path is not `wanted`."""
+        return type(self)(files={path: e for path, e in self.files.items() if wanted(path)})
 
     def to_json(self) -> bytes:
         """The bytes of MANIFEST.json, sorted by path."""

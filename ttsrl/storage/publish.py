@@ -11,12 +11,18 @@ looks for a manifest, and its manifest before it looks at the claim: of two, one
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from ttsrl.errors import BadInput
 from ttsrl.storage.backend import Backend, join
-from ttsrl.storage.errors import ObjectExistsError, StorageError, plain_disk_errors
-from ttsrl.storage.local import LocalFile, scan
+from ttsrl.storage.errors import (
+    ObjectExistsError,
+    StorageError,
+    SupersededError,
+    plain_disk_errors,
+)
+from ttsrl.storage.local import Part, manifest_of, scan
 from ttsrl.storage.manifest import CLAIM, MANIFEST, Manifest
 from ttsrl.storage.transfer import ProgressCallback, Transfer
 
@@ -35,34 +41,54 @@ def publish(
     the prefix over.
     """
     with plain_disk_errors(), Transfer(progress) as transfer:
-        manifest, files = scan(folder, transfer)
+        part = scan(folder, transfer)
+        if not part:
+            what = "holds no files" if folder.is_dir() else "is not a folder"
+            raise BadInput(f"{folder} {what}; nothing to publish")
+        manifest = manifest_of([part])
         transfer.total = manifest.size
-        if _is_finished(backend, prefix, manifest):
+        if not publish_parts(
+            backend, prefix, manifest, lambda claim: _upload(backend, prefix, part, claim, transfer)
+        ):
             transfer.advance(manifest.size)
-            return
-        claim = _Claim(backend, join(prefix, CLAIM), manifest.digest)
-        claim.take()
-        try:
-            if not _is_finished(backend, prefix, manifest):
-                _upload(backend, prefix, files, claim, transfer)
-                _finish(backend, prefix, manifest, claim)
-        except _SupersededError:
-            if not _is_finished(backend, prefix, manifest):
-                raise StorageError(
-                    f"another publisher took over {backend.address(prefix)} with another content; "
-                    "stopped before anything was mixed"
-                ) from None
-        claim.release()
 
 
-class _SupersededError(Exception):
-    """The claim is another publisher's."""
+def publish_parts(
+    backend: Backend, prefix: str, manifest: Manifest, upload: Callable[[str], None]
+) -> bool:
+    """Let `upload(claim)` bring every file of the manifest, then write it.
+
+    False if the prefix was finished with this content before: then nothing is uploaded. Raises as
+    `publish` does.
+    """
+    if _is_finished(backend, prefix, manifest):
+        return False
+    claim = _Claim(backend, prefix, manifest.digest)
+    claim.take()
+    try:
+        if not _is_finished(backend, prefix, manifest):
+            upload(manifest.digest)
+            _finish(backend, prefix, manifest, claim)
+    except SupersededError:
+        if not _is_finished(backend, prefix, manifest):
+            raise StorageError(
+                f"another publisher took over {backend.address(prefix)} with another content; "
+                "stopped before anything was mixed"
+            ) from None
+    claim.release()
+    return True
+
+
+def upload_part(backend: Backend, prefix: str, part: Part, claim: str) -> None:
+    """Upload one machine's files under the claim of the publisher; SupersededError if it fell."""
+    with plain_disk_errors(), Transfer(None) as transfer:
+        _upload(backend, prefix, part, claim, transfer)
 
 
 class _Claim:
-    def __init__(self, backend: Backend, key: str, digest: str) -> None:
+    def __init__(self, backend: Backend, prefix: str, digest: str) -> None:
         self._backend = backend
-        self._key = key
+        self._key = join(prefix, CLAIM)
         self._digest = digest.encode()
         self._checked_at = 0.0
 
@@ -74,7 +100,7 @@ class _Claim:
         if now - self._checked_at < max_age_s:
             return
         if self._backend.read(self._key) != self._digest:
-            raise _SupersededError
+            raise SupersededError
         self._checked_at = now
 
     def is_anothers(self) -> bool:
@@ -104,17 +130,12 @@ def _is_finished(backend: Backend, prefix: str, manifest: Manifest) -> bool:
     )
 
 
-def _upload(
-    backend: Backend,
-    prefix: str,
-    files: dict[str, LocalFile],
-    claim: _Claim,
-    transfer: Transfer,
-) -> None:
+def _upload(backend: Backend, prefix: str, part: Part, digest: str, transfer: Transfer) -> None:
+    claim = _Claim(backend, prefix, digest)
     there = set(backend.list_keys(prefix))
 
     def place(path: str) -> None:
-        key, file = join(prefix, path), files[path]
+        key, file = join(prefix, path), part[path]
         for attempt in range(PLACE_ATTEMPTS):
             known_absent = attempt == 0 and key not in there
             state = "absent" if known_absent else backend.compare(key, file.entry)
@@ -133,7 +154,7 @@ def _upload(
                 continue
         raise StorageError(f"another publisher keeps writing {backend.address(key)}")
 
-    transfer.files(place, files)
+    transfer.files(place, part)
 
 
 def _finish(backend: Backend, prefix: str, manifest: Manifest, claim: _Claim) -> None:
@@ -146,4 +167,4 @@ def _finish(backend: Backend, prefix: str, manifest: Manifest, claim: _Claim) ->
         return
     if claim.is_anothers():
         backend.delete(key)
-        raise _SupersededError
+        raise SupersededError

@@ -30,8 +30,11 @@ def pull(
     progress: ProgressCallback | None = None,
     *,
     replace: bool = False,
+    wanted: Callable[[str], bool] = lambda _: True,
 ) -> None:
     """Bring the published folder `prefix` to the local `folder`, which appears at the end.
+
+    Of its files only those whose path is `wanted`, and at least one must be.
 
     Until then everything lies beside it, in `.<name>.pulling`, where the next pull goes on.
     Nothing is fetched if `folder` already has this content. BadInput if nothing is published there
@@ -41,7 +44,7 @@ def pull(
     folder = folder.absolute()
     staging = folder.with_name(f".{folder.name}.pulling")
     with plain_disk_errors(), Transfer(progress) as transfer:
-        manifest = _read_manifest(backend, prefix)
+        manifest = _read_manifest(backend, prefix).only(wanted)
         transfer.total = manifest.size
         if _is_there(folder, manifest, transfer):
             shutil.rmtree(staging, ignore_errors=True)

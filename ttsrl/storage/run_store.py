@@ -14,7 +14,7 @@ class RunStore:
     """Keys of one run below a storage root, and its pointers.
 
     `<root>/runs/<run>/` holds run.json, checkpoints/step_000100/, model/step_000100/,
-    eval/<suite>/step_000100/, latest.json and best.json.
+    eval/<suite>/step_000100/, latest.json, best.json and log/steps.jsonl.
     """
 
     def __init__(self, root: str, run_name: str) -> None:
@@ -26,6 +26,10 @@ class RunStore:
         """Pointer to the newest checkpoint."""
         self.best = f"{self._run}/best.json"
         """Pointer to the model that evaluated best."""
+        self.steps_log = f"{self._run}/log/steps.jsonl"
+        """One line a finished step, at most a minute behind the training that writes it."""
+        self.evaluations = f"{self._run}/eval"
+        """Evaluations by suite and step."""
 
     def checkpoint(self, step: int) -> str:
         """Prefix of the sharded training state after `step` updates."""
@@ -39,7 +43,16 @@ class RunStore:
         """Prefix of an evaluation of the model after `step` updates."""
         if not re.fullmatch(r"[\w][\w.-]*", suite):
             raise BadInput(f"{suite!r} is no name of an evaluation suite; use letters, digits, -_.")
-        return f"{self._run}/eval/{suite}/{_step(step)}"
+        return f"{self.evaluations}/{suite}/{_step(step)}"
+
+    def eval_shard(self, suite: str, step: int, index: int, of: int) -> str:
+        """Prefix of one of the `of` shards that an evaluation is put together from."""
+        folder, _, name = self.eval(suite, step).rpartition("/")
+        return f"{folder}/shards/{name}/{index:05d}-of-{of:05d}"
+
+    def list_evaluated(self, suite: str) -> list[int]:
+        """Steps whose evaluation is complete, ascending; 0 is the policy before training."""
+        return self._steps(self.eval(suite, 0).rpartition("/")[0])
 
     def list_checkpoints(self) -> list[int]:
         """Steps whose checkpoint is complete, ascending."""

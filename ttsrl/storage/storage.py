@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,11 @@ from ttsrl.errors import BadInput
 from ttsrl.storage.backend import Backend, join
 from ttsrl.storage.errors import StorageError, plain_disk_errors
 from ttsrl.storage.folder import FolderBackend
+from ttsrl.storage.local import Part, manifest_of, scan
 from ttsrl.storage.manifest import MANIFEST
-from ttsrl.storage.publish import publish
+from ttsrl.storage.publish import publish, publish_parts, upload_part
 from ttsrl.storage.pull import complete_below, pull
-from ttsrl.storage.transfer import ProgressCallback
+from ttsrl.storage.transfer import ProgressCallback, Transfer
 
 
 def open_storage(root: str) -> Storage:
@@ -58,6 +60,29 @@ class Storage:
         """
         publish(self._backend, _clean(prefix), folder, progress)
 
+    def scan(self, folder: Path) -> Part:
+        """Hash what this machine holds of a folder that several machines publish; may be nothing.
+
+        The result may be sent to other machines, and is what `upload_part` takes on this one.
+        """
+        with plain_disk_errors(), Transfer(None) as transfer:
+            return scan(folder, transfer)
+
+    def publish_parts(
+        self, prefix: str, parts: Sequence[Part], upload: Callable[[str], None]
+    ) -> None:
+        """Publish a folder whose files lie on several machines, as `publish` does one machine's.
+
+        `upload(claim)` has every machine call `upload_part` and returns when all are done. One
+        publisher writes the manifest, then: nothing is visible before. A file that several
+        machines hold must be the same on all.
+        """
+        publish_parts(self._backend, _clean(prefix), manifest_of(parts), upload)
+
+    def upload_part(self, prefix: str, part: Part, claim: str) -> None:
+        """Upload this machine's part of a folder that is published under `claim`."""
+        upload_part(self._backend, _clean(prefix), part, claim)
+
     def pull(
         self,
         prefix: str,
@@ -65,14 +90,17 @@ class Storage:
         progress: ProgressCallback | None = None,
         *,
         replace: bool = False,
+        wanted: Callable[[str], bool] = lambda _: True,
     ) -> None:
         """Bring a published folder to `folder`, which appears at the end, whole and verified.
+
+        Of its files only those whose relative path is `wanted`.
 
         An interrupted pull is resumed by repeating it: parts that have arrived are kept beside
         `folder`. BadInput if nothing complete is published there, or if `folder` holds something
         else and `replace` does not let go of that, once the new content is complete.
         """
-        pull(self._backend, _clean(prefix), folder, progress, replace=replace)
+        pull(self._backend, _clean(prefix), folder, progress, replace=replace, wanted=wanted)
 
     def is_complete(self, prefix: str) -> bool:
         """Whether a folder is published there, its manifest included."""
@@ -83,6 +111,17 @@ class Storage:
         """Keys of the published folders below `prefix`, sorted."""
         with plain_disk_errors():
             return complete_below(self._backend, _clean(prefix))
+
+    def write_text(self, key: str, text: str) -> None:
+        """Write a small text whole, over what is there."""
+        with plain_disk_errors():
+            self._backend.write(_clean(key), text.encode())
+
+    def read_text(self, key: str) -> str | None:
+        """A small text; None if there is none."""
+        with plain_disk_errors():
+            data = self._backend.read(_clean(key))
+        return None if data is None else data.decode()
 
     def read_json(self, key: str) -> dict[str, Any] | None:
         """A JSON object; None if there is none."""
