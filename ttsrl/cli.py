@@ -224,6 +224,9 @@ def config(
     ] = None,
     override: Override = None,
     schema: Annotated[bool, typer.Option(help="Print the JSON schema of a run instead.")] = False,
+    values_schema: Annotated[
+        bool, typer.Option(help="Print the JSON schema of the Helm chart's values instead.")
+    ] = False,
     origin: Annotated[
         str | None, typer.Option(metavar="KEY", help="Tell where this key's value comes from.")
     ] = None,
@@ -237,6 +240,11 @@ def config(
 
     if schema:
         print(json.dumps(RunConfig.model_json_schema(), indent=2))
+        return
+    if values_schema:
+        from ttsrl.kube import values
+
+        print(json.dumps(values.values_schema(), indent=2))
         return
     if config is None:
         raise BadInput("no run given; write --config run.json, or --schema for what it may hold")

@@ -1,0 +1,391 @@
+"""What the values of the Helm chart may be: the RunConfig and the facts of Kubernetes beside it.
+
+    ttsrl config --values-schema > helm/values.schema.json
+
+Helm checks values against that file before it renders anything. Defaults, and what each value
+means, stand in helm/values.yaml alone; here are only types and limits. What relates one value to
+another is refused by helm/templates/refusals.yaml.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, cast
+
+from pydantic import ConfigDict, Field
+
+from ttsrl.config import RunConfig
+from ttsrl.strict import Strict
+
+JsonSchema = dict[str, Any]
+
+LARGEST_EXACT_INTEGER = 2**53 - 1
+"""Helm holds numbers as float64: a larger integer would silently become another."""
+KubernetesObject = dict[str, Any]
+"""Passed on as it is; Kubernetes itself checks it."""
+Labels = dict[
+    Annotated[
+        str, Field(pattern=r"^([a-z0-9.-]+/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$")
+    ],
+    str,
+]
+Name = Annotated[str, Field(pattern=r"^([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?)?$")]
+"""Of an object; empty is the chart's own choice."""
+Quantity = Annotated[str, Field(pattern=r"^[0-9.]+(m|[kMGTPE]i?)?$")] | float
+Share = Annotated[int, Field(ge=0)] | Annotated[str, Field(pattern=r"^[0-9]{1,3}%$")]
+"""A number of pods, or per cent of them."""
+Duration = Annotated[str, Field(pattern=r"^([0-9]+(ms|s|m|h))+$")]
+
+
+def _plain(schema: JsonSchema) -> None:
+    """A section as Helm sees it: values.yaml gives every default, so nothing is required."""
+    for key in ("required", "description"):
+        schema.pop(key, None)
+
+
+class Section(Strict):
+    """Part of the values; its fields are optional and have their defaults in values.yaml."""
+
+    model_config = ConfigDict(json_schema_extra=_plain)
+
+
+class Image(Section):
+    """An image of the release; a digest wins over a tag."""
+
+    repository: str = Field(min_length=1)
+    tag: str = Field(pattern=r"^([\w][\w.-]{0,127})?$")
+    digest: str = Field(pattern=r"^(sha256:[0-9a-f]{64})?$")
+
+
+class Reference(Section):
+    """Names an object of the same namespace."""
+
+    name: str
+
+
+class Images(Section):
+    """What all images have in common."""
+
+    registry: str
+    tag: str = Field(pattern=r"^([\w][\w.-]{0,127})?$")
+    pullPolicy: Literal["Always", "IfNotPresent", "Never"]
+    pullSecrets: list[Reference]
+
+
+class Resources(Section):
+    """Requests and limits of a container."""
+
+    requests: dict[str, Quantity]
+    limits: dict[str, Quantity]
+
+
+class Toleration(Section):
+    """One toleration of a pod."""
+
+    key: str
+    operator: Literal["Exists", "Equal"]
+    value: str
+    effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"]
+    tolerationSeconds: int = Field(ge=0)
+
+
+class Variable(Section):
+    """One variable of a container's environment."""
+
+    name: str
+    value: str
+    valueFrom: KubernetesObject
+
+
+class Gpu(Section):
+    """GPUs of a replica."""
+
+    count: int = Field(ge=0, le=16)
+    resource: str = Field(pattern=r"^[a-z0-9.-]+/[A-Za-z0-9._-]+$")
+    products: list[Annotated[str, Field(min_length=1)]]
+
+
+class Fallback(Section):
+    """What KEDA does while Prometheus does not answer."""
+
+    failureThreshold: int = Field(ge=1)
+    replicas: int = Field(ge=1)
+
+
+class Keda(Section):
+    """Scaling by KEDA on waiting utterances."""
+
+    enabled: bool
+    serverAddress: str = Field(pattern=r"^https?://")
+    queueDepth: float = Field(gt=0)
+    query: str
+    pollingInterval: int = Field(ge=1)
+    fallback: Fallback
+    authenticationRef: KubernetesObject
+    extraTriggers: list[KubernetesObject]
+
+
+class Hpa(Section):
+    """Scaling by Kubernetes alone, on CPU use."""
+
+    enabled: bool
+    cpuUtilization: int = Field(ge=1, le=100)
+    extraMetrics: list[KubernetesObject]
+
+
+class Autoscaling(Section):
+    """Limits and the autoscaler; at most one."""
+
+    minReplicas: int = Field(ge=1)
+    maxReplicas: int = Field(ge=1)
+    keda: Keda
+    hpa: Hpa
+    behavior: KubernetesObject
+
+
+class DisruptionBudget(Section):
+    """Replicas that a drain of nodes may take, or must leave."""
+
+    enabled: bool
+    maxUnavailable: Share | None
+    minAvailable: Share | None
+
+
+class RollingUpdate(Section):
+    """How an upgrade replaces replicas."""
+
+    maxSurge: Share
+    maxUnavailable: Share
+
+
+class Drain(Section):
+    """How a replica ends."""
+
+    preStopSeconds: int = Field(ge=0)
+    graceSeconds: int = Field(ge=1)
+
+
+class Probe(Section):
+    """Timings of one probe; what it asks is the chart's."""
+
+    initialDelaySeconds: int = Field(ge=0)
+    periodSeconds: int = Field(ge=1)
+    timeoutSeconds: int = Field(ge=1)
+    failureThreshold: int = Field(ge=1)
+
+
+class Probes(Section):
+    """Timings of the probes."""
+
+    startup: Probe
+    readiness: Probe
+    liveness: Probe
+
+
+class Service(Section):
+    """The Service before the reward service."""
+
+    type: Literal["ClusterIP", "NodePort", "LoadBalancer"]
+    annotations: dict[str, str]
+
+
+class Reward(Section):
+    """How the reward service runs."""
+
+    enabled: bool
+    image: Image
+    replicas: int = Field(ge=1)
+    gpu: Gpu
+    resources: Resources
+    nodeSelector: dict[str, str]
+    tolerations: list[Toleration]
+    affinity: KubernetesObject
+    topologySpreadConstraints: list[KubernetesObject]
+    priorityClassName: Name
+    runtimeClassName: Name
+    autoscaling: Autoscaling
+    podDisruptionBudget: DisruptionBudget
+    rollingUpdate: RollingUpdate
+    drain: Drain
+    probes: Probes
+    service: Service
+    podLabels: Labels
+    podAnnotations: dict[str, str]
+    extraEnv: list[Variable]
+    extraEnvFrom: list[KubernetesObject]
+    extraVolumes: list[KubernetesObject]
+    extraVolumeMounts: list[KubernetesObject]
+    initContainers: list[KubernetesObject]
+
+
+class Account(Section):
+    """A ServiceAccount."""
+
+    create: bool
+    name: Name
+    annotations: dict[str, str]
+
+
+class Accounts(Section):
+    """ServiceAccounts of the release."""
+
+    reward: Account
+    train: Account
+    jobs: Account
+
+
+class Subject(Section):
+    """Whom a RoleBinding binds."""
+
+    kind: Literal["User", "Group", "ServiceAccount"]
+    name: str = Field(min_length=1)
+    namespace: str
+    apiGroup: str
+
+
+class S3(Section):
+    """Object storage."""
+
+    endpoint: str = Field(pattern=r"^(https?://.+)?$")
+    region: str = Field(min_length=1)
+    existingSecret: Name
+
+
+class HuggingFace(Section):
+    """The hub that models come from."""
+
+    existingSecret: Name
+    offline: bool
+
+
+class Token(Section):
+    """The bearer token of the scoring routes."""
+
+    existingSecret: Name
+
+
+class Models(Section):
+    """The cache of models."""
+
+    enabled: bool
+    existingClaim: Name
+    storageClass: str
+    accessModes: list[Literal["ReadWriteOnce", "ReadWriteMany", "ReadWriteOncePod"]] = Field(
+        min_length=1
+    )
+    size: Quantity
+    annotations: dict[str, str]
+
+
+class NetworkPolicies(Section):
+    """Who may reach the pods."""
+
+    enabled: bool
+    metricsFrom: list[KubernetesObject]
+    rewardFrom: list[KubernetesObject]
+    rayOperators: list[str] = Field(min_length=1)
+
+
+class Monitor(Section):
+    """A ServiceMonitor or PodMonitor."""
+
+    enabled: bool
+    additionalLabels: Labels
+    interval: Duration
+
+
+class Rules(Section):
+    """The PrometheusRule."""
+
+    enabled: bool
+    additionalLabels: Labels
+
+
+class Dashboards(Section):
+    """Dashboards for Grafana's sidecar."""
+
+    enabled: bool
+    namespace: Name
+    labels: Labels
+    annotations: dict[str, str]
+
+
+class Metrics(Section):
+    """Prometheus and Grafana."""
+
+    serviceMonitor: Monitor
+    podMonitor: Monitor
+    prometheusRule: Rules
+    dashboards: Dashboards
+
+
+class PriorityClass(Section):
+    """A PriorityClass of this release."""
+
+    create: bool
+    value: int = Field(ge=-2_147_483_648, le=1_000_000_000)
+    preemptionPolicy: Literal["PreemptLowerPriority", "Never"]
+
+
+class Kueue(Section):
+    """Quota by Kueue."""
+
+    clusterQueue: Name
+
+
+class Tests(Section):
+    """Pods of `helm test`."""
+
+    resources: Resources
+    nodeSelector: dict[str, str]
+    tolerations: list[Toleration]
+
+
+class Values(Section):
+    """All values of the chart."""
+
+    run: RunConfig
+    texts: str = Field(max_length=700_000)
+    fullnameOverride: Name
+    commonLabels: Labels
+    commonAnnotations: dict[str, str]
+    image: Images
+    podSecurityContext: KubernetesObject
+    containerSecurityContext: KubernetesObject
+    reward: Reward
+    serviceAccounts: Accounts
+    submitters: list[Subject]
+    s3: S3
+    huggingface: HuggingFace
+    token: Token
+    models: Models
+    networkPolicy: NetworkPolicies
+    metrics: Metrics
+    priorityClass: PriorityClass
+    kueue: Kueue
+    tests: Tests
+    extraObjects: list[KubernetesObject | str]
+
+
+def values_schema() -> JsonSchema:
+    """JSON schema of the chart's values, in the draft that every Helm 3 and 4 reads."""
+    schema = Values.model_json_schema()
+    schema["$defs"]["RunConfig"]["required"].remove("name")  # the release's name
+    schema["properties"]["global"] = {"type": "object"}  # Helm itself adds it
+    _simplify(schema)
+    return {"$schema": "http://json-schema.org/draft-07/schema#", **schema}
+
+
+def _simplify(node: object) -> None:
+    """Drop titles, which repeat the keys; bound integers by what Helm can hold."""
+    if isinstance(node, list):
+        for item in cast("list[object]", node):
+            _simplify(item)
+    if not isinstance(node, dict):
+        return
+    schema = cast("JsonSchema", node)
+    if isinstance(schema.get("title"), str):
+        del schema["title"]
+    if schema.get("type") == "integer" and not schema.keys() & {"maximum", "exclusiveMaximum"}:
+        schema["maximum"] = LARGEST_EXACT_INTEGER
+    for item in schema.values():
+        _simplify(item)
