@@ -28,39 +28,32 @@
 {{ .Values.models.existingClaim | default (printf "%s-models" (include "ttsrl.fullname" .)) }}
 {{- end }}
 
-{{/* Labels: (list . "reward"), or (list . "") of what belongs to the whole release */}}
-
-{{- define "ttsrl.labels" -}}
-{{- $root := index . 0 -}}
-{{ include "ttsrl.selectorLabels" . }}
-app.kubernetes.io/part-of: ttsrl
-app.kubernetes.io/version: {{ $root.Chart.AppVersion | quote }}
-app.kubernetes.io/managed-by: {{ $root.Release.Service }}
-helm.sh/chart: {{ printf "%s-%s" $root.Chart.Name $root.Chart.Version | replace "+" "_" }}
-{{- with $root.Values.commonLabels }}
-{{ toYaml . }}
-{{- end }}
-{{- end }}
+{{/* Labels and metadata: (dict "root" . "component" "reward" "labels" ... "annotations" ...); what
+     belongs to the whole release has no component. Labels of the user never replace ours. */}}
 
 {{- define "ttsrl.selectorLabels" -}}
-{{- $root := index . 0 -}}
 app.kubernetes.io/name: ttsrl
-app.kubernetes.io/instance: {{ $root.Release.Name }}
-{{- with index . 1 }}
+app.kubernetes.io/instance: {{ .root.Release.Name }}
+{{- with .component }}
 app.kubernetes.io/component: {{ . }}
 {{- end }}
 {{- end }}
 
-{{/* Metadata of an object: (list . name component) or (list . name component annotations) */}}
+{{- define "ttsrl.labels" -}}
+{{- $ours := include "ttsrl.selectorLabels" . | fromYaml -}}
+{{- $_ := set $ours "app.kubernetes.io/part-of" "ttsrl" -}}
+{{- $_ := set $ours "app.kubernetes.io/version" .root.Chart.AppVersion -}}
+{{- $_ := set $ours "app.kubernetes.io/managed-by" .root.Release.Service -}}
+{{- $_ := set $ours "helm.sh/chart" (printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace "+" "_") -}}
+{{ toYaml (merge $ours (.labels | default dict) .root.Values.commonLabels) }}
+{{- end }}
+
 {{- define "ttsrl.metadata" -}}
-{{- $root := index . 0 -}}
-{{- $annotations := dict -}}
-{{- if gt (len .) 3 }}{{ $annotations = index . 3 }}{{ end -}}
-name: {{ index . 1 }}
-namespace: {{ $root.Release.Namespace }}
+name: {{ .name }}
+namespace: {{ .namespace | default .root.Release.Namespace }}
 labels:
-  {{- include "ttsrl.labels" (list $root (index . 2)) | nindent 2 }}
-{{- with merge (dict) $annotations $root.Values.commonAnnotations }}
+  {{- include "ttsrl.labels" . | nindent 2 }}
+{{- with merge (dict) (.annotations | default dict) .root.Values.commonAnnotations }}
 annotations:
   {{- toYaml . | nindent 2 }}
 {{- end }}
@@ -91,4 +84,15 @@ keda
 {{- else if .Values.reward.autoscaling.hpa.enabled -}}
 hpa
 {{- end -}}
+{{- end }}
+
+{{- define "ttsrl.priorityClass" -}}
+{{ .Release.Namespace }}.{{ include "ttsrl.fullname" . }}-reward
+{{- end }}
+
+{{/* Newest API of Kueue that the cluster has, or nothing */}}
+{{- define "ttsrl.kueueApi" -}}
+{{- range list "kueue.x-k8s.io/v1beta2" "kueue.x-k8s.io/v1beta1" }}
+{{- if $.Capabilities.APIVersions.Has . }}{{ . }}{{ break }}{{ end }}
+{{- end }}
 {{- end }}

@@ -89,7 +89,7 @@ volumes:
 {{/* Nodes: the pool, the GPU's product, and replicas apart from each other */}}
 {{- define "ttsrl.rewardPlacement" -}}
 {{- $gpu := .Values.reward.gpu }}
-{{- with .Values.reward.priorityClassName | default (ternary (printf "%s-%s" .Release.Namespace (include "ttsrl.fullname" .)) "" .Values.priorityClass.create) }}
+{{- with .Values.reward.priorityClassName | default (ternary (include "ttsrl.priorityClass" .) "" .Values.priorityClass.create) }}
 priorityClassName: {{ . }}
 {{- end }}
 {{- with .Values.reward.nodeSelector }}
@@ -132,7 +132,7 @@ topologySpreadConstraints:
     whenUnsatisfiable: ScheduleAnyway
     labelSelector:
       matchLabels:
-        {{- include "ttsrl.selectorLabels" (list $ "reward") | nindent 8 }}
+        {{- include "ttsrl.selectorLabels" (dict "root" $ "component" "reward") | nindent 8 }}
   {{- end }}
 {{- end }}
 {{- end }}

@@ -109,6 +109,9 @@ class Fallback(Section):
 
     failureThreshold: int = Field(ge=1)
     replicas: int = Field(ge=1)
+    behavior: Literal[
+        "static", "currentReplicas", "currentReplicasIfHigher", "currentReplicasIfLower"
+    ]
 
 
 class Keda(Section):
@@ -282,7 +285,7 @@ class NetworkPolicies(Section):
     enabled: bool
     metricsFrom: list[KubernetesObject]
     rewardFrom: list[KubernetesObject]
-    rayOperators: list[str] = Field(min_length=1)
+    rayFrom: list[KubernetesObject]
 
 
 class Monitor(Section):
