@@ -10,7 +10,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from ttsrl.reward import Cer, Component, Nll
+from ttsrl.reward import Cer, Component, Composition, Nll
 from ttsrl.strict import Strict
 
 
@@ -114,13 +114,27 @@ class RewardConfig(Strict):
     """Address of the reward service."""
     whisper: WhisperConfig
     components: list[Component] = Field(default=[Cer(), Nll()], min_length=1)
+    """What the reward is made of: each names its measurement, weight and utility."""
+    composition: Composition = "harmonic"
+    """How utilities become one reward: see `ttsrl.reward.compose`."""
     gates: Gates = Gates()
     batch_size: int = Field(default=32, ge=1)
     """Utterances the service measures at once."""
+    scorer_deadline_s: float = Field(default=60.0, gt=0)
+    """Longest that one scorer may take for a batch; then its utterances fail (and are retried)."""
     sample_deadline_s: float = Field(default=120.0, gt=0)
     """Longest wait for one score, retries included; then the rollout has no reward."""
     token_file: str | None = None
     """File with the bearer token of the scoring routes; read again when it changes."""
+
+    @model_validator(mode="after")
+    def _components_can_be_composed(self) -> Self:
+        types = [component.type for component in self.components]
+        if twice := sorted({t for t in types if types.count(t) > 1}):
+            raise ValueError(f"the component {twice[0]!r} stands twice; keep one")
+        if not any(component.weight > 0 for component in self.components):
+            raise ValueError("every component has weight 0: nothing is rewarded; give one a weight")
+        return self
 
 
 class JudgeConfig(Strict):

@@ -6,13 +6,14 @@ Pure functions; each returns Gated with a reason of the closed list, or None to 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal, get_args
 
 import numpy as np
 
 from ttsrl.codecs import Waveform
 from ttsrl.config import Gates
+from ttsrl.reward import Component
 from ttsrl.types import Gated
 
 Reason = Literal[
@@ -23,6 +24,7 @@ Reason = Literal[
     "too_long",
     "silence",
     "empty_transcript",
+    "below_floor",
 ]
 REASONS: tuple[Reason, ...] = get_args(Reason)
 """Every reason there is, in the order in which they are checked."""
@@ -80,6 +82,20 @@ def check_transcript(transcript: str, duration_s: float) -> Gated | None:
     if transcript:
         return None
     return _gated("empty_transcript", "no word was heard", duration_s)
+
+
+def check_floors(
+    components: Iterable[Component],
+    raw: Mapping[str, float],
+    utilities: Mapping[str, float],
+    duration_s: float,
+) -> Gated | None:
+    """Gate what is too bad in one respect, however good it is in the others."""
+    for c in components:
+        if utilities[c.type] < c.floor:
+            detail = f"{c.type} = {raw[c.type]:.3g}: utility {utilities[c.type]:.2g} < {c.floor:g}"
+            return _gated("below_floor", detail, duration_s)
+    return None
 
 
 def level_dbfs(waveform: Waveform, sample_rate_hz: int) -> float:

@@ -1,4 +1,7 @@
-"""Utterances -> outcomes: gate, decode once, gate again, listen once, compose one reward."""
+"""Utterances -> outcomes: gate, decode once, gate again, measure by every scorer, compose.
+
+Whisper always listens; each further scorer runs beside it, in a lane of its own.
+"""
 
 from __future__ import annotations
 
@@ -8,27 +11,40 @@ import logging
 import math
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, replace
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 
+from services.reward.lane import Lane
 from ttsrl.codecs import Waveform, load_codec
 from ttsrl.config import RunConfig
 from ttsrl.errors import BadInput
-from ttsrl.gates import check_duration, check_level, check_tokens, check_transcript
+from ttsrl.gates import (
+    check_duration,
+    check_floors,
+    check_level,
+    check_tokens,
+    check_transcript,
+)
 from ttsrl.hub import folder_digest, local_folder
-from ttsrl.reward import compose
-from ttsrl.scorers import Raw
+from ttsrl.reward import compose, utilities_of
+from ttsrl.scorers import Raw, Scorer, Speech, load_scorers
+from ttsrl.scorers.reference import check_scorer
 from ttsrl.scorers.whisper import WhisperScorer
 from ttsrl.text import NORMALISER_VERSION, check_text, normalise
 from ttsrl.types import Failed, Gated, Ok, Outcome, Utterance
 
 logger = logging.getLogger(__name__)
 
-SPEC_VERSION = 2
+SPEC_VERSION = 3
 """Raise it whenever this file, the gates, the scorers or the codecs give other rewards."""
+
+WHISPER = "whisper"
+"""Name of the scorer that every reward has."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +57,12 @@ class Item:
 
 State = Item | Outcome
 Stage = Callable[[list[Item]], list[State]]
+T = TypeVar("T")
+Measured = Raw | dict[str, float]
+"""What a scorer makes of one utterance."""
+Measure = Callable[[list[Item]], Sequence[Measured]]
+Timed = tuple[list[Measured | Failed], float]
+"""One result an item, and when they were there (by `time.perf_counter`)."""
 
 
 class Pipeline:
@@ -52,7 +74,7 @@ class Pipeline:
         device: str = "cpu",
         on_stage: Callable[[str, float], None] = lambda name, seconds: None,
     ) -> None:
-        """`on_stage` is told the seconds that each batch took in: gates, decode, whisper."""
+        """`on_stage` is told the seconds that each batch took in: gates, decode, each scorer."""
         self.reward = run.reward
         self.on_stage = on_stage
         self.lock = threading.Lock()
@@ -61,7 +83,9 @@ class Pipeline:
         codec_folder = local_folder(run.codec)
         self.codec = load_codec(str(codec_folder), device)
         self.whisper = WhisperScorer(run.reward.whisper, device, run.reward.batch_size)
-        specification = {
+        self.scorers: dict[str, Scorer] = load_scorers(run.reward, device)
+        self.lanes = {name: Lane(name) for name in (WHISPER, *self.scorers)}
+        self.specification: dict[str, Any] = {
             "version": SPEC_VERSION,
             "normaliser": NORMALISER_VERSION,
             "codec": folder_digest(codec_folder),
@@ -69,10 +93,12 @@ class Pipeline:
             "whisper_mode": run.reward.whisper.mode,
             "whisper_engine": run.reward.whisper.engine,
             "components": [c.model_dump(mode="json") for c in run.reward.components],
+            "composition": run.reward.composition,
+            "scorers": {name: dict(scorer.spec) for name, scorer in self.scorers.items()},
             "gates": run.reward.gates.model_dump(mode="json"),
         }
         self.spec_hash = hashlib.sha256(
-            json.dumps(specification, sort_keys=True).encode()
+            json.dumps(self.specification, sort_keys=True).encode()
         ).hexdigest()
 
     def score(self, utterances: Sequence[Utterance]) -> list[Outcome]:
@@ -116,13 +142,15 @@ class Pipeline:
             raise RuntimeError(f"Whisper's likelihoods are no numbers: {raws}")
         if raw.transcript != raws[0].transcript or abs(raw.nll - raws[0].nll) > 1e-3:
             raise RuntimeError(f"Whisper hears the same differently in a batch: {raw}, {raws[0]}")
+        for name, scorer in self.scorers.items():
+            check_scorer(name, scorer)
 
     def _measure(self, utterances: list[Utterance]) -> list[Outcome]:
         states: list[State] = [Item(u) for u in utterances]
         states = self._advance("gates", self._gate_tokens, states, "rejected")
         states = self._advance("decode", self._decode, states, "decode")
         states = self._advance("gates", self._gate_waveforms, states, "decode")
-        states = self._advance("whisper", self._listen, states, "scorer")
+        states = self._score(states)
         return [state for state in states if not isinstance(state, Item)]
 
     def _advance(self, name: str, stage: Stage, states: list[State], kind: str) -> list[State]:
@@ -172,36 +200,82 @@ class Pipeline:
         chars = len(normalise(utterance.text, utterance.language))
         return check_duration(duration_s, chars, self.whisper.max_duration_s, self.reward.gates)
 
-    def _listen(self, items: list[Item]) -> list[State]:
-        raws = self._listen_to(
+    def _score(self, states: list[State]) -> list[State]:
+        """Measure the items by all scorers at once; each has its deadline and fails alone."""
+        items = [state for state in states if isinstance(state, Item)]
+        start = time.perf_counter()
+        running = {WHISPER: self._start(WHISPER, self._listen, items)} | {
+            name: self._start(name, _measure_by(scorer, self.codec.sample_rate_hz), items)
+            for name, scorer in self.scorers.items()
+        }
+        raws = {name: self._finish(name, future, items, start) for name, future in running.items()}
+        composed = (
+            self._compose(item, {name: of_item[n] for name, of_item in raws.items()})
+            for n, item in enumerate(items)
+        )
+        return [next(composed) if isinstance(state, Item) else state for state in states]
+
+    def _start(self, name: str, measure: Measure, items: list[Item]) -> Future[Timed]:
+        def run() -> Timed:
+            return _isolate(measure, items, "scorer", f"{name}: "), time.perf_counter()
+
+        return self.lanes[name].start(run)
+
+    def _finish(
+        self, name: str, future: Future[Timed], items: list[Item], start: float
+    ) -> list[Measured | Failed]:
+        """What a scorer made of the items; all of them failed if it is not done by its deadline."""
+        deadline_s = self.reward.scorer_deadline_s
+        try:
+            results, end = future.result(max(0.0, start + deadline_s - time.perf_counter()))
+        except TimeoutError:
+            future.cancel()
+            logger.error("%s took longer than %g s", name, deadline_s)
+            failed = Failed(kind="deadline", detail=f"{name} took longer than {deadline_s:g} s")
+            return [failed] * len(items)
+        self.on_stage(name, end - start)
+        return results
+
+    def _listen(self, items: list[Item]) -> list[Raw]:
+        return self._listen_to(
             [item.waveform for item in items if item.waveform is not None],
             [item.utterance.text for item in items],
             [item.utterance.language for item in items],
         )
-        return [self._compose(item, raw) for item, raw in zip(items, raws, strict=True)]
 
     def _listen_to(
         self, waveforms: Sequence[Waveform], texts: Sequence[str], languages: Sequence[str]
     ) -> list[Raw]:
         return self.whisper.score(waveforms, self.codec.sample_rate_hz, texts, languages)
 
-    def _compose(self, item: Item, raw: Raw) -> Outcome:
-        values = {"cer": raw.cer, "nll": raw.nll}
-        if not all(map(math.isfinite, values.values())):
-            return Failed(kind="nan", detail=f"Whisper gives {values}")
-        components = self.reward.components
-        utilities = {c.type: c.utility(values[c.type]) for c in components}
+    def _compose(self, item: Item, measured: Mapping[str, Measured | Failed]) -> Outcome:
+        raw: dict[str, float] = {}
+        transcript = ""
+        for name, result in measured.items():
+            if isinstance(result, Failed):
+                return result
+            values = result.values if isinstance(result, Raw) else result
+            if not all(map(math.isfinite, values.values())):
+                return Failed(kind="nan", detail=f"{name} gives {values}")
+            raw |= values
+            transcript = result.transcript if isinstance(result, Raw) else transcript
         samples = 0 if item.waveform is None else len(item.waveform)
         duration_s = samples / self.codec.sample_rate_hz
-        heard = normalise(raw.transcript, item.utterance.language)
-        if gated := check_transcript(heard, duration_s):
-            return gated
-        return Ok(
-            reward=compose(utilities, {c.type: c.weight for c in components}),
-            raw=values,
-            utilities=utilities,
-            transcript=raw.transcript,
-            duration_s=duration_s,
+        components = self.reward.components
+        utilities = utilities_of(components, raw)
+        heard = normalise(transcript, item.utterance.language)
+        return (
+            check_transcript(heard, duration_s)
+            or check_floors(components, raw, utilities, duration_s)
+            or Ok(
+                reward=compose(
+                    utilities, {c.type: c.weight for c in components}, self.reward.composition
+                ),
+                raw=raw,
+                utilities=utilities,
+                transcript=transcript,
+                duration_s=duration_s,
+            )
         )
 
     def _example_tokens(self, n: int) -> list[int]:
@@ -213,20 +287,36 @@ class Pipeline:
         return [(7 * k + n) % self.codec.codebook_size for k in range(int(count))]
 
 
-def _isolate(stage: Stage, items: list[Item], kind: str) -> list[State]:
+def _measure_by(scorer: Scorer, sample_rate_hz: int) -> Measure:
+    def measure(items: list[Item]) -> list[dict[str, float]]:
+        speeches = [
+            Speech(item.waveform, sample_rate_hz, u.text, u.language, u.style, u.speaker)
+            for item in items
+            if item.waveform is not None
+            for u in [item.utterance]
+        ]
+        return scorer.score(speeches) if speeches else []
+
+    return measure
+
+
+def _isolate(
+    stage: Callable[[list[Item]], Sequence[T]], items: list[Item], kind: str, label: str = ""
+) -> list[T | Failed]:
     """Stage over all items; where it raises, over each half, down to the item that is at fault."""
     try:
-        return stage(items)
+        return list(stage(items))
     except Exception as error:
         if len(items) > 1:
             half = len(items) // 2
-            return _isolate(stage, items[:half], kind) + _isolate(stage, items[half:], kind)
+            first, second = items[:half], items[half:]
+            return _isolate(stage, first, kind, label) + _isolate(stage, second, kind, label)
         if not isinstance(error, BadInput):
-            logger.exception("an utterance cannot be measured: %s", kind)
+            logger.exception("an utterance cannot be measured: %s", label or kind)
         kind = "rejected" if isinstance(error, BadInput) else kind
-        return [Failed(kind=kind, detail=f"{type(error).__name__}: {error}")]
+        return [Failed(kind=kind, detail=f"{label}{type(error).__name__}: {error}")]
 
 
 def _key(utterance: Utterance) -> object:
     u = utterance
-    return tuple(u.speech_tokens), u.text, u.language, u.finished
+    return tuple(u.speech_tokens), u.text, u.language, u.finished, u.style, u.speaker

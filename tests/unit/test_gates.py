@@ -5,11 +5,13 @@ from ttsrl.config import Gates
 from ttsrl.gates import (
     REASONS,
     check_duration,
+    check_floors,
     check_level,
     check_tokens,
     check_transcript,
     level_dbfs,
 )
+from ttsrl.reward import Cer, Nll
 
 GATES = Gates(min_level_dbfs=-50, min_s_per_char=0.01, max_s_per_char=0.5, slack_s=1)
 
@@ -81,3 +83,14 @@ def test_speech_in_which_no_word_is_heard_is_gated():
     gated = check_transcript("", 1.5)
     assert (gated.reason, gated.reward, gated.duration_s) == ("empty_transcript", 0, 1.5)
     assert check_transcript("a", 1.5) is None
+
+
+@pytest.mark.parametrize(("floor", "gated"), [(0.0, False), (0.3, False), (0.4, True)])
+def test_one_utility_below_its_floor_is_enough(floor, gated):
+    raw, utilities = {"cer": 0.0, "nll": 3.3}, {"cer": 1.0, "nll": 0.33}
+    outcome = check_floors([Cer(floor=0.9), Nll(floor=floor)], raw, utilities, 1.5)
+    assert (outcome is not None) == gated
+    if outcome:
+        assert outcome.reason == "below_floor" and outcome.reason in REASONS
+        assert outcome.duration_s == 1.5
+        assert "nll = 3.3" in outcome.detail and "0.4" in outcome.detail

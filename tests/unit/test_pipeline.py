@@ -1,11 +1,13 @@
 """The reward pipeline over the tiny stack: real codec, real Whisper, real speech."""
 
 import json
+import threading
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from services.reward.lane import Lane
 from services.reward.pipeline import Pipeline
 from ttsrl.config import RunConfig
 from ttsrl.reward import compose
@@ -205,7 +207,7 @@ def test_one_that_breaks_whisper_fails_alone(pipeline, clean, monkeypatch):
     monkeypatch.setattr(pipeline.whisper, "score", broken)
     good, bad = pipeline.score(clean)
     assert isinstance(good, Ok)
-    assert bad == Failed(kind="scorer", detail="RuntimeError: out of memory")
+    assert bad == Failed(kind="scorer", detail="whisper: RuntimeError: out of memory")
 
 
 def test_what_is_no_number_fails_and_is_never_a_reward(pipeline, clean, monkeypatch):
@@ -270,3 +272,94 @@ def test_self_test_finds_a_codec_that_hears_its_neighbours(run, monkeypatch):
     monkeypatch.setattr(pipeline.codec, "decode", lambda t: [w / len(t) for w in decode(t)])
     with pytest.raises(RuntimeError, match="differently in a batch"):
         pipeline.self_test()
+
+
+class Loudness:
+    """A scorer beside Whisper's, as small as one can be."""
+
+    spec = {"version": 1}
+    example = {}
+
+    def score(self, speeches):
+        return [{"loudness": float(np.abs(s.waveform).max())} for s in speeches]
+
+
+@pytest.fixture
+def with_loudness(run):
+    pipeline = Pipeline(run)
+    pipeline.scorers["loudness"] = Loudness()
+    pipeline.lanes["loudness"] = Lane("loudness")
+    return pipeline
+
+
+def test_every_scorer_s_raw_values_are_in_the_outcome(with_loudness, clean, pipeline):
+    with_loudness.self_test()
+    for plain, outcome in zip(pipeline.score(clean), with_loudness.score(clean), strict=True):
+        assert set(outcome.raw) == {"cer", "nll", "loudness"}
+        assert 0 < outcome.raw["loudness"] <= 1
+        assert outcome.reward == plain.reward  # no component asks for it
+
+
+@pytest.mark.parametrize(
+    ("value", "kind"), [(float("nan"), "nan"), (RuntimeError("no memory"), "scorer")]
+)
+def test_a_scorer_that_breaks_fails_its_utterance_and_is_never_a_reward(
+    with_loudness, clean, monkeypatch, value, kind
+):
+    def broken(speeches):
+        if any(s.text == clean[1].text for s in speeches) and isinstance(value, Exception):
+            raise value
+        return [{"loudness": value if s.text == clean[1].text else 0.5} for s in speeches]
+
+    monkeypatch.setattr(with_loudness.scorers["loudness"], "score", broken)
+    good, bad = with_loudness.score(clean)
+    assert isinstance(good, Ok)
+    assert isinstance(bad, Failed) and bad.kind == kind and "loudness" in bad.detail
+
+
+def test_a_scorer_that_hangs_meets_its_deadline_and_the_next_batch_is_measured(
+    run, clean, monkeypatch
+):
+    reward = run.reward.model_copy(update={"scorer_deadline_s": 5.0})
+    pipeline = Pipeline(run.model_copy(update={"reward": reward}))
+    pipeline.scorers["loudness"] = Loudness()
+    pipeline.lanes["loudness"] = Lane("loudness")
+    assert all(isinstance(o, Ok) for o in pipeline.score(clean))
+
+    hangs, released = threading.Event(), threading.Event()
+
+    def hang(speeches):
+        hangs.set()
+        assert released.wait(60)
+        return Loudness().score(speeches)
+
+    seconds = []
+    pipeline.on_stage = lambda name, s: seconds.append(name)
+    monkeypatch.setattr(pipeline, "reward", reward.model_copy(update={"scorer_deadline_s": 0.5}))
+    with monkeypatch.context() as patch:
+        patch.setattr(pipeline.scorers["loudness"], "score", hang)
+        outcomes = pipeline.score(clean)
+        assert hangs.is_set()
+        released.set()
+    assert [o.kind for o in outcomes] == ["deadline"] * 2
+    assert "loudness took longer than 0.5 s" in outcomes[0].detail
+    assert "loudness" not in seconds
+    monkeypatch.setattr(pipeline, "reward", reward)
+    assert all(isinstance(o, Ok) for o in pipeline.score(clean))
+
+
+def test_the_self_test_names_a_scorer_that_hears_its_neighbours(with_loudness, monkeypatch):
+    def neighbourly(speeches):
+        return [{"loudness": len(speeches) / 10} for _ in speeches]
+
+    monkeypatch.setattr(with_loudness.scorers["loudness"], "score", neighbourly)
+    with pytest.raises(RuntimeError, match=r"loudness measures loudness = 0\.1 alone and 0\.3"):
+        with_loudness.self_test()
+
+
+def test_style_and_speaker_tell_utterances_apart(pipeline, clean, monkeypatch):
+    decoded = []
+    decode = pipeline.codec.decode
+    monkeypatch.setattr(pipeline.codec, "decode", lambda t: decoded.extend(t) or decode(t))
+    pipeline.score([clean[0], change(clean[0], style="sad"), change(clean[0], speaker="anna")])
+    assert len(decoded) == 3

@@ -3,7 +3,7 @@ import math
 import pytest
 from pydantic import ValidationError
 
-from ttsrl.reward import Cer, Nll, compose
+from ttsrl.reward import Cer, Nll, compose, utilities_of
 
 # channel-io/ch-tts-llasa-rl-grpo, tts_cer.py with its defaults: beta 3, tau 3, weights 0.6 and 0.4.
 GOLDEN = [
@@ -62,3 +62,34 @@ def test_one_component_is_its_own_utility():
 def test_knobs_are_checked(bad):
     with pytest.raises(ValidationError):
         Cer(**bad)
+
+
+UTILITIES = {"cer": 0.9, "nll": 0.4}
+WEIGHTS = {"cer": 3.0, "nll": 1.0}
+
+
+@pytest.mark.parametrize(
+    ("how", "expected"),
+    [
+        ("harmonic", 4 / (3 / 0.9 + 1 / 0.4)),
+        ("linear", (3 * 0.9 + 0.4) / 4),
+        ("product", 0.9**3 * 0.4),
+    ],
+)
+def test_three_ways_to_compose(how, expected):
+    assert compose(UTILITIES, WEIGHTS, how) == pytest.approx(expected)
+    assert compose({"cer": 1.0, "nll": 1.0}, WEIGHTS, how) == 1
+    assert compose({"cer": 0.0, "nll": 0.0}, WEIGHTS, how) == 0
+
+
+@pytest.mark.parametrize("how", ["harmonic", "linear", "product"])
+def test_a_component_of_weight_0_takes_no_part(how):
+    with_guard = compose(UTILITIES | {"guard": 0.0}, WEIGHTS | {"guard": 0.0}, how)
+    assert with_guard == compose(UTILITIES, WEIGHTS, how)
+
+
+def test_what_is_behind_the_cer_gate_is_worth_nothing_where_the_words_are_wrong():
+    behind = Nll(max_cer=0.2)
+    for cer, expected in [(0.2, behind.utility(1.0)), (0.21, 0.0)]:
+        assert utilities_of([Cer(), behind], {"cer": cer, "nll": 1.0})["nll"] == expected
+    assert utilities_of([behind], {"cer": 0.5, "nll": 1.0}) == {"nll": 0.0}

@@ -115,6 +115,10 @@ def test_every_value_tells_where_it_came_from(run_file: Path) -> None:
         ),
         ('reward.components=[{"weight": 1}]', ["reward.components[0]", "lacks the key 'type'"]),
         ("reward.components[0].weight=1", ["--set", "set the whole list"]),
+        (
+            'reward.components=[{"type": "cer"}, {"type": "cer", "beta": 1}]',
+            ["reward: the component 'cer' stands twice"],
+        ),
         ("eval.judges[3].name=x", ["--set", "no '3'", "check the key"]),
         ("seed.x=1", ['seed = {"x": 1}', "valid integer"]),
         ("eval.judges[0].gave_reward=true", ["eval: the first judge, 'j'", "independent judge"]),

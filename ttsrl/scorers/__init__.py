@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from ttsrl.codecs import Waveform
 
 if TYPE_CHECKING:
-    from ttsrl.config import JudgeConfig
+    from ttsrl.config import JudgeConfig, RewardConfig
 
 
 @dataclass(frozen=True)
@@ -21,6 +21,44 @@ class Raw:
     """Character error rate of the transcript against the text, as a ratio."""
     nll: float
     """Mean negative log-likelihood of the text, nats a token."""
+
+    @property
+    def values(self) -> dict[str, float]:
+        """Component type -> raw value."""
+        return {"cer": self.cer, "nll": self.nll}
+
+
+@dataclass(frozen=True)
+class Speech:
+    """One utterance as a scorer hears it, with all that it may be compared to."""
+
+    waveform: Waveform
+    sample_rate_hz: int
+    text: str
+    language: str
+    style: str | None = None
+    speaker: str | None = None
+
+    @property
+    def duration_s(self) -> float:
+        return len(self.waveform) / self.sample_rate_hz
+
+
+class Scorer(Protocol):
+    """A measurement beside Whisper's."""
+
+    spec: Mapping[str, Any]
+    """What decides its values beside the components that name it: digests, versions (as JSON)."""
+    example: Mapping[str, Any]
+    """Fields of `Speech` without which it measures nothing, for its self-test."""
+
+    def score(self, speeches: Sequence[Speech]) -> list[dict[str, float]]:
+        """Component type -> raw value of each, in natural units; the same keys for all.
+
+        Alone and in any batch the values agree to 1e-4 of their size. Raises BadInput for what
+        cannot be measured, such as a voice that is not known.
+        """
+        ...
 
 
 class Recogniser(Protocol):
@@ -34,6 +72,16 @@ class Recogniser(Protocol):
     ) -> list[str]:
         """Greedy transcript of each waveform: the same alone and in any batch."""
         ...
+
+
+def load_scorers(reward: RewardConfig, device: str = "cpu") -> dict[str, Scorer]:
+    """Name -> scorer of the components that Whisper does not measure; each is loaded once."""
+    scorers: dict[str, Scorer] = {}
+    for component in reward.components:
+        match component.type:
+            case "cer" | "nll":
+                continue
+    return scorers
 
 
 def load_judge(config: JudgeConfig, device: str = "cpu", batch_size: int = 32) -> Recogniser:

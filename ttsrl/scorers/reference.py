@@ -1,0 +1,63 @@
+"""The start-up self-test of a scorer: a voice-like clip measured alone and in company."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from ttsrl.codecs import Waveform
+from ttsrl.scorers import Scorer, Speech
+
+RATE_HZ = 16_000
+TOLERANCE = 1e-3
+"""Of a value's size, or absolute below 1; far below what a wrong mask or a padded batch makes."""
+
+
+def voice(
+    duration_s: float,
+    sample_rate_hz: int = RATE_HZ,
+    *,
+    pitch_hz: float = 140.0,
+    swing_semitones: float = 3.0,
+    syllables_per_s: float = 4.0,
+) -> Waveform:
+    """Harmonics of a gliding pitch under two formants, in syllables: the same for ever.
+
+    The pitch swings as a sine by `swing_semitones` to either side once in 1.6 s; each syllable has
+    a level of its own.
+    """
+    t = np.arange(round(duration_s * sample_rate_hz)) / sample_rate_hz
+    semitones = swing_semitones * np.sin(2 * np.pi * t / 1.6)
+    f0 = pitch_hz * 2 ** (semitones / 12)
+    phase = 2 * np.pi * np.cumsum(f0) / sample_rate_hz
+    samples = np.zeros_like(t)
+    for k in range(1, int(min(4_000, sample_rate_hz / 2) / (pitch_hz * 1.3))):
+        formants = sum(np.exp(-0.5 * ((k * f0 - f) / 250) ** 2) for f in (600.0, 1_500.0))
+        samples += (0.1 / k + formants) / math.sqrt(k) * np.sin(k * phase)
+    syllable = syllables_per_s * t
+    loudness = 0.6 + 0.4 * np.sin(2.4 * np.floor(syllable))
+    samples *= loudness * np.sin(np.pi * (syllable % 1)) ** 2
+    return (0.3 * samples / max(1e-9, np.abs(samples).max())).astype(np.float32)
+
+
+def check_scorer(name: str, scorer: Scorer) -> None:
+    """Raise RuntimeError unless a scorer gives finite values, the same alone and in company."""
+    speeches = [
+        Speech(voice(s, pitch_hz=f), RATE_HZ, **_fields(scorer))
+        for s, f in [(1.5, 140.0), (2.2, 140.0), (1.5, 210.0)]
+    ]
+    together = scorer.score(speeches)
+    for values in together:
+        if not all(map(math.isfinite, values.values())):
+            raise RuntimeError(f"{name} measures what is no number: {values}")
+    alone = scorer.score(speeches[:1])[0]
+    for key, value in alone.items():
+        if not math.isclose(value, together[0][key], rel_tol=TOLERANCE, abs_tol=TOLERANCE):
+            raise RuntimeError(
+                f"{name} measures {key} = {value} alone and {together[0][key]} in company"
+            )
+
+
+def _fields(scorer: Scorer) -> dict[str, str]:
+    return {"text": "A reference clip.", "language": "en"} | dict(scorer.example)
