@@ -230,6 +230,11 @@ def _rows(
 
 def identify(run: RunConfig, model: str, texts: Sequence[Text]) -> dict[str, str]:
     """What an evaluation's numbers depend on; equal `protocol` makes two models comparable."""
+    return {"model": folder_digest(local_folder(model)), "protocol": protocol_of(run, texts)}
+
+
+def protocol_of(run: RunConfig, texts: Sequence[Text]) -> str:
+    """Digest of all but the model: texts, codec, sampling, judges."""
     protocol = {
         "family": run.family,
         "codec": folder_digest(local_folder(run.codec)),
@@ -240,10 +245,7 @@ def identify(run: RunConfig, model: str, texts: Sequence[Text]) -> dict[str, str
         "judges": [folder_digest(local_folder(judge.model)) for judge in run.eval.judges],
         "texts": [asdict(text) for text in texts],
     }
-    return {
-        "model": folder_digest(local_folder(model)),
-        "protocol": hashlib.sha256(json.dumps(protocol, sort_keys=True).encode()).hexdigest(),
-    }
+    return hashlib.sha256(json.dumps(protocol, sort_keys=True).encode()).hexdigest()
 
 
 def _finished(out: Path, identity: dict[str, str]) -> dict[str, Any] | None:

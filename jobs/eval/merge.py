@@ -1,9 +1,10 @@
 """Sharded checkpoint -> Hugging Face folder, published and ready to be pulled.
 
-python -m jobs.eval.merge --config run.json --work-dir runs/NAME [--step N]
+python -m jobs.eval.merge --config run.json --work-dir runs/NAME [--step N] [--wait-s SECONDS]
 
 Takes the checkpoint from storage, so that it runs on any machine; a model that is published already
-is left as it is. The merged weights are bfloat16, as verl's merger writes them.
+is left as it is. In a cluster it may start before training ends: then it waits for the checkpoint.
+The merged weights are bfloat16, as verl's merger writes them.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from jobs.eval.waiting import wait_until
 from ttsrl.errors import BadInput
 from ttsrl.failing import exit_code
 from ttsrl.settings import load_run
@@ -26,15 +28,40 @@ def main() -> None:
     parser.add_argument("--config", required=True, help="the run's JSON file")
     parser.add_argument("--work-dir", required=True, type=Path, help="the run's local folder")
     parser.add_argument("--step", type=int, help="step to merge; the newest if not given")
+    parser.add_argument(
+        "--wait-s",
+        type=float,
+        help="wait so long for the step's checkpoint; the run's last step if none is given",
+    )
     arguments = parser.parse_args()
-    sys.exit(exit_code(lambda: _merge(arguments.config, arguments.work_dir, arguments.step)))
+    sys.exit(exit_code(lambda: _merge(arguments)))
 
 
-def _merge(config: str, work_dir: Path, step: int | None) -> None:
-    run = load_run(config)
+def _merge(arguments: argparse.Namespace) -> None:
+    run = load_run(arguments.config)
     store = RunStore(run.storage, run.name)
-    step = merge(store, work_dir.absolute(), step)
+    step: int | None = arguments.step
+    if arguments.wait_s is not None:
+        step = run.train.steps if step is None else step
+        wait_for_checkpoint(store, step, arguments.wait_s)
+    step = merge(store, arguments.work_dir.absolute(), step)
     print(f"merged and published: {store.storage.address(store.model(step))}")
+
+
+def wait_for_checkpoint(store: RunStore, step: int, wait_s: float) -> None:
+    """Until the checkpoint of a step is published, or its model is. Raises Failure."""
+
+    def missing() -> str:
+        if store.storage.is_complete(store.checkpoint(step)):
+            return ""
+        if store.storage.is_complete(store.model(step)):
+            return ""
+        return (
+            f"the checkpoint of step {step}; published are "
+            f"{store.list_checkpoints() or 'none'} (--step N takes another)"
+        )
+
+    wait_until(missing, wait_s)
 
 
 def merge(store: RunStore, work_dir: Path, step: int | None = None) -> int:
