@@ -143,6 +143,11 @@ class Storage:
         with plain_disk_errors():
             self._backend.write(_clean(key), data.encode())
 
+    def delete(self, key: str) -> None:
+        """Delete one file; none is none."""
+        with plain_disk_errors():
+            self._backend.delete(_clean(key))
+
 
 def _clean(key: str) -> str:
     parts = [part for part in key.split("/") if part]

@@ -1,0 +1,116 @@
+"""What `helm test` asks of a release that is up: does it score, store, and show its metrics?
+
+    python -m ttsrl.kube.check score --config /etc/ttsrl/run.json
+    python -m ttsrl.kube.check storage --config /etc/ttsrl/run.json
+    python -m ttsrl.kube.check metrics --config /etc/ttsrl/run.json
+
+Exits with 0, or with what is wrong and what to do about it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+import uuid
+from collections.abc import Callable
+
+import httpx
+from prometheus_client.parser import text_string_to_metric_families
+
+from ttsrl.client import RewardClient
+from ttsrl.config import RunConfig
+from ttsrl.errors import Failure
+from ttsrl.failing import exit_code
+from ttsrl.settings import load_run
+from ttsrl.types import Failed, Outcome, Utterance
+
+READY_TIMEOUT_S = 60.0
+UTTERANCE_S = 1.5
+QUEUE_METRIC = "ttsrl_reward_queue_depth"
+
+
+def main() -> None:
+    """One check, chosen by its name."""
+    checks: dict[str, Callable[[RunConfig], str]] = {
+        "score": score,
+        "storage": storage,
+        "metrics": metrics,
+    }
+    parser = argparse.ArgumentParser(prog="python -m ttsrl.kube.check")
+    parser.add_argument("check", choices=checks)
+    parser.add_argument("--config", required=True, help="the run's JSON file")
+    arguments = parser.parse_args()
+    sys.exit(
+        exit_code(lambda: print(checks[arguments.check](load_run(arguments.config)), flush=True))
+    )
+
+
+def score(run: RunConfig) -> str:
+    """The service measures speech for who has the token, and for nobody else."""
+    outcome = asyncio.run(_score(run))
+    if isinstance(outcome, Failed):
+        raise Failure(
+            f"{run.reward.url} cannot measure: {outcome.kind}: {outcome.detail}; "
+            "see the log of the reward service"
+        )
+    # Not through the client: it never asks without the token.
+    status = _ask("POST", f"{run.reward.url}/v1/score", json={"utterances": []}).status_code
+    if run.reward.token_file and status != 401:
+        raise Failure(
+            f"{run.reward.url} answers {status}, not 401, to who gives no token; the service must "
+            f"run with run.reward.token_file = {run.reward.token_file}"
+        )
+    return f"{run.reward.url} answers: {outcome.model_dump_json()}"
+
+
+async def _score(run: RunConfig) -> Outcome:
+    async with RewardClient.of(run.reward) as client:
+        spec = await client.wait_ready(READY_TIMEOUT_S)
+        count = int(UTTERANCE_S * spec.tokens_per_s)
+        tokens = [7 * n % spec.codebook_size for n in range(count)]
+        utterance = Utterance(text="Hello there.", speech_tokens=tokens, language=run.data.language)
+        return (await client.score([utterance]))[0]
+
+
+def storage(run: RunConfig) -> str:
+    """The run's storage takes an object, gives it back, and lets go of it."""
+    from ttsrl.storage import open_storage
+
+    store = open_storage(run.storage)
+    key, written = f"checks/{uuid.uuid4().hex}.json", {"run": run.name}
+    store.write_json(key, written)
+    try:
+        if store.read_json(key) != written:
+            raise Failure(f"{store.address(key)} does not give back what was written there")
+    finally:
+        store.delete(key)
+    if store.read_json(key) is not None:
+        raise Failure(f"{store.address(key)} is still there after it was deleted")
+    return f"{store.address()} can be written, read and cleared"
+
+
+def metrics(run: RunConfig) -> str:
+    """What Prometheus asks the service for, and an autoscaler lives on, is there."""
+    url = f"{run.reward.url}/metrics"
+    answer = _ask("GET", url)
+    if answer.status_code != 200:
+        raise Failure(f"GET {url} answers {answer.status_code}; see the log of the reward service")
+    families = {family.name for family in text_string_to_metric_families(answer.text)}
+    if QUEUE_METRIC not in families:
+        raise Failure(f"{url} has no {QUEUE_METRIC}; is it a reward service of this release?")
+    ours = sorted(name for name in families if name.startswith("ttsrl_reward_"))
+    return f"{url} has {len(ours)} metrics of the reward service"
+
+
+def _ask(method: str, url: str, json: object = None) -> httpx.Response:
+    try:
+        return httpx.request(method, url, json=json, timeout=READY_TIMEOUT_S)
+    except httpx.RequestError as error:
+        raise Failure(
+            f"{method} {url}: {error}; is the Service there, and may this pod reach it?"
+        ) from None
+
+
+if __name__ == "__main__":
+    main()
