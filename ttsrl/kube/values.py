@@ -301,6 +301,8 @@ class Rules(Section):
 
     enabled: bool
     additionalLabels: Labels
+    runbookUrl: str = Field(min_length=1)
+    runbookUrl: str
 
 
 class Dashboards(Section):
@@ -347,7 +349,7 @@ class Values(Section):
     """All values of the chart."""
 
     run: RunConfig
-    texts: str = Field(max_length=700_000)
+    texts: str = Field(max_length=500_000)
     fullnameOverride: Name
     commonLabels: Labels
     commonAnnotations: dict[str, str]
