@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import pytest
 from reward_server import RewardServer, StartRewards, start
@@ -19,9 +19,13 @@ def start_reward_service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
     servers: list[RewardServer] = []
 
     def start_and_remember(
-        overrides: Sequence[str] = (), url: str | None = None, command: Sequence[str] = ()
+        overrides: Sequence[str] = (),
+        url: str | None = None,
+        command: Sequence[str] = (),
+        environment: Mapping[str, str] = {},
     ) -> RewardServer:
-        servers.append(start(tmp_path_factory.mktemp("reward"), overrides, url, command))
+        folder = tmp_path_factory.mktemp("reward")
+        servers.append(start(folder, overrides, url, command, environment))
         return servers[-1]
 
     yield start_and_remember

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import json
 import os
+import random
 import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
+from examples.tiny.domain import WORDS
+from examples.tiny.word_tokens import say
 from ttsrl.config import RunConfig
 from ttsrl.settings import dump_run, load_run
+from ttsrl.types import Ok, Outcome, ScoreRequest, ScoreResponse, Utterance
 
 ROOT = Path(__file__).parents[1]
 TINY_RUN = ROOT / "examples/tiny/run.json"
@@ -59,7 +65,11 @@ StartRewards = Callable[..., RewardServer]
 
 
 def start(
-    folder: Path, overrides: Sequence[str] = (), url: str | None = None, command: Sequence[str] = ()
+    folder: Path,
+    overrides: Sequence[str] = (),
+    url: str | None = None,
+    command: Sequence[str] = (),
+    environment: Mapping[str, str] = {},
 ) -> RewardServer:
     """Start a service that loads its models; `wait_ready` waits for them.
 
@@ -83,6 +93,7 @@ def start(
             "BENTOML_HOME": str(folder),
             "BENTOML_DO_NOT_TRACK": "True",
             "TMPDIR": str(folder),
+            **environment,
         },
         start_new_session=True,
     )
@@ -93,3 +104,66 @@ def free_port() -> int:
     """A port of 127.0.0.1 that nothing listens on."""
     with socket.create_server(("127.0.0.1", 0)) as unused:
         return unused.getsockname()[1]
+
+
+TEXTS = ("robots four again tigers two seven", "six climb outside", "white run run early sing")
+
+SMALL_BATCHES = ["reward.batch_size=8"]
+"""Warms up faster."""
+
+
+def utterances(count: int, seed: int = 0) -> list[Utterance]:
+    """Speech of random words: something is heard, seldom the text."""
+    draw = random.Random(seed)
+    return [
+        Utterance(
+            text=TEXTS[n % len(TEXTS)],
+            speech_tokens=say(draw.choices(WORDS, k=draw.randrange(2, 6))),
+        )
+        for n in range(count)
+    ]
+
+
+def post(
+    server: RewardServer, items: list[Utterance], timeout_s: float = 120.0, token: str = ""
+) -> httpx.Response:
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    body = ScoreRequest(utterances=items).model_dump(mode="json")
+    return httpx.post(f"{server.url}/v1/score", json=body, timeout=timeout_s, headers=headers)
+
+
+def score(server: RewardServer, items: list[Utterance]) -> list[Outcome]:
+    answer = post(server, items)
+    assert answer.status_code == 200, answer.text
+    return ScoreResponse.model_validate_json(answer.content).outcomes
+
+
+def assert_same(one: list[Outcome], other: list[Outcome]) -> None:
+    """Equal but for the last digits of float32."""
+    assert len(one) == len(other)
+    for a, b in zip(one, other, strict=True):
+        if isinstance(a, Ok) and isinstance(b, Ok):
+            assert a.transcript == b.transcript
+            assert a.raw == pytest.approx(b.raw, abs=1e-5)
+            assert a.utilities == pytest.approx(b.utilities, abs=1e-5)
+            assert a.reward == pytest.approx(b.reward, abs=1e-5)
+        else:
+            assert a == b
+
+
+def metrics(server: RewardServer) -> dict[str, float]:
+    """`name{label="value",...}` -> value of every metric of the service itself."""
+    text = httpx.get(f"{server.url}/metrics").text
+    return {
+        sample.name + json.dumps(sample.labels, sort_keys=True): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+        if sample.name.startswith("ttsrl_reward_")
+    }
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)

@@ -124,6 +124,12 @@ class RewardConfig(Strict):
     """Longest that one scorer may take for a batch; then its utterances fail (and are retried)."""
     sample_deadline_s: float = Field(default=120.0, gt=0)
     """Longest wait for one score, retries included; then the rollout has no reward."""
+    workers: int = Field(default=1, ge=1)
+    """Processes that measure: as many as the service has GPUs; on CPUs they share the cores."""
+    worker_deadline_s: float = Field(default=90.0, gt=0)
+    """A worker that takes longer for a batch is taken for hung, and another one replaces it."""
+    queue_size: int = Field(default=4096, ge=1)
+    """Utterances that may wait for a worker; what comes beyond is to come back later (429)."""
     token_file: str | None = None
     """File with the bearer token of the scoring routes; read again when it changes."""
 

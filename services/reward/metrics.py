@@ -21,7 +21,7 @@ RAW_BUCKETS = {
 SECONDS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0]
 LONG_SECONDS = [*SECONDS, 60.0, 120.0, 300.0]
 """For what a queue is part of: as long as a client's deadline."""
-ERRORS = ("rejected", "decode", "scorer", "nan")
+ERRORS = ("rejected", "decode", "scorer", "deadline", "nan")
 """Kinds of `Failed` that the pipeline gives."""
 POWERS = [1, 2, 4, 8, 16, 32, 64, 128, 256]
 
@@ -44,6 +44,11 @@ class Metrics:
             "Utterances waiting for the scorers",
             multiprocess_mode="livesum",
         )
+        self.queue_capacity = Gauge(
+            "ttsrl_reward_queue_capacity",
+            "Utterances that may wait; a request beyond is answered with 429",
+            multiprocess_mode="livesum",
+        )
         self.queue_seconds = Histogram(
             "ttsrl_reward_queue_seconds",
             "Seconds that a batch's oldest utterance had waited for the scorers",
@@ -56,7 +61,7 @@ class Metrics:
         )
         self.batch_capacity = Gauge(
             "ttsrl_reward_batch_capacity",
-            "Utterances that are measured together at most",
+            "Utterances that are measured at the same time at most, by all workers",
             multiprocess_mode="livesum",
         )
         self.ready = Gauge(
@@ -64,6 +69,18 @@ class Metrics:
             "1 while utterances can be scored, 0 while models load and while the service ends",
             multiprocess_mode="livemin",
         )
+        self.workers = Gauge(
+            "ttsrl_reward_workers",
+            "Worker processes that can measure now",
+            multiprocess_mode="livesum",
+        )
+        self.workers_lost = Counter(
+            "ttsrl_reward_workers_lost",
+            "Worker processes that died, or hung and were killed, and were replaced",
+            ["reason"],
+        )
+        for reason in ("died", "hung"):
+            self.workers_lost.labels(reason)
         self.load_seconds = Gauge(
             "ttsrl_reward_load_seconds",
             "Seconds from the start of the process's service until it could score",

@@ -11,56 +11,36 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from importlib.metadata import PackageNotFoundError, version
 from typing import Literal
 
 import bentoml
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import ValidationError
+from starlette.applications import Starlette
 from starlette.responses import Response
 
-from services.reward.batcher import Batcher
+from services.reward.batcher import Batcher, Full
+from services.reward.compat import channel_io, kserve
+from services.reward.compat.channel_io import NllResponse, TokensRequest
 from services.reward.edge import Edge, problem
-from ttsrl.errors import BadInput
+from services.reward.engine import CannotStart, WorkerLost
+from services.reward.pool import Pool
+from services.reward.worker import Loaded, Measured
 from ttsrl.settings import load_run
-from ttsrl.types import (
-    Failed,
-    Gated,
-    Ok,
-    Outcome,
-    ScoreRequest,
-    ScoreResponse,
-    ServiceSpec,
-    Utterance,
-)
+from ttsrl.types import Outcome, ScoreRequest, ScoreResponse, ServiceSpec, Utterance
 
 logger = logging.getLogger("bentoml.reward")
-PROGRAMS = ("ttsrl", "bentoml", "torch", "transformers", "faster-whisper", "ctranslate2", "jiwer")
-
 
 exit_code = 0
 """What `python -m services.reward` ends with."""
 
 
-class LegacyRequest(BaseModel):
-    """Body of `POST /score`, as channel-io/ch-tts-llasa-rl-grpo sends it."""
-
-    tokens: list[int] = Field(max_length=65_536)
-    text: str = Field(min_length=1, max_length=10_000)
-
-
-class LegacyResponse(BaseModel):
-    """Answer of `POST /score`."""
-
-    nll: float
-    transcript: str
-
-
 @bentoml.service(
     workers=1,
-    # The client owns the deadline: when it leaves, its work is dropped.
-    traffic={"timeout": 3600},
+    # The queue has the deadline. BentoML must have one too, and keeps its timer of each request,
+    # answered or not, until it is over.
+    traffic={"timeout": 600},
     logging={"access": {"enabled": False}},
 )
 class RewardService:
@@ -72,13 +52,23 @@ class RewardService:
         self.run = load_run(os.environ["TTSRL_RUN_CONFIG"])
         self.token_file = self.run.reward.token_file
         self.metrics = Metrics()
+        reward = self.run.reward
         self.batcher = Batcher(
-            self.measure,
-            self.run.reward.batch_size,
+            reward.batch_size,
+            reward.queue_size,
             self.metrics.queue_depth.set,
             self.metrics.queue_seconds.observe,
         )
-        self.metrics.batch_capacity.set(self.run.reward.batch_size)
+        self.pool = Pool(
+            os.environ["TTSRL_RUN_CONFIG"],
+            reward.workers,
+            self.batcher,
+            reward.worker_deadline_s,
+            on_loaded=self.worker_loaded,
+            on_measured=self.measured,
+            on_lost=self.worker_lost,
+        )
+        self.metrics.queue_capacity.set(reward.queue_size)
         self.metrics.ready.set(0)
         self.spec: ServiceSpec | None = None
         self.state: Literal["loading", "ready", "shutting down"] = "loading"
@@ -92,83 +82,84 @@ class RewardService:
         self.loop = asyncio.get_running_loop()
         self.leave = signal.getsignal(signal.SIGTERM)
         self.loop.add_signal_handler(signal.SIGTERM, self.end, 0)
-        self.loading = self.loop.create_task(self.load())
+        self.start_s = time.monotonic()
+        self.measuring = self.loop.create_task(self.measure())
 
-    async def load(self) -> None:
-        """Loads and warms the pipeline in the thread that will score."""
-        start_s = time.monotonic()
+    async def measure(self) -> None:
+        """Has the workers measure; a service whose workers cannot load ends."""
         try:
-            spec = await self.loop.run_in_executor(self.batcher.thread, self.load_pipeline)
-        except BadInput as error:
+            await self.pool.run()
+        except CannotStart as error:
             print(f"error: {error}", file=sys.stderr)
-            self.end(2)
+            self.end(error.exit_code)
         except Exception:
-            logger.exception("the reward service cannot start")
+            logger.exception("the reward service fails")
             self.end(1)
-        else:
-            self.spec = spec
-            if self.state == "loading":
-                self.state = "ready"
-                whisper = self.run.reward.whisper.model
-                seconds = time.monotonic() - start_s
-                self.metrics.loaded(spec, whisper, self.device, seconds)
-            logger.info("ready: specification %s", self.pipeline.spec_hash)
 
-    def load_pipeline(self) -> ServiceSpec:
-        """Runs in the scoring thread."""
-        import torch
+    @bentoml.on_shutdown
+    def close(self) -> None:
+        """Ends the workers, which have nothing left to do."""
+        self.pool.close()
 
-        from services.reward.pipeline import Pipeline
+    def worker_loaded(self, loaded: Loaded) -> None:
+        """A worker can measure; the service is ready once all of them have been."""
+        self.spec = loaded.spec
+        workers = len(self.pool.loaded)
+        self.show_workers()
+        if self.state == "loading" and workers == self.run.reward.workers:
+            self.state = "ready"
+            seconds = time.monotonic() - self.start_s
+            self.metrics.loaded(loaded.spec, self.run.reward.whisper.model, loaded.device, seconds)
+            logger.info("ready: specification %s", loaded.spec.spec_hash)
 
-        self.device = "cuda" if torch.cuda.is_available() else "cpu"
-        self.pipeline = Pipeline(self.run, self.device, on_stage=self.metrics.stage)
-        self.pipeline.warm_up()
-        self.pipeline.self_test()
-        codec = self.pipeline.codec
-        return ServiceSpec(
-            spec_hash=self.pipeline.spec_hash,
-            versions=versions(),
-            codec=self.run.codec,
-            codebook_size=codec.codebook_size,
-            sample_rate_hz=codec.sample_rate_hz,
-            tokens_per_s=codec.tokens_per_s,
+    def worker_lost(self, error: WorkerLost) -> None:
+        """A worker is gone and another one loads."""
+        self.metrics.workers_lost.labels(error.reason).inc()
+        self.show_workers()
+
+    def show_workers(self) -> None:
+        """Tells Prometheus what can be measured now."""
+        workers = len(self.pool.loaded)
+        self.metrics.workers.set(workers)
+        self.metrics.batch_capacity.set(workers * self.run.reward.batch_size)
+        self.metrics.ready.set(self.unready() is None)
+
+    def measured(self, measured: Measured) -> None:
+        """A batch is done."""
+        for name, seconds in measured.stages:
+            self.metrics.stage(name, seconds)
+        self.metrics.batch(measured.outcomes)
+
+    @bentoml.api(route="/v1/score", output_spec=ScoreResponse)  # pyright: ignore[reportArgumentType]
+    async def score(self, request: ScoreRequest, /) -> ScoreResponse | Response:
+        """One typed outcome an utterance, in the order of the request."""
+        assert self.spec is not None  # the edge lets nothing in before
+        try:
+            outcomes = await self.outcomes(request.utterances)
+        except Full as error:
+            return problem(429, str(error), error.headers)
+        return ScoreResponse(outcomes=outcomes, spec_hash=self.spec.spec_hash)
+
+    @bentoml.api(route="/score", output_spec=NllResponse)  # pyright: ignore[reportArgumentType]
+    async def score_one(self, request: TokensRequest, /) -> Response:
+        """The route of channel-io's clients: NLL and transcript, every failure a 500."""
+        language = self.run.data.language
+        return await channel_io.measured(
+            Utterance(text=request.text, speech_tokens=request.tokens, language=language)
         )
 
-    def measure(self, utterances: list[Utterance]) -> list[Outcome]:
-        """Runs in the scoring thread; a device that measures nothing any more ends the service."""
-        outcomes = self.pipeline.score(utterances)
-        if all(isinstance(o, Failed) and o.kind in ("decode", "scorer") for o in outcomes):
-            try:
-                self.pipeline.self_test()
-            except Exception:
-                logger.exception("nothing can be measured any more; the service ends")
-                self.loop.call_soon_threadsafe(self.end, 1)
-        self.metrics.batch(outcomes)
-        return outcomes
+    def admit(self, count: int) -> None:
+        """Raises Full when there is no room for `count` more utterances."""
+        self.batcher.admit(count)
 
-    @bentoml.api(route="/v1/score")
-    async def score(self, request: ScoreRequest, /) -> ScoreResponse:
-        """One typed outcome an utterance, in the order of the request."""
-        outcomes = await self.outcomes(request.utterances)
-        return ScoreResponse(outcomes=outcomes, spec_hash=self.pipeline.spec_hash)
+    async def outcomes(self, utterances: Sequence[Utterance]) -> list[Outcome]:
+        """One outcome an utterance, counted as in flight until it is there or nobody waits.
 
-    @bentoml.api(route="/score", output_spec=LegacyResponse)  # pyright: ignore[reportArgumentType]
-    async def score_one(self, request: LegacyRequest, /) -> LegacyResponse | Response:
-        """The route of channel-io's clients: NLL and transcript, every failure a 500."""
-        utterance = Utterance(text=request.text, speech_tokens=request.tokens)
-        match (await self.outcomes([utterance]))[0]:
-            case Ok(raw=raw, transcript=transcript):
-                return LegacyResponse(nll=raw["nll"], transcript=transcript)
-            case Gated(reason=reason, detail=detail):
-                return problem(500, f"gated, {reason}: {detail}")
-            case Failed(kind=kind, detail=detail):
-                return problem(500, f"{kind}: {detail}")
-
-    async def outcomes(self, utterances: list[Utterance]) -> list[Outcome]:
-        """One outcome an utterance, counted as in flight until it is there or nobody waits."""
+        Raises Full when too many wait already.
+        """
         self.metrics.in_flight.inc(len(utterances))
         try:
-            return await self.batcher.score(utterances)
+            return await self.batcher.score(utterances, self.run.reward.sample_deadline_s)
         finally:
             self.metrics.in_flight.dec(len(utterances))
 
@@ -177,6 +168,8 @@ class RewardService:
 
     def unready(self) -> str | None:
         """Why nothing can be scored now, or None."""
+        if self.state == "ready" and not self.pool.loaded:
+            return "the reward service replaces a worker that was lost"
         return None if self.state == "ready" else f"the reward service is {self.state}"
 
     @contextmanager
@@ -204,20 +197,10 @@ class RewardService:
             self.leave(signal.SIGTERM, None)
 
 
-def versions() -> dict[str, str]:
-    """Distribution name -> version of the programs that decide a score."""
-    found: dict[str, str] = {}
-    for name in PROGRAMS:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue  # an engine that this image does without
-    return found
-
-
 def is_not_bad_body(record: logging.LogRecord) -> bool:
     """Keeps BentoML from logging a traceback for each body it refuses with a 400."""
     return not (record.exc_info and isinstance(record.exc_info[1], ValidationError))
 
 
 RewardService.add_asgi_middleware(Edge)  # pyright: ignore[reportArgumentType]
+RewardService.mount_asgi_app(Starlette(routes=[*channel_io.routes(), *kserve.routes()]))

@@ -2,80 +2,30 @@
 
 from __future__ import annotations
 
-import json
-import random
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
 import pytest
-from prometheus_client.parser import text_string_to_metric_families
-from reward_server import ROOT, RewardServer, StartRewards
+from reward_server import (
+    ROOT,
+    SMALL_BATCHES,
+    TEXTS,
+    RewardServer,
+    StartRewards,
+    assert_same,
+    metrics,
+    post,
+    score,
+    utterances,
+    wait_until,
+)
 
-from examples.tiny.domain import WORDS
-from examples.tiny.word_tokens import say
 from ttsrl.client import score_blocking
-from ttsrl.types import Failed, Gated, Ok, Outcome, ScoreRequest, ScoreResponse, Utterance
-
-TEXTS = ("robots four again tigers two seven", "six climb outside", "white run run early sing")
-
-SMALL_BATCHES = ["reward.batch_size=8"]
-"""Warms up faster."""
-
-
-def utterances(count: int, seed: int = 0) -> list[Utterance]:
-    """Speech of random words: something is heard, seldom the text."""
-    draw = random.Random(seed)
-    return [
-        Utterance(
-            text=TEXTS[n % len(TEXTS)],
-            speech_tokens=say(draw.choices(WORDS, k=draw.randrange(2, 6))),
-        )
-        for n in range(count)
-    ]
-
-
-def post(
-    server: RewardServer, items: list[Utterance], timeout_s: float = 120.0, token: str = ""
-) -> httpx.Response:
-    headers = {"Authorization": f"Bearer {token}"} if token else {}
-    body = ScoreRequest(utterances=items).model_dump(mode="json")
-    return httpx.post(f"{server.url}/v1/score", json=body, timeout=timeout_s, headers=headers)
-
-
-def score(server: RewardServer, items: list[Utterance]) -> list[Outcome]:
-    answer = post(server, items)
-    assert answer.status_code == 200, answer.text
-    return ScoreResponse.model_validate_json(answer.content).outcomes
-
-
-def assert_same(one: list[Outcome], other: list[Outcome]) -> None:
-    """Equal but for the last digits of float32."""
-    assert len(one) == len(other)
-    for a, b in zip(one, other, strict=True):
-        if isinstance(a, Ok) and isinstance(b, Ok):
-            assert a.transcript == b.transcript
-            assert a.raw == pytest.approx(b.raw, abs=1e-5)
-            assert a.utilities == pytest.approx(b.utilities, abs=1e-5)
-            assert a.reward == pytest.approx(b.reward, abs=1e-5)
-        else:
-            assert a == b
-
-
-def metrics(server: RewardServer) -> dict[str, float]:
-    """`name{label="value",...}` -> value of every metric of the service itself."""
-    text = httpx.get(f"{server.url}/metrics").text
-    return {
-        sample.name + json.dumps(sample.labels, sort_keys=True): sample.value
-        for family in text_string_to_metric_families(text)
-        for sample in family.samples
-        if sample.name.startswith("ttsrl_reward_")
-    }
+from ttsrl.types import Failed, Gated, Ok, ScoreResponse, Utterance
 
 
 def test_each_utterance_gets_its_own_outcome_and_a_bad_one_harms_no_other(
@@ -265,34 +215,6 @@ def test_a_service_that_cannot_load_ends_and_says_why(
     assert "Traceback" not in log
 
 
-BROKEN_DEVICE = """
-from services.reward.__main__ import main
-from services.reward.pipeline import Pipeline
-
-score = Pipeline.score
-
-def break_and_score(self, utterances):
-    self.codec.decode = None
-    return score(self, utterances)
-
-Pipeline.score = break_and_score
-main()
-"""
-
-
-def test_a_service_that_measures_nothing_any_more_ends_to_be_restarted(
-    start_reward_service: StartRewards,
-) -> None:
-    arguments = ("--config", "{config}", "--port", "{port}")
-    command = [sys.executable, "-c", BROKEN_DEVICE, *arguments]
-    server = start_reward_service(SMALL_BATCHES, command=command)
-    server.wait_ready()
-    (outcome,) = score(server, utterances(1))
-    assert isinstance(outcome, Failed)
-    assert outcome.kind == "decode"
-    assert server.process.wait(timeout=60) == 1
-
-
 def test_life_of_a_service(
     start_reward_service: StartRewards, reward_service: RewardServer, tmp_path: Path
 ) -> None:
@@ -347,13 +269,6 @@ def test_life_of_a_service(
 
 def wait_until_measuring(server: RewardServer) -> None:
     wait_until(lambda: metrics(server).get("ttsrl_reward_queue_depth{}", 0) > 0)
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 def test_bentoml_serve_serves_it_too(

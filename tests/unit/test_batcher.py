@@ -1,129 +1,233 @@
-"""The reward service's queue: one thread, near lengths together, nothing lost or starved."""
+"""The reward service's queue: near lengths together, bounded, nothing lost or starved."""
 
 from __future__ import annotations
 
 import asyncio
-import threading
-import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 import pytest
 
-from services.reward.batcher import Batcher
+from services.reward.batcher import Batcher, Full
+from services.reward.engine import WorkerHung, WorkerLost
 from ttsrl.types import Failed, Outcome, Utterance
+
+DEADLINE_S = 60.0
 
 
 def utterance(length: int) -> Utterance:
     return Utterance(text="a", speech_tokens=[0] * length)
 
 
-def measured(utterances: list[Utterance]) -> list[Outcome]:
+def measured(utterances: Sequence[Utterance]) -> list[Outcome]:
     return [Failed(kind="nan", detail=str(len(u.speech_tokens))) for u in utterances]
 
 
-def lengths(outcomes: list[Outcome]) -> list[int]:
+def lengths(outcomes: Sequence[Outcome]) -> list[int]:
     return [int(outcome.detail) for outcome in outcomes if isinstance(outcome, Failed)]
 
 
-class Recorder:
-    """Measures, and remembers its batches and whether two ran at once."""
+class Worker:
+    """Measures when it is let, and remembers its batches."""
 
-    def __init__(self, seconds: float = 0.02) -> None:
+    def __init__(self, lost_on: int | None = None, error: type[WorkerLost] = WorkerLost) -> None:
         self.batches: list[list[int]] = []
-        self.seconds = seconds
-        self.lock = threading.Lock()
+        self.lost_on = lost_on
+        self.error = error
+        self.may_measure = asyncio.Event()
+        self.may_measure.set()
+        self.begun = asyncio.Event()
 
-    def __call__(self, utterances: list[Utterance]) -> list[Outcome]:
-        assert self.lock.acquire(blocking=False), "two threads in the pipeline"
+    async def __call__(self, utterances: list[Utterance]) -> list[Outcome]:
         self.batches.append([len(u.speech_tokens) for u in utterances])
-        time.sleep(self.seconds)
-        self.lock.release()
+        self.begun.set()
+        await self.may_measure.wait()
+        if self.lost_on in self.batches[-1]:
+            raise self.error("the worker is gone")
         return measured(utterances)
 
+    async def run(self, queue: Batcher) -> None:
+        """As the pool does: another process in place of a lost one."""
+        while True:
+            try:
+                await queue.work(self)
+            except WorkerLost:
+                continue
 
-def batcher(measure: Callable[[list[Utterance]], list[Outcome]], size: int = 4) -> Batcher:
-    return Batcher(measure, size, on_depth=lambda depth: None)
+
+def batcher(size: int = 4, capacity: int = 100) -> Batcher:
+    return Batcher(size, capacity, on_depth=lambda depth: None)
+
+
+def run(test: Callable[[], Awaitable[None]]) -> None:
+    async def bounded() -> None:
+        async with asyncio.timeout(DEADLINE_S):
+            await test()
+
+    asyncio.run(bounded())
+
+
+async def held(queue: Batcher) -> tuple[Worker, asyncio.Task[list[Outcome]]]:
+    """A worker that holds a batch of length 1, so that what comes now waits."""
+    worker = Worker()
+    worker.may_measure.clear()
+    worker.task = asyncio.create_task(worker.run(queue))  # type: ignore[attr-defined]
+    first = asyncio.create_task(queue.score([utterance(1)], DEADLINE_S))
+    await worker.begun.wait()
+    return worker, first
 
 
 def test_requests_share_batches_by_length_and_each_gets_its_own_in_order() -> None:
-    recorder = Recorder()
-
-    async def run() -> list[list[Outcome]]:
-        queue = batcher(recorder)
+    async def test() -> None:
+        queue = batcher()
+        worker, first = await held(queue)
         requests = ([9, 1], [2, 8], [7, 3], [4])
-        return await asyncio.gather(*(queue.score([utterance(n) for n in r]) for r in requests))
+        scores = [
+            asyncio.create_task(queue.score([utterance(n) for n in r], DEADLINE_S))
+            for r in requests
+        ]
+        await asyncio.sleep(0)
+        worker.may_measure.set()
+        assert lengths(await first) == [1]
+        assert [lengths(await score) for score in scores] == [[9, 1], [2, 8], [7, 3], [4]]
+        assert worker.batches == [[1], [1, 2, 3, 4], [7, 8, 9]]
 
-    assert [lengths(outcomes) for outcomes in asyncio.run(run())] == [[9, 1], [2, 8], [7, 3], [4]]
-    assert recorder.batches == [[1, 2, 3, 4], [7, 8, 9]]
-
-
-def test_the_wait_of_each_batch_is_told() -> None:
-    waits: list[float] = []
-
-    async def run() -> None:
-        queue = Batcher(Recorder(), 2, on_depth=lambda depth: None, on_wait=waits.append)
-        await queue.score([utterance(n) for n in (1, 2, 3, 4)])
-
-    asyncio.run(run())
-    first, second = waits
-    assert 0 <= first < second and second >= 0.02  # the first batch's measurement
+    run(test)
 
 
 def test_a_long_utterance_is_not_overtaken_for_ever() -> None:
-    recorder = Recorder()
+    async def test() -> None:
+        queue = batcher(size=1)
+        worker, first = await held(queue)
+        waiting = [asyncio.create_task(queue.score([utterance(n)], DEADLINE_S)) for n in (50, 2)]
+        await asyncio.sleep(0)
+        worker.begun.clear()
+        worker.may_measure.set()
+        await first
+        await worker.begun.wait()
+        late = asyncio.create_task(queue.score([utterance(3)], DEADLINE_S))
+        await asyncio.gather(*waiting, late)
+        assert worker.batches == [[1], [2], [50], [3]]
 
-    async def run() -> None:
-        queue = batcher(recorder, size=1)
-        first = asyncio.gather(*(queue.score([utterance(n)]) for n in (1, 50)))
-        await asyncio.sleep(0.01)
-        await asyncio.gather(first, *(queue.score([utterance(2)]) for _ in range(5)))
-
-    asyncio.run(run())
-    assert recorder.batches[:2] == [[1], [50]]
+    run(test)
 
 
 def test_what_nobody_waits_for_is_not_measured() -> None:
-    recorder = Recorder(seconds=0.1)
-
-    async def run() -> None:
-        queue = batcher(recorder, size=1)
-        kept = asyncio.create_task(queue.score([utterance(1)]))
-        left = asyncio.create_task(queue.score([utterance(2), utterance(3)]))
-        await asyncio.sleep(0.03)
+    async def test() -> None:
+        queue = batcher(size=1)
+        worker, first = await held(queue)
+        left = asyncio.create_task(queue.score([utterance(2), utterance(3)], DEADLINE_S))
+        await asyncio.sleep(0)
         left.cancel()
-        await kept
-        await queue.score([utterance(4)])
+        await asyncio.gather(left, return_exceptions=True)
+        assert queue.depth == 0
+        worker.may_measure.set()
+        await first
+        await queue.score([utterance(4)], DEADLINE_S)
+        assert worker.batches == [[1], [4]]
 
-    asyncio.run(run())
-    assert recorder.batches == [[1], [4]]
+    run(test)
 
 
-def test_an_error_reaches_its_own_batch_and_the_next_one_runs() -> None:
-    def measure(utterances: list[Utterance]) -> list[Outcome]:
-        if len(utterances[0].speech_tokens) == 1:
-            raise RuntimeError("no memory")
-        return measured(utterances)
+def test_two_workers_measure_at_the_same_time() -> None:
+    async def test() -> None:
+        queue = batcher(size=1)
+        first, scored = await held(queue)
+        second, other = await held(queue)
+        assert (first.batches, second.batches) == ([[1]], [[1]])
+        first.may_measure.set()
+        second.may_measure.set()
+        await asyncio.gather(scored, other)
 
-    async def run() -> tuple[list[Outcome], BaseException | list[Outcome]]:
-        queue = batcher(measure, size=1)
-        broken, whole = await asyncio.gather(
-            queue.score([utterance(1)]), queue.score([utterance(2)]), return_exceptions=True
-        )
-        assert isinstance(whole, list)
-        return whole, broken
+    run(test)
 
-    whole, broken = asyncio.run(run())
-    assert lengths(whole) == [2]
-    with pytest.raises(RuntimeError, match="no memory"):
-        raise broken  # type: ignore[misc]
+
+def test_a_full_queue_says_so_and_takes_more_once_it_is_shorter() -> None:
+    async def test() -> None:
+        queue = batcher(size=2, capacity=3)
+        worker, first = await held(queue)
+        waiting = asyncio.create_task(queue.score([utterance(2)] * 3, DEADLINE_S))
+        await asyncio.sleep(0)
+        with pytest.raises(Full) as refused:
+            await queue.score([utterance(3)], DEADLINE_S)
+        assert 1 <= int(refused.value.headers["Retry-After"]) <= 30
+        worker.may_measure.set()
+        await asyncio.gather(first, waiting)
+        assert lengths(await queue.score([utterance(3)], DEADLINE_S)) == [3]
+        # Else a request larger than the queue would be refused for ever.
+        assert len(await queue.score([utterance(4)] * 5, DEADLINE_S)) == 5
+
+    run(test)
+
+
+def test_what_has_no_outcome_by_its_deadline_fails_and_is_not_measured_any_more() -> None:
+    async def test() -> None:
+        queue = batcher(size=1)
+        worker, first = await held(queue)
+        (late,) = await queue.score([utterance(2)], deadline_s=0.01)
+        assert isinstance(late, Failed)
+        assert late.kind == "deadline"
+        worker.may_measure.set()
+        assert lengths(await first) == [1]
+        assert worker.batches == [[1]]
+
+    run(test)
+
+
+@pytest.mark.parametrize(("error", "kind"), [(WorkerLost, "scorer"), (WorkerHung, "deadline")])
+def test_an_utterance_that_ends_every_worker_fails_alone(
+    error: type[WorkerLost], kind: str
+) -> None:
+    async def test() -> None:
+        queue = batcher()
+        worker = Worker(lost_on=3, error=error)
+        task = asyncio.create_task(worker.run(queue))
+        outcomes = await queue.score([utterance(n) for n in (1, 2, 3)], DEADLINE_S)
+        assert lengths(outcomes[:2]) == [1, 2]
+        assert isinstance(outcomes[2], Failed)
+        assert (outcomes[2].kind, outcomes[2].detail) == (kind, "the worker is gone")
+        # The whole batch, and then each of it alone.
+        assert worker.batches == [[1, 2, 3], [1], [2], [3]]
+        task.cancel()
+
+    run(test)
+
+
+def test_a_batch_whose_worker_was_killed_from_outside_loses_nothing() -> None:
+    async def test() -> None:
+        queue = batcher()
+        scored = asyncio.create_task(queue.score([utterance(n) for n in (1, 2)], DEADLINE_S))
+        with pytest.raises(WorkerLost):
+            await queue.work(Worker(lost_on=1))
+        task = asyncio.create_task(Worker().run(queue))
+        assert lengths(await scored) == [1, 2]
+        task.cancel()
+
+    run(test)
 
 
 def test_depth_is_what_still_waits() -> None:
     depths: list[int] = []
 
-    async def run() -> None:
-        queue = Batcher(measured, 2, on_depth=depths.append)
-        await queue.score([utterance(n) for n in range(5)])
+    async def test() -> None:
+        queue = Batcher(2, 100, on_depth=depths.append)
+        task = asyncio.create_task(Worker().run(queue))
+        await queue.score([utterance(n) for n in range(5)], DEADLINE_S)
+        task.cancel()
 
-    asyncio.run(run())
-    assert depths == [5, 3, 1, 0, 0]
+    run(test)
+    assert [depth for k, depth in enumerate(depths) if depth != depths[k - 1]] == [5, 3, 1, 0]
+
+
+def test_waiting_is_told_once_a_batch() -> None:
+    waits: list[float] = []
+
+    async def test() -> None:
+        queue = Batcher(2, 100, lambda depth: None, waits.append)
+        task = asyncio.create_task(Worker().run(queue))
+        await queue.score([utterance(n) for n in range(5)], DEADLINE_S)
+        task.cancel()
+
+    run(test)
+    assert len(waits) == 3
+    assert waits == sorted(waits)
+    assert waits[0] >= 0
