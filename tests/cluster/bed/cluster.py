@@ -1,0 +1,56 @@
+"""The whole cluster, brought up; a second call renews images and leaves the rest as it runs."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from . import images, node, operators, s3
+from .down import down
+from .paths import STATE
+from .processes import alive
+from .tools import tool_image
+
+VOLUMES = 40
+
+
+def up(group: str) -> None:
+    if STATE.exists() and not alive("kubelet"):
+        down()  # what a crash or a restart of the machine left
+    tools = ["pause", *(name for name in operators.OPERATORS[group] if name in images.ENTRYPOINTS)]
+    _timed("images of the operators", lambda: [images.build_tool(name) for name in tools])
+    for name in images.TTSRL:
+        _timed(f"image ttsrl-{name}", lambda name=name: images.build_ttsrl(name))
+    _timed("control plane and node", node.up)
+    names = [*map(tool_image, tools), *map(images.ttsrl_image, images.TTSRL)]
+    _timed("images into containerd", lambda: images.load(names))
+    s3.up()
+    operators.apply(_volumes())
+    for name, install in operators.OPERATORS[group].items():
+        _timed(name, install)
+    _timed("operators ready", operators.wait_ready)
+
+
+def _volumes() -> list[dict[str, Any]]:
+    """Folders of this machine for claims that name no storage class."""
+    volumes = []
+    for number in range(VOLUMES):
+        folder = STATE / f"volumes/{number}"
+        folder.mkdir(parents=True, exist_ok=True)
+        folder.chmod(0o777)  # as a provisioner does: a hostPath knows no fsGroup
+        spec = {
+            "capacity": {"storage": "100Gi"},
+            "accessModes": ["ReadWriteOnce", "ReadWriteMany"],
+            "persistentVolumeReclaimPolicy": "Retain",
+            "hostPath": {"path": str(folder), "type": "Directory"},
+        }
+        metadata = {"name": f"folder-{number}"}
+        volumes.append(
+            {"apiVersion": "v1", "kind": "PersistentVolume", "metadata": metadata, "spec": spec}
+        )
+    return volumes
+
+
+def _timed(what: str, work: Callable[[], object]) -> None:
+    started = time.monotonic()
+    work()
+    print(f"{what}: {time.monotonic() - started:.1f} s", flush=True)

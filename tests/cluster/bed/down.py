@@ -1,0 +1,72 @@
+"""Ends the cluster and leaves nothing of it: processes, containers, mounts, interfaces, rules.
+
+Only what was downloaded or built stays in the cache.
+"""
+
+import json
+import shutil
+import signal
+from pathlib import Path
+
+from .node import BRIDGE, CONTAINERD_ROOT, ctr
+from .paths import STATE, BedError
+from .pki import DNS_IP
+from .processes import RUN, alive, run, stop, wait
+
+
+def down() -> None:
+    # First what would start containers again.
+    for name in ("kubelet", "kwok", "kube-controller-manager", "kube-scheduler"):
+        stop(name, signal.SIGKILL)
+    networks = _end_containers() if alive("containerd") else []
+    for path in RUN.glob("*.pid"):
+        stop(path.stem, patience_s=1.0 if path.stem == "kube-apiserver" else 10.0)
+    _unmount()
+    for network in networks:
+        run("ip", "netns", "delete", Path(network).name, check=False)
+    run("ip", "link", "delete", BRIDGE, check=False)
+    run("ip", "address", "delete", f"{DNS_IP}/32", "dev", "lo", check=False)
+    _forget_rules()
+    for folder in sorted(Path("/sys/fs/cgroup").glob("*/kubepods")):
+        for group in sorted(folder.rglob("*/"), reverse=True):
+            group.rmdir()
+        folder.rmdir()
+    shutil.rmtree(STATE, ignore_errors=True)
+    if STATE.exists():
+        raise BedError(f"{STATE} could not be removed; what is left in it is still in use")
+
+
+def _end_containers() -> list[str]:
+    """Kill and remove every container; gives the network namespaces that they had."""
+    networks: set[str] = set()
+    for container in ctr("containers", "list", "--quiet").split():
+        info = json.loads(ctr("containers", "info", container))
+        for namespace in info["Spec"]["linux"]["namespaces"]:
+            if namespace["type"] == "network" and "path" in namespace:
+                networks.add(namespace["path"])
+        ctr("tasks", "kill", "--all", "--signal", "SIGKILL", container, check=False)
+    wait("the end of every container", lambda: not _running(), 20)
+    for container in ctr("containers", "list", "--quiet").split():
+        ctr("tasks", "delete", "--force", container, check=False)
+        ctr("containers", "delete", container)
+    return sorted(networks)
+
+
+def _running() -> bool:
+    return any("RUNNING" in line for line in ctr("tasks", "list").splitlines())
+
+
+def _unmount() -> None:
+    for _, target, *_ in map(str.split, reversed(Path("/proc/mounts").read_text().splitlines())):
+        if target.startswith((f"{STATE}/", f"{CONTAINERD_ROOT}/")):
+            run("umount", "--lazy", target)
+
+
+def _forget_rules() -> None:
+    """Remove the chains of kube-proxy, the kubelet and the CNI plugins, and what leads to them."""
+    for family in ("iptables", "ip6tables"):
+        if shutil.which(family):
+            saved = run(f"{family}-save", check=False).splitlines(keepends=True)
+            kept = [line for line in saved if "KUBE-" not in line and "CNI-" not in line]
+            if kept != saved:
+                run(f"{family}-restore", input="".join(kept))

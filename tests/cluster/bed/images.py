@@ -1,0 +1,139 @@
+"""Images: ttsrl's three from images/, the operators' from scratch, and their way to containerd.
+
+buildah builds them, on a base that debootstrap makes where no registry is within reach. containerd
+then gets only the blobs that it lacks, so that a change of code costs seconds, not gigabytes.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import tarfile
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from . import node
+from .paths import CACHE, REPOSITORY
+from .processes import run
+from .tools import binary, tool_image
+
+STORAGE = CACHE / "images/storage"
+TEMPORARY = CACHE / "images/tmp"  # buildah's, with uv's downloads
+BASE = "localhost/ttsrl-base:bookworm"
+VERSION = "0.1.0"
+TTSRL = {"reward": "reward", "train": "train", "jobs": "reward"}  # image -> extras on CPUs
+BLOBS = node.CONTAINERD_ROOT / "io.containerd.content.v1.content/blobs/sha256"
+
+# Operators' images: where upstream's manifests expect each binary.
+ENTRYPOINTS = {
+    "pause": {"pause": "/pause"},
+    "kuberay": {"kuberay-operator": "/manager"},
+    "training-operator": {"training-operator": "/manager"},
+    "keda": {
+        "keda-operator": "/keda",
+        "keda-adapter": "/keda-adapter",
+        "keda-webhooks": "/keda-admission-webhooks",
+    },
+    "prometheus": {"prometheus": "/bin/prometheus"},
+    "prometheus-operator": {
+        "prometheus-config-reloader": "/bin/prometheus-config-reloader",
+        "prometheus-operator": "/bin/operator",
+    },
+    "kueue": {"kueue": "/manager"},
+    "jobset": {"jobset": "/manager"},
+}
+
+
+def ttsrl_image(name: str) -> str:
+    return f"docker.io/library/ttsrl-{name}:{VERSION}"
+
+
+def buildah(*arguments: str | Path) -> str:
+    folders = ["--root", STORAGE, "--runroot", "/run/ttsrl-buildah", "--storage-driver", "overlay"]
+    TEMPORARY.mkdir(parents=True, exist_ok=True)
+    return run("buildah", *folders, *arguments, env={**os.environ, "TMPDIR": str(TEMPORARY)})
+
+
+def build_ttsrl(name: str) -> None:
+    """Build one of the three images for CPUs; unchanged layers are taken as they are."""
+    _build_base()
+    buildah(
+        *("build-using-dockerfile", "--layers", "--isolation", "chroot", "--network", "host"),
+        *("--pull-never", "--build-arg", f"BASE={BASE}", "--build-arg", f"EXTRAS={TTSRL[name]}"),
+        *("--file", REPOSITORY / f"images/{name}/Dockerfile", "--tag", ttsrl_image(name)),
+        REPOSITORY,
+    )
+
+
+def build_tool(name: str) -> None:
+    """An image of static binaries and an empty /tmp."""
+    if _is_built(tool_image(name)):
+        return
+    with TemporaryDirectory() as folder:
+        root = Path(folder) / "root"
+        (root / "tmp").mkdir(parents=True)
+        (root / "tmp").chmod(0o1777)
+        for program, path in ENTRYPOINTS[name].items():
+            (root / path[1:]).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(binary(program), root / path[1:])
+        main = json.dumps([list(ENTRYPOINTS[name].values())[-1]])
+        _build(Path(folder), tool_image(name), f"USER 65532:65532\nENTRYPOINT {main}\n")
+
+
+def load(images: list[str]) -> None:
+    """Bring images into containerd."""
+    with TemporaryDirectory(dir=CACHE) as folder:
+        layout = Path(folder)
+        blobs = layout / "blobs/sha256"
+        blobs.mkdir(parents=True)
+        # Blobs that lie in the layout already are not written again by buildah.
+        known = {path.name for path in BLOBS.iterdir()} if BLOBS.exists() else set()
+        for name in known:
+            os.link(BLOBS / name, blobs / name)
+        for image in images:
+            push = ["push", "--quiet", "--disable-compression", "--format", "oci"]
+            buildah(*push, image, f"oci:{layout}:{image}")
+        index = json.loads((layout / "index.json").read_text())
+        for manifest in index["manifests"]:
+            annotations = manifest["annotations"]
+            annotations["io.containerd.image.name"] = annotations[
+                "org.opencontainers.image.ref.name"
+            ]
+        (layout / "index.json").write_text(json.dumps(index))
+        command = ["ctr", "--address", str(node.CONTAINERD), "--namespace", "k8s.io"]
+        importing = subprocess.Popen(
+            [*command, "images", "import", "-"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL
+        )
+        assert importing.stdin
+        with tarfile.open(fileobj=importing.stdin, mode="w|") as archive:
+            archive.add(layout / "oci-layout", "oci-layout")
+            archive.add(layout / "index.json", "index.json")
+            for path in blobs.iterdir():
+                if path.name not in known:
+                    archive.add(path, f"blobs/sha256/{path.name}")
+        importing.stdin.close()
+        if importing.wait():
+            raise RuntimeError("containerd did not take the images; its words are above")
+
+
+def _build_base() -> None:
+    if _is_built(BASE):
+        return
+    with TemporaryDirectory() as folder:
+        root = Path(folder) / "root"
+        run("debootstrap", "--variant=minbase", "--include=ca-certificates", "bookworm", root)
+        # This machine may trust authorities that Debian does not know: those of its proxies.
+        certificates = "/etc/ssl/certs/ca-certificates.crt"
+        shutil.copyfile(certificates, f"{root}{certificates}")
+        trust = f"ENV SSL_CERT_FILE={certificates} PIP_CERT={certificates}\n"
+        _build(Path(folder), BASE, trust)
+
+
+def _build(folder: Path, image: str, rest: str) -> None:
+    (folder / "Dockerfile").write_text(f"FROM scratch\nCOPY root /\n{rest}")
+    buildah("build-using-dockerfile", "--quiet", "--tag", image, folder)
+
+
+def _is_built(image: str) -> bool:
+    names = buildah("images", "--format", "{{.Name}}:{{.Tag}}")
+    return image in names.split()

@@ -1,0 +1,3 @@
+module ttsrl.dev/tools/pause
+
+go 1.24
