@@ -1,0 +1,325 @@
+"""The manifests of jobs/: form, names, security, and that overlays fit the runs they are for.
+
+Kubernetes' own objects are checked against its schemas. What only an operator refuses (a time to
+live without a shutdown, a submitter without security) is checked by hand: the API takes it. With
+kubectl on the path every kustomization is rendered; without it those tests are skipped by name.
+"""
+
+import copy
+import json
+import re
+import shutil
+import subprocess
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import kubernetes_validate
+import pytest
+import yaml
+from kubernetes.utils import parse_quantity
+
+from ttsrl.config import RunConfig
+from ttsrl.kube import names
+from ttsrl.kube.names import MAX_RAYJOB_CHARS, Names
+
+KUBERNETES = "1.34"
+NAMES = Names("ttsrl")
+APPLIED = {folder: sorted(Path("jobs", folder).glob("*.y*ml")) for folder in ("train", "eval")}
+PYTORCHJOB = Path("jobs/train/pytorchjob/pytorchjob.yaml")
+JOBSET = Path("jobs/eval/jobset/jobset.yaml")
+OVERLAYS = sorted(Path("jobs/train/overlays").iterdir())
+KUSTOMIZATIONS = sorted(file.parent for file in Path("jobs").rglob("kustomization.yaml"))
+VERSION = tomllib.loads(Path("pyproject.toml").read_text())["project"]["version"]
+
+needs_kubectl = pytest.mark.skipif(
+    shutil.which("kubectl") is None, reason="kustomize runs where kubectl is, and it is not here"
+)
+
+
+def read(file: Path) -> list[dict[str, Any]]:
+    return list(yaml.safe_load_all(file.read_text()))
+
+
+def committed() -> list[dict[str, Any]]:
+    files = [*APPLIED["train"], *APPLIED["eval"], PYTORCHJOB, JOBSET]
+    return [document for file in files for document in read(file)]
+
+
+def named(document: dict[str, Any]) -> str:
+    return f"{document['kind']}/{document['metadata']['name']}"
+
+
+def pods(node: Any) -> Iterator[dict[str, Any]]:
+    """Every pod template inside a document."""
+    if isinstance(node, dict):
+        if isinstance(node.get("spec"), dict) and "containers" in node["spec"]:
+            yield node
+        else:
+            for value in node.values():
+                yield from pods(value)
+    elif isinstance(node, list):
+        for value in node:
+            yield from pods(value)
+
+
+def render(folder: Path) -> list[dict[str, Any]]:
+    rendered = subprocess.run(
+        ["kubectl", "kustomize", str(folder)], capture_output=True, text=True, check=True
+    )
+    return list(yaml.safe_load_all(rendered.stdout))
+
+
+def worker_of(document: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+    """(number of machines, the pod of one) of a training job."""
+    if document["kind"] == "RayJob":
+        [group] = document["spec"]["rayClusterSpec"]["workerGroupSpecs"]
+        assert group["replicas"] == group["minReplicas"] == group["maxReplicas"]
+        return group["replicas"], group["template"]
+    replicas = document["spec"]["pytorchReplicaSpecs"]
+    for one in replicas.values():
+        assert one["template"] == replicas["Master"]["template"]
+    return sum(one["replicas"] for one in replicas.values()), replicas["Master"]["template"]
+
+
+def test_apply_takes_exactly_the_jobs() -> None:
+    kinds = {
+        folder: [named(d) for f in files for d in read(f)] for folder, files in APPLIED.items()
+    }
+    assert kinds == {
+        "train": ["RayJob/ttsrl-train"],
+        "eval": ["Job/ttsrl-eval", "Job/ttsrl-eval-reduce", "Job/ttsrl-merge"],
+    }
+
+
+@pytest.mark.parametrize("document", committed(), ids=named)
+def test_names_are_those_of_the_chart(document: dict[str, Any]) -> None:
+    instance = document["metadata"]["labels"]["app.kubernetes.io/instance"]
+    assert instance == NAMES.release
+    assert document["metadata"]["name"].startswith(NAMES.fullname)
+    assert len(document["metadata"]["name"]) <= MAX_RAYJOB_CHARS
+    known = {NAMES.run, NAMES.env, NAMES.token, NAMES.s3, NAMES.huggingface, NAMES.models}
+    text = json.dumps(document)
+    used = set(re.findall(r'"(?:claimName|secretName)": "([^"]+)"', text))
+    used |= set(re.findall(r'"(?:configMap|configMapRef)": {"name": "([^"]+)"', text))
+    assert used
+    assert used <= known
+    paths = {"run": names.RUN_FILE, "token": names.TOKEN_FILE, "s3": names.S3_CREDENTIALS_FILE}
+    paths |= {"huggingface": names.HF_TOKEN_FILE, "models": names.MODELS_FOLDER + "/x"}
+    for pod in pods(document):
+        component = pod["metadata"]["labels"]["app.kubernetes.io/component"]
+        account = NAMES.train if component == "train" else NAMES.jobs
+        assert pod["spec"]["serviceAccountName"] == account
+        volumes = [volume["name"] for volume in pod["spec"]["volumes"]]
+        for container in pod["spec"]["containers"]:
+            for mount in container["volumeMounts"]:
+                assert mount["name"] in volumes
+                if mount["name"] in paths:
+                    assert mount["mountPath"] == str(Path(paths[mount["name"]]).parent)
+                    assert mount.get("readOnly", False) is (mount["name"] != "models")
+
+
+@pytest.mark.parametrize("document", committed(), ids=named)
+def test_every_pod_is_admitted_by_the_restricted_standard(document: dict[str, Any]) -> None:
+    found = list(pods(document))
+    assert len(found) == {"RayJob": 3, "JobSet": 3}.get(document["kind"], 1)
+    for pod in found:
+        spec = pod["spec"]
+        assert not {"hostNetwork", "hostPID", "hostIPC"} & spec.keys()
+        assert spec["automountServiceAccountToken"] is False
+        security = spec["securityContext"]
+        assert security["runAsNonRoot"] is True
+        assert security["runAsUser"] == security["runAsGroup"] == security["fsGroup"] == 10001
+        assert security["seccompProfile"] == {"type": "RuntimeDefault"}
+        for volume in spec["volumes"]:
+            assert volume.keys() - {"name"} <= {
+                "configMap",
+                "secret",
+                "persistentVolumeClaim",
+                "emptyDir",
+            }
+        for container in spec["containers"]:
+            assert container["securityContext"] == {
+                "allowPrivilegeEscalation": False,
+                "readOnlyRootFilesystem": True,
+                "capabilities": {"drop": ["ALL"]},
+            }
+            mounts = {mount["mountPath"] for mount in container["volumeMounts"]}
+            assert "/tmp" in mounts
+            assert "memory" in container["resources"]["limits"]
+            assert container["image"] in (f"ttsrl-train:{VERSION}", f"ttsrl-jobs:{VERSION}")
+            if "nvidia.com/gpu" in container["resources"]["limits"]:
+                [shm] = [v for v in spec["volumes"] if v["name"] == "shm"]
+                assert shm["emptyDir"]["medium"] == "Memory"
+                assert {t["key"] for t in spec["tolerations"]} == {"nvidia.com/gpu"}
+            else:
+                assert "tolerations" not in spec
+        assert pod["metadata"]["labels"]["app.kubernetes.io/version"] == VERSION
+
+
+@pytest.mark.parametrize("document", committed(), ids=named)
+def test_kubernetes_own_parts_fit_its_schemas(document: dict[str, Any]) -> None:
+    for pod in pods(document):
+        whole = {"apiVersion": "v1", "kind": "Pod", **copy.deepcopy(pod)}
+        whole["metadata"] = {**whole["metadata"], "name": "pod"}
+        kubernetes_validate.validate(whole, KUBERNETES, strict=True)
+    if document["kind"] == "Job":
+        kubernetes_validate.validate(copy.deepcopy(document), KUBERNETES, strict=True)
+
+
+def test_every_loss_of_a_ray_pod_is_one_counted_retry_that_ends_and_leaks_nothing() -> None:
+    [document] = read(Path("jobs/train/rayjob.yaml"))
+    spec = document["spec"]
+    assert (spec["submissionMode"], spec["submitterConfig"]) == ("K8sJobMode", {"backoffLimit": 0})
+    assert spec["backoffLimit"] > 0
+    assert spec["activeDeadlineSeconds"] > 0
+    assert spec["shutdownAfterJobFinishes"] is True  # without it KubeRay refuses a time to live
+    assert spec["ttlSecondsAfterFinished"] > 0
+    assert "deletionStrategy" not in spec
+    assert spec["submitterPodTemplate"]["spec"]["restartPolicy"] == "Never"
+    cluster = spec["rayClusterSpec"]
+    assert "enableInTreeAutoscaling" not in cluster
+    assert cluster["headGroupSpec"]["rayStartParams"]["num-cpus"] == "0"
+    lock = tomllib.loads(Path("uv.lock").read_text())
+    [ray] = [package["version"] for package in lock["package"] if package["name"] == "ray"]
+    assert cluster["rayVersion"] == ray  # it decides how KubeRay probes the pods
+
+
+def test_ray_has_memory_for_its_objects() -> None:
+    [document] = read(Path("jobs/train/rayjob.yaml"))
+    for group in (
+        document["spec"]["rayClusterSpec"]["headGroupSpec"],
+        *document["spec"]["rayClusterSpec"]["workerGroupSpecs"],
+    ):
+        check_shared_memory(group)
+
+
+def check_shared_memory(group: dict[str, Any]) -> None:
+    spec = group["template"]["spec"]
+    [shm] = [v["emptyDir"]["sizeLimit"] for v in spec["volumes"] if v["name"] == "shm"]
+    memory = spec["containers"][0]["resources"]["limits"]["memory"]
+    objects = int(group["rayStartParams"]["object-store-memory"])
+    assert objects < parse_quantity(shm) < parse_quantity(memory)
+
+
+def test_evaluation_ends_at_once_for_bad_input_and_knows_its_shards() -> None:
+    shards, reduce, merge = (document for file in APPLIED["eval"] for document in read(file))
+    for job in (merge, shards, reduce):
+        fail, ignore = job["spec"]["podFailurePolicy"]["rules"]
+        assert fail == {"action": "FailJob", "onExitCodes": {"operator": "In", "values": [2]}}
+        assert ignore["onPodConditions"] == [{"type": "DisruptionTarget", "status": "True"}]
+        assert job["spec"]["template"]["spec"]["restartPolicy"] == "Never"
+        assert job["spec"]["activeDeadlineSeconds"] > wait_s(job)
+        assert job["spec"]["ttlSecondsAfterFinished"] > 0
+    assert shards["spec"]["completionMode"] == "Indexed"
+    assert option(shards, "--of") == option(reduce, "--of") == str(shards["spec"]["completions"])
+    assert wait_s(merge) <= wait_s(shards) < wait_s(reduce)
+
+
+def container_of(job: dict[str, Any]) -> dict[str, Any]:
+    return job["spec"]["template"]["spec"]["containers"][0]
+
+
+def option(job: dict[str, Any], name: str) -> str:
+    arguments = container_of(job)["args"]
+    return arguments[arguments.index(name) + 1]
+
+
+def wait_s(job: dict[str, Any]) -> float:
+    return float(option(job, "--wait-s"))
+
+
+@pytest.mark.parametrize("module", ["merge", "shard", "reduce"])
+def test_the_programs_take_the_arguments_of_the_manifests(
+    module: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import importlib
+
+    program = importlib.import_module(f"jobs.eval.{module}")
+    [job] = [
+        document
+        for file in APPLIED["eval"]
+        for document in read(file)
+        if container_of(document)["command"] == ["python", "-m", f"jobs.eval.{module}"]
+    ]
+    monkeypatch.setattr("sys.argv", ["program", *container_of(job)["args"]])
+    monkeypatch.setenv("JOB_COMPLETION_INDEX", "0")
+    with pytest.raises(SystemExit) as left:
+        program.main()
+    assert left.value.code == 2
+    assert "no such file: /etc/ttsrl/run.json" in capsys.readouterr().err
+
+
+def test_the_jobset_has_the_pods_of_the_jobs_in_their_order() -> None:
+    [jobset] = read(JOBSET)
+    order = jobset["spec"]["replicatedJobs"]
+    assert [(job["name"], job.get("dependsOn")) for job in order] == [
+        ("merge", None),
+        ("shards", [{"name": "merge", "status": "Complete"}]),
+        ("reduce", [{"name": "shards", "status": "Complete"}]),
+    ]
+    shards, reduce, merge = (document for file in APPLIED["eval"] for document in read(file))
+    for replicated, job in zip(order, (merge, shards, reduce), strict=True):
+        spec = {k: v for k, v in job["spec"].items() if k != "ttlSecondsAfterFinished"}
+        assert replicated["template"]["spec"] == spec
+
+
+def test_a_pytorchjob_has_the_pod_of_a_ray_worker_and_the_name_its_webhook_wants() -> None:
+    [rayjob], [pytorchjob] = read(Path("jobs/train/rayjob.yaml")), read(PYTORCHJOB)
+    assert pytorchjob["metadata"]["name"] == rayjob["metadata"]["name"]
+    nodes, pod = worker_of(pytorchjob)
+    _, worker = worker_of(rayjob)
+    assert nodes == 1
+    assert pytorchjob["spec"]["runPolicy"]["activeDeadlineSeconds"] > 0  # refused pods end too
+    ours, theirs = copy.deepcopy(pod), copy.deepcopy(worker)
+    assert ours["spec"]["containers"][0].pop("name") == "pytorch"
+    for container in (*ours["spec"]["containers"], *theirs["spec"]["containers"]):
+        for different in ("command", "args", "resources", "name"):
+            container.pop(different, None)
+    assert ours == theirs
+
+
+def test_there_is_an_overlay_for_each_kind_of_cluster() -> None:
+    assert {folder.name for folder in OVERLAYS} >= {
+        *("a6000", "a100-40", "a100-80", "one-node", "many-nodes"),
+        *("lora-24gb", "pytorchjob-many-nodes"),
+    }
+
+
+@needs_kubectl
+@pytest.mark.parametrize("folder", KUSTOMIZATIONS, ids=str)
+def test_every_kustomization_renders_one_job(folder: Path) -> None:
+    [document] = render(folder)
+    assert named(document) in ("RayJob/ttsrl-train", "PyTorchJob/ttsrl-train")
+
+
+@needs_kubectl
+@pytest.mark.parametrize("folder", OVERLAYS, ids=lambda folder: folder.name)
+def test_an_overlay_has_the_gpus_of_its_run(folder: Path) -> None:
+    values = yaml.safe_load((folder / "values.yaml").read_text())
+    assert values.keys() == {"run"}
+    base = yaml.safe_load(Path("helm/values.yaml").read_text())["run"]
+    run = RunConfig.model_validate({"name": "r", **merged(base, values["run"])})
+    [document] = render(folder)
+    nodes, pod = worker_of(document)
+    limits = pod["spec"]["containers"][0]["resources"]["limits"]
+    assert (nodes, int(limits["nvidia.com/gpu"])) == (run.train.nodes, run.train.gpus_per_node)
+    affinity = pod["spec"]["affinity"]["nodeAffinity"]
+    [term] = affinity["requiredDuringSchedulingIgnoredDuringExecution"]["nodeSelectorTerms"]
+    pool, *products = term["matchExpressions"]
+    assert pool == {"key": names.POOL_LABEL, "operator": "In", "values": ["train"]}
+    assert [product["key"] for product in products] == [names.GPU_PRODUCT_LABEL] * len(products)
+    if document["kind"] == "RayJob":
+        [group] = document["spec"]["rayClusterSpec"]["workerGroupSpecs"]
+        check_shared_memory(group)
+
+
+def merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """As Helm merges values."""
+    result = dict(base)
+    for key, value in changes.items():
+        inner = base.get(key)
+        both = isinstance(value, dict) and isinstance(inner, dict)
+        result[key] = merged(inner, value) if both else value
+    return result
