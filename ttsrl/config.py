@@ -92,6 +92,19 @@ class WhisperConfig(Strict):
     """What encodes and decodes; both give the same transcripts, and the NLL is always exact."""
     mode: Literal["correct", "compat"] = "correct"
     """compat gives channel-io's values: its NLL target, no normalisation, no language."""
+    dtype: Literal["auto", "float32", "bfloat16"] = "auto"
+    """What it computes in; auto is bfloat16 on a GPU, float32 on a CPU and for ctranslate2."""
+    window: Literal["full", "cropped"] = "full"
+    """cropped hears the speech alone, in whole seconds, and not the silence up to 30 s: faster, but
+    not what Whisper was trained on, so compare CER and NLL on your own speech first."""
+    rows: int = Field(default=32, ge=1)
+    """Utterances in the decoder at once, at most `batch_size`; with large-v3 each takes 0.3 GB."""
+
+    @model_validator(mode="after")
+    def _engine_can_crop(self) -> Self:
+        if self.engine == "ctranslate2" and self.window == "cropped":
+            raise ValueError('engine "ctranslate2" hears full windows only; use engine "torch"')
+        return self
 
 
 class Gates(Strict):

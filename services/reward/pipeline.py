@@ -92,6 +92,8 @@ class Pipeline:
             "whisper": folder_digest(local_folder(run.reward.whisper.model)),
             "whisper_mode": run.reward.whisper.mode,
             "whisper_engine": run.reward.whisper.engine,
+            "whisper_dtype": self.whisper.dtype,
+            "whisper_window": run.reward.whisper.window,
             "components": [c.model_dump(mode="json") for c in run.reward.components],
             "composition": run.reward.composition,
             "scorers": {name: dict(scorer.spec) for name, scorer in self.scorers.items()},
@@ -262,7 +264,7 @@ class Pipeline:
         samples = 0 if item.waveform is None else len(item.waveform)
         duration_s = samples / self.codec.sample_rate_hz
         components = self.reward.components
-        utilities = utilities_of(components, raw)
+        utilities = utilities_of(components, raw, item.utterance.language)
         heard = normalise(transcript, item.utterance.language)
         return (
             check_transcript(heard, duration_s)

@@ -18,6 +18,7 @@ import torch
 from ttsrl.codecs import load_codec
 from ttsrl.config import RunConfig
 from ttsrl.scorers.whisper import WhisperScorer
+from ttsrl.scorers.whisper_reading import Job
 from ttsrl.settings import load_run
 
 
@@ -27,22 +28,19 @@ class SeedWay:
     def __init__(self, run: RunConfig) -> None:
         self.codec = load_codec(run.codec)
         self.scorer = WhisperScorer(run.reward.whisper)
+        self.scorer.engine.drafted = 0
 
     @torch.inference_mode()
     def score(self, tokens: list[int], text: str) -> dict[str, object]:
         """As the body of its answer."""
         waveform = self.codec.decode([tokens])[0]
-        words = self.scorer.tokens
-        states = self.encode(waveform)
-        nll, _ = self.scorer.torch.teacher_force(
-            states, [[words.start]], [words.target_compat(text)]
-        )
-        written = self.scorer.torch.greedy(self.encode(waveform), [words.prompt("en")])
-        return {"nll": nll[0], "transcript": words.decode(written[0])}
-
-    def encode(self, waveform: object) -> torch.Tensor:
-        mel = self.scorer.features([waveform], sampling_rate=16_000, return_tensors="pt")
-        return self.scorer.torch.encode(mel.input_features)
+        words, engine = self.scorer.tokens, self.scorer.engine
+        network = engine.network
+        audio = network.new_cache(1, network.positions)
+        network.project(network.encode(engine.log_mel([waveform], 2 * network.positions)), audio)
+        forced = engine.forcing.force([[words.start]], [words.target_compat(text)], audio)
+        [(_, reading)] = engine.read([Job(waveform, words.prompt("en"))])
+        return {"nll": forced.lists()[0][0], "transcript": words.decode(reading.written)}
 
 
 def main() -> None:

@@ -12,8 +12,9 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import ctranslate2
 import numpy as np
@@ -21,30 +22,82 @@ import torch
 from torch import Tensor
 
 from ttsrl.hub import folder_digest
-from ttsrl.scorers.whisper_tokens import WhisperTokens
+from ttsrl.scorers.log_mel import LogMel
+from ttsrl.scorers.whisper_forcing import Forcing
+from ttsrl.scorers.whisper_network import Network
+from ttsrl.scorers.whisper_reading import Job, Reading, Row
+
+if TYPE_CHECKING:
+    from transformers import WhisperFeatureExtractor, WhisperForConditionalGeneration
+
+    from ttsrl.scorers.whisper_tokens import WhisperTokens
 
 
 class WhisperCTranslate2:
-    """The same passes as `WhisperTorch`, in float32 on a CPU and float16 on a GPU."""
+    """The same readings as `WhisperTorch`'s, in float32 on a CPU and float16 on a GPU."""
 
-    def __init__(self, folder: Path, tokens: WhisperTokens, device: str) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        model: WhisperForConditionalGeneration,
+        tokens: WhisperTokens,
+        features: WhisperFeatureExtractor,
+        batch_size: int,
+    ) -> None:
         self.tokens = tokens
-        self.device = device
-        kind, _, index = device.partition(":")
+        self.batch_size = batch_size
+        self.network = Network(model, encoder=False)  # CTranslate2 has its own
+        self.forcing = Forcing(self.network, tokens)
+        self.log_mel = LogMel(features, torch.device("cpu"))
+        device = self.network.device
         self.whisper = ctranslate2.models.Whisper(
             str(_converted(folder)),
-            device=kind,
-            device_index=int(index or 0),
-            compute_type="float16" if kind == "cuda" else "float32",
+            device=device.type,
+            device_index=device.index or 0,
+            compute_type="float16" if device.type == "cuda" else "float32",
             intra_threads=torch.get_num_threads(),
         )
 
-    def encode(self, mel_BMF: Tensor) -> Tensor:
-        """Log-mel, [B, M bands, F frames] -> states, [B, S, D]."""
-        states = self.whisper.encode(_view(mel_BMF), to_cpu=True)
-        return torch.from_numpy(np.array(states, dtype=np.float32)).to(self.device)
+    @torch.inference_mode()
+    def read(self, jobs: Sequence[Job]) -> Iterator[tuple[int, Reading]]:
+        """See `ttsrl.scorers.whisper_reading.Engine`."""
+        order = sorted(range(len(jobs)), key=lambda n: (len(jobs[n].target), jobs[n].target))
+        for first in range(0, len(order), self.batch_size):
+            indices = order[first : first + self.batch_size]
+            yield from self._read(indices, [jobs[n] for n in indices])
 
-    def greedy(self, states_BSD: Tensor, prompts_B: Sequence[list[int]]) -> list[list[int]]:
+    def warm_up(self) -> None:
+        """Nothing is slower the first time."""
+
+    def _read(self, indices: list[int], jobs: list[Job]) -> Iterator[tuple[int, Reading]]:
+        frames = 2 * self.network.positions
+        states = self.whisper.encode(
+            _view(self.log_mel([job.waveform for job in jobs], frames)), to_cpu=True
+        )
+        states_BSD = torch.from_numpy(np.array(states, dtype=np.float32)).to(self.network.device)
+        audio = self.network.new_cache(len(jobs), self.network.positions)
+        self.network.project(states_BSD, audio)
+        prompts = self.forcing.prompts([job.prompt for job in jobs], audio)
+        others = [job.target_prompt or p for job, p in zip(jobs, prompts, strict=True)]
+        targets = [job.target for job in jobs]
+        forced = self.forcing.force(others, targets, audio)
+        nlls, bests = forced.lists()
+        rows = [
+            Row(n, prompt, target, self.tokens.max_new(len(prompt)))
+            for n, prompt, target in zip(indices, prompts, targets, strict=True)
+        ]
+        for row, other, nll, best in zip(rows, others, nlls, bests, strict=True):
+            row.nll = nll
+            if other == row.prompt:
+                row.take(row.reference, best[: max(1, len(row.reference))], self.tokens.end)
+        unknown = [k for k, row in enumerate(rows) if not row.done]
+        if unknown:
+            decoded = self._greedy(states_BSD[unknown], [prompts[k] for k in unknown])
+            for k, written in zip(unknown, decoded, strict=True):
+                rows[k].written = written
+        yield from ((row.index, row.reading()) for row in rows)
+
+    def _greedy(self, states_BSD: Tensor, prompts_B: Sequence[list[int]]) -> list[list[int]]:
         """Greedy continuation of each prompt, all of one length, without the end token."""
         results = self.whisper.generate(
             _view(states_BSD),

@@ -1,114 +1,175 @@
-"""Whisper's passes in torch: encoder, teacher forcing, language detection, greedy decoding."""
+"""Whisper in torch: many utterances at once, every one read as if it were alone.
 
-# torch and transformers declare some types only in part:
-# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
-# pyright: reportUnknownArgumentType=false
+Utterances enter the decoder in groups, as rows come free: mel, encoder and projection once, one
+pass over the text for its likelihood and the beginning of the transcript. Rows leave as their
+transcripts end.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+import threading
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+from typing import TYPE_CHECKING, Literal
 
 import torch
-from torch import Tensor
-from transformers import DynamicCache, EncoderDecoderCache, WhisperForConditionalGeneration
 
-from ttsrl.scorers.whisper_tokens import WhisperTokens
+from ttsrl.scorers.log_mel import LogMel
+from ttsrl.scorers.whisper_forcing import Forced, Forcing
+from ttsrl.scorers.whisper_network import Network
+from ttsrl.scorers.whisper_pool import DRAFTED, Pool
+from ttsrl.scorers.whisper_reading import Job, Reading, Row
 
-LOGITS_AT_ONCE = 2048
-"""Positions whose logits are held at once: 0.4 GiB with Whisper's 51 866 tokens in float32."""
+if TYPE_CHECKING:
+    from transformers import WhisperFeatureExtractor, WhisperForConditionalGeneration
+
+    from ttsrl.scorers.whisper_tokens import WhisperTokens
+
+ENCODED_TOGETHER = 16
+"""Windows in one encoder pass: a GPU is no faster with more, and more need more memory."""
+POSITIONS_PER_S = 50
+CROPPED_TO_S = 1
+"""Cropped windows are whole seconds: those of one length share an encoder pass."""
+POOLED_TO_S = 10
+"""The decoder's memory is arranged for windows of whole tens of seconds: few CUDA graphs."""
 
 
 class WhisperTorch:
-    """Passes over one model. States: [B, S, D], S encoder positions of D channels."""
+    """See `ttsrl.scorers.whisper_reading.Engine`; safe to call from any thread, one at a time."""
 
-    def __init__(self, model: WhisperForConditionalGeneration, tokens: WhisperTokens) -> None:
-        self.model = model
-        self.decoder = model.model.decoder
+    def __init__(
+        self,
+        model: WhisperForConditionalGeneration,
+        tokens: WhisperTokens,
+        features: WhisperFeatureExtractor,
+        rows: int = 32,
+        window: Literal["full", "cropped"] = "full",
+    ) -> None:
+        """`rows`: utterances in the decoder at once."""
         self.tokens = tokens
-        penalty_V = torch.zeros(model.config.vocab_size, device=model.device)
-        penalty_V[tokens.never] = -torch.inf
-        self.penalty_V = penalty_V
-        self.first_penalty_V = penalty_V.clone()
-        self.first_penalty_V[tokens.never_first] = -torch.inf
+        self.network = Network(model)
+        self.forcing = Forcing(self.network, tokens)
+        self.log_mel = LogMel(features, self.network.device)
+        self.hop = 2 * int(features.hop_length)
+        self.window = window
+        self.drafted = DRAFTED
+        """Tokens of the reference that are tried at once; 0 is plain greedy decoding."""
+        self._lock = threading.Lock()
+        self._rows = rows
+        self._pool: Pool | None = None
 
-    def encode(self, mel_BMF: Tensor) -> Tensor:
-        """Log-mel, [B, M bands, F frames] -> states."""
-        mel_BMF = mel_BMF.to(self.model.device, self.model.dtype)
-        return self.model.model.encoder(mel_BMF).last_hidden_state
+    @property
+    def pool(self) -> Pool:
+        """The decoder's memory, taken when it is first needed."""
+        if self._pool is None:
+            self._pool = Pool(self.forcing, self._rows)
+        return self._pool
 
-    def teacher_force(
-        self, states_BSD: Tensor, prompts_B: Sequence[list[int]], targets_B: Sequence[list[int]]
-    ) -> tuple[list[float], list[bool]]:
-        """Mean NLL of each target after its prompt, and whether greedy decoding would write it.
+    @torch.inference_mode()
+    def read(self, jobs: Sequence[Job]) -> Iterator[tuple[int, Reading]]:
+        """Readings are handed out while the device works on others."""
+        with self._lock:
+            pool = self.pool
+            waiting = sorted(range(len(jobs)), key=lambda n: self._order(jobs[n]))
+            longest = max((self._positions(job) for job in jobs), default=0)
+            pool.rows.clear()
+            pool.open(self._arranged(longest), masked=self.window == "cropped")
+            done: list[Row] = []
+            while waiting or pool.alive:
+                if waiting and pool.alive <= pool.capacity // 2:
+                    pool.compact()
+                    free = pool.capacity - pool.alive
+                    entering, waiting = waiting[:free], waiting[free:]
+                    rows, forced = self._enter(entering, [jobs[n] for n in entering])
+                    yield from _readings(done)
+                    self._take_forced(rows, forced)
+                    pool.rows += rows
+                else:
+                    guesses = [[] if row is None else row.guess(self.drafted) for row in pool.rows]
+                    pool.launch(guesses)
+                    yield from _readings(done)
+                    best = pool.best(1 + max(map(len, guesses)))
+                    for row, guess, tokens in zip(pool.rows, guesses, best, strict=True):
+                        if row is not None:
+                            row.take(guess, tokens[: 1 + len(guess)], self.tokens.end)
+                done = pool.leave()
+            yield from _readings(done)
 
-        Prompts are of one length. The NLL is under the full softmax; greedy decoding is under
-        Whisper's suppression rules, and writes the target where its every token wins.
-        """
-        device = states_BSD.device
-        inputs = [p + t[:-1] for p, t in zip(prompts_B, targets_B, strict=True)]
-        inputs_BT = _pad(inputs, self.tokens.end).to(device)
-        targets_BL = _pad(targets_B, -100).to(device)
-        first = len(prompts_B[0]) - 1  # where the first target is predicted
-        hidden_BLD = self._hidden(inputs_BT, states_BSD, None)[:, first:]
-        nlls: list[float] = []
-        wins: list[bool] = []
-        rows = max(1, LOGITS_AT_ONCE // targets_BL.shape[1])
-        for hidden_bLD, targets_bL in zip(
-            hidden_BLD.split(rows), targets_BL.split(rows), strict=True
-        ):
-            logits_bLV = self.model.proj_out(hidden_bLD).float()
-            nll_bL = torch.nn.functional.cross_entropy(
-                logits_bLV.mT, targets_bL, ignore_index=-100, reduction="none"
-            )
-            counted_bL = targets_bL >= 0
-            nlls += (nll_bL.sum(1) / counted_bL.sum(1)).tolist()
-            logits_bLV += self.penalty_V
-            logits_bLV[:, 0] += self.first_penalty_V
-            wins += ((logits_bLV.argmax(-1) == targets_bL) | ~counted_bL).all(1).tolist()
-        return nlls, wins
+    @torch.inference_mode()
+    def warm_up(self) -> None:
+        """Records the CUDA graphs."""
+        with self._lock:
+            whole = self.network.positions
+            step = whole if self.window == "full" else POOLED_TO_S * POSITIONS_PER_S
+            for positions in range(min(step, whole), whole + 1, step):
+                self.pool.open(positions, masked=self.window == "cropped")
+                self.pool.warm_up()
 
-    def detect_languages(self, states_BSD: Tensor) -> list[int]:
-        """Token id of the likeliest language of each utterance."""
-        ids = torch.tensor(self.tokens.language_ids, device=states_BSD.device)
-        start_B1 = torch.full((len(states_BSD), 1), self.tokens.start, device=states_BSD.device)
-        logits_BV = self.model.proj_out(self._hidden(start_B1, states_BSD, None)[:, -1])
-        return ids[logits_BV[:, ids].argmax(-1)].tolist()
+    def _enter(self, indices: Sequence[int], jobs: Sequence[Job]) -> tuple[list[Row], Forced]:
+        """Encode into the rows that are free, and read the targets."""
+        pool = self.pool
+        first = len(pool.rows)
+        audio = pool.audio[first : first + len(jobs)]
+        text = pool.text[first : first + len(jobs)]
+        text.zero_()
+        heard = None if pool.heard is None else pool.heard[first : first + len(jobs)]
+        at = 0
+        for positions, group in groupby(jobs, self._positions):
+            waveforms = [job.waveform for job in group]
+            for part in self._parts(len(waveforms)):
+                mel_BMF = self.log_mel(waveforms[:part], 2 * positions)
+                self.network.project(self.network.encode(mel_BMF), audio[at : at + part])
+                if heard is not None:
+                    heard[at : at + part] = torch.arange(pool.positions) < positions
+                waveforms, at = waveforms[part:], at + part
+        prompts = self.forcing.prompts([job.prompt for job in jobs], audio, heard)
+        targets = [job.target for job in jobs]
+        forced = self.forcing.force(prompts, targets, audio, heard, text)
+        if any(job.target_prompt is not None for job in jobs):
+            others = [job.target_prompt or p for job, p in zip(jobs, prompts, strict=True)]
+            apart = self.forcing.force(others, targets, audio, heard)
+            forced = Forced(apart.nll_B, forced.best_BL)
+        limit = self.tokens.max_new
+        rows = [
+            Row(n, prompt, target if self.drafted else [], limit(len(prompt)))
+            for n, prompt, target in zip(indices, prompts, targets, strict=True)
+        ]
+        return rows, forced
 
-    def greedy(self, states_BSD: Tensor, prompts_B: Sequence[list[int]]) -> list[list[int]]:
-        """Greedy continuation of each prompt, all of one length, without the end token."""
-        written: list[list[int]] = [[] for _ in prompts_B]
-        cache = EncoderDecoderCache(DynamicCache(), DynamicCache())
-        rows = list(range(len(prompts_B)))
-        last_BT = torch.tensor(prompts_B, device=states_BSD.device)
-        for step in range(self.tokens.max_new(len(prompts_B[0]))):
-            hidden_BD = self._hidden(last_BT, states_BSD, cache)[:, -1]
-            penalty_V = self.penalty_V if step else self.first_penalty_V
-            next_B = (self.model.proj_out(hidden_BD).float() + penalty_V).argmax(-1)
-            alive = next_B != self.tokens.end
-            if not alive.all():
-                kept = alive.nonzero()[:, 0]
-                if not len(kept):
-                    break
-                rows = [rows[k] for k in kept.tolist()]
-                next_B, states_BSD = next_B[kept], states_BSD[kept]
-                cache.batch_select_indices(kept)
-            for row, token in zip(rows, next_B.tolist(), strict=True):
-                written[row].append(token)
-            last_BT = next_B[:, None]
-        return written
+    def _take_forced(self, rows: Sequence[Row], forced: Forced) -> None:
+        nlls, bests = forced.lists()
+        for row, nll, best in zip(rows, nlls, bests, strict=True):
+            row.nll = nll
+            row.take(row.reference, best[: max(1, len(row.reference))], self.tokens.end)
 
-    def _hidden(
-        self, ids_BT: Tensor, states_BSD: Tensor, cache: EncoderDecoderCache | None
-    ) -> Tensor:
-        states_BSD = states_BSD.to(self.model.dtype)
-        return self.decoder(
-            input_ids=ids_BT,
-            encoder_hidden_states=states_BSD,
-            past_key_values=cache,
-            use_cache=cache is not None,
-        ).last_hidden_state
+    def _order(self, job: Job) -> tuple[int, int, list[int]]:
+        """Longest first, so that the last rows to leave are short; the same for the same jobs."""
+        return -self._positions(job), -len(job.target), job.target
+
+    def _positions(self, job: Job) -> int:
+        """Encoder positions of the window that an utterance is heard in: its own alone."""
+        whole = self.network.positions
+        if self.window == "full":
+            return whole
+        step = CROPPED_TO_S * POSITIONS_PER_S
+        return min(whole, step * max(1, math.ceil(len(job.waveform) / self.hop / step)))
+
+    def _arranged(self, positions: int) -> int:
+        if self.window == "full":
+            return self.network.positions
+        step = POOLED_TO_S * POSITIONS_PER_S
+        return min(self.network.positions, step * max(1, math.ceil(positions / step)))
+
+    def _parts(self, count: int) -> Iterator[int]:
+        """Sizes of encoder passes: powers of 2, since attention is planned once for each size."""
+        size = ENCODED_TOGETHER
+        while count:
+            while size > count:
+                size //= 2
+            yield size
+            count -= size
 
 
-def _pad(rows: Sequence[list[int]], value: int) -> Tensor:
-    tensors = [torch.tensor(row) for row in rows]
-    return torch.nn.utils.rnn.pad_sequence(tensors, batch_first=True, padding_value=value)
+def _readings(rows: Sequence[Row]) -> Iterator[tuple[int, Reading]]:
+    return ((row.index, row.reading()) for row in rows)
