@@ -55,15 +55,162 @@ class Nll(Part):
         return math.exp(-raw / self.tau)
 
 
-Component = Annotated[Cer | Nll, Field(discriminator="type")]
+class Band(Part):
+    """A measure that is right within a range: too little is as bad as too much."""
+
+    low: float
+    """Utility is 1 from here ..."""
+    high: float
+    """... to here."""
+    softness: float = Field(gt=0)
+    """Utility is 1/e at this distance from the range."""
+
+    def utility(self, raw: float) -> float:
+        """1 within [low, high], beyond it exp(-(distance / softness)^2)."""
+        return band(raw, self.low, self.high, self.softness)
 
 
-def utilities_of(components: Iterable[Component], raw: Mapping[str, float]) -> dict[str, float]:
+class Rate(Part):
+    """Characters of the normalised text a second, spaces included where the language has them."""
+
+    type: Literal["rate"] = "rate"
+    low: float | None = Field(default=None, ge=0)
+    """Slowest that is right; null: the range of the text's language (`RATES`)."""
+    high: float | None = Field(default=None, gt=0)
+    """Fastest that is right; null: the range of the text's language."""
+    softness: float = Field(default=3.0, gt=0)
+    """Utility is 1/e at this distance from the range."""
+
+    def utility(self, raw: float, language: str) -> float:
+        """1 within the range, beyond it exp(-(distance / softness)^2)."""
+        low, high = RATES.get(language, ALPHABETIC_RATE)
+        low, high = (a if b is None else b for a, b in ((low, self.low), (high, self.high)))
+        return band(raw, low, high, self.softness)
+
+
+class PitchSpread(Band):
+    """How far the pitch moves, semitones; 0 is a monotone."""
+
+    type: Literal["pitch_spread"] = "pitch_spread"
+    low: float = Field(default=1.5, ge=0)
+    high: float = Field(default=6.0, gt=0)
+    softness: float = Field(default=1.0, gt=0)
+
+
+class EnergySpread(Band):
+    """How far the level of speech moves, dB."""
+
+    type: Literal["energy_spread"] = "energy_spread"
+    low: float = Field(default=3.0, ge=0)
+    high: float = Field(default=12.0, gt=0)
+    softness: float = Field(default=2.0, gt=0)
+
+
+class VoicedShare(Band):
+    """Share of the spoken time that is voiced; a whisper has none."""
+
+    type: Literal["voiced_share"] = "voiced_share"
+    low: float = Field(default=0.3, ge=0, le=1)
+    high: float = Field(default=0.9, ge=0, le=1)
+    softness: float = Field(default=0.15, gt=0)
+
+
+class Pauses(Band):
+    """Share of the spoken time that lies in pauses of 0.15 s and more."""
+
+    type: Literal["pauses"] = "pauses"
+    low: float = Field(default=0.0, ge=0, le=1)
+    high: float = Field(default=0.25, ge=0, le=1)
+    softness: float = Field(default=0.1, gt=0)
+
+
+class Snr(Band):
+    """Level of speech above the quietest frames, dB: noise fills the gaps."""
+
+    type: Literal["snr"] = "snr"
+    low: float = 20.0
+    high: float = 60.0
+    softness: float = Field(default=10.0, gt=0)
+
+
+class Clipping(Part):
+    """Share of the samples that are clipped."""
+
+    type: Literal["clipping"] = "clipping"
+    scale: float = Field(default=1e-3, gt=0)
+    """Utility is 1/e at this share."""
+
+    def utility(self, raw: float) -> float:
+        """exp(-share / scale)."""
+        return math.exp(-raw / self.scale)
+
+
+class Reverb(Band):
+    """Seconds in which an ending sound would fall by 60 dB."""
+
+    type: Literal["reverb"] = "reverb"
+    low: float = Field(default=0.0, ge=0)
+    high: float = Field(default=0.4, gt=0)
+    softness: float = Field(default=0.2, gt=0)
+
+
+class Dnsmos(Part):
+    """DNSMOS P.835 of the whole signal: a mean opinion score, 1 to 5."""
+
+    type: Literal["dnsmos"] = "dnsmos"
+
+    def utility(self, raw: float) -> float:
+        """(MOS - 1) / 4, as Inworld TTS-1 has it (arXiv 2507.21138)."""
+        return min(1.0, max(0.0, (raw - 1) / 4))
+
+
+Component = Annotated[
+    Cer
+    | Nll
+    | Rate
+    | PitchSpread
+    | EnergySpread
+    | VoicedShare
+    | Pauses
+    | Snr
+    | Clipping
+    | Reverb
+    | Dnsmos,
+    Field(discriminator="type"),
+]
+
+ALPHABETIC_RATE = (9.0, 24.0)
+"""Adults read 14 alphabetic languages aloud at 14.7 characters a second (68 ms each, 95 % interval
+of the mean 65 to 71 ms: IReST, doi 10.1167/iovs.11-8284); from 0.6 to 1.6 times that."""
+RATES: dict[str, tuple[float, float]] = {
+    "zh": (2.5, 8.0),
+    "yue": (2.5, 8.0),
+    "ja": (4.0, 12.0),
+    "ko": (3.5, 10.0),
+}
+"""Language -> characters a second; estimates for scripts whose characters are syllables or words.
+Your recordings know better: `low` and `high` of the component."""
+
+
+def band(raw: float, low: float, high: float, softness: float) -> float:
+    """1 within [low, high], beyond it exp(-(distance / softness)^2)."""
+    distance = max(low - raw, raw - high, 0.0)
+    return math.exp(-((distance / softness) ** 2))
+
+
+def utilities_of(
+    components: Iterable[Component], raw: Mapping[str, float], language: str
+) -> dict[str, float]:
     """Component type -> utility in [0, 1], of the raw values that the scorers measured."""
-    return {
-        c.type: 0.0 if c.max_cer is not None and raw["cer"] > c.max_cer else c.utility(raw[c.type])
-        for c in components
-    }
+
+    def utility(c: Component) -> float:
+        if c.max_cer is not None and raw["cer"] > c.max_cer:
+            return 0.0
+        if isinstance(c, Rate):
+            return c.utility(raw[c.type], language)
+        return c.utility(raw[c.type])
+
+    return {c.type: utility(c) for c in components}
 
 
 def compose(

@@ -91,5 +91,5 @@ def test_a_component_of_weight_0_takes_no_part(how):
 def test_what_is_behind_the_cer_gate_is_worth_nothing_where_the_words_are_wrong():
     behind = Nll(max_cer=0.2)
     for cer, expected in [(0.2, behind.utility(1.0)), (0.21, 0.0)]:
-        assert utilities_of([Cer(), behind], {"cer": cer, "nll": 1.0})["nll"] == expected
-    assert utilities_of([behind], {"cer": 0.5, "nll": 1.0}) == {"nll": 0.0}
+        assert utilities_of([Cer(), behind], {"cer": cer, "nll": 1.0}, "en")["nll"] == expected
+    assert utilities_of([behind], {"cer": 0.5, "nll": 1.0}, "en") == {"nll": 0.0}

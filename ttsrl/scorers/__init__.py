@@ -10,6 +10,7 @@ from ttsrl.codecs import Waveform
 
 if TYPE_CHECKING:
     from ttsrl.config import JudgeConfig, RewardConfig
+    from ttsrl.reward import Component
 
 
 @dataclass(frozen=True)
@@ -74,14 +75,50 @@ class Recogniser(Protocol):
         ...
 
 
+SCORER_OF = {
+    "cer": "whisper",
+    "nll": "whisper",
+    "pitch_spread": "prosody",
+    "energy_spread": "prosody",
+    "voiced_share": "prosody",
+    "pauses": "prosody",
+    "snr": "clean_signal",
+    "clipping": "clean_signal",
+    "reverb": "clean_signal",
+}
+"""Component type -> scorer that measures it; the others have one of their own name."""
+
+
 def load_scorers(reward: RewardConfig, device: str = "cpu") -> dict[str, Scorer]:
     """Name -> scorer of the components that Whisper does not measure; each is loaded once."""
     scorers: dict[str, Scorer] = {}
     for component in reward.components:
-        match component.type:
-            case "cer" | "nll":
-                continue
+        name = SCORER_OF.get(component.type, component.type)
+        if name != "whisper" and name not in scorers:
+            scorers[name] = _load(component, device, reward.batch_size)
     return scorers
+
+
+def _load(component: Component, device: str, batch_size: int) -> Scorer:
+    match component.type:
+        case "rate":
+            from ttsrl.scorers.rate import RateScorer
+
+            return RateScorer()
+        case "pitch_spread" | "energy_spread" | "voiced_share" | "pauses":
+            from ttsrl.scorers.prosody import ProsodyScorer
+
+            return ProsodyScorer()
+        case "snr" | "clipping" | "reverb":
+            from ttsrl.scorers.clean_signal import CleanSignalScorer
+
+            return CleanSignalScorer()
+        case "dnsmos":
+            from ttsrl.scorers.dnsmos import DnsmosScorer
+
+            return DnsmosScorer(device, batch_size)
+        case "cer" | "nll":
+            raise ValueError(f"{component.type} is Whisper's")
 
 
 def load_judge(config: JudgeConfig, device: str = "cpu", batch_size: int = 32) -> Recogniser:

@@ -1,0 +1,84 @@
+"""Clean signal: noise, clipping and reverberation, estimated from the waveform alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ttsrl.codecs import Waveform
+from ttsrl.scorers import Speech
+
+FRAME_S = 0.02
+CLIPPED = 0.99
+"""Of full scale; two such samples in a row are clipping, one may be a peak."""
+HIGHEST_SNR_DB = 60.0
+"""Digital silence between words has no noise at all."""
+FALL_FRAMES = 5
+"""A decay is a run of at least this many falling frames (0.1 s)."""
+FALL_DB = 10.0
+"""Over which the level falls at least this much."""
+
+
+class CleanSignalScorer:
+    """`snr` (dB), `clipping` (share of samples) and `reverb` (s)."""
+
+    spec: Mapping[str, Any] = {"version": 1}
+    example: Mapping[str, Any] = {}
+
+    def score(self, speeches: Sequence[Speech]) -> list[dict[str, float]]:
+        """Each utterance for itself."""
+        return [_measure(s.waveform, s.sample_rate_hz) for s in speeches]
+
+
+def _measure(waveform: Waveform, sample_rate_hz: int) -> dict[str, float]:
+    level_db_T = levels_db(waveform, sample_rate_hz)
+    return {
+        "snr": snr_db(level_db_T),
+        "clipping": clipping(waveform),
+        "reverb": decay_s(level_db_T, FRAME_S),
+    }
+
+
+def levels_db(waveform: Waveform, sample_rate_hz: int) -> NDArray[np.float64]:
+    """RMS level of each whole frame, dB re full scale, at least -100."""
+    frame = round(FRAME_S * sample_rate_hz)
+    whole = waveform[: max(frame, len(waveform) // frame * frame)]
+    power_T = np.square(np.resize(whole, (max(1, len(whole) // frame), frame)), dtype=np.float64)
+    return 10 * np.log10(power_T.mean(axis=1) + 1e-10)
+
+
+def snr_db(level_db_T: NDArray[np.float64]) -> float:
+    """Loud frames (90th percentile) above the quietest ones (5th): speech over what lies below it.
+
+    Speech without any gap has a low value too, so it is a bound from below.
+    """
+    floor_db, speech_db = np.percentile(level_db_T, [5, 90])
+    return float(min(HIGHEST_SNR_DB, speech_db - floor_db))
+
+
+def clipping(waveform: Waveform) -> float:
+    """Share of the samples that stand at full scale beside another one that does."""
+    full = np.abs(waveform) >= CLIPPED
+    beside = np.zeros_like(full)
+    beside[1:] |= full[:-1]
+    beside[:-1] |= full[1:]
+    return float((full & beside).mean())
+
+
+def decay_s(level_db_T: NDArray[np.float64], frame_s: float) -> float:
+    """Seconds in which a sound that ends would fall by 60 dB: a room lets none end faster.
+
+    The 20th percentile over all decays, because speech itself often ends more slowly than its room
+    (after Wen, Habets and Naylor 2008, on the distribution of decay rates). 0 if there is none.
+    """
+    falls = np.diff(level_db_T) < 0
+    edges = np.flatnonzero(np.diff(np.concatenate(([False], falls, [False]))))
+    times_s = [
+        60 * (end - start) * frame_s / (level_db_T[start] - level_db_T[end])
+        for start, end in zip(edges[::2], edges[1::2], strict=True)
+        if end - start >= FALL_FRAMES and level_db_T[start] - level_db_T[end] >= FALL_DB
+    ]
+    return float(np.percentile(times_s, 20)) if times_s else 0.0
