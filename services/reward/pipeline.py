@@ -20,6 +20,8 @@ import numpy as np
 import torch
 
 from services.reward.lane import Lane
+from services.reward.recording import Recording
+from ttsrl.audio import resample
 from ttsrl.codecs import Waveform, load_codec
 from ttsrl.config import RunConfig
 from ttsrl.errors import BadInput
@@ -167,6 +169,8 @@ class Pipeline:
         def gate(item: Item) -> State:
             u = item.utterance
             check_text(u.text, u.language, max_chars=len(u.text))
+            if isinstance(u, Recording):
+                return item
             nominal_s = len(u.speech_tokens) / self.codec.tokens_per_s
             return (
                 check_tokens(u.speech_tokens, u.finished, self.codec.codebook_size)
@@ -178,9 +182,16 @@ class Pipeline:
         return [gate(item) for item in items]
 
     def _decode(self, items: list[Item]) -> list[State]:
-        if not items:
-            return []
-        waveforms = self.codec.decode([item.utterance.speech_tokens for item in items])
+        utterances = [item.utterance for item in items]
+        tokens_B = [u.speech_tokens for u in utterances if not isinstance(u, Recording)]
+        decoded = iter(self.codec.decode(tokens_B) if tokens_B else [])
+        rate_hz = self.codec.sample_rate_hz
+        waveforms = [
+            resample(u.waveform, u.sample_rate_hz, rate_hz)
+            if isinstance(u, Recording)
+            else next(decoded)
+            for u in utterances
+        ]
         return [
             replace(item, waveform=waveform)
             if np.isfinite(waveform).all()
@@ -321,4 +332,5 @@ def _isolate(
 
 def _key(utterance: Utterance) -> object:
     u = utterance
-    return tuple(u.speech_tokens), u.text, u.language, u.finished, u.style, u.speaker
+    spoken = u.samples if isinstance(u, Recording) else tuple(u.speech_tokens)
+    return spoken, u.text, u.language, u.finished, u.style, u.speaker

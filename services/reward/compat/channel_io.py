@@ -16,7 +16,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from services.reward.batcher import Full
-from services.reward.compat.recording import read_recording
+from services.reward.recording import read_recording
 from ttsrl.errors import BadInput
 from ttsrl.types import Failed, Gated, Ok, Outcome, Utterance
 
