@@ -70,6 +70,9 @@ annotations:
 {{- define "ttsrl.run" -}}
 {{- $url := printf "http://%s-reward.%s:3000" (include "ttsrl.fullname" .) .Release.Namespace -}}
 {{- $derived := dict "name" .Release.Name "reward" (dict "url" $url "token_file" "/var/run/ttsrl/token/token") -}}
+{{- if gt (int .Values.reward.gpu.count) 1 -}}
+{{- $_ := set $derived.reward "workers" (int .Values.reward.gpu.count) -}}
+{{- end -}}
 {{- $run := mergeOverwrite $derived (deepCopy .Values.run) -}}
 {{- if .Values.texts -}}
 {{- $_ := set $run.data "texts" "/etc/ttsrl/texts.jsonl" -}}

@@ -149,8 +149,8 @@ class DisruptionBudget(Section):
     """Replicas that a drain of nodes may take, or must leave."""
 
     enabled: bool
-    maxUnavailable: Share | None
-    minAvailable: Share | None
+    maxUnavailable: Share | Literal[""]
+    minAvailable: Share | Literal[""]
 
 
 class RollingUpdate(Section):
@@ -381,7 +381,7 @@ def values_schema() -> JsonSchema:
 
 
 def _simplify(node: object) -> None:
-    """Drop titles, which repeat the keys; bound integers by what Helm can hold."""
+    """Drop titles, which repeat the keys; bound integers by what Helm can hold; close mappings."""
     if isinstance(node, list):
         for item in cast("list[object]", node):
             _simplify(item)
@@ -392,5 +392,7 @@ def _simplify(node: object) -> None:
         del schema["title"]
     if schema.get("type") == "integer" and not schema.keys() & {"maximum", "exclusiveMaximum"}:
         schema["maximum"] = LARGEST_EXACT_INTEGER
+    if "patternProperties" in schema:
+        schema["additionalProperties"] = False
     for item in schema.values():
         _simplify(item)
