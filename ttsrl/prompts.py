@@ -15,7 +15,9 @@ from pyarrow import parquet
 
 from ttsrl.config import RunConfig
 from ttsrl.errors import BadInput
+from ttsrl.explain import shorten
 from ttsrl.families import chat_of
+from ttsrl.reward import Speaker, Style
 from ttsrl.split import is_held_out, words
 from ttsrl.texts import Text, read_texts
 
@@ -63,6 +65,7 @@ def prepare(
     """
     chat = chat_of(run.family)
     texts = read_texts(run.data, accept=chat)
+    _check_fields(run, texts)
     first: dict[str, Text] = {}
     for text in texts:
         first.setdefault(text.text, text)
@@ -94,6 +97,25 @@ def prepare(
     }
     _write(rows, out_dir)
     return prepared
+
+
+def _check_fields(run: RunConfig, texts: Iterable[Text]) -> None:
+    """Refuse texts without the style or the speaker that a component of the reward compares to."""
+    for component in run.reward.components:
+        match component:
+            case Style(text=None):
+                field, way_out = "style", "text"
+            case Speaker(voice=None):
+                field, way_out = "speaker", "voice"
+            case _:
+                continue
+        for text in texts:
+            if getattr(text, field) is None:
+                raise BadInput(
+                    f"text {shorten(text.text)} names no {field}, and the reward's component "
+                    f"{component.type} compares speech to it; give each text a {field!r}, or set "
+                    f"the component's {way_out!r}"
+                )
 
 
 def _row(

@@ -164,6 +164,51 @@ class Dnsmos(Part):
         return min(1.0, max(0.0, (raw - 1) / 4))
 
 
+class Style(Part):
+    """Cosine of the speech and a description of its style, by CLAP."""
+
+    type: Literal["style"] = "style"
+    model: str = "laion/larger_clap_general"
+    """Folder of a Hugging Face CLAP, or its id."""
+    text: str | None = Field(default=None, min_length=1)
+    """Style of every text that names none."""
+    max_cer: float | None = Field(default=0.2, ge=0)
+    """A rollout whose CER is above this has utility 0 here: ungated, a style reward unlearns words
+    (CER 61 % against 1 %: MCLP, ICML 2026)."""
+    low: float = Field(default=0.0, ge=-1, lt=1)
+    """Cosine at and below which the utility is 0 ..."""
+    high: float = Field(default=0.5, gt=-1, le=1)
+    """... and at and above which it is 1; CLAP seldom finds speech and text closer."""
+
+    def utility(self, raw: float) -> float:
+        """(cosine - low) / (high - low), within [0, 1]."""
+        return ramp(raw, self.low, self.high)
+
+
+class Speaker(Part):
+    """Cosine of the speech and its reference voice, by x-vectors."""
+
+    type: Literal["speaker"] = "speaker"
+    model: str = "microsoft/wavlm-base-plus-sv"
+    """Folder of a Hugging Face WavLM with an x-vector head, or its id."""
+    voices: str
+    """Folder with the reference voices: NAME.wav (flac, ogg, mp3) for the speaker NAME."""
+    voice: str | None = None
+    """Speaker of every text that names none."""
+    max_cer: float | None = Field(default=0.2, ge=0)
+    """A rollout whose CER is above this has utility 0 here: ungated, similarity took the CER to
+    42.6 % (arXiv 2509.18531)."""
+    low: float = Field(default=-1.0, ge=-1, lt=1)
+    """Cosine at and below which the utility is 0 ..."""
+    high: float = Field(default=1.0, gt=-1, le=1)
+    """... and at and above which it is 1."""
+
+    def utility(self, raw: float) -> float:
+        """(cosine - low) / (high - low), within [0, 1]; as it stands (1 + cosine) / 2, as GLM-TTS
+        has it (arXiv 2512.14291)."""
+        return ramp(raw, self.low, self.high)
+
+
 Component = Annotated[
     Cer
     | Nll
@@ -175,7 +220,9 @@ Component = Annotated[
     | Snr
     | Clipping
     | Reverb
-    | Dnsmos,
+    | Dnsmos
+    | Style
+    | Speaker,
     Field(discriminator="type"),
 ]
 
@@ -196,6 +243,11 @@ def band(raw: float, low: float, high: float, softness: float) -> float:
     """1 within [low, high], beyond it exp(-(distance / softness)^2)."""
     distance = max(low - raw, raw - high, 0.0)
     return math.exp(-((distance / softness) ** 2))
+
+
+def ramp(raw: float, low: float, high: float) -> float:
+    """0 up to low, 1 from high on, a straight line between."""
+    return min(1.0, max(0.0, (raw - low) / (high - low)))
 
 
 def utilities_of(

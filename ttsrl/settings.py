@@ -24,7 +24,12 @@ FOLDERS: tuple[Parts, ...] = (
     ("reward", "whisper", "model"),
     ("reward", "token_file"),
 )
-"""Keys whose value may be a path; `eval.judges[].model` may be one too."""
+LISTED_FOLDERS: tuple[tuple[Parts, str], ...] = (
+    (("eval", "judges"), "model"),
+    (("reward", "components"), "model"),
+    (("reward", "components"), "voices"),
+)
+"""Keys whose value may be a path: each one, and (list, key of each of its objects)."""
 MISSING = object()
 
 
@@ -162,9 +167,14 @@ def _overlap(a: Parts, b: Parts) -> bool:
 
 def _find_paths(raw: dict[str, Any], folder: Path, given: Sequence[Parts]) -> None:
     """Make absolute what exists beside the file, or, for an override, in the working directory."""
-    judges = _get(raw, ("eval", "judges"))
-    count = len(cast("list[Any]", judges)) if isinstance(judges, list) else 0
-    for key in (*FOLDERS, *(("eval", "judges", str(i), "model") for i in range(count))):
+    listed = [
+        (*key, str(i), name)
+        for key, name in LISTED_FOLDERS
+        for found in [_get(raw, key)]
+        if isinstance(found, list)
+        for i in range(len(cast("list[Any]", found)))
+    ]
+    for key in (*FOLDERS, *listed):
         value = _get(raw, key)
         if not isinstance(value, str) or not value or "://" in value:
             continue

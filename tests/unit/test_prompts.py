@@ -222,3 +222,27 @@ def test_a_failed_second_run_leaves_the_first_ones_files(tmp_path: Path) -> None
     with pytest.raises(BadInput):
         prepare(run_config(texts), tmp_path / "data")
     assert {path.name: path.read_bytes() for path in (tmp_path / "data").iterdir()} == before
+
+
+@pytest.mark.parametrize(
+    ("component", "field", "own"),
+    [
+        ({"type": "style"}, "style", "text"),
+        ({"type": "speaker", "voices": "v"}, "speaker", "voice"),
+    ],
+)
+def test_texts_must_name_what_the_reward_compares_speech_to(
+    tmp_path: Path, component: dict[str, str], field: str, own: str
+) -> None:
+    lines = [{**line, field: "x"} for line in GOOD]
+
+    def prepare_with(lines: list[dict[str, object]], component: dict[str, str]) -> None:
+        run = run_config(write(tmp_path / "t.jsonl", lines)).model_dump()
+        run["reward"]["components"] = [component]
+        prepare(RunConfig.model_validate(run), tmp_path / "data")
+
+    prepare_with(lines, component)
+    del lines[-1][field]
+    with pytest.raises(BadInput, match=rf"names no {field}.*set the component's '{own}'"):
+        prepare_with(lines, component)
+    prepare_with(lines, {**component, own: "x"})

@@ -42,6 +42,11 @@ def test_paths_beside_the_file_become_absolute_and_ids_stay(
     assert run.reward.whisper.model == "openai/whisper-tiny"
     assert run.storage == str(tmp_path / "storage")
     assert load_run(run_file, ["storage=s3://b/p"]).storage == "s3://b/p"
+    (run_file.parent / "voices").mkdir()
+    speaker = 'reward.components=[{"type": "speaker", "model": "hub/id", "voices": "voices"}]'
+    component = load_run(run_file, [speaker]).reward.components[0].model_dump()
+    assert component["voices"] == str(run_file.parent / "voices")
+    assert component["model"] == "hub/id"
 
 
 def test_a_path_given_as_override_is_meant_from_the_working_directory_first(

@@ -117,6 +117,14 @@ def _load(component: Component, device: str, batch_size: int) -> Scorer:
             from ttsrl.scorers.dnsmos import DnsmosScorer
 
             return DnsmosScorer(device, batch_size)
+        case "style":
+            from ttsrl.scorers.style import StyleScorer
+
+            return StyleScorer(component, device, batch_size)
+        case "speaker":
+            from ttsrl.scorers.speaker import SpeakerScorer
+
+            return SpeakerScorer(component, device, batch_size)
         case "cer" | "nll":
             raise ValueError(f"{component.type} is Whisper's")
 
