@@ -9,25 +9,80 @@ import transformers
 
 from ttsrl.codecs import load_codec
 
+LENGTHS = [12, 20, 12, 1, 57, 2, 33]
 
-def test_the_real_class_decodes_the_same_alone_and_in_a_batch(tmp_path: Path) -> None:
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(0)
     config = transformers.Xcodec2Config(
-        hidden_size=64, intermediate_size=64, num_hidden_layers=1, num_attention_heads=4,
+        hidden_size=64, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4,
         num_key_value_heads=4, encoder_hidden_size=8, decoder_hidden_size=64, quantization_dim=96,
         semantic_model_config={
             "model_type": "wav2vec2-bert", "hidden_size": 32, "num_hidden_layers": 1,
             "num_attention_heads": 2, "intermediate_size": 32, "output_hidden_size": 32,
         },
     )  # fmt: skip
-    transformers.Xcodec2Model(config).save_pretrained(tmp_path)
-    codec = load_codec(str(tmp_path))
+    model = transformers.Xcodec2Model(config)
+    with torch.no_grad():  # norms and biases that are not neutral
+        for name, weight in sorted(model.acoustic_decoder.named_parameters()):
+            weight.normal_(1.0 if "norm" in name and name.endswith("weight") else 0.0, 0.1)
+    path = tmp_path_factory.mktemp("codec")
+    model.save_pretrained(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def utterances() -> list[list[int]]:
+    random = np.random.default_rng(0)
+    return [random.integers(0, 65_536, length).tolist() for length in LENGTHS]
+
+
+def test_the_codec_says_what_it_is(folder: Path) -> None:
+    codec = load_codec(str(folder))
     assert (codec.codebook_size, codec.sample_rate_hz, codec.tokens_per_s) == (65_536, 16_000, 50)
 
-    utterances = [[1, 2, 3, 65_535] * 3, [7] * 20, [4, 5, 6, 0] * 3]
-    together = codec.decode(utterances)
+
+def test_unequal_lengths_decode_together_as_the_real_class_decodes_each_alone(
+    folder: Path, utterances: list[list[int]]
+) -> None:
+    model = transformers.Xcodec2Model.from_pretrained(folder).eval()
+    together = load_codec(str(folder)).decode(utterances)
     for tokens, waveform in zip(utterances, together, strict=True):
+        with torch.inference_mode():
+            alone = model.decode(audio_codes=torch.tensor(tokens)[None, None]).audio_values
         assert len(waveform) == 320 * len(tokens)
-        np.testing.assert_allclose(codec.decode([tokens])[0], waveform, atol=1e-5)
+        assert np.abs(waveform).max() > 0.01
+        np.testing.assert_allclose(waveform, alone.flatten().clamp(-1, 1).numpy(), atol=1e-5)
+
+
+def test_a_waveform_does_not_depend_on_company_or_order(
+    folder: Path, utterances: list[list[int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    codec = load_codec(str(folder))
+    together = codec.decode(utterances)
+    for one, other in zip(codec.decode(utterances[::-1])[::-1], together, strict=True):
+        np.testing.assert_array_equal(one, other)
+    monkeypatch.setattr("ttsrl.codecs.xcodec2.TOKENS_AT_ONCE", 40)
+    for one, other in zip(codec.decode(utterances), together, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-5)
+
+
+def test_equal_utterances_are_decoded_once(
+    folder: Path, utterances: list[list[int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    codec = load_codec(str(folder))
+    decoded: list[int] = []
+    decode = codec._decode
+    monkeypatch.setattr(codec, "_decode", lambda batch: decoded.append(len(batch)) or decode(batch))
+    waveforms = codec.decode(utterances[:2] * 3)
+    assert sum(decoded) == 2
+    np.testing.assert_array_equal(waveforms[0], waveforms[4])
+
+
+def test_tokens_outside_the_codebook_are_refused(folder: Path) -> None:
+    codec = load_codec(str(folder))
     with pytest.raises(ValueError, match="65536"):
         codec.decode([[65_536]])
+    with pytest.raises(ValueError, match="no speech tokens"):
+        codec.decode([[1], []])

@@ -21,7 +21,7 @@ def decode_by_length(
     """
     same_length: dict[int, list[int]] = {}
     for i, tokens in enumerate(tokens_B):
-        _check(tokens, codebook_size)
+        check_tokens(tokens, codebook_size)
         same_length.setdefault(len(tokens), []).append(i)
     waveforms: dict[int, Waveform] = {}
     for rows in same_length.values():
@@ -30,7 +30,8 @@ def decode_by_length(
     return [waveforms[i] for i in range(len(tokens_B))]
 
 
-def _check(tokens: Sequence[int], codebook_size: int) -> None:
+def check_tokens(tokens: Sequence[int], codebook_size: int) -> None:
+    """Raise ValueError for an empty utterance and for tokens outside the codebook."""
     if not tokens:
         raise ValueError("cannot decode an utterance of no speech tokens")
     strangers = [t for t in tokens if not 0 <= t < codebook_size]

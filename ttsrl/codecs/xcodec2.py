@@ -7,30 +7,40 @@ a Llasa run in an environment with the extra `xcodec2`, the trainer needs no cod
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Literal
 
 import torch
 import transformers
 
 from ttsrl.codecs import Waveform
-from ttsrl.codecs.by_length import decode_by_length
+from ttsrl.codecs.by_length import check_tokens
+from ttsrl.codecs.xcodec2_decoder import MaskedDecoder
 from ttsrl.errors import BadInput
+
+Precision = Literal["float32", "tfloat32", "bfloat16"]
+TOKENS_AT_ONCE = 16_384
+"""Tokens, padding included, of one pass: 5 minutes of speech."""
 
 
 class XCodec2:
     """XCodec2's decoder; see `ttsrl.codecs.Codec`."""
 
-    def __init__(self, path: str, device: str = "cpu") -> None:
+    def __init__(self, path: str, device: str = "cpu", precision: Precision = "float32") -> None:
+        """`precision`: what a GPU multiplies in; weights and sums stay in float32."""
         model_class: Any = getattr(transformers, "Xcodec2Model", None)
         if model_class is None:
             raise BadInput(
                 f"codec {path!r} is an XCodec2, which transformers {transformers.__version__} does "
                 "not have; use an environment made with `uv sync --extra reward --extra xcodec2`"
             )
-        model: Any = model_class.from_pretrained(path, dtype=torch.float32)
-        self.model: Any = model.to(device).eval()
-        self.device = device
+        model: Any = model_class.from_pretrained(path, dtype=torch.float32).eval()
+        self.decoder = MaskedDecoder(model)
+        for part in (model.quantizer, model.acoustic_decoder):  # the encoder stays where it is
+            part.to(device)
+        self.device = torch.device(device)
+        self.precision: Precision = precision
         levels = model.config.quantization_levels
         self.codebook_size = int(torch.tensor(levels).prod())
         self.sample_rate_hz = int(model.config.sampling_rate)
@@ -38,9 +48,54 @@ class XCodec2:
 
     @torch.inference_mode()
     def decode(self, tokens_B: Sequence[Sequence[int]]) -> list[Waveform]:
-        """Decode utterances of any lengths >= 1; ValueError for tokens outside the codebook."""
-        return decode_by_length(tokens_B, self.codebook_size, self._decode)
+        """Decode utterances of any lengths >= 1; ValueError for tokens outside the codebook.
 
-    def _decode(self, tokens_BT: torch.Tensor) -> torch.Tensor:
-        codes = tokens_BT.unsqueeze(1).to(self.device)
-        return self.model.decode(audio_codes=codes).audio_values.flatten(1).clamp(-1.0, 1.0)
+        Equal utterances are decoded once.
+        """
+        for tokens in tokens_B:
+            check_tokens(tokens, self.codebook_size)
+        distinct = sorted({tuple(tokens) for tokens in tokens_B}, key=lambda t: (len(t), t))
+        waveforms: dict[tuple[int, ...], Waveform] = {}
+        with multiplying(self.device, self.precision):
+            for batch in _batches(distinct):
+                waveforms |= zip(batch, self._decode(batch), strict=True)
+        return [waveforms[tuple(tokens)] for tokens in tokens_B]
+
+    def _decode(self, batch: list[tuple[int, ...]]) -> list[Waveform]:
+        lengths_B = torch.tensor([len(tokens) for tokens in batch])
+        codes_BT = torch.nn.utils.rnn.pad_sequence(
+            [torch.tensor(tokens) for tokens in batch], batch_first=True
+        )
+        samples = self.decoder(codes_BT.to(self.device), lengths_B.to(self.device))
+        whole = samples.clamp(-1.0, 1.0).cpu().numpy()
+        hop = self.decoder.hop
+        return [row[: hop * len(t)].copy() for row, t in zip(whole, batch, strict=True)]
+
+
+@contextmanager
+def multiplying(device: torch.device, precision: Precision) -> Generator[None]:
+    """Matrix products and convolutions on a GPU in this precision; nothing changes on a CPU."""
+    if device.type != "cuda":
+        yield
+        return
+    products: Any = torch.backends.cuda.matmul
+    convolutions: Any = torch.backends.cudnn
+    before = products.allow_tf32, convolutions.allow_tf32
+    products.allow_tf32 = convolutions.allow_tf32 = precision != "float32"
+    try:
+        with torch.autocast("cuda", torch.bfloat16, enabled=precision == "bfloat16"):
+            yield
+    finally:
+        products.allow_tf32, convolutions.allow_tf32 = before
+
+
+def _batches(by_length: list[tuple[int, ...]]) -> Iterator[list[tuple[int, ...]]]:
+    """Neighbours in length, as many as `TOKENS_AT_ONCE` holds."""
+    batch: list[tuple[int, ...]] = []
+    for tokens in by_length:
+        if batch and len(tokens) * (len(batch) + 1) > TOKENS_AT_ONCE:
+            yield batch
+            batch = []
+        batch.append(tokens)
+    if batch:
+        yield batch
