@@ -30,7 +30,7 @@ class Answer:
 def fill(expression: str, values: Mapping[str, str], range_shown: str, rate: str) -> str:
     """The query as Grafana sends it."""
     known = {**DEFAULTS, **values, "__range": range_shown, "__rate_interval": rate}
-    return re.sub(r"\$(__\w+|\w+)", lambda match: known[match[1]], expression)
+    return re.sub(r"\$([a-z_]\w*)", lambda match: known[match[1]], expression)
 
 
 def answers(

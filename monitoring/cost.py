@@ -46,7 +46,8 @@ GPUS = f"max by (run) (ttsrl_train_gpus{{{OF}}})"
 STEPS = f"sum by (run) (increase(ttsrl_train_steps_total{{{OF}}}[$__range]))"
 TRAINER = f"sum by (run) (increase(ttsrl_train_spent_seconds_total{{{OF}}}[$__range])) * {GPUS}"
 """GPU-seconds of the trainer's steps, over the range shown."""
-SERVICE_HELD = over_range(f"sum(ttsrl_reward_ready{{{SERVICE}}})")
+SERVICE_HELD = over_range(f"sum(ttsrl_reward_workers{{{SERVICE}}})")
+"""Seconds of the reward service's workers: one a GPU."""
 SERVICE_BUSY = f"sum(increase(ttsrl_reward_stage_seconds_sum{{{SERVICE}}}[$__range]))"
 BOTH = f"({TRAINER}) + on () group_left () ({SERVICE_HELD})"
 
@@ -92,8 +93,8 @@ BOARD = Board(
                 ),
                 Panel(
                     "GPU-seconds an update",
-                    "Of the trainer, and of the reward service: replicas that could score, and "
-                    "within that the time that they measured.",
+                    "Of the trainer, and of the reward service: its workers' time, one worker a "
+                    "GPU, and within that the time that they measured.",
                     SECONDS,
                     (
                         (f"{TRAINER} / {STEPS}", "{{run}} trainer"),
@@ -179,14 +180,14 @@ BOARD = Board(
                 ),
                 Panel(
                     "Reward service idle",
-                    "Share of the time in which ready replicas measured nothing. High: fewer "
+                    "Share of their time in which workers measured nothing. High: fewer "
                     "replicas, or let the autoscaler take them.",
                     SHARE,
                     (
                         (
                             "1 - sum(rate(ttsrl_reward_stage_seconds_sum"
                             f"{{{SERVICE}}}[$__rate_interval])) "
-                            f"/ clamp_min(sum(ttsrl_reward_ready{{{SERVICE}}}), 1)",
+                            f"/ clamp_min(sum(ttsrl_reward_workers{{{SERVICE}}}), 1)",
                             "idle",
                         ),
                     ),
@@ -223,11 +224,11 @@ BOARD = Board(
                 ),
                 Panel(
                     "GPU-seconds a thousand utterances",
-                    "Replicas that could score, times their time, for a thousand outcomes.",
+                    "Workers of the reward service, times their time, for a thousand outcomes.",
                     SECONDS,
                     (
                         (
-                            f"1000 * sum(ttsrl_reward_ready{{{SERVICE}}}) / sum(rate("
+                            f"1000 * sum(ttsrl_reward_workers{{{SERVICE}}}) / sum(rate("
                             f"ttsrl_reward_outcomes_total{{{SERVICE}}}[$__rate_interval]))",
                             "held",
                         ),

@@ -144,8 +144,9 @@ BOARD = Board(
                 ),
                 Panel(
                     "Requests by status",
-                    "200 scores; 401 wrong token; 413 too large; 499 the client left before its "
-                    "scores; 503 loading, ending or overloaded: clients retry it.",
+                    "200 scores; 401 wrong token; 413 too large; 429 the queue is full; 499 the "
+                    "client left before its scores; 503 loading or ending. Clients retry 429 and "
+                    "503.",
                     PER_SECOND,
                     ((rate("ttsrl_reward_requests_total", "route", "code"), "{{route}} {{code}}"),),
                     kind="stacked",
@@ -158,11 +159,14 @@ BOARD = Board(
                 ),
                 Panel(
                     "Queue",
-                    "Utterances waiting at each replica. One replica far above the others: its "
-                    "clients hold their connections; more replicas do not help before new ones.",
+                    "Utterances waiting at each replica, and how many may; what comes beyond is "
+                    "answered with 429 and sent again by the client. One replica far above the "
+                    "others: its clients hold their connections, which new replicas do not help.",
                     COUNT,
-                    ((f"ttsrl_reward_queue_depth{{{OF}}}", "{{pod}}"),),
-                    kind="stacked",
+                    (
+                        (f"ttsrl_reward_queue_depth{{{OF}}}", "{{pod}}"),
+                        (f"max(ttsrl_reward_queue_capacity{{{OF}}})", "room of a replica"),
+                    ),
                 ),
                 Panel(
                     "In flight",
@@ -181,8 +185,9 @@ BOARD = Board(
                     SHARE,
                     (
                         (
-                            f"({mean('ttsrl_reward_batch_size')}) "
-                            f"/ avg(ttsrl_reward_batch_capacity{{{OF}}})",
+                            f"({mean('ttsrl_reward_batch_size')}) * "
+                            f"sum(ttsrl_reward_workers{{{OF}}}) "
+                            f"/ sum(ttsrl_reward_batch_capacity{{{OF}}})",
                             "fill",
                         ),
                     ),
@@ -227,10 +232,16 @@ BOARD = Board(
                 ),
                 Panel(
                     "Busy",
-                    "Share of the time that a replica measures. Near 1 with a queue: more "
+                    "Share of the time that a replica's workers measure. Near 1 with a queue: more "
                     "replicas help.",
                     SHARE,
-                    ((rate("ttsrl_reward_stage_seconds_sum", "pod"), "{{pod}}"),),
+                    (
+                        (
+                            rate("ttsrl_reward_stage_seconds_sum", "pod")
+                            + f" / sum by (pod) (ttsrl_reward_workers{{{OF}}})",
+                            "{{pod}}",
+                        ),
+                    ),
                     limits=((0.9, YELLOW),),
                 ),
                 Panel(
@@ -354,15 +365,21 @@ BOARD = Board(
                     no_value="KEDA is off",
                 ),
                 Panel(
-                    "Restarts",
-                    "Restarts of the service's containers. A restart loses no reward: clients "
-                    "retry. From kube-state-metrics.",
+                    "Workers lost and restarts",
+                    "Worker processes that died or hung and were replaced, and restarts of whole "
+                    "containers (from kube-state-metrics), over the range shown. Neither loses a "
+                    "reward: work is done again.",
                     COUNT,
                     (
                         (
+                            "sum by (pod, reason) (increase("
+                            f"ttsrl_reward_workers_lost_total{{{OF}}}[$__range]))",
+                            "{{pod}} worker {{reason}}",
+                        ),
+                        (
                             "sum by (pod) (increase("
                             f"kube_pod_container_status_restarts_total{{{PODS}}}[$__range]))",
-                            "{{pod}}",
+                            "{{pod}} restarted",
                         ),
                     ),
                     limits=((1, YELLOW),),
