@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-VOLUMES = frozenset(
-    """
-    configMap csi downwardAPI emptyDir ephemeral persistentVolumeClaim projected secret
-    """.split()
-)
+VOLUMES = {"configMap", "csi", "downwardAPI", "emptyDir", "ephemeral"} | {
+    "persistentVolumeClaim",
+    "projected",
+    "secret",
+}
 HOST_FIELDS = ("hostNetwork", "hostPID", "hostIPC")
 
 
