@@ -42,6 +42,22 @@ Override = Annotated[
 WorkDir = Annotated[
     Path | None, typer.Option(metavar="DIR", help="The run's folder; default: runs/NAME.")
 ]
+ReleaseName = Annotated[str, typer.Option("--release", metavar="NAME", help="The Helm release.")]
+Namespace = Annotated[
+    str | None,
+    typer.Option("--namespace", "-n", help="Default: that of kubectl's current context."),
+]
+Overlay = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", help="A folder of jobs/train/overlays: which GPUs, how many."),
+]
+
+
+class TrainingJob(StrEnum):
+    """Which operator runs the training."""
+
+    rayjob = "rayjob"
+    pytorchjob = "pytorchjob"
 
 
 class What(StrEnum):
@@ -164,18 +180,31 @@ def eval(
 
 @command("ttsrl pull s3://bucket/prefix/runs/NAME --to model")
 def pull(
-    run: Annotated[str, typer.Argument(help="Address of a published run.")],
+    run: Annotated[
+        str, typer.Argument(help="Address of a published run; or a Helm release by its name.")
+    ],
     to: Annotated[Path, typer.Option(help="Folder to make.", metavar="DIR")],
     what: Annotated[What, typer.Option(help="What to pull.")] = What.model,
     step: Annotated[int | None, typer.Option(help="Of which step; default: the newest.")] = None,
+    best: Annotated[bool, typer.Option("--best", help="The model that evaluated best.")] = False,
+    namespace: Namespace = None,
 ) -> None:
     """Bring a published model or checkpoint here, verified; an interrupted pull goes on."""
     from ttsrl.progress import Progress
-    from ttsrl.published import open_run, pull_from
+    from ttsrl.published import best_step, open_run, pull_from
 
+    if "/" not in run:
+        from ttsrl.kube.cluster import Cluster
+        from ttsrl.kube.release import read_release
+
+        release = read_release(Cluster(namespace), run)
+        run = release.address
+        os.environ |= release.storage_environment(os.environ)
     with Progress() as progress:
         stage = progress.stage("pull")
-        pulled = pull_from(open_run(run), what.value, step, to, stage.update_bytes)
+        store = open_run(run)
+        step = best_step(store) if best else step
+        pulled = pull_from(store, what.value, step, to, stage.update_bytes)
         stage.finish(f"{what} of step {pulled}")
     print(to)
 
@@ -207,14 +236,117 @@ def report(work_dir: Annotated[Path, typer.Argument(help="The run's folder.")]) 
     print(folder / "report.html")
 
 
+@command("ttsrl submit --release ttsrl --overlay a100-80")
+def submit(
+    release: ReleaseName = "ttsrl",
+    namespace: Namespace = None,
+    config: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="A run's JSON file: refused if the release's differs."),
+    ] = None,
+    override: Override = None,
+    kind: Annotated[TrainingJob, typer.Option(help="Which operator runs it.")] = TrainingJob.rayjob,
+    overlay: Overlay = None,
+    image: Annotated[
+        str | None, typer.Option(help="Training image; default: beside the release's own.")
+    ] = None,
+    queue: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Kueue's LocalQueue to wait in.")
+    ] = None,
+) -> None:
+    """Start training in the cluster, or go on with it; checked before a GPU is spent."""
+    from ttsrl.kube.cluster import Cluster
+    from ttsrl.kube.release import check_same, read_release
+    from ttsrl.kube.training import Request, submit
+    from ttsrl.settings import load_run
+
+    cluster = Cluster(namespace)
+    there = read_release(cluster, release)
+    if config is not None:
+        check_same(there, load_run(config, override or []))
+    print(submit(cluster, there, Request(kind.value, overlay, image, queue)))
+
+
+@command("ttsrl status --release ttsrl --follow")
+def status(
+    release: ReleaseName = "ttsrl",
+    namespace: Namespace = None,
+    follow: Annotated[
+        bool, typer.Option("--follow", "-f", help="Show progress until the job has ended.")
+    ] = False,
+) -> None:
+    """Tell what the release's jobs do, and why a pod is pending."""
+    from ttsrl.kube import status
+    from ttsrl.kube.cluster import Cluster
+    from ttsrl.kube.names import Names
+    from ttsrl.progress import Progress
+
+    cluster, names = Cluster(namespace), Names(release)
+    if follow:
+        with Progress() as progress:
+            status.watch(cluster, names, progress)
+        return
+    print("\n".join([*status.status(cluster, names).lines(), *status.evaluation(cluster, names)]))
+
+
+@command("ttsrl logs --release ttsrl --follow")
+def logs(
+    release: ReleaseName = "ttsrl",
+    namespace: Namespace = None,
+    follow: Annotated[
+        bool, typer.Option("--follow", "-f", help="Go on until the job has ended.")
+    ] = False,
+) -> None:
+    """Print what the release's training says."""
+    from ttsrl.kube.cluster import Cluster
+    from ttsrl.kube.logs import logs
+    from ttsrl.kube.names import Names
+
+    for line in logs(Cluster(namespace), Names(release), follow=follow):
+        print(line, flush=follow)
+
+
+@command("ttsrl stop --release ttsrl")
+def stop(release: ReleaseName = "ttsrl", namespace: Namespace = None) -> None:
+    """End the release's training; `ttsrl submit` goes on from the last published checkpoint."""
+    from ttsrl.kube import training
+    from ttsrl.kube.cluster import Cluster
+    from ttsrl.kube.names import Names
+
+    cluster, names = Cluster(namespace), Names(release)
+    kind, job = training.the_job(cluster, names)
+    training.delete(cluster, names, kind)
+    print(f"{job['kind']} {names.train} and its pods are gone")
+
+
 @command("ttsrl doctor --json")
 def doctor(
     json: Annotated[bool, typer.Option("--json", help="Print JSON, not a table.")] = False,
+    in_cluster: Annotated[
+        bool, typer.Option("--cluster", help="Look at a release in the cluster instead.")
+    ] = False,
+    release: ReleaseName = "ttsrl",
+    namespace: Namespace = None,
+    kind: Annotated[
+        TrainingJob, typer.Option(help="Which operator is to run the training.")
+    ] = TrainingJob.rayjob,
+    overlay: Overlay = None,
 ) -> None:
-    """Tell what works on this machine, and what to do about what does not."""
+    """Tell what works on this machine, or in a cluster, and what to do about what does not."""
     from ttsrl.doctor import examine, show
 
-    show(examine(), as_json=json)
+    if not in_cluster:
+        show(examine(), as_json=json)
+        return
+    from ttsrl.kube import readiness
+    from ttsrl.kube.cluster import Cluster
+    from ttsrl.kube.release import read_release
+    from ttsrl.kube.training import Request, job_for
+
+    cluster = Cluster(namespace)
+    there = read_release(cluster, release)
+    job = job_for(there, Request(kind.value, overlay))
+    show(readiness.examine(cluster, there, kind.value, job), as_json=json)
 
 
 @command("ttsrl config --config run.json --origin train.steps")

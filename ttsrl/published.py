@@ -24,6 +24,18 @@ def open_run(address: str) -> RunStore:
     return RunStore(found[1] or ".", found[2])
 
 
+def best_step(store: RunStore) -> int:
+    """Step of the model that evaluated best. Raises BadInput where none was evaluated."""
+    pointer = store.storage.read_json(store.best)
+    if pointer is None:
+        raise BadInput(
+            f"no model is known to be the best: {store.storage.address(store.best)} is written by "
+            "the evaluation in a cluster (kubectl apply -f jobs/eval); leave --best out for the "
+            "newest"
+        )
+    return int(pointer["step"])
+
+
 def pull_from(
     store: RunStore,
     what: What,

@@ -25,6 +25,7 @@ RUN = {
 COMMANDS = [
     *("quickstart", "prepare", "serve", "train", "merge", "eval"),
     *("pull", "say", "report", "doctor", "config"),
+    *("submit", "status", "logs", "stop"),
 ]
 TTSRL = Path(sys.executable).with_name("ttsrl")
 

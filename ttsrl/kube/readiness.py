@@ -1,0 +1,223 @@
+"""What must hold before a GPU is spent: `ttsrl submit` refuses where it does not, and
+`ttsrl doctor --cluster` lists it. The judgements are pure; `examine` asks the cluster.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from ttsrl.doctor import Check
+from ttsrl.errors import BadInput
+from ttsrl.kube.cluster import Cluster, HiddenError
+from ttsrl.kube.manifests import Kind, Manifest, gpus_of, pods_of
+from ttsrl.kube.objects import Object, entries, labels_of, part
+from ttsrl.kube.pending import fits_labels
+from ttsrl.kube.pending import gpus_of as gpus_of_node
+from ttsrl.kube.quota import lacking
+from ttsrl.kube.release import Release
+
+APIS: Mapping[Kind, tuple[str, str, str]] = {
+    "rayjob": ("ray.io/v1", "rayjobs", "KubeRay 1.6"),
+    "pytorchjob": ("kubeflow.org/v1", "pytorchjobs", "Kubeflow's training operator 1.9"),
+}
+ARCHITECTURE = "amd64"
+"""What the images are built for."""
+HIDDEN = "this user may not see it"
+
+
+def examine(cluster: Cluster, release: Release, kind: Kind, job: Manifest) -> list[Check]:
+    """Every check of a release and of the job that is to be made for it."""
+    names = release.names
+    checks = [_look(f"{kind} API", lambda: _api(cluster, kind))]
+    if checks[0].state == "ok":
+        checks.append(_look("job, as the cluster takes it", lambda: _dry_run(cluster, kind, job)))
+    secrets = (
+        (names.token, "token", False),
+        (names.s3, "credentials", True),
+    )
+    checks += [
+        _look(f"Secret {name}", lambda n=name, k=key, o=optional: _secret(cluster, n, k, o))
+        for name, key, optional in secrets
+    ]
+    checks.append(_look(f"volume {names.models}", lambda: _volume(cluster, names.models)))
+    checks.append(_look("reward service", lambda: _reward(cluster, release)))
+    nodes = cluster.items("/api/v1/nodes")
+    checks += [Check("nodes", "note", HIDDEN)] if nodes is None else nodes_for(job, nodes)
+    quotas = cluster.items(cluster.core("resourcequotas"))
+    checks.append(Check("quota", "note", HIDDEN) if quotas is None else quota_for(job, quotas))
+    return checks
+
+
+def secret_has(secret: Object | None, name: str, key: str, *, optional: bool) -> Check:
+    """Whether a Secret is there with its key; credentials may come from workload identity."""
+    what = f"Secret {name}"
+    if secret is None:
+        if optional:
+            return Check(
+                what,
+                "note",
+                "absent",
+                f"right with workload identity; else: kubectl create secret generic {name} "
+                f"--from-file={key}=FILE",
+            )
+        return Check(what, "bad", "absent", "helm upgrade makes it; or name one in the values")
+    keys = sorted(part(secret, "data"))
+    if key not in keys:
+        return Check(
+            what, "bad", f"has {', '.join(keys) or 'no keys'}, but not {key!r}", f"add {key!r}"
+        )
+    return Check(what, "ok", f"has {key!r}")
+
+
+def nodes_for(job: Manifest, nodes: Sequence[Object]) -> list[Check]:
+    """Whether every pod has nodes with its labels, its GPUs and the images' architecture."""
+    return [_nodes_for(pod, count, nodes) for pod, count in pods_of(job) if gpus_of(pod)] or [
+        Check("nodes", "ok", f"{len(nodes)}, and no GPU is asked for")
+    ]
+
+
+def _nodes_for(pod: Manifest, count: int, nodes: Sequence[Object]) -> Check:
+    gpus = gpus_of(pod)
+    what = f"nodes for {count} x {gpus} GPU"
+    labelled = [node for node in nodes if fits_labels(pod, node)]
+    if not labelled:
+        required = part(
+            pod,
+            "spec",
+            "affinity",
+            "nodeAffinity",
+            "requiredDuringSchedulingIgnoredDuringExecution",
+        )
+        wanted = [
+            f"{one['key']} = {' or '.join(one['values'])}"
+            for term in entries(required, "nodeSelectorTerms")
+            for one in entries(term, "matchExpressions")
+        ]
+        return Check(
+            what,
+            "bad",
+            f"no node has {' and '.join(wanted)}; nodes are {_kinds(nodes)}",
+            "label the nodes, or take another --overlay",
+        )
+    fitting = [node for node in labelled if gpus_of_node(node) >= gpus]
+    if not fitting:
+        most = max(gpus_of_node(node) for node in labelled)
+        return Check(
+            what,
+            "bad",
+            f"the largest node has {most} GPUs",
+            "lower train.gpus_per_node and use more nodes",
+        )
+    right = [
+        n for n in fitting if part(n, "status", "nodeInfo").get("architecture") == ARCHITECTURE
+    ]
+    if not right:
+        other = {str(part(n, "status", "nodeInfo").get("architecture")) for n in fitting}
+        return Check(
+            what,
+            "bad",
+            f"they are {', '.join(sorted(other))}, and the images are {ARCHITECTURE}",
+            "use nodes of that architecture, or build the images for theirs",
+        )
+    return Check(what, "ok", f"{len(right)} could take one: {_kinds(right)}")
+
+
+def quota_for(job: Manifest, quotas: Sequence[Object]) -> Check:
+    """Whether the namespace's quotas have room for all pods of the job together."""
+    short = [line for quota in quotas for line in lacking(job, quota)]
+    if short:
+        return Check(
+            "quota", "bad", "; ".join(short), "ask the cluster's owner, or use fewer nodes"
+        )
+    return Check("quota", "ok", f"{len(quotas)} set" if quotas else "none set")
+
+
+def refuse(checks: Sequence[Check]) -> None:
+    """Raises BadInput with everything that is bad."""
+    bad = [f"{one.name}: {one.found}; {one.advice}" for one in checks if one.state == "bad"]
+    if bad:
+        raise BadInput("\n".join(bad))
+
+
+def _look(name: str, look: Callable[[], Check]) -> Check:
+    try:
+        return look()
+    except HiddenError:
+        return Check(name, "note", HIDDEN)
+    except BadInput as error:
+        return Check(name, "bad", str(error), "correct it and look again")
+
+
+def _api(cluster: Cluster, kind: Kind) -> Check:
+    version, plural, operator = APIS[kind]
+    group = cluster.get(f"/apis/{version}")
+    served = [resource["name"] for resource in entries(group or {}, "resources")]
+    name = f"{kind} API"
+    if plural not in served:
+        other: Kind = "pytorchjob" if kind == "rayjob" else "rayjob"
+        return Check(
+            name,
+            "bad",
+            f"the cluster has no {plural} of {version}",
+            f"install {operator} or newer, or use --kind {other}",
+        )
+    return Check(name, "ok", f"{version} {plural}")
+
+
+def _dry_run(cluster: Cluster, kind: Kind, job: Manifest) -> Check:
+    """The API's and the webhooks' own judgement; a field that is unknown means an old operator."""
+    name = "job, as the cluster takes it"
+    version, plural, operator = APIS[kind]
+    probe: dict[str, Any] = {**job, "metadata": {**job["metadata"]}}
+    del probe["metadata"]["name"]
+    probe["metadata"]["generateName"] = "dry-run-"
+    try:
+        cluster.create(cluster.group(version, plural), probe, dry_run=True)
+    except HiddenError:
+        raise
+    except BadInput as error:
+        old = "unknown field" in str(error)
+        advice = f"the operator is too old: install {operator} or newer" if old else "correct it"
+        return Check(name, "bad", str(error), advice)
+    return Check(name, "ok", "accepted in a dry run")
+
+
+def _secret(cluster: Cluster, name: str, key: str, optional: bool) -> Check:
+    found = cluster.get(cluster.core(f"secrets/{name}"))
+    return secret_has(found, name, key, optional=optional)
+
+
+def _volume(cluster: Cluster, name: str) -> Check:
+    claim = cluster.get(cluster.core(f"persistentvolumeclaims/{name}"))
+    if claim is None:
+        return Check(f"volume {name}", "bad", "absent", "helm upgrade makes it")
+    phase = part(claim, "status").get("phase")
+    if phase == "Lost":
+        return Check(f"volume {name}", "bad", "its disk is lost", "delete the claim, helm upgrade")
+    modes = ", ".join(part(claim, "spec").get("accessModes", []))
+    return Check(f"volume {name}", "ok", f"{phase}, {modes}")
+
+
+def _reward(cluster: Cluster, release: Release) -> Check:
+    name = "reward service"
+    deployment = cluster.get(cluster.group("apps/v1", f"deployments/{release.names.reward}"))
+    if deployment is None:
+        return Check(name, "note", f"not of this release; the run asks {release.run.reward.url}")
+    ready = part(deployment, "status").get("readyReplicas", 0)
+    wanted = part(deployment, "spec").get("replicas", 0)
+    if not ready:
+        return Check(
+            name, "note", f"0 of {wanted} replicas are ready", "training waits for it some minutes"
+        )
+    return Check(name, "ok", f"{ready} of {wanted} replicas are ready")
+
+
+def _kinds(nodes: Sequence[Object]) -> str:
+    """`NVIDIA-RTX-A6000 (3), no GPU (1)`."""
+    counts: dict[str, int] = {}
+    for node in nodes:
+        product = labels_of(node).get("nvidia.com/gpu.product")
+        kind = product or ("a GPU" if gpus_of_node(node) else "no GPU")
+        counts[kind] = counts.get(kind, 0) + 1
+    return ", ".join(f"{kind} ({count})" for kind, count in sorted(counts.items())) or "none"

@@ -1,0 +1,124 @@
+"""A Helm release as it is installed: its run, its environment, the images it came with."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, cast
+
+from pydantic import ValidationError
+
+from ttsrl.config import RunConfig
+from ttsrl.errors import BadInput
+from ttsrl.explain import explain
+from ttsrl.kube.cluster import Cluster
+from ttsrl.kube.names import Names
+from ttsrl.kube.objects import entries, part
+from ttsrl.process import ROOT
+
+ELSEWHERE = {"reward": {"url", "token_file"}}
+"""What says where things are in this cluster, and nothing about the run."""
+APP = "/app"
+"""The checkout, in the images."""
+
+
+@dataclass(frozen=True)
+class Release:
+    """A release in the cluster's namespace."""
+
+    names: Names
+    run: RunConfig
+    environment: Mapping[str, str]
+    """What its pods find in their environment: S3's endpoint, caches."""
+    train_image: str | None
+    """The training image beside the reward service's; None where that is named by a digest."""
+
+    @property
+    def address(self) -> str:
+        """Address of its published run."""
+        return f"{self.run.storage}/runs/{self.run.name}"
+
+    def storage_environment(self, here: Mapping[str, str]) -> dict[str, str]:
+        """Where this release's S3 is, for a machine outside that is not told otherwise."""
+        if here.get("AWS_ENDPOINT_URL") or here.get("AWS_ENDPOINT_URL_S3"):
+            return {}
+        wanted = ("AWS_ENDPOINT_URL", "AWS_REGION")
+        return {name: self.environment[name] for name in wanted if name in self.environment}
+
+
+def read_release(cluster: Cluster, name: str) -> Release:
+    """A release by its name. Raises BadInput where there is none, or its run is none."""
+    names = Names(name)
+    config_map = cluster.get(cluster.core(f"configmaps/{names.run}"))
+    if config_map is None:
+        raise BadInput(
+            f"no release {name!r} in the namespace {cluster.namespace}: there is no ConfigMap "
+            f"{names.run}; helm install {name} ./helm, or give --release and --namespace"
+        )
+    environment = cluster.get(cluster.core(f"configmaps/{names.env}")) or {}
+    return Release(
+        names,
+        parse_run(part(config_map, "data").get("run.json", ""), f"ConfigMap {names.run}"),
+        part(environment, "data"),
+        _train_image(cluster, names),
+    )
+
+
+def parse_run(text: str, where: str) -> RunConfig:
+    """A run out of a ConfigMap. Raises BadInput that names it."""
+    try:
+        raw = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise BadInput(f"{where} holds no run.json: {error.msg}; helm upgrade it") from None
+    try:
+        return RunConfig.model_validate(raw)
+    except ValidationError as error:
+        lines = explain(error, RunConfig, cast("dict[str, Any]", raw))
+        raise BadInput("\n".join(f"{where}: {line}" for line in lines)) from None
+
+
+def check_same(release: Release, run: RunConfig) -> None:
+    """Raises BadInput where a run's file is not the run of the release."""
+    theirs = release.run.model_dump(mode="json", exclude=ELSEWHERE)
+    ours = run.model_dump(mode="json", exclude=ELSEWHERE)
+    differences = list(_differences(theirs, _in_pods(ours)))
+    if differences:
+        more = f", and {len(differences) - 3} more" if len(differences) > 3 else ""
+        raise BadInput(
+            f"the release {release.names.release!r} is of another run: "
+            f"{'; '.join(differences[:3])}{more}. One release is one run: `helm upgrade` it with "
+            "this run in its values, install another release, or leave --config out"
+        )
+
+
+def _differences(theirs: Any, ours: Any, key: str = "") -> list[str]:
+    if isinstance(theirs, dict) and isinstance(ours, dict):
+        mine, other = cast("dict[str, Any]", ours), cast("dict[str, Any]", theirs)
+        return [
+            line
+            for name in sorted(mine.keys() | other.keys())
+            for line in _differences(other.get(name), mine.get(name), f"{key}.{name}".strip("."))
+        ]
+    return [] if theirs == ours else [f"{key} is {theirs!r} there and {ours!r} here"]
+
+
+def _in_pods(value: Any) -> Any:
+    """A path of this checkout as pods see it: the images have the checkout too."""
+    if isinstance(value, dict):
+        return {key: _in_pods(one) for key, one in cast("dict[str, Any]", value).items()}
+    if isinstance(value, list):
+        return [_in_pods(one) for one in cast("list[Any]", value)]
+    if isinstance(value, str) and value.startswith(f"{ROOT}/"):
+        return APP + value.removeprefix(str(ROOT))
+    return value
+
+
+def _train_image(cluster: Cluster, names: Names) -> str | None:
+    deployment = cluster.get(cluster.group("apps/v1", f"deployments/{names.reward}")) or {}
+    for container in entries(deployment, "spec", "template", "spec", "containers"):
+        found = re.fullmatch(r"((?:.*/)?)ttsrl-reward(:[^/@]+)", container.get("image", ""))
+        if found:
+            return f"{found[1]}ttsrl-train{found[2]}"
+    return None

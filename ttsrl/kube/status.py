@@ -1,0 +1,145 @@
+"""What a release's jobs are doing, in words: state, pods, why one is pending, the last step."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from ttsrl.errors import Failure
+from ttsrl.kube import training
+from ttsrl.kube.cluster import Cluster
+from ttsrl.kube.names import Names
+from ttsrl.kube.objects import Object, condition, part
+from ttsrl.kube.pending import why_pending
+from ttsrl.kube.state import State, state_of
+from ttsrl.progress import Progress
+
+POLL_S = 3.0
+TAIL_LINES = 200
+STEP = re.compile(r"step (\d+)/(\d+)\s+(.*)")
+"""A line of the supervisor: how it tells a finished step."""
+
+
+@dataclass(frozen=True)
+class Status:
+    """A training job as it is now."""
+
+    job: str
+    state: State
+    pods: list[str] = field(default_factory=list[str])
+    """A line a pod."""
+    trouble: list[str] = field(default_factory=list[str])
+    """Why pods do not run."""
+    step: tuple[int, int, str] | None = None
+    """(steps done, of, words) of the last step that was told."""
+
+    def lines(self) -> list[str]:
+        """All of it, as a user reads it."""
+        lines = [f"{self.job}: {self.state.words}", *(f"  {line}" for line in self.pods)]
+        if self.step is not None:
+            done, total, words = self.step
+            lines.append(f"step {done}/{total}  {words}")
+        return lines
+
+
+def status(cluster: Cluster, names: Names) -> Status:
+    """Ask the cluster. Raises BadInput where the release has no training job."""
+    kind, job = training.the_job(cluster, names)
+    found = training.pods(cluster, names)
+    waiting = [pod for pod in found if part(pod, "status").get("phase") == "Pending"]
+    nodes = everyone = None
+    events: list[Object] = []
+    if waiting:
+        nodes = cluster.items("/api/v1/nodes")
+        everyone = cluster.items("/api/v1/pods")
+        events += cluster.items(cluster.core("events")) or []
+    lines: list[str] = []
+    trouble: list[str] = []
+    for pod in found:
+        why = why_pending(pod, nodes, everyone, events)
+        trouble += [why] if why else []
+        lines.append(pod_line(pod, why))
+    return Status(
+        f"{job['kind']} {names.train}",
+        state_of(job),
+        lines,
+        trouble,
+        _last_step(cluster, training.driver(kind, names, found)),
+    )
+
+
+def pod_line(pod: Object, why: str) -> str:
+    """`ttsrl-train-abc-head  Running on node-1`, or why it does not."""
+    phase = part(pod, "status").get("phase", "Unknown")
+    node = part(pod, "spec").get("nodeName")
+    place = f" on {node}" if node else ""
+    if phase == "Running" and (ready := condition(pod, "Ready")) and ready["status"] != "True":
+        phase = "Starting"
+    return f"{pod['metadata']['name']}: {phase}{place}{f': {why}' if why else ''}"
+
+
+def evaluation(cluster: Cluster, names: Names) -> list[str]:
+    """A line for merge, shards and reduce each, as far as they are there."""
+    found = cluster.items(
+        cluster.group("batch/v1", "jobs"),
+        {"labelSelector": f"app.kubernetes.io/instance={names.release}"},
+    )
+    return [job_line(job) for job in found or [] if _is_evaluation(job)]
+
+
+def job_line(job: Object) -> str:
+    """How far a Job is."""
+    name, now = job["metadata"]["name"], part(job, "status")
+    total = part(job, "spec").get("completions") or 1
+    done = now.get("succeeded", 0)
+    failed = condition(job, "Failed")
+    if failed is not None and failed["status"] == "True":
+        return f"Job {name}: failed: {failed.get('message', failed.get('reason', ''))}"
+    if done >= total:
+        return f"Job {name}: done"
+    count = f"{done} of {total} done, " if total > 1 else ""
+    return f"Job {name}: {count}{now.get('active', 0)} running, {now.get('failed', 0)} failed"
+
+
+def last_step(lines: Sequence[str]) -> tuple[int, int, str] | None:
+    """The last line that tells of a step."""
+    for line in reversed(lines):
+        if found := STEP.match(line):
+            return int(found[1]), int(found[2]), found[3]
+    return None
+
+
+def watch(cluster: Cluster, names: Names, progress: Progress) -> None:
+    """Show progress until the job has ended. Raises Failure where it failed."""
+    stage = progress.stage(names.train)
+    said = ""
+    while True:
+        now = status(cluster, names)
+        words = "; ".join(dict.fromkeys(now.trouble)) or now.state.words
+        if now.step is not None and now.state.phase == "running" and not now.trouble:
+            done, total, note = now.step
+            stage.update(done, total, note if note != said else "")
+            said = note
+        elif words != said:
+            done, total, _ = now.step or (0, 1, "")
+            stage.update(done, total, words)
+            said = words
+        if now.state.phase == "done":
+            stage.finish(now.step[2] if now.step else "")
+            return
+        if now.state.phase == "failed":
+            raise Failure(f"{now.job}: {now.state.words}; see `ttsrl logs`")
+        time.sleep(POLL_S)
+
+
+def _last_step(cluster: Cluster, pod: Object | None) -> tuple[int, int, str] | None:
+    if pod is None:
+        return None
+    return last_step(cluster.log(pod["metadata"]["name"], tail_lines=TAIL_LINES).splitlines())
+
+
+def _is_evaluation(job: Object) -> bool:
+    labels = part(job, "metadata", "labels")
+    return labels.get("app.kubernetes.io/component") in ("merge", "eval")
