@@ -69,7 +69,7 @@ annotations:
 {{/* The run as every pod reads it: what the values say, completed with what the release knows */}}
 {{- define "ttsrl.run" -}}
 {{- $url := printf "http://%s-reward.%s:3000" (include "ttsrl.fullname" .) .Release.Namespace -}}
-{{- $derived := dict "name" .Release.Name "reward" (dict "url" $url "token_file" "/var/run/ttsrl/token/token") -}}
+{{- $derived := dict "name" .Release.Name "reward" (dict "url" $url "token_file" "/var/run/ttsrl/token/token") "train" (dict "metrics_port" 9400) -}}
 {{- if gt (int .Values.reward.gpu.count) 1 -}}
 {{- $_ := set $derived.reward "workers" (int .Values.reward.gpu.count) -}}
 {{- end -}}
