@@ -2,11 +2,15 @@
 # make quickstart  the whole path on this machine; add ARGS="--set train.steps=40"
 # make test        the tests
 # make test-xcodec2  the codec of Llasa, with the newer transformers that has it
+# make test-cluster  the chart and the jobs in a real Kubernetes cluster, made here (as root) or, with
+#                  KUBECONFIG set, yours; test-cluster-full has the slow tests too
+# make cluster-up  that cluster, to be tried by hand; make cluster-down leaves nothing of it
 # make lint        ruff and pyright
 # make bench       measurements: pull, reward path, a training step's stages
 # make seeds       the quickstart with three seeds, and the table that README quotes
 # make tiny        train the tiny codec, recognisers and policy of examples/tiny anew
-.PHONY: help env quickstart test test-xcodec2 lint bench seeds tiny
+.PHONY: help env quickstart test test-xcodec2 test-cluster test-cluster-full cluster-tools
+.PHONY: cluster-up cluster-down lint bench seeds tiny
 .DEFAULT_GOAL := help
 
 EXTRAS ?= train reward cluster
@@ -40,6 +44,25 @@ quickstart: env
 
 test: env
 	.venv/bin/pytest $(ARGS)
+
+# The cluster's own group of tests: core, scale (autoscaling, Prometheus) or full.
+GROUP ?= scale
+BED = PYTHONPATH=tests/cluster .venv/bin/python -m bed
+
+test-cluster: env
+	TTSRL_CLUSTER_GROUP=$(GROUP) .venv/bin/pytest tests/cluster $(ARGS)
+
+test-cluster-full: env
+	TTSRL_CLUSTER_GROUP=full .venv/bin/pytest tests/cluster $(ARGS)
+
+cluster-tools: env
+	$(BED) tools $(GROUP)
+
+cluster-up: env
+	$(BED) up $(GROUP)
+
+cluster-down: env
+	$(BED) down
 
 lint: env
 	.venv/bin/ruff check

@@ -1,0 +1,106 @@
+"""A cluster for the session, and a namespace, a bucket and a release for each test.
+
+With KUBECONFIG set the tests run in that cluster, and skip by name what it cannot do. Without it
+the test bed is brought up, and ended again unless it was up before. Where it cannot be made, the
+session says why and fails.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+
+import boto3
+import pytest
+from bed import cluster as bed_cluster
+from bed import s3 as bed_s3
+from bed import tools
+from bed.down import down
+from bed.node import require_machine
+from bed.paths import KUBECONFIG, BedError
+from bed.processes import alive
+from harness import Bucket, Cluster, Namespace
+
+WAS_UP = pytest.StashKey[bool]()
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Here, because no test's time limit should hold for builds."""
+    if session.config.option.collectonly:
+        return
+    group = os.environ.get("TTSRL_CLUSTER_GROUP", "scale")
+    try:
+        if os.environ.get("KUBECONFIG"):
+            tools.build(("core",))  # for kubectl and helm
+            return
+        require_machine()
+        session.config.stash[WAS_UP] = alive("kubelet")
+        tools.build(tools.GROUPS[: tools.GROUPS.index(group) + 1])
+        bed_cluster.up(group)
+    except BedError as error:
+        pytest.exit(f"no cluster to test in: {error}", returncode=1)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    if session.config.stash.get(WAS_UP, True) is False:
+        down()
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Cluster:
+    if named := os.environ.get("KUBECONFIG"):
+        return Cluster(Path(named), is_bed=False)
+    return Cluster(KUBECONFIG, is_bed=True)
+
+
+@pytest.fixture
+def namespace(cluster: Cluster) -> Iterator[Namespace]:
+    """A namespace that admits restricted pods alone; nothing of it is left behind."""
+    yield from _namespace(cluster)
+
+
+@pytest.fixture(scope="module")
+def shared_namespace(cluster: Cluster) -> Iterator[Namespace]:
+    """One for a whole file of tests that create nothing, or nothing that others could meet."""
+    yield from _namespace(cluster)
+
+
+@pytest.fixture
+def bucket(cluster: Cluster, namespace: Namespace) -> Bucket:
+    """A bucket named like the namespace, whose Secret lies in the namespace as ttsrl-s3."""
+    if cluster.is_bed:
+        key, secret = f"key-{namespace.name}", secrets.token_urlsafe(24)
+        bed_s3.admin("create-user", "--access", key, "--secret", secret, "--role", "userplus")
+        bucket = Bucket(bed_s3.endpoint(), namespace.name, key, secret)
+    elif endpoint := os.environ.get("TTSRL_TEST_S3_ENDPOINT"):
+        keys = boto3.Session().get_credentials()
+        bucket = Bucket(endpoint, namespace.name, keys.access_key, keys.secret_key)
+    else:
+        pytest.skip(
+            "this cluster's pods have no S3: set TTSRL_TEST_S3_ENDPOINT to an address that pods "
+            "and this machine reach, and AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+        )
+    bucket.client().create_bucket(Bucket=bucket.name)
+    namespace.apply([bucket.secret_manifest()])
+    return bucket
+
+
+@pytest.fixture
+def release(namespace: Namespace, bucket: Bucket) -> Namespace:
+    """The namespace with a release `ttsrl` of the tiny stack in it, ready."""
+    namespace.install(*bucket.values)
+    return namespace
+
+
+def _namespace(cluster: Cluster) -> Iterator[Namespace]:
+    name = f"ttsrl-test-{secrets.token_hex(3)}"
+    labels = {"pod-security.kubernetes.io/enforce": "restricted"}
+    namespace = Namespace(cluster, name)
+    metadata = {"name": name, "labels": labels}
+    namespace.apply([{"apiVersion": "v1", "kind": "Namespace", "metadata": metadata}])
+    yield namespace
+    for release in namespace.releases:
+        namespace.helm("uninstall", release, "--ignore-not-found")
+    cluster.kubectl("delete", "namespace", name, "--timeout=180s")

@@ -1,0 +1,192 @@
+"""What tests of the cluster work with: kubectl and helm as users call them, namespace, bucket."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+import yaml
+from bed import tools
+from bed.paths import REPOSITORY
+from botocore.config import Config
+
+Manifest = dict[str, Any]
+CHART = REPOSITORY / "helm"
+TINY = CHART / "ci/tiny-values.yaml"
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """The test bed, or the cluster that KUBECONFIG names."""
+
+    kubeconfig: Path
+    is_bed: bool
+
+    def kubectl(self, *arguments: str | Path, input: str | None = None, check: bool = True) -> str:
+        return self._run(tools.binary("kubectl"), *arguments, input=input, check=check)
+
+    def helm(self, *arguments: str | Path, check: bool = True) -> str:
+        return self._run(tools.binary("helm"), *arguments, check=check)
+
+    def require_bed(self, what: str) -> None:
+        """For what only the test bed has: it is there, or the test is skipped by name."""
+        if not self.is_bed:
+            pytest.skip(f"this cluster is not the test bed, and the test needs its {what}")
+
+    def require_api(self, kind: str) -> None:
+        """For what needs an operator: the kind is known, or the test is skipped by name."""
+        if kind not in self.kubectl("api-resources", "--output", "name").split():
+            pytest.skip(f"this cluster does not know {kind}")
+
+    def _run(self, program: Path, *arguments: str | Path, input: str | None = None, check: bool):
+        done = subprocess.run(
+            [str(part) for part in (program, *arguments)],
+            input=input,
+            capture_output=True,
+            text=True,
+            cwd=REPOSITORY,
+            env={**os.environ, "KUBECONFIG": str(self.kubeconfig)},
+        )
+        if check and done.returncode:
+            command = " ".join(map(str, arguments))
+            pytest.fail(f"{program.name} {command}\n{done.stdout}{done.stderr}")
+        return done.stdout if done.returncode == 0 else done.stdout + done.stderr
+
+
+@dataclass(frozen=True)
+class Namespace:
+    """One namespace of a test, with Pod Security "restricted"."""
+
+    cluster: Cluster
+    name: str
+    releases: list[str] = field(default_factory=list)
+
+    def kubectl(self, *arguments: str | Path, input: str | None = None, check: bool = True) -> str:
+        return self.cluster.kubectl("-n", self.name, *arguments, input=input, check=check)
+
+    def helm(self, *arguments: str | Path, check: bool = True) -> str:
+        return self.cluster.helm("-n", self.name, *arguments, check=check)
+
+    def install(self, *arguments: str | Path, name: str = "ttsrl") -> None:
+        """helm install --wait of the tiny stack; what went wrong is told with the pods' words."""
+        self.releases.append(name)
+        installed = ["install", name, CHART, "-f", TINY, *arguments, "--wait", "--timeout", "5m"]
+        said = self.helm(*installed, check=False)
+        if "STATUS: deployed" not in said:
+            pytest.fail(f"{said}\n{self.describe()}")
+
+    def apply(self, objects: list[Manifest]) -> None:
+        text = yaml.safe_dump({"apiVersion": "v1", "kind": "List", "items": objects})
+        self.kubectl("apply", "--server-side", "-f", "-", input=text)
+
+    def get(self, kind: str, name: str) -> Manifest | None:
+        """The object, or None where there is none."""
+        text = self.kubectl("get", kind, name, "--ignore-not-found", "-o", "json")
+        return json.loads(text) if text else None
+
+    def list(self, kind: str, selector: str = "") -> list[Manifest]:
+        return json.loads(self.kubectl("get", kind, "-l", selector, "-o", "json"))["items"]
+
+    def until(self, what: str, ready: Callable[[], Any], seconds: float) -> Any:
+        """Wait until `ready` gives something true, and give that; else fail and show the pods."""
+        deadline = time.monotonic() + seconds
+        while not (result := ready()):
+            if time.monotonic() > deadline:
+                pytest.fail(f"{what}: not within {seconds:.0f} s\n{self.describe()}")
+            time.sleep(0.5)
+        return result
+
+    def describe(self) -> str:
+        """Pods, events and the ends of logs: what one would look at next."""
+        text = self.kubectl("get", "pods,jobs,rayjobs,pytorchjobs", "-o", "wide", check=False)
+        text += self.kubectl("get", "events", "--sort-by=.lastTimestamp", check=False)[-4000:]
+        for pod in self.kubectl("get", "pods", "-o", "name").split():
+            log = self.kubectl("logs", pod, "--all-containers", "--tail=40", check=False)
+            text += f"\n--- {pod}\n{log[-4000:]}"
+        return text
+
+
+@dataclass(frozen=True)
+class Bucket:
+    """A bucket with a user of its own, and the Secret that jobs/ reads, in a namespace."""
+
+    endpoint: str
+    name: str
+    access: str
+    secret: str
+
+    @property
+    def url(self) -> str:
+        return f"s3://{self.name}"
+
+    @property
+    def values(self) -> tuple[str, ...]:
+        """For helm: storage in this bucket."""
+        return ("--set", f"run.storage={self.url},s3.endpoint={self.endpoint}")
+
+    def credentials(self) -> str:
+        keys = f"aws_access_key_id = {self.access}\naws_secret_access_key = {self.secret}\n"
+        return f"[default]\n{keys}"
+
+    def secret_manifest(self) -> Manifest:
+        return {
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "metadata": {"name": "ttsrl-s3"},
+            "stringData": {"credentials": self.credentials()},
+        }
+
+    def client(self) -> Any:
+        return boto3.client(
+            "s3",
+            endpoint_url=self.endpoint,
+            region_name="us-east-1",
+            aws_access_key_id=self.access,
+            aws_secret_access_key=self.secret,
+            config=Config(s3={"addressing_style": "path"}),
+        )
+
+    def keys(self, prefix: str = "") -> list[str]:
+        pages = (
+            self.client().get_paginator("list_objects_v2").paginate(Bucket=self.name, Prefix=prefix)
+        )
+        return [entry["Key"] for page in pages for entry in page.get("Contents", [])]
+
+
+def manifests(folder: Path) -> list[Manifest]:
+    """Every object of the files that `kubectl apply -f folder` takes."""
+    texts = [path.read_text() for path in sorted(folder.glob("*.yaml"))]
+    return [o for text in texts for o in yaml.safe_load_all(text) if o]
+
+
+def on_cpus(objects: list[Manifest], cpu: str = "50m", memory: str = "128Mi") -> list[Manifest]:
+    """The same objects for a node of two cores without GPUs: small requests, no GPU's taint."""
+    for pod in (pod for o in objects for pod in _pod_specs(o)):
+        pod.pop("tolerations", None)
+        pod["nodeSelector"] = {"ttsrl.dev/pool": "cpu"}
+        for container in (*pod["containers"], *pod.get("initContainers", [])):
+            resources = container.setdefault("resources", {})
+            resources["requests"] = {"cpu": cpu, "memory": memory}
+            for limits in filter(None, [resources.get("limits")]):
+                limits.pop("nvidia.com/gpu", None)
+    return objects
+
+
+def _pod_specs(part: Any) -> Iterator[Manifest]:
+    if isinstance(part, dict):
+        if "containers" in part:
+            yield part
+        else:
+            for value in part.values():
+                yield from _pod_specs(value)
+    elif isinstance(part, list):
+        for value in part:
+            yield from _pod_specs(value)

@@ -1,0 +1,53 @@
+"""Every manifest of jobs/, as the real API server reads it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+from bed.paths import REPOSITORY
+from harness import Cluster, Namespace
+
+JOBS = REPOSITORY / "jobs"
+FILES = sorted(
+    path.relative_to(REPOSITORY)
+    for path in JOBS.rglob("*.yaml")
+    if path.name not in ("kustomization.yaml", "values.yaml")
+)
+OVERLAYS = sorted(path.parent.relative_to(REPOSITORY) for path in JOBS.rglob("kustomization.yaml"))
+
+
+@pytest.mark.parametrize("path", FILES, ids=str)
+def test_the_api_server_takes_each_manifest_as_it_stands(
+    cluster: Cluster, shared_namespace: Namespace, path: Path
+):
+    for document in yaml.safe_load_all((REPOSITORY / path).read_text()):
+        cluster.require_api(kind_of(document))
+    shared_namespace.kubectl("apply", "--server-side", "--dry-run=server", "-f", path)
+
+
+@pytest.mark.parametrize("path", OVERLAYS, ids=str)
+def test_the_api_server_takes_each_overlay_as_it_stands(
+    cluster: Cluster, shared_namespace: Namespace, path: Path
+):
+    for document in yaml.safe_load_all(cluster.kubectl("kustomize", path)):
+        cluster.require_api(kind_of(document))
+    shared_namespace.kubectl("apply", "--server-side", "--dry-run=server", "-k", path)
+
+
+def test_a_misspelt_field_is_refused(shared_namespace: Namespace):
+    text = (JOBS / "train/rayjob.yaml").read_text()
+    assert "submissionMode:" in text
+    misspelt = text.replace("submissionMode:", "submisionMode:")
+    said = shared_namespace.kubectl(
+        "apply", "--server-side", "--dry-run=server", "-f", "-", input=misspelt, check=False
+    )
+    assert "submisionMode" in said and "not declared in schema" in said
+
+
+def kind_of(document: dict) -> str:
+    """As `kubectl api-resources -o name` spells it: rayjobs.ray.io."""
+    group, _, _ = document["apiVersion"].rpartition("/")
+    plural = f"{document['kind'].lower()}s"
+    return f"{plural}.{group}" if group else plural

@@ -1,0 +1,75 @@
+"""Pods go to the GPUs that they ask for: the real scheduler, on fake nodes with A6000 and A100."""
+
+from __future__ import annotations
+
+import pytest
+from harness import CHART, Cluster, Namespace
+
+A6000 = CHART / "ci/a6000-values.yaml"
+
+
+@pytest.fixture(autouse=True)
+def nodes_with_gpus(cluster: Cluster):
+    cluster.require_bed("fake nodes with A6000 and A100")
+
+
+def install(namespace: Namespace, *arguments: str) -> None:
+    """Without --wait: pods on fake nodes are placed, and never ready."""
+    namespace.releases.append("ttsrl")
+    namespace.helm("install", "ttsrl", CHART, "-f", A6000, *arguments)
+
+
+def placed(namespace: Namespace, selector: str, count: int) -> set[str]:
+    """Names of the nodes of `count` pods, once all are placed."""
+
+    def nodes() -> list[str]:
+        pods = namespace.list("pods", selector)
+        return [name for pod in pods if (name := pod["spec"].get("nodeName"))]
+
+    return set(namespace.until("pods placed", lambda: len(n := nodes()) == count and n, 60))
+
+
+def why_pending(namespace: Namespace, selector: str) -> str:
+    """The scheduler's words about a pod that it cannot place."""
+
+    def message() -> str:
+        for pod in namespace.list("pods", selector):
+            for condition in pod["status"].get("conditions", []):
+                if condition["type"] == "PodScheduled" and condition["status"] == "False":
+                    return condition["message"]
+        return ""
+
+    return namespace.until("the scheduler's reason", message, 60)
+
+
+def test_the_reward_service_runs_on_a6000_alone_and_spreads_over_its_nodes(namespace: Namespace):
+    install(namespace, "--set", "reward.replicas=3,reward.autoscaling.keda.enabled=false")
+    nodes = placed(namespace, "app.kubernetes.io/component=reward", 3)
+    assert nodes == {"a6000-1", "a6000-2", "a6000-3"}
+
+
+def test_workers_that_the_operator_makes_run_on_a100_and_the_head_on_a_cpu_node(
+    namespace: Namespace,
+):
+    namespace.cluster.require_api("rayjobs.ray.io")
+    install(namespace)
+    namespace.kubectl("apply", "-k", "jobs/train/overlays/a100-80")
+    workers = placed(namespace, "ray.io/node-type=worker", 1)
+    head = placed(namespace, "ray.io/node-type=head", 1)
+    assert workers <= {"a100-1", "a100-2"}
+    assert not any(node.startswith(("a100", "a6000")) for node in head)
+
+
+def test_a_pod_that_asks_for_an_absent_gpu_stays_pending_and_says_why(namespace: Namespace):
+    install(namespace, "--set", "reward.gpu.products={NVIDIA-H100-80GB-HBM3}")
+    why = why_pending(namespace, "app.kubernetes.io/component=reward")
+    assert "node(s) didn't match Pod's node affinity/selector" in why
+    assert "Insufficient" not in why
+
+
+def test_a_pod_that_asks_for_more_gpus_than_a_node_has_stays_pending_and_says_why(
+    namespace: Namespace,
+):
+    install(namespace, "--set", "reward.gpu.count=5")
+    why = why_pending(namespace, "app.kubernetes.io/component=reward")
+    assert "3 Insufficient nvidia.com/gpu" in why
