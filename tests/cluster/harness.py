@@ -154,7 +154,7 @@ class Bucket:
             config=Config(s3={"addressing_style": "path"}),
         )
 
-    def keys(self, prefix: str = "") -> list[str]:
+    def object_names(self, prefix: str = "") -> list[str]:
         pages = (
             self.client().get_paginator("list_objects_v2").paginate(Bucket=self.name, Prefix=prefix)
         )

@@ -1,4 +1,4 @@
-"""The whole job of the tiny stack: rewards in the cluster, training on Ray, merge, evaluation, pull."""
+"""The whole job of the tiny stack: rewards in the cluster, Ray, merge, evaluation, pull."""
 
 from __future__ import annotations
 
@@ -84,5 +84,5 @@ def test_a_policy_is_trained_on_ray_merged_evaluated_and_pulled_and_speaks_bette
 
 def object_named(bucket: Bucket, name: str) -> str:
     """The text of the one object of that name."""
-    (key,) = (key for key in bucket.keys() if key.endswith(f"/{name}"))
+    (key,) = (key for key in bucket.object_names() if key.endswith(f"/{name}"))
     return bucket.client().get_object(Bucket=bucket.name, Key=key)["Body"].read().decode()
