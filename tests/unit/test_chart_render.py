@@ -104,7 +104,7 @@ def test_the_defaults_of_values_are_those_of_run_config() -> None:
     run = run_of(render())
     smallest = {
         **run,
-        "train": {"steps": run["train"]["steps"]},
+        "train": {"steps": run["train"]["steps"], "metrics_port": 9400},
         "rollout": {},
     }
     assert RunConfig.model_validate(run) == RunConfig.model_validate(smallest)
@@ -119,6 +119,8 @@ def test_the_tiny_values_are_the_run_of_the_quickstart() -> None:
     expected["data"]["texts"] = "/app/examples/tiny/texts.jsonl"
     expected["reward"]["whisper"]["model"] = folders["whisper"]
     expected["reward"] |= {k: rendered["reward"][k] for k in ("url", "token_file")}
+    expected["train"]["metrics_port"] = 9400
+    expected["train"]["metrics_port"] = names.METRICS_PORT
     for judge in expected["eval"]["judges"]:
         judge["model"] = f"/app/examples/tiny/{judge['model']}"
     assert RunConfig.model_validate(rendered) == RunConfig.model_validate(expected | own)

@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 import yaml
+from helm_chart import EVERY_API, ROOT, find, render
 
 from monitoring.__main__ import BOARDS, FOLDER, write
 from monitoring.board import Board, dump, model
 
-ROOT = Path(__file__).parents[2]
+MONITORS = (("ServiceMonitor", "reward"), ("PodMonitor", "train"))
 FILES = sorted(FOLDER.glob("*.json"))
 
 
@@ -85,10 +86,57 @@ def test_grafanas_own_types_read_the_files_back() -> None:
         assert type(model(board)).from_json(json.loads(path.read_text())).uid == path.stem
 
 
-def test_the_monitors_give_every_series_the_label_that_all_select_by() -> None:
-    text = (ROOT / "helm/templates/monitors.yaml").read_text()
-    relabelings = re.findall(r"relabelings:\n\s+- (\{.*\})\n", text)
-    assert len(relabelings) == text.count("interval: {{") == 2
-    for relabeling in relabelings:
-        rule = yaml.safe_load(relabeling.replace("{{ .Release.Name }}", "name"))
-        assert rule == {"targetLabel": "release", "replacement": "name"}
+def test_the_chart_installs_each_dashboard_as_it_is() -> None:
+    values = {"metrics": {"dashboards": {"namespace": "grafana"}}}
+    maps = [
+        m
+        for m in render(values, apis=EVERY_API)
+        if m["metadata"]["labels"].get("grafana_dashboard")
+    ]
+    assert {m["metadata"]["namespace"] for m in maps} == {"grafana"}
+    installed = {name: text for m in maps for name, text in m["data"].items()}
+    assert {name: json.loads(text) for name, text in installed.items()} == {
+        path.name: json.loads(path.read_text()) for path in FILES
+    }
+
+
+def test_the_chart_s_rules_name_their_release_and_lose_what_it_has_not() -> None:
+    url = "https://docs.example.org/troubleshooting.html"
+    values = {"metrics": {"prometheusRule": {"runbookUrl": url}}}
+    rule = find(render(values, release="news", apis=EVERY_API), "PrometheusRule", "news-ttsrl")
+    text = json.dumps(rule["spec"])
+    assert "@" not in text
+    assert 'release=\\"news\\"' in text and f"{url}#ttsrlrewarddown" in text
+
+    without = {"reward": {"enabled": False}, "run": {"reward": {"url": "http://elsewhere:3000"}}}
+    rule = find(render(without, apis=EVERY_API), "PrometheusRule", "ttsrl")
+    assert [g["name"] for g in rule["spec"]["groups"]] == ["ttsrl-recording", "ttsrl-train"]
+
+
+def test_every_series_gets_the_label_that_all_select_by() -> None:
+    manifests = render(release="news", apis=EVERY_API)
+    monitors = [find(manifests, kind, f"news-ttsrl-{room}") for kind, room in MONITORS]
+    for monitor in monitors:
+        (endpoint,) = monitor["spec"].get("endpoints") or monitor["spec"]["podMetricsEndpoints"]
+        assert {"targetLabel": "release", "replacement": "news"} in endpoint["relabelings"]
+
+
+def test_the_run_serves_its_metrics_where_the_monitor_asks() -> None:
+    manifests = render(apis=EVERY_API)
+    run = json.loads(find(manifests, "ConfigMap", "ttsrl-run")["data"]["run.json"])
+    (port,) = {
+        port["containerPort"]
+        for path in ("base/rayjob.yaml", "pytorchjob/pytorchjob.yaml")
+        for port in named(yaml.safe_load((ROOT / "jobs/train" / path).read_text()), "metrics")
+    }
+    assert run["train"]["metrics_port"] == port
+
+
+def named(tree: Any, name: str) -> list[dict[str, Any]]:
+    """Every mapping of that name, however deep."""
+    if isinstance(tree, list):
+        return [found for item in tree for found in named(item, name)]
+    if not isinstance(tree, dict):
+        return []
+    here = [tree] if tree.get("name") == name else []
+    return here + [found for item in tree.values() for found in named(item, name)]
