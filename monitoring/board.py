@@ -1,7 +1,7 @@
 """A dashboard: rows of panels, the variables that choose a release, and links to the others.
 
-In Grafana's first format of dashboards, which every Grafana since 10 imports; the second one wants a
-recent one.
+In Grafana's first format of dashboards, which every Grafana since 10 imports; the second one
+wants a recent one.
 """
 
 from __future__ import annotations
