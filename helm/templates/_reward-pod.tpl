@@ -10,7 +10,7 @@ runtimeClassName: {{ . }}
 {{- end }}
 {{- include "ttsrl.rewardPlacement" . }}
 # The scores under way are finished before the pod ends.
-terminationGracePeriodSeconds: {{ add .Values.reward.drain.preStopSeconds .Values.reward.drain.graceSeconds }}
+terminationGracePeriodSeconds: {{ addf .Values.reward.preStopSeconds .Values.run.reward.sample_deadline_s | ceil | int }}
 securityContext:
   {{- toYaml .Values.podSecurityContext | nindent 2 }}
 {{- with .Values.reward.initContainers }}
@@ -47,7 +47,7 @@ containers:
     lifecycle:
       preStop:
         exec:
-          command: [sleep, {{ .Values.reward.drain.preStopSeconds | quote }}]
+          command: [sleep, {{ .Values.reward.preStopSeconds | quote }}]
     resources:
       {{- include "ttsrl.rewardResources" . | nindent 6 }}
     securityContext:

@@ -106,6 +106,7 @@ def test_the_defaults_of_values_are_those_of_run_config() -> None:
         **run,
         "train": {"steps": run["train"]["steps"], "metrics_port": 9400},
         "rollout": {},
+        "reward": {key: run["reward"][key] for key in ("url", "token_file", "whisper")},
     }
     assert RunConfig.model_validate(run) == RunConfig.model_validate(smallest)
 
@@ -278,11 +279,12 @@ def test_an_image_by_digest_has_no_tag() -> None:
     assert image({"reward": {"image": {"tag": "3", "digest": digest}}}) == f"ttsrl-reward@{digest}"
 
 
-def test_a_pod_may_finish_the_longest_score_before_it_is_killed() -> None:
-    run = RunConfig.model_validate(run_of(render()))
-    pod = find(render(), "Deployment", "ttsrl-reward")["spec"]["template"]["spec"]
-    wait = int(pod["containers"][0]["lifecycle"]["preStop"]["exec"]["command"][1])
-    assert pod["terminationGracePeriodSeconds"] - wait >= run.reward.sample_deadline_s
+@pytest.mark.parametrize("deadline_s", [120, 300.5])
+def test_a_pod_may_finish_the_longest_score_before_it_is_killed(deadline_s: float) -> None:
+    values = {"run": {"reward": {"sample_deadline_s": deadline_s}}}
+    pod = find(render(values), "Deployment", "ttsrl-reward")["spec"]["template"]["spec"]
+    wait_s = int(pod["containers"][0]["lifecycle"]["preStop"]["exec"]["command"][1])
+    assert 0 <= pod["terminationGracePeriodSeconds"] - wait_s - deadline_s < 1
 
 
 def test_a_change_of_the_run_starts_new_pods_and_nothing_else_does() -> None:

@@ -160,13 +160,6 @@ class RollingUpdate(Section):
     maxUnavailable: Share
 
 
-class Drain(Section):
-    """How a replica ends."""
-
-    preStopSeconds: int = Field(ge=0)
-    graceSeconds: int = Field(ge=1)
-
-
 class Probe(Section):
     """Timings of one probe; what it asks is the chart's."""
 
@@ -208,7 +201,7 @@ class Reward(Section):
     autoscaling: Autoscaling
     podDisruptionBudget: DisruptionBudget
     rollingUpdate: RollingUpdate
-    drain: Drain
+    preStopSeconds: int = Field(ge=0)
     probes: Probes
     service: Service
     podLabels: Labels
