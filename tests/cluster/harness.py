@@ -83,6 +83,12 @@ class Namespace:
         if "STATUS: deployed" not in said:
             pytest.fail(f"{said}\n{self.describe()}")
 
+    def install_without_waiting(self, *arguments: str | Path) -> None:
+        """The tiny stack's objects, for tests that need no running service."""
+        self.releases.append("ttsrl")
+        storage = ("--set", "run.storage=s3://bucket")
+        self.helm("install", "ttsrl", CHART, "-f", TINY, *storage, *arguments)
+
     def apply(self, objects: list[Manifest]) -> None:
         text = yaml.safe_dump({"apiVersion": "v1", "kind": "List", "items": objects})
         self.kubectl("apply", "--server-side", "-f", "-", input=text)
@@ -154,6 +160,9 @@ class Bucket:
             config=Config(s3={"addressing_style": "path"}),
         )
 
+    def read(self, name: str) -> str:
+        return self.client().get_object(Bucket=self.name, Key=name)["Body"].read().decode()
+
     def object_names(self, prefix: str = "") -> list[str]:
         pages = (
             self.client().get_paginator("list_objects_v2").paginate(Bucket=self.name, Prefix=prefix)
@@ -161,10 +170,11 @@ class Bucket:
         return [entry["Key"] for page in pages for entry in page.get("Contents", [])]
 
 
-def manifests(folder: Path) -> list[Manifest]:
-    """Every object of the files that `kubectl apply -f folder` takes."""
+def manifests(folder: Path, kind: str = "") -> list[Manifest]:
+    """Every object of the files that `kubectl apply -f folder` takes, or those of one kind."""
     texts = [path.read_text() for path in sorted(folder.glob("*.yaml"))]
-    return [o for text in texts for o in yaml.safe_load_all(text) if o]
+    objects = [o for text in texts for o in yaml.safe_load_all(text) if o]
+    return [o for o in objects if kind in ("", o["kind"])]
 
 
 def on_cpus(objects: list[Manifest], cpu: str = "50m", memory: str = "128Mi") -> list[Manifest]:

@@ -15,8 +15,7 @@ def nodes_with_gpus(cluster: Cluster):
 
 def install(namespace: Namespace, *arguments: str) -> None:
     """Without --wait: pods on fake nodes are placed, and never ready."""
-    namespace.releases.append("ttsrl")
-    namespace.helm("install", "ttsrl", CHART, "-f", A6000, *arguments)
+    namespace.install_without_waiting("-f", A6000, "--set", "reward.gpu.count=1", *arguments)
 
 
 def placed(namespace: Namespace, selector: str, count: int) -> set[str]:

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -35,11 +36,12 @@ def ended(namespace: Namespace) -> str:
     return status if status in ("Complete", "Failed") else ""
 
 
-def job_ended(namespace: Namespace, name: str) -> str:
-    """Type of the condition that ends a Job."""
-    job = namespace.get("job", name) or {}
-    for condition in job.get("status", {}).get("conditions", []):
-        if condition["type"] in ("Complete", "Failed") and condition["status"] == "True":
+def ending(namespace: Namespace, kind: str, name: str) -> str:
+    """Type of the condition that ends a Job or PyTorchJob, once there is one."""
+    job = namespace.get(kind, name) or {}
+    for condition in job.get("status", {}).get("conditions") or []:
+        ends = condition["type"] in ("Complete", "Succeeded", "Failed")
+        if ends and condition["status"] == "True":
             return condition["type"]
     return ""
 
@@ -53,10 +55,30 @@ def test_a_policy_is_trained_on_ray_merged_evaluated_and_pulled_and_speaks_bette
     namespace.apply(on_cpus(manifests(JOBS / "train")))
     end = namespace.until("the end of training", lambda: ended(namespace), 900)
     assert (end, rayjob(namespace)["jobStatus"]) == ("Complete", "SUCCEEDED")
+    evaluate_and_pull(namespace, bucket, tmp_path)
 
+
+@pytest.mark.timeout(1500)
+def test_the_same_is_done_by_a_pytorchjob_where_there_is_no_kuberay(
+    namespace: Namespace, bucket: Bucket, tmp_path: Path
+):
+    namespace.cluster.require_api("pytorchjobs.kubeflow.org")
+    install(namespace, bucket)
+    namespace.apply(on_cpus(manifests(JOBS / "train/pytorchjob", "PyTorchJob")))
+    end = namespace.until(
+        "the end of training", lambda: ending(namespace, "pytorchjob", "ttsrl-train"), 900
+    )
+    assert end == "Succeeded", namespace.describe()
+    evaluate_and_pull(namespace, bucket, tmp_path)
+
+
+def evaluate_and_pull(namespace: Namespace, bucket: Bucket, tmp_path: Path) -> None:
+    """`kubectl apply -f jobs/eval`, then `ttsrl pull`; the model speaks better than before."""
     namespace.apply(on_cpus(manifests(JOBS / "eval")))
     for job in ("ttsrl-merge", "ttsrl-eval", "ttsrl-eval-reduce"):
-        end = namespace.until(f"the end of {job}", lambda job=job: job_ended(namespace, job), 600)
+        end = namespace.until(
+            f"the end of {job}", lambda job=job: ending(namespace, "job", job), 600
+        )
         assert end == "Complete", namespace.describe()
 
     credentials = tmp_path / "credentials"
@@ -77,12 +99,36 @@ def test_a_policy_is_trained_on_ray_merged_evaluated_and_pulled_and_speaks_bette
     assert pulled.returncode == 0, pulled.stderr
     assert (model / "config.json").exists()
 
-    best = json.loads(object_named(bucket, "best.json"))["scores"]
+    best = json.loads(bucket.read("runs/ttsrl/best.json"))["scores"]
     assert best["cer"] < best["cer_before"], best
     assert best["cer_change_high"] < 0, best  # the whole interval: no luck
 
 
-def object_named(bucket: Bucket, name: str) -> str:
-    """The text of the one object of that name."""
-    (key,) = (key for key in bucket.object_names() if key.endswith(f"/{name}"))
-    return bucket.client().get_object(Bucket=bucket.name, Key=key)["Body"].read().decode()
+@pytest.mark.timeout(1500)
+def test_the_loss_of_the_head_is_one_counted_retry_that_resumes_from_the_published_checkpoint(
+    namespace: Namespace, bucket: Bucket
+):
+    namespace.cluster.require_api("rayjobs.ray.io")
+    install(namespace, bucket)
+    namespace.apply(on_cpus(manifests(JOBS / "train")))
+    checkpoint = "runs/ttsrl/checkpoints/step_000004/MANIFEST.json"
+    namespace.until(
+        "a checkpoint", lambda: ended(namespace) or bucket.object_names(checkpoint), 900
+    )
+    assert not ended(namespace), namespace.describe()
+    lost = rayjob(namespace)["rayClusterName"]
+    head = f"ray.io/cluster={lost},ray.io/node-type=head"
+    namespace.kubectl("delete", "pod", "-l", head, "--grace-period=0", "--force")
+    killed_s = time.time()
+
+    end = namespace.until("the end of training", lambda: ended(namespace), 900)
+    status = rayjob(namespace)
+    assert (end, status["jobStatus"], status["failed"]) == ("Complete", "SUCCEEDED", 1)
+    assert status["rayClusterName"] != lost
+    steps = [json.loads(line) for line in bucket.read("runs/ttsrl/log/steps.jsonl").splitlines()]
+    assert [step["step"] for step in steps] == list(range(1, 9))
+    before = [step["step"] for step in steps if step["ended_at_s"] < killed_s]
+    assert before[:4] == [1, 2, 3, 4]  # and not trained a second time
+    assert len(before) < 8
+    left = f"ray.io/cluster={lost}"
+    namespace.until("the lost cluster's end", lambda: not namespace.list("pods", left), 60)
