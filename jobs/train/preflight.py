@@ -8,9 +8,11 @@ from pathlib import Path
 
 import psutil
 
+from jobs.train.environment import ray_address
 from ttsrl.client import RewardClient
 from ttsrl.config import RunConfig
 from ttsrl.errors import BadInput
+from ttsrl.prompts import prepare
 
 BASE_BYTES = 7 * 2**30
 """Ray's and verl's processes with next to no model: measured 6.6 GiB (sum of PSS), the tiny run."""
@@ -19,12 +21,12 @@ BYTES_PER_PARAMETER = 24
 REWARD_SERVICE_TIMEOUT_S = 300.0
 
 
-def check_prompts(work_dir: Path) -> None:
-    """The prompt parquet must be there."""
-    for name in ("train", "held_out"):
-        path = work_dir / "data" / f"{name}.parquet"
-        if not path.is_file():
-            raise BadInput(f"no prompts at {path}; make them with `ttsrl prepare`")
+def prepare_prompts(run: RunConfig, work_dir: Path) -> None:
+    """Write the prompt parquet where it is not there yet."""
+    if all((work_dir / "data" / f"{name}.parquet").is_file() for name in ("train", "held_out")):
+        return
+    prepared = prepare(run, work_dir / "data")
+    print(f"{prepared.train} texts to train on, {prepared.held_out} held out", flush=True)
 
 
 def check_policy(run: RunConfig, codebook_size: int) -> None:
@@ -66,10 +68,10 @@ async def check_reward_service(run: RunConfig) -> int:
 
 
 def check(run: RunConfig, work_dir: Path, device: str) -> None:
-    """All checks, cheapest first. Raises BadInput."""
-    check_prompts(work_dir)
-    if device == "cpu":
+    """All checks, cheapest first, and the prompts. Raises BadInput."""
+    if device == "cpu" and ray_address() is None:
         check_memory(run)
+    prepare_prompts(run, work_dir)
     print(f"waiting for the reward service at {run.reward.url}", flush=True)
     check_policy(run, asyncio.run(check_reward_service(run)))
 

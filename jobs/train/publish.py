@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-from collections.abc import Iterable
+import time
+from collections.abc import Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 from verl.trainer.ppo.checkpoint_callback import CheckpointCallback
 
-from ttsrl.settings import load_run
+from jobs.train.checkpoints import LOG_FOLDER, publish_checkpoint, scan
+from jobs.train.environment import run_here
+from jobs.train.machines import Machine, everywhere
+from jobs.train.step_log import append_line
 from ttsrl.storage import RunStore
-
-LOG_FOLDER = "log"
-"""Where a checkpoint keeps the step log up to its step, so that a new machine has the history."""
 
 
 class PublishCheckpoint(CheckpointCallback):
@@ -27,9 +27,12 @@ class PublishCheckpoint(CheckpointCallback):
 
     def __init__(self, config: Any = None) -> None:
         super().__init__(config)
-        run = load_run(os.environ["TTSRL_RUN_CONFIG"])
+        run = run_here()
+        self.kept = run.train.max_checkpoints - 1
+        """On each disk between two saves: the next one takes the last place."""
         self.store = RunStore(run.storage, run.name)
         self.executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="publish")
+        self.machines: Sequence[Machine] = ()
         self.upload: Future[None] | None = None
         self.saved: tuple[int, Path] | None = None
 
@@ -43,6 +46,7 @@ class PublishCheckpoint(CheckpointCallback):
     ) -> None:
         """verl's hook, between the update of a step and the line that logs it."""
         self.wait()
+        self.machines = trainer.machines
         self.saved = global_step, Path(checkpoint_dir)
 
     def on_logged(self, log_files: Iterable[Path]) -> None:
@@ -53,15 +57,18 @@ class PublishCheckpoint(CheckpointCallback):
         (folder / LOG_FOLDER).mkdir()
         for file in log_files:
             shutil.copy(file, folder / LOG_FOLDER)
-        self.upload = self.executor.submit(publish_checkpoint, self.store, step, folder)
+        self.upload = self.executor.submit(self._publish, step, folder.parents[1])
 
     def wait(self) -> None:
         """Block until nothing is being uploaded; raises what the upload raised."""
         if self.upload is not None:
             self.upload.result()
 
-
-def publish_checkpoint(store: RunStore, step: int, folder: Path) -> None:
-    """Upload one `global_step_N` folder whole, then let `latest.json` point to it."""
-    store.storage.publish(folder, store.checkpoint(step))
-    store.write_latest(step)
+    def _publish(self, step: int, train_dir: Path) -> None:
+        start_s = time.monotonic()
+        parts = scan(self.machines, step)
+        size = publish_checkpoint(self.store, self.machines, step, parts)
+        line = {"event": "published", "step": step, "at_s": time.time(), "bytes": size}
+        line["seconds"] = time.monotonic() - start_s
+        append_line(train_dir / "checkpoints.jsonl", line)
+        everywhere(self.machines, "keep", lambda _: (step, self.kept))

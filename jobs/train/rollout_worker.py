@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import time
 from dataclasses import asdict, dataclass
 from typing import Any, cast
-from uuid import uuid4
 
 import ray
 import torch
@@ -22,10 +20,10 @@ from verl.experimental.agent_loop.agent_loop import AgentLoopMetrics, AgentLoopO
 from verl.trainer.ppo.v1.agent_loop_tq import AgentLoopManagerTQ, AgentLoopWorkerTQ
 from verl.utils.tensordict_utils import list_of_dict_to_tensordict
 
+from jobs.train.environment import run_here
 from jobs.train.verl_args import NO_REWARD
 from ttsrl.client import RewardClient
 from ttsrl.families import load_family
-from ttsrl.settings import load_run
 from ttsrl.types import Failed, Gated, Ok, Outcome, Utterance
 
 
@@ -64,7 +62,7 @@ class SpeechRolloutWorker(_PlainWorker):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
 
-        self.run = load_run(os.environ["TTSRL_RUN_CONFIG"])
+        self.run = run_here()
         self.family = load_family(self.run.family, self.tokenizer)
         self.reward_client = RewardClient.of(self.run.reward)
 
@@ -103,7 +101,10 @@ class SpeechRolloutWorker(_PlainWorker):
         """One rollout as verl's (fields, tag)."""
         start_s = time.time()
         generated = await self.llm_client.generate(
-            request_id=uuid4().hex, prompt_ids=prompt_ids, sampling_params=sampling_params
+            # verl keeps what shares an id on one server: a group's prompt is read once
+            request_id=str(prompt["uid"]),
+            prompt_ids=prompt_ids,
+            sampling_params=sampling_params,
         )
         end_s = time.time()
         response_ids = generated.token_ids[: self.rollout_config.response_length]

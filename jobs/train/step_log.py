@@ -77,6 +77,18 @@ class StepLog:
             file.write("".join(json.dumps(line) + "\n" for line in lines))
 
 
+def on_our_clock(rollouts: Sequence[Row], start_s: float, gathered_s: float) -> Sequence[Row]:
+    """Rollouts whose times may be another machine's, moved by the least that puts them where they
+    happened: between the begin of the step and the moment when all were here."""
+    times = ("generate_start_s", "generate_end_s", "score_end_s")
+    earliest = start_s - min(r["generate_start_s"] for r in rollouts)
+    latest = gathered_s - max(r["score_end_s"] for r in rollouts)
+    offset_s = min(max(0.0, earliest), latest)
+    if offset_s == 0.0:
+        return rollouts
+    return [{**r, **{name: r[name] + offset_s for name in times}} for r in rollouts]
+
+
 def rollout_statistics(rollouts: Sequence[Row]) -> dict[str, Any]:
     """Means over the rollouts of a step; raw scores and utilities over the measured ones."""
     outcomes = [r["outcome"] for r in rollouts]

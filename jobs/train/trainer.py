@@ -11,8 +11,12 @@ import transfer_queue as tq
 from verl.trainer.ppo.v1.trainer_base import register_trainer
 from verl.trainer.ppo.v1.trainer_sync import PPOTrainerSync
 
+from jobs.train.checkpoints import restore
+from jobs.train.environment import run_here
+from jobs.train.machines import machines_of
 from jobs.train.publish import PublishCheckpoint
-from jobs.train.step_log import StepLog
+from jobs.train.step_log import StepLog, append_line, on_our_clock
+from ttsrl.storage import RunStore
 
 POLL_S = 0.02
 
@@ -35,6 +39,18 @@ class SpeechTrainer(PPOTrainerSync):
         buffer.poll_interval = POLL_S  # verl waits 2 s between looks, longer than a small step
         return buffer
 
+    def _load_checkpoint(self) -> None:
+        """Bring the newest checkpoint to the machines that the ranks are on, then load it."""
+        run = run_here()
+        checkpoints = Path(self.config.trainer.default_local_dir)
+        self.machines = machines_of(
+            self.actor_rollout_wg.workers, run.storage, run.name, checkpoints
+        )
+        step = restore(RunStore(run.storage, run.name), self.machines, checkpoints)
+        line = {"event": "resumed", "step": step, "at_s": time.time()}
+        append_line(checkpoints.parent / "checkpoints.jsonl", line)
+        super()._load_checkpoint()
+
     def fit(self, agent_loop_manager: Any) -> None:
         """Train to the last step, and to the end of the last upload."""
         train_dir = Path(self.config.trainer.default_local_dir).parent
@@ -46,6 +62,11 @@ class SpeechTrainer(PPOTrainerSync):
     def on_step_begin(self) -> None:
         """Remember when the step began: rollouts carry absolute times."""
         self.step_start_s = time.time()
+
+    def on_sample_end(self) -> None:
+        """All rollouts of the step are here."""
+        self.gathered_s = time.time()
+        super().on_sample_end()
 
     def _compute_metrics(
         self, batch: Any, metrics: Any, timing_raw: Any, global_steps: int, epoch: int
@@ -59,6 +80,7 @@ class SpeechTrainer(PPOTrainerSync):
             for extra, tag in zip(fields["extra_fields"], batch.tags, strict=True)
             if not tag.get("is_padding", False)
         ]
+        rows = on_our_clock(rows, self.step_start_s, self.gathered_s)
         self.step_log.write(global_steps, rows, metrics, timing_raw, self.step_start_s, time.time())
         self.publisher.on_logged(self.step_log.paths.values())
 

@@ -2,16 +2,37 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from ttsrl.config import RunConfig
 from ttsrl.errors import BadInput
 from ttsrl.families.llasa import CHAT_TEMPLATE
 
-Value = str | int | float | bool | list[float] | list[str]
+Value = str | int | float | bool | list[float] | list[str] | None
+
+
+@dataclass(frozen=True)
+class RayHere:
+    """A Ray that is started on this machine and ends with the run."""
+
+    folder: str
+    """For its files: /tmp/ray may belong to another user."""
+
+
+@dataclass(frozen=True)
+class RayThere:
+    """A Ray cluster that is joined; it outlives the run."""
+
+    variables: Mapping[str, str]
+    """What the run's processes must find in their environment on all machines."""
+
+
+CPUS_PER_GPU = 3
+"""What verl reserves on a machine for each of its GPUs."""
 
 NO_REWARD = -1.0
 """Carried in place of a reward where the measurement failed; every real reward lies in [0, 1]."""
@@ -24,7 +45,16 @@ def rollout_engine(run: RunConfig, device: str) -> str:
     return "vllm" if device == "cuda" else "torch"
 
 
-def verl_keys(run: RunConfig, work_dir: Path, device: str, ray_dir: str) -> dict[str, Value]:
+def cpus_of_machine(run: RunConfig, device: str) -> int:
+    """Logical CPUs that Ray must have for verl's actors on a training machine."""
+    servers = run.train.gpus_per_node if rollout_engine(run, device) == "torch" else 0
+    transfer_queue_and_rollout_worker = 3
+    return CPUS_PER_GPU * run.train.gpus_per_node + servers + transfer_queue_and_rollout_worker
+
+
+def verl_keys(
+    run: RunConfig, work_dir: Path, device: str, ray: RayHere | RayThere
+) -> dict[str, Value]:
     """verl's keys for this run; one with a leading + need not exist in verl's own defaults.
 
     `run.verl` may set more keys, not contradict ours: BadInput.
@@ -34,7 +64,7 @@ def verl_keys(run: RunConfig, work_dir: Path, device: str, ray_dir: str) -> dict
         **_actor(run, device),
         **_rollout(run, device),
         **_trainer(run, work_dir, device),
-        **_ray(run, device, ray_dir),
+        **_ray(run, device, ray),
     }
     if clash := sorted(key for key in run.verl if key.lstrip("+") in {k.lstrip("+") for k in ours}):
         raise BadInput(
@@ -116,7 +146,7 @@ def _rollout(run: RunConfig, device: str) -> dict[str, Value]:
         f"{rollout}.free_cache_engine": device != "cpu",
         f"{rollout}.calculate_log_probs": True,
         f"{rollout}.log_prob_micro_batch_size_per_gpu": run.micro_batch_size,
-        f"{rollout}.agent.num_workers": 1,
+        f"{rollout}.agent.num_workers": run.train.nodes,
         f"+{rollout}.agent.agent_loop_manager_class": (
             "jobs.train.rollout_worker.SpeechRolloutManager"
         ),
@@ -133,7 +163,9 @@ def _trainer(run: RunConfig, work_dir: Path, device: str) -> dict[str, Value]:
         "algorithm.use_kl_in_reward": False,
         # rewards are asked for in the rollout worker: verl's own reward workers would sit idle
         "reward.num_workers": 0,
-        "transfer_queue.backend.SimpleStorage.num_data_storage_units": 1,
+        "transfer_queue.backend.SimpleStorage.num_data_storage_units": run.train.nodes,
+        # on the training machines: a cluster's head has no CPU to give
+        "+transfer_queue.backend.SimpleStorage.required_node_resource": "GPU",
         "trainer.use_v1": True,
         "trainer.v1.trainer_mode": "ttsrl",
         "trainer.device": device,
@@ -149,24 +181,27 @@ def _trainer(run: RunConfig, work_dir: Path, device: str) -> dict[str, Value]:
         "trainer.experiment_name": run.name,
         "trainer.resume_mode": "auto",
         "trainer.default_local_dir": str(work_dir / "train" / "checkpoints"),
-        "trainer.max_actor_ckpt_to_keep": run.train.max_checkpoints,
+        # verl would remove old ones on the machine of rank 0 alone
+        "trainer.max_actor_ckpt_to_keep": None,
         "trainer.checkpoint_callback_class": "jobs.train.publish.PublishCheckpoint",
     }
 
 
-def _ray(run: RunConfig, device: str, ray_dir: str) -> dict[str, Value]:
-    """How Ray is started on this machine; empty where a cluster is there to be joined."""
-    if "RAY_ADDRESS" in os.environ:
-        return {}
+def _ray(run: RunConfig, device: str, ray: RayHere | RayThere) -> dict[str, Value]:
+    init = "ray_kwargs.ray_init"
+    if isinstance(ray, RayThere):
+        return {
+            f"+{init}.runtime_env.env_vars.{name}": value for name, value in ray.variables.items()
+        }
     keys: dict[str, Value] = {
-        "+ray_kwargs.ray_init.include_dashboard": False,
-        # a folder of this run: /tmp/ray may belong to another user
-        "+ray_kwargs.ray_init._temp_dir": ray_dir,
+        f"+{init}.include_dashboard": False,
+        f"+{init}._temp_dir": ray.folder,
         # Ray starts its workers through a shell, and does not quote this itself
-        "+ray_kwargs.ray_init.runtime_env.py_executable": shlex.quote(sys.executable),
+        f"+{init}.runtime_env.py_executable": shlex.quote(sys.executable),
     }
     if device == "cpu":
         # logical slots only: actors of this job share the machine's cores
-        keys["ray_kwargs.ray_init.num_cpus"] = 8
-        keys["+ray_kwargs.ray_init.num_gpus"] = run.train.gpus_per_node * run.train.nodes
+        ranks = run.train.gpus_per_node * run.train.nodes
+        keys[f"{init}.num_cpus"] = max(8, cpus_of_machine(run, device) * run.train.nodes)
+        keys[f"+{init}.num_gpus"] = ranks
     return keys

@@ -11,9 +11,16 @@ from typing import Any, cast
 import ray
 from hydra import compose, initialize_config_module
 from omegaconf import DictConfig, OmegaConf
+from ray.exceptions import RayTaskError
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from verl.trainer.main_ppo import TaskRunnerV1, run_ppo
 from verl.trainer.ppo.utils import need_critic, need_reference_policy
 from verl.utils.config import validate_config
+
+from jobs.train.cluster import wait_for_cluster
+from jobs.train.environment import ray_address, run_here
+from ttsrl.errors import BadInput, Failure
+from ttsrl.failing import BAD_INPUT, FAILED
 
 # verl decorates its runner with ray.remote; a subclass needs the plain class behind it
 _PlainRunner: Any = cast(Any, TaskRunnerV1).__ray_metadata__.modified_class
@@ -26,7 +33,25 @@ class SpeechTaskRunner(_PlainRunner):
         import jobs.train.advantage
         import jobs.train.trainer  # noqa: F401
 
+        if ray_address() is not None:
+            wait_for_cluster(run_here(), config.trainer.device)
         super().run(config)
+
+
+class BesideTheDriver:
+    """Starts the task runner on the machine of this process.
+
+    The step log, the data position and the checkpoint tracker then lie beside the supervisor, who
+    reads them, and a run has one place that Prometheus and its owner look at: in a Ray cluster the
+    head, whose loss ends the run anyway.
+    """
+
+    @staticmethod
+    def remote() -> Any:
+        """An actor that takes no CPU slot: a cluster's head has none."""
+        here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+        runner: Any = ray.remote(SpeechTaskRunner)
+        return runner.options(num_cpus=0, scheduling_strategy=here).remote()
 
 
 def configuration(keys: Mapping[str, Any]) -> DictConfig:
@@ -49,8 +74,13 @@ def main(keys_file: str) -> None:
         use_reference_policy=need_reference_policy(config),
         use_critic=need_critic(config),
     )
-    run_ppo(config, task_runner_class=ray.remote(SpeechTaskRunner))
+    run_ppo(config, task_runner_class=BesideTheDriver)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    try:
+        main(sys.argv[1])
+    except (BadInput, Failure) as error:
+        said = error.cause if isinstance(error, RayTaskError) else error
+        print(f"error: {said}", file=sys.stderr, flush=True)
+        sys.exit(BAD_INPUT if isinstance(error, BadInput) else FAILED)

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from jobs.train.step_log import StepLog, rollout_statistics, samples, timeline
+from jobs.train.step_log import StepLog, on_our_clock, rollout_statistics, samples, timeline
 
 
 def rollout(text: str = "one two", start: float = 0.0, **outcome: Any) -> dict[str, Any]:
@@ -66,6 +66,18 @@ def test_the_timeline_shows_scoring_beside_generation() -> None:
     events = timeline([rollout(), rollout(start=4.0)], {"update": 2.0}, start_s=100.0)
     by_name = {e["name"]: (e["start_s"], e["end_s"]) for e in events}
     assert by_name == {"generate": (0.0, 5.0), "score": (1.0, 6.0), "update": (6.0, 8.0)}
+
+
+def test_times_of_a_machine_whose_clock_is_wrong_are_moved_into_the_step() -> None:
+    right = on_our_clock([rollout(), rollout(start=4.0)], start_s=99.0, gathered_s=106.5)
+    assert right == [rollout(), rollout(start=4.0)]
+    for wrong_by_s in (-30.0, 30.0):
+        times = ("generate_start_s", "generate_end_s", "score_end_s")
+        wrong = [{**r, **{t: r[t] + wrong_by_s for t in times}} for r in right]
+        moved = on_our_clock(wrong, start_s=99.0, gathered_s=106.5)
+        assert min(r["generate_start_s"] for r in moved) >= 99.0
+        assert max(r["score_end_s"] for r in moved) <= 106.5
+        assert moved[1]["score_end_s"] - moved[0]["score_end_s"] == 4.0
 
 
 def test_a_resumed_run_drops_the_lines_of_the_steps_it_does_again(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from jobs.train.verl_args import verl_keys
+from jobs.train.verl_args import RayHere, RayThere, verl_keys
 from jobs.train.verl_main import configuration
 from ttsrl.config import RunConfig
 from ttsrl.errors import BadInput
@@ -12,7 +12,7 @@ TINY = Path(__file__).parents[2] / "examples" / "tiny" / "run.json"
 
 
 def keys_of(run: RunConfig, device: str = "cpu") -> dict[str, object]:
-    return dict(verl_keys(run, Path("/runs/x"), device, "/tmp/ray"))
+    return dict(verl_keys(run, Path("/runs/x"), device, RayHere("/tmp/ray")))
 
 
 @pytest.mark.parametrize("device", ["cpu", "cuda"])
@@ -65,3 +65,12 @@ def test_a_micro_batch_is_no_larger_than_an_update() -> None:
 def test_rollouts_that_do_not_fill_micro_batches_are_refused() -> None:
     with pytest.raises(BadInput, match=r"288 rollouts.*micro_batch_size = 100"):
         load_run(TINY, ["train.micro_batch_size=100"])
+
+
+def test_a_cluster_is_joined_and_its_machines_get_the_variables_of_the_run() -> None:
+    ray = RayThere({"TTSRL_RUN": '{"name": "x"}'})
+    keys = verl_keys(load_run(TINY), Path("/runs/x"), "cuda", ray)
+    init = configuration(keys).ray_kwargs.ray_init
+    assert init.runtime_env.env_vars.TTSRL_RUN == '{"name": "x"}'
+    assert "_temp_dir" not in init
+    assert init.num_cpus is None, "Ray refuses to size a cluster that is there"

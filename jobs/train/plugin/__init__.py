@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
+import verl.utils.import_utils
 from verl.workers.rollout.base import _ROLLOUT_REGISTRY
 from verl.workers.rollout.replica import RolloutReplicaRegistry
 
@@ -24,3 +25,7 @@ def _torch_replica() -> Any:
 
 _ROLLOUT_REGISTRY[("torch", "async")] = "jobs.train.plugin.torch_rollout.TorchWeightSender"
 RolloutReplicaRegistry.register("torch", _torch_replica)
+
+# verl patches TRL's value head where it finds TRL, and TRL has none since 1.0. A GRPO run has no
+# critic, so TRL may be installed beside it and is of no concern.
+verl.utils.import_utils.is_trl_available = lambda: False

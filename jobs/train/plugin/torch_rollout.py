@@ -1,7 +1,8 @@
-"""A rollout engine for verl in plain torch: one Ray actor with its own copy of the policy.
+"""A rollout engine for verl in plain torch: one Ray actor a rank, with its own copy of the policy.
 
 Used where vLLM cannot run. Requests that arrive together are sampled as one batch, in an order of
-their own, so that a step's rollouts depend on the seed, the step and the prompts alone.
+their own, so that a step's rollouts depend on the seed, the step and the prompts alone; with
+several ranks also on which server got which group.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Any
 
 import ray
 import torch
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from verl.workers.rollout.base import BaseRollout
 from verl.workers.rollout.replica import RolloutReplica, TokenOutput
 
@@ -28,7 +30,7 @@ def _actor_name(rank: int) -> str:
 
 
 class TorchWeightSender(BaseRollout):
-    """Lives in the trainer's worker; hands new weights to the server after each update."""
+    """Lives in a rank's process; hands new weights to that rank's server after each update."""
 
     async def resume(self, tags: list[str]) -> None:
         pass
@@ -46,7 +48,7 @@ class TorchWeightSender(BaseRollout):
     ) -> None:
         """Send the full state dict, as CPU tensors, and wait until it is in use."""
         state = {name: weight.detach().to("cpu", copy=True) for name, weight in weights}
-        server: Any = ray.get_actor(_actor_name(0))
+        server: Any = ray.get_actor(_actor_name(torch.distributed.get_rank()))
         await server.load_weights.remote(state, global_steps)
 
 
@@ -61,10 +63,11 @@ class _Request:
 class TorchServer:
     """The policy and its sampler, behind the interface that verl's LLM client expects."""
 
-    def __init__(self, config: Any, model_path: str) -> None:
+    def __init__(self, config: Any, model_path: str, rank: int) -> None:
         from transformers import AutoModelForCausalLM, AutoTokenizer
 
         self.config, self.step = config, 0
+        self.seed = config.seed * 1_000_003 + (rank << 40)  # no two servers draw the same
         family = load_family("llasa", AutoTokenizer.from_pretrained(model_path))
         self.model = AutoModelForCausalLM.from_pretrained(model_path, dtype=torch.float32).eval()
         allowed = [*family.stop_token_ids, *family.speech_token_ids]
@@ -135,7 +138,7 @@ class TorchServer:
                 top_p=top_p,
                 top_k=top_k,
                 max_tokens=limit,
-                seed=self.config.seed * 1_000_003 + self.step,
+                seed=self.seed + self.step,
                 on_finished=finished,
             )
         except Exception as error:
@@ -168,18 +171,27 @@ class TorchServer:
 
 
 class TorchReplica(RolloutReplica):
-    """Starts the server actor of one replica."""
+    """Starts the server actor of one rank, on the rank's machine."""
 
     async def launch_servers(self) -> None:
         """Start the actor and make it known to verl's LLM client."""
+        worker: Any = self.workers[0]
+        node: str = await worker.__ray_call__.remote(_node_id)
         options = {
             "name": _actor_name(self.replica_rank),
             "num_cpus": 1,
             "max_concurrency": self.max_concurrency,
+            "scheduling_strategy": NodeAffinitySchedulingStrategy(node, soft=False),
         }
         server: Any = (
-            ray.remote(TorchServer).options(**options).remote(self.config, self.model_config.path)
+            ray.remote(TorchServer)
+            .options(**options)
+            .remote(self.config, self.model_config.path, self.replica_rank)
         )
         self.servers = [server]
         self._server_handle = server
         self._server_address = f"torch://{self.replica_rank}"
+
+
+def _node_id(_: Any) -> str:
+    return ray.get_runtime_context().get_node_id()

@@ -1,0 +1,41 @@
+"""Whose name a run's is: one name, one configuration."""
+
+from __future__ import annotations
+
+from ttsrl.config import RunConfig
+from ttsrl.errors import BadInput
+from ttsrl.storage import RunStore
+
+MAY_CHANGE = {
+    "storage": True,
+    "eval": True,
+    "reward": {"url", "sample_deadline_s", "token_file", "batch_size"},
+    "train": {"steps", "save_every", "max_checkpoints", "step_deadline_s", "metrics_port"},
+}
+"""Fields that a resumed run may set anew: they decide no weight of the steps already done."""
+
+
+def claim_run(run: RunConfig, store: RunStore) -> None:
+    """Write the resolved configuration beside what the run publishes, or find it there.
+
+    Raises BadInput where the name belongs to a run of another configuration.
+    """
+    published = store.storage.read_json(store.run_json)
+    if published is None:
+        store.storage.write_json(store.run_json, run.model_dump(mode="json"))
+        return
+    theirs = RunConfig.model_validate(published).model_dump(exclude=MAY_CHANGE)
+    ours = run.model_dump(exclude=MAY_CHANGE)
+    for section in ours:
+        if ours[section] != theirs[section]:
+            raise BadInput(
+                f"run {run.name!r} in {run.storage} has another {section}: "
+                f"{_difference(theirs[section], ours[section])}; give this run another name"
+            )
+
+
+def _difference(theirs: object, ours: object) -> str:
+    if isinstance(theirs, dict) and isinstance(ours, dict):
+        keys = sorted(k for k in ours if ours[k] != theirs.get(k))
+        return ", ".join(f"{k} is {theirs.get(k)!r} there, {ours[k]!r} here" for k in keys)
+    return f"{theirs!r} there, {ours!r} here"
