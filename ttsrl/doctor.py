@@ -84,10 +84,11 @@ def show(checks: list[Check], *, as_json: bool) -> None:
         print(json.dumps([asdict(check) for check in checks], indent=2))
     else:
         from rich.console import Console
-        from rich.table import Table
+        from rich.table import Column, Table
 
         marks = {"ok": "[green]ok", "note": "[yellow]note", "bad": "[red]bad"}
-        table = Table("", "what", "found", "what to do")
+        columns = (Column(title, overflow="fold") for title in ("what", "found", "what to do"))
+        table = Table("", *columns)
         for check in checks:
             table.add_row(marks[check.state], check.name, check.found, check.advice)
         Console(highlight=False).print(table)

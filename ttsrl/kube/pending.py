@@ -63,7 +63,7 @@ def _unscheduled(
     if max(free.values()) >= wanted:
         return said  # GPUs are not what it lacks: CPU, memory, a taint, a volume
     largest = max(gpus_of(node) for node in matching)
-    kind = _kind(pod)
+    kind = _kind(pod, matching)
     if largest < wanted:
         return (
             f"no node has {wanted} GPUs: the largest {kind or 'one'} has {largest}; lower "
@@ -150,13 +150,15 @@ def _no_such_node(pod: Object, nodes: Sequence[Object]) -> str:
     return "no node has all the labels that it requires together"
 
 
-def _kind(pod: Object) -> str:
-    """The GPU products that a pod requires."""
-    for term in _required_terms(pod):
-        for one in entries(term, "matchExpressions"):
-            if one["key"] == GPU_PRODUCT_LABEL:
-                return " or ".join(one["values"])
-    return ""
+def _kind(pod: Object, nodes: Sequence[Object]) -> str:
+    """The GPU products that a pod requires and these nodes have; "" where it requires none."""
+    asked = any(
+        one["key"] == GPU_PRODUCT_LABEL
+        for term in _required_terms(pod)
+        for one in entries(term, "matchExpressions")
+    )
+    products = {labels_of(node).get(GPU_PRODUCT_LABEL, "") for node in nodes} - {""}
+    return " or ".join(sorted(products)) if asked else ""
 
 
 def _held(nodes: Sequence[Object], pods: Iterable[Object]) -> dict[str, dict[str, int]]:

@@ -137,7 +137,10 @@ def watch(cluster: Cluster, names: Names, progress: Progress) -> None:
 def _last_step(cluster: Cluster, pod: Object | None) -> tuple[int, int, str] | None:
     if pod is None:
         return None
-    return last_step(cluster.log(pod["metadata"]["name"], tail_lines=TAIL_LINES).splitlines())
+    try:
+        return last_step(cluster.log(pod["metadata"]["name"], tail_lines=TAIL_LINES).splitlines())
+    except Failure:
+        return None  # its node does not answer, and all else can still be told
 
 
 def _is_evaluation(job: Object) -> bool:

@@ -1,0 +1,173 @@
+"""`ttsrl submit`, `status`, `logs`, `stop` and `doctor --cluster` against real operators."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from bed.paths import REPOSITORY
+from harness import CHART, TINY, Namespace
+
+TTSRL = Path(sys.executable).with_name("ttsrl")
+A100 = REPOSITORY / "jobs/train/overlays/a100-80/values.yaml"
+
+
+class Cli:
+    """The command as a user types it, in one namespace."""
+
+    def __init__(self, namespace: Namespace) -> None:
+        self.namespace = namespace
+
+    def __call__(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [TTSRL, *arguments, "--namespace", self.namespace.name],
+            capture_output=True,
+            text=True,
+            cwd=REPOSITORY,
+            env={**os.environ, "KUBECONFIG": str(self.namespace.cluster.kubeconfig)},
+        )
+
+    def done(self, *arguments: str) -> str:
+        done = self(*arguments)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def refused(self, *arguments: str) -> str:
+        refused = self(*arguments)
+        assert refused.returncode == 2, refused.stdout + refused.stderr
+        return refused.stderr
+
+
+@pytest.fixture
+def cli(namespace: Namespace) -> Cli:
+    return Cli(namespace)
+
+
+def install(namespace: Namespace, *arguments: str | Path) -> None:
+    """Without --wait: what is asked of the cluster here needs no image."""
+    storage = ("-f", TINY, "--set", "run.storage=s3://bucket", *arguments)
+    if "ttsrl" in namespace.releases:
+        namespace.helm("upgrade", "ttsrl", CHART, *storage)
+        return
+    namespace.releases.append("ttsrl")
+    namespace.helm("install", "ttsrl", CHART, *storage)
+
+
+def hold_gpus(namespace: Namespace, node: str, gpus: int) -> None:
+    """A pod of somebody else on a node."""
+    security = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
+    container = {"name": "c", "image": "x", "securityContext": security}
+    pod: dict[str, Any] = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": f"holds-{node}"},
+        "spec": {
+            "nodeName": node,
+            "securityContext": {
+                "runAsNonRoot": True,
+                "runAsUser": 10001,
+                "seccompProfile": {"type": "RuntimeDefault"},
+            },
+            "tolerations": [{"operator": "Exists"}],
+            "containers": [{**container, "resources": {"limits": {"nvidia.com/gpu": gpus}}}],
+        },
+    }
+    namespace.apply([pod])
+
+
+def test_without_a_release_or_a_job_every_command_says_what_to_do(cli: Cli) -> None:
+    assert "no release 'ttsrl' in the namespace" in cli.refused("submit")
+    assert "no release 'ttsrl' in the namespace" in cli.refused("doctor", "--cluster")
+    for command in ("status", "logs", "stop"):
+        assert "no training job 'ttsrl-train'" in cli.refused(command)
+
+
+@pytest.mark.parametrize(("kind", "api"), [("rayjob", "rayjobs"), ("pytorchjob", "pytorchjobs")])
+def test_a_job_is_submitted_once_and_stopped_without_leaving_a_pod(
+    namespace: Namespace, cli: Cli, kind: str, api: str
+) -> None:
+    group = {"rayjobs": "ray.io", "pytorchjobs": "kubeflow.org"}[api]
+    namespace.cluster.require_api(f"{api}.{group}")
+    install(namespace)
+    assert "ttsrl-train created" in cli.done("submit", "--kind", kind)
+    uid = namespace.get(api, "ttsrl-train")["metadata"]["uid"]
+    assert "is there already" in cli.done("submit", "--kind", kind)
+    assert namespace.get(api, "ttsrl-train")["metadata"]["uid"] == uid
+    other = {"rayjob": "pytorchjob", "pytorchjob": "rayjob"}[kind]
+    assert "two trainers would undo each other's work" in cli.refused("submit", "--kind", other)
+    selector = "app.kubernetes.io/component=train"
+    namespace.until("pods of the job", lambda: namespace.list("pods", selector), 60)
+    assert "ttsrl-train" in cli.done("status")
+    assert "are gone" in cli.done("stop")
+    assert namespace.get(api, "ttsrl-train") is None
+    assert namespace.list("pods", selector) == []
+
+
+def test_a_changed_run_does_not_join_a_job_of_the_old_one(namespace: Namespace, cli: Cli) -> None:
+    namespace.cluster.require_api("rayjobs.ray.io")
+    install(namespace)
+    cli.done("submit")
+    install(namespace, "--set", "run.seed=2")
+    assert "runs with another configuration" in cli.refused("submit")
+    said = cli.refused("submit", "--config", "examples/tiny/run.json", "--set", "name=ttsrl")
+    assert "seed is 2 there and 1 here" in said
+
+
+def test_a_pending_pod_is_explained_by_who_holds_the_gpus(namespace: Namespace, cli: Cli) -> None:
+    namespace.cluster.require_bed("fake nodes with A6000 and A100")
+    install(namespace, "-f", A100)
+    for node in ("a100-1", "a100-2"):
+        hold_gpus(namespace, node, 4)
+    cli.done("submit", "--overlay", "a100-80")
+    holder = f"{namespace.name}/holds-a100-1"
+
+    def explained() -> bool:
+        said = cli.done("status")
+        return "no node has 8 NVIDIA-A100-SXM4-80GB free;" in said and holder in said
+
+    namespace.until("the reason in words", explained, 60)
+
+
+def test_what_is_amiss_is_refused_before_anything_starts(namespace: Namespace, cli: Cli) -> None:
+    namespace.cluster.require_bed("fake nodes with A6000 and A100")
+    install(namespace, "-f", A100)
+    assert "1 x 4 GPU, and the run wants" in cli.refused("submit", "--overlay", "a6000")
+    said = cli.refused("submit", "--overlay", "a100-40")
+    assert "no node has ttsrl.dev/pool = train and nvidia.com/gpu.product =" in said
+
+    quota = {"hard": {"requests.nvidia.com/gpu": "4", "requests.memory": "500Gi"}}
+    metadata = {"name": "gpus"}
+    namespace.apply(
+        [{"apiVersion": "v1", "kind": "ResourceQuota", "metadata": metadata, "spec": quota}]
+    )
+    said = cli.refused("submit", "--overlay", "a100-80")
+    assert "of 4 requests.nvidia.com/gpu in use, and the job takes 8" in said
+    assert "memory" not in said
+    namespace.kubectl("delete", "resourcequota", "gpus")
+
+    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "ttsrl-s3"}}
+    namespace.apply([{**secret, "stringData": {"key": "x"}}])
+    assert "has key, but not 'credentials'" in cli.refused("submit", "--overlay", "a100-80")
+    namespace.kubectl("delete", "secret", "ttsrl-s3", "ttsrl-token")
+    assert "Secret ttsrl-token: absent" in cli.refused("submit", "--overlay", "a100-80")
+    assert namespace.get("rayjobs", "ttsrl-train") is None
+
+
+def test_the_doctor_lists_what_a_job_would_need(namespace: Namespace, cli: Cli) -> None:
+    namespace.cluster.require_api("rayjobs.ray.io")
+    install(namespace)
+    found = {one["name"]: one for one in json.loads(cli.done("doctor", "--cluster", "--json"))}
+    assert found["rayjob API"]["state"] == "ok"
+    assert found["job, as the cluster takes it"]["state"] == "ok"
+    assert found["Secret ttsrl-token"]["state"] == "ok"
+    assert found["Secret ttsrl-s3"]["state"] == "note"
+    namespace.kubectl("delete", "pvc", "ttsrl-models", "--wait=false")
+    namespace.kubectl("delete", "secret", "ttsrl-token")
+    bad = cli("doctor", "--cluster", "--json")
+    assert bad.returncode == 1
+    assert "Secret ttsrl-token" in bad.stderr
