@@ -7,10 +7,12 @@
 # make cluster-up  that cluster, to be tried by hand; make cluster-down leaves nothing of it
 # make lint        ruff and pyright
 # make bench       measurements: pull, reward path, a training step's stages
+# make load        the reward service under 4 times its capacity for 10 minutes
+# make fuzz        10 000 hostile requests to the reward service
 # make seeds       the quickstart with three seeds, and the table that README quotes
 # make tiny        train the tiny codec, recognisers and policy of examples/tiny anew
 .PHONY: help env quickstart test test-xcodec2 test-cluster test-cluster-full cluster-tools
-.PHONY: cluster-up cluster-down lint bench seeds tiny
+.PHONY: cluster-up cluster-down lint bench load fuzz seeds tiny
 .DEFAULT_GOAL := help
 
 EXTRAS ?= train reward cluster
@@ -71,6 +73,12 @@ lint: env
 
 bench: env
 	PYTHONPATH=. .venv/bin/python tests/bench
+
+load: env
+	PYTHONPATH=.:tests .venv/bin/python tests/reward_load.py $(ARGS)
+
+fuzz: env
+	PYTHONPATH=.:tests .venv/bin/python tests/reward_fuzz.py $(ARGS)
 
 tiny: env
 	.venv/bin/python -m examples.tiny.build

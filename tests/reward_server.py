@@ -132,8 +132,8 @@ def post(
     return httpx.post(f"{server.url}/v1/score", json=body, timeout=timeout_s, headers=headers)
 
 
-def score(server: RewardServer, items: list[Utterance]) -> list[Outcome]:
-    answer = post(server, items)
+def score(server: RewardServer, items: list[Utterance], token: str = "") -> list[Outcome]:
+    answer = post(server, items, token=token)
     assert answer.status_code == 200, answer.text
     return ScoreResponse.model_validate_json(answer.content).outcomes
 

@@ -1,7 +1,7 @@
 """Serves rewards: python -m services.reward --config run.json --port 8000.
 
-One process: BentoML's worker without its supervisor, because Kubernetes, or the command that
-started it, restarts it.
+BentoML's server without its supervisor, because Kubernetes, or the command that started it,
+restarts it; the worker processes that measure are the service's own.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import errno
 import os
+import resource
 import signal
 import socket
 import sys
@@ -68,11 +69,22 @@ def serve(config: str, listener: socket.socket) -> None:
             "BENTOML_DO_NOT_TRACK": "True",
             "HF_HUB_DISABLE_PROGRESS_BARS": "1",
         }
+        import uvicorn.config
         from _bentoml_impl.worker.service import main as bentoml_worker
+
+        # BentoML hands its options to uvicorn, and has none for what speaks HTTP.
+        uvicorn.config.HTTP_PROTOCOLS["auto"] = "services.reward.connection:Connection"
+        raise_file_limit()
 
         service = "services.reward.service:RewardService"
         fd = str(listener.detach())
         bentoml_worker([service, "--fd", fd, "--worker-id", "1"], standalone_mode=False)
+
+
+def raise_file_limit() -> None:
+    """As many open connections as the system lets this process have."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 if __name__ == "__main__":

@@ -25,6 +25,7 @@ BINARY_MEDIA = "application/octet-stream"
 WAV_MEDIA = frozenset({BINARY_MEDIA, "audio/wav", "audio/x-wav", "audio/wave", "audio/flac"})
 CLIENT_LEFT = 499
 MAX_BODY_BYTES = 64 * 2**20
+TOO_LARGE = f"the body is larger than {MAX_BODY_BYTES} bytes; split it"
 MAX_BYTES_HELD = 2 * MAX_BODY_BYTES
 """Of all bodies being read or measured; what they are parsed into takes several times that."""
 BODY_DEADLINE_S = 30.0
@@ -165,6 +166,9 @@ def refuse(service: Served, request: Request) -> Response | None:
         return tell(scope, 415, f"content-type is {media_type!r}; send {route.default_media_type}")
     if (encoding := request.headers.get("content-encoding", "identity")) != "identity":
         return tell(scope, 415, f"content-encoding is {encoding!r}; send the body as it is")
+    length = request.headers.get("content-length", "")
+    if length.isdecimal() and int(length[:20]) > MAX_BODY_BYTES:
+        return tell(scope, 413, TOO_LARGE)
     try:
         service.admit(1)
     except Full as error:
@@ -198,7 +202,7 @@ class Body:
             self.size += len(chunks[-1])
             self._edge.held_bytes += len(chunks[-1])
             if self.size > MAX_BODY_BYTES:
-                return 413, f"the body is larger than {MAX_BODY_BYTES} bytes; split it"
+                return 413, TOO_LARGE
             if self._edge.held_bytes > MAX_BYTES_HELD:
                 return 429, "other requests take all the memory there is for bodies"
             if not message.get("more_body", False):

@@ -2,8 +2,10 @@
 
 import pull_speed
 import reward_speed
+import reward_workers
 import step_stages
 
 pull_speed.main()
 reward_speed.main()
+reward_workers.main()
 step_stages.main()

@@ -1,8 +1,8 @@
 """The Whisper server of channel-io/ch-tts-llasa-rl-grpo: NLL and transcript, no reward.
 
 Its clients keep their URL. `/score` takes speech tokens; `/score_wav`, which its text promises,
-takes a WAV file as the body and the text as the query: POST /score_wav?text=Hello. What cannot be
-measured, gated speech too, is a 500 with the reason, as there.
+takes a WAV file as the body and the text as the query: POST /score_wav?text=Hello. What has no
+measurement, gated speech too, is a 500 with the reason, as there.
 """
 
 from __future__ import annotations
@@ -65,6 +65,8 @@ def answer(outcome: Outcome) -> Response:
             return JSONResponse({"nll": raw["nll"], "transcript": transcript})
         case Gated(reason=reason, detail=detail):
             return problem(500, f"gated, {reason}: {detail}")
+        case Failed(kind="rejected", detail=detail):
+            return problem(400, f"rejected: {detail}")
         case Failed(kind=kind, detail=detail):
             return problem(500, f"{kind}: {detail}")
 
