@@ -9,7 +9,16 @@ from ttsrl.storage import RunStore
 MAY_CHANGE = {
     "storage": True,
     "eval": True,
-    "reward": {"url", "sample_deadline_s", "token_file", "batch_size"},
+    "reward": {
+        "url",
+        "token_file",
+        "batch_size",
+        "workers",
+        "queue_size",
+        "sample_deadline_s",
+        "scorer_deadline_s",
+        "worker_deadline_s",
+    },
     "train": {"steps", "save_every", "max_checkpoints", "step_deadline_s", "metrics_port"},
 }
 """Fields that a resumed run may set anew: they decide no weight of the steps already done."""

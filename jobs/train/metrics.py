@@ -180,8 +180,9 @@ class TrainMetrics(Collector):
         if self.last:
             ended = self.last["ended_at_s"]
             yield self._one("last_step_timestamp_seconds", "When the last step ended", ended)
+        if published := self.checkpoint.get("step", self.resumed_step):
+            yield self._one("checkpoint_step", "Last checkpoint published", published)
         if checkpoint := self.checkpoint:
-            yield self._one("checkpoint_step", "Last checkpoint published", checkpoint["step"])
             at_s, size, seconds = (checkpoint[key] for key in ("at_s", "bytes", "seconds"))
             yield self._one("checkpoint_timestamp_seconds", "When it was published", at_s)
             yield self._one("checkpoint_bytes", "Its size", size)

@@ -151,7 +151,8 @@ def test_a_value_that_a_step_lacks_has_no_series(run: Run) -> None:
 def test_the_last_published_checkpoint_and_the_step_resumed_from_are_known(run: Run) -> None:
     run.checkpoint(event="resumed", step=4, at_s=90.0)
     run.follower.look()
-    assert run.scrape()["step"] == run.scrape()["resumed_step"] == 4
+    seen = run.scrape()
+    assert seen["step"] == seen["resumed_step"] == seen["checkpoint_step"] == 4
     run.checkpoint(event="published", step=10, at_s=110.0, seconds=2.5, bytes=1000)
     run.follower.look()
     seen = run.scrape()

@@ -74,3 +74,18 @@ def test_a_cluster_is_joined_and_its_machines_get_the_variables_of_the_run() -> 
     assert init.runtime_env.env_vars.TTSRL_RUN == '{"name": "x"}'
     assert "_temp_dir" not in init
     assert init.num_cpus is None, "Ray refuses to size a cluster that is there"
+
+
+def test_rollouts_that_the_ranks_cannot_share_are_refused() -> None:
+    with pytest.raises(BadInput, match=r"288 rollouts .* not divisible by 10 GPUs"):
+        load_run(TINY, ["train.nodes=5", "train.gpus_per_node=2"])
+
+
+def test_what_lives_once_a_machine_is_as_many_as_the_machines() -> None:
+    run = load_run(TINY, ["train.nodes=3", "train.micro_batch_size=24"])
+    config = configuration(keys_of(run, "cuda"))
+    assert config.trainer.nnodes == 3
+    assert config.actor_rollout_ref.rollout.agent.num_workers == 3
+    storage = config.transfer_queue.backend.SimpleStorage
+    assert storage.num_data_storage_units == 3
+    assert storage.required_node_resource == "GPU", "a head without CPU slots would wait for ever"
