@@ -74,8 +74,6 @@ def _unscheduled(
     for by in held.values():
         for holder, gpus in by.items():
             holders[holder] = holders.get(holder, 0) + gpus
-    if not holders:
-        return f"no node has {count} free, and this user may not see who holds them"
     first = sorted(holders, key=lambda holder: (-holders[holder], holder))[:3]
     more = f" and {len(holders) - 3} more" if len(holders) > 3 else ""
     total = sum(holders.values())
