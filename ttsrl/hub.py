@@ -48,6 +48,14 @@ def folder_digest(folder: Path) -> str:
     return digest.hexdigest()
 
 
+def model_digest(model: str) -> str:
+    """`folder_digest` of a folder or Hugging Face id, or the SHA-256 of a single file."""
+    if (file := Path(model)).is_file():
+        with file.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    return folder_digest(local_folder(model))
+
+
 def load_model(auto_class: Any, folder: Path, dtype: Any = "float32") -> Any:
     """`auto_class.from_pretrained`, with no weight missing or not finite; in evaluation mode.
 

@@ -209,9 +209,40 @@ class Speaker(Part):
         return ramp(raw, self.low, self.high)
 
 
+class PinyinWer(Part):
+    """Word error rate over the pinyin syllables that SenseVoice hears; Mandarin only."""
+
+    type: Literal["pinyin_wer"] = "pinyin_wer"
+    model: str = "csukuangfj/sherpa-onnx-sense-voice-zh-en-ja-ko-yue-2024-07-17"
+    """Folder with a SenseVoice for sherpa-onnx, or its Hugging Face id."""
+    tones: bool = True
+    """Whether syllables of another tone are errors; each choice has its recipe's utility."""
+
+    def utility(self, raw: float) -> float:
+        """With tones 1 - tanh(3 WER) (CosyVoice, examples/grpo/cosyvoice2, reward_tts.py); without
+        exp(-12 WER^1.5) (mair-hub, rl-tutorial/cosyvoice_llm)."""
+        return 1.0 - math.tanh(3.0 * raw) if self.tones else math.exp(-12.0 * raw**1.5)
+
+
+class ParakeetCer(Part):
+    """Character error rate by Parakeet instead of Whisper, both texts normalised."""
+
+    type: Literal["parakeet_cer"] = "parakeet_cer"
+    model: str = "nvidia/parakeet-ctc-1.1b"
+    """Folder of a Hugging Face Parakeet (CTC or TDT), its id, or a `.nemo` file."""
+    beta: float = Field(default=3.0, gt=0)
+    """Steepness: utility is 0.5 near CER = 0.55 / beta."""
+
+    def utility(self, raw: float) -> float:
+        """1 - tanh(beta * CER), as for Whisper's CER."""
+        return 1.0 - math.tanh(self.beta * raw)
+
+
 Component = Annotated[
     Cer
     | Nll
+    | PinyinWer
+    | ParakeetCer
     | Rate
     | PitchSpread
     | EnergySpread

@@ -122,6 +122,24 @@ def wer(reference: str, hypothesis: str, language: str) -> float:
     return float(jiwer.wer(*both))
 
 
+def pinyin_wer(reference: str, hypothesis: str, language: str, tones: bool) -> float:
+    """Word error rate over Mandarin syllables: what sounds the same counts as the same.
+
+    1 for an empty hypothesis. Raises BadInput for another language, and if nothing of the reference
+    can be heard.
+    """
+    from ttsrl.pinyin import pinyin
+
+    if language != "zh":
+        raise BadInput(
+            f"pinyin is for Mandarin (zh), and text {reference!r} is {language!r}; use the "
+            "component cer for it"
+        )
+    if not (syllables := pinyin(reference, tones)):
+        raise BadInput(f"nothing of text {reference!r} can be heard in Mandarin; leave it out")
+    return float(jiwer.wer(" ".join(syllables), " ".join(pinyin(hypothesis, tones))))
+
+
 def _reference(text: str, language: str) -> str:
     normalised = normalise(text, language)
     if not normalised:

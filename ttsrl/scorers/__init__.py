@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ttsrl.codecs import Waveform
+from ttsrl.hub import model_digest
 
 if TYPE_CHECKING:
     from ttsrl.config import JudgeConfig, RewardConfig
@@ -125,6 +126,32 @@ def _load(component: Component, device: str, batch_size: int) -> Scorer:
             from ttsrl.scorers.speaker import SpeakerScorer
 
             return SpeakerScorer(component, device, batch_size)
+        case "pinyin_wer":
+            from ttsrl.scorers.error_rate import ErrorRateScorer
+            from ttsrl.scorers.sensevoice import SenseVoice
+            from ttsrl.text import NORMALISER_VERSION, pinyin_wer
+
+            return ErrorRateScorer(
+                component.type,
+                SenseVoice(component.model, "zh", batch_size),
+                lambda speech, heard: pinyin_wer(
+                    speech.text, heard, speech.language, component.tones
+                ),
+                {"model": model_digest(component.model), "normaliser": NORMALISER_VERSION},
+                {"text": "你好", "language": "zh"},
+            )
+        case "parakeet_cer":
+            from ttsrl.scorers.error_rate import ErrorRateScorer
+            from ttsrl.scorers.parakeet import load_parakeet
+            from ttsrl.text import cer
+
+            return ErrorRateScorer(
+                component.type,
+                load_parakeet(component.model, device, batch_size),
+                lambda speech, heard: cer(speech.text, heard, speech.language),
+                {"model": model_digest(component.model)},
+                {},
+            )
         case "cer" | "nll":
             raise ValueError(f"{component.type} is Whisper's")
 

@@ -7,12 +7,12 @@
 from __future__ import annotations
 
 import math
-from collections import defaultdict
 from collections.abc import Sequence
 
 from ttsrl.audio import resample
 from ttsrl.codecs import Waveform
 from ttsrl.hub import load_model, local_folder
+from ttsrl.scorers.equal_lengths import equal_lengths
 
 
 class CtcRecogniser:
@@ -41,17 +41,12 @@ class CtcRecogniser:
 
         rate_hz = int(self.features.sampling_rate)
         heard = [resample(waveform, sample_rate_hz, rate_hz) for waveform in waveforms]
-        by_length: dict[int, list[int]] = defaultdict(list)
-        for n, waveform in enumerate(heard):
-            by_length[len(waveform)].append(n)
         transcripts = [""] * len(heard)
         with torch.inference_mode():
-            for rows in by_length.values():
-                for first in range(0, len(rows), self.batch_size):
-                    batch = rows[first : first + self.batch_size]
-                    texts = self._transcribe([heard[n] for n in batch], rate_hz)
-                    for n, text in zip(batch, texts, strict=True):
-                        transcripts[n] = text
+            for batch in equal_lengths(heard, self.batch_size):
+                texts = self._transcribe([heard[n] for n in batch], rate_hz)
+                for n, text in zip(batch, texts, strict=True):
+                    transcripts[n] = text
         return transcripts
 
     def _transcribe(self, waveforms: list[Waveform], rate_hz: int) -> list[str]:

@@ -10,7 +10,6 @@ one folder, `NAME.wav` (flac, ogg or mp3) for the speaker NAME; each is heard on
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,6 +24,7 @@ from ttsrl.explain import did_you_mean
 from ttsrl.hub import folder_digest, load_model, local_folder
 from ttsrl.reward import Speaker
 from ttsrl.scorers import Speech
+from ttsrl.scorers.equal_lengths import equal_lengths
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -100,21 +100,14 @@ class SpeakerScorer:
         """[N, D], of length 1. Only equal lengths share a batch: the statistics hear padding."""
         import torch
 
-        by_length: dict[int, list[int]] = defaultdict(list)
-        for n, waveform in enumerate(waveforms):
-            by_length[len(waveform)].append(n)
         embedded: list[Tensor | None] = [None] * len(waveforms)
-        for rows in by_length.values():
-            for first in range(0, len(rows), self._batch_size):
-                batch = rows[first : first + self._batch_size]
-                inputs = self._features(
-                    [waveforms[n] for n in batch],
-                    sampling_rate=self._rate_hz,
-                    return_tensors="pt",
-                )
-                found_BD = self._model(**inputs.to(self._device)).embeddings
-                for n, row_D in zip(batch, found_BD, strict=True):
-                    embedded[n] = torch.nn.functional.normalize(row_D, dim=0)
+        for batch in equal_lengths(waveforms, self._batch_size):
+            inputs = self._features(
+                [waveforms[n] for n in batch], sampling_rate=self._rate_hz, return_tensors="pt"
+            )
+            found_BD = self._model(**inputs.to(self._device)).embeddings
+            for n, row_D in zip(batch, found_BD, strict=True):
+                embedded[n] = torch.nn.functional.normalize(row_D, dim=0)
         return torch.stack([row_D for row_D in embedded if row_D is not None])
 
 

@@ -1,0 +1,263 @@
+"""SenseVoice and Parakeet as components: tiny networks in the real formats, the real programs."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from onnx import TensorProto, helper, numpy_helper
+from tokenizers import Tokenizer, models, pre_tokenizers
+from transformers import (
+    ParakeetCTCConfig,
+    ParakeetFeatureExtractor,
+    ParakeetForCTC,
+    ParakeetForTDT,
+    ParakeetTDTConfig,
+    ParakeetTokenizer,
+)
+from transformers.models.parakeet.modeling_parakeet import ParakeetEncoderModelOutput
+
+from ttsrl.config import RewardConfig, WhisperConfig
+from ttsrl.errors import BadInput
+from ttsrl.reward import ParakeetCer, PinyinWer
+from ttsrl.scorers import Speech, load_scorers
+from ttsrl.scorers.equal_lengths import equal_lengths
+from ttsrl.scorers.parakeet import load_parakeet
+from ttsrl.scorers.reference import RATE_HZ, check_scorer, voice
+from ttsrl.scorers.sensevoice import SenseVoice
+from ttsrl.text import cer, pinyin_wer
+
+SENSEVOICE = ["<unk>", "<s>", "</s>", "<|zh|>", "<|NEUTRAL|>", "<|Speech|>", "<|woitn|>"]
+SENSEVOICE += ["你", "好"]
+LETTERS = ["<pad>", "<unk>", "▁", "a", "b", "c", "d", "e", "f", "g", "h", "<blank>"]
+
+
+def clips() -> list[np.ndarray]:
+    made = [(1.5, 120), (2.3, 200), (1.5, 260), (0.9, 90)]
+    return [voice(s, pitch_hz=f) for s, f in made]
+
+
+@pytest.fixture(scope="module")
+def sensevoice(tmp_path_factory) -> Path:
+    """SenseVoice's inputs, outputs and metadata; it says 你 where it is loud and 好 elsewhere."""
+    folder = tmp_path_factory.mktemp("sensevoice")
+    size, features = len(SENSEVOICE), 560
+    weight = np.zeros((features, size), np.float32)
+    weight[:, 7], weight[:, 8] = 1 / features, -1 / features
+    prompt = np.zeros((1, 4, size), np.float32)
+    prompt[0, range(4), range(3, 7)] = 1.0
+    nodes = [
+        helper.make_node("MatMul", ["x", "weight"], ["frames"]),
+        helper.make_node("Gather", ["shape", "zero"], ["batch"], axis=0),
+        helper.make_node("Shape", ["x"], ["shape"]),
+        helper.make_node("Concat", ["batch", "rest"], ["prompt_shape"], axis=0),
+        helper.make_node("Expand", ["prompt", "prompt_shape"], ["prompts"]),
+        helper.make_node("Concat", ["prompts", "frames"], ["logits"], axis=1),
+    ]
+    nodes[1], nodes[2] = nodes[2], nodes[1]
+    # sherpa-onnx hands over language and text_norm; they must be inputs, and may be unused.
+    inputs = [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", "T", features])]
+    inputs += [
+        helper.make_tensor_value_info(name, TensorProto.INT32, ["N"])
+        for name in ("x_length", "language", "text_norm")
+    ]
+    output = helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["N", "T_out", size])
+    constants = {
+        "weight": weight,
+        "prompt": prompt,
+        "zero": np.array([0], np.int64),
+        "rest": np.array([4, size], np.int64),
+    }
+    graph = helper.make_graph(
+        nodes,
+        "sensevoice",
+        inputs,
+        [output],
+        [numpy_helper.from_array(value, name) for name, value in constants.items()],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    numbers = dict(vocab_size=size, lfr_window_size=7, lfr_window_shift=6, normalize_samples=0)
+    numbers |= dict(with_itn=14, without_itn=15, lang_auto=0, lang_zh=3, lang_en=4, lang_yue=7)
+    numbers |= dict(lang_ja=11, lang_ko=12)
+    metadata = {name: str(value) for name, value in numbers.items()}
+    metadata |= {"neg_mean": ",".join(["-12"] * features), "inv_stddev": ",".join(["1"] * features)}
+    helper.set_model_props(model, metadata)
+    onnx.save(model, folder / "model.onnx")
+    lines = [f"{token} {n}" for n, token in enumerate(SENSEVOICE)]
+    (folder / "tokens.txt").write_text("\n".join(lines) + "\n")
+    return folder
+
+
+def parakeet_folder(folder: Path, kind: str) -> Path:
+    torch.manual_seed(0)
+    encoder = dict(hidden_size=32, num_hidden_layers=1, num_attention_heads=2)
+    encoder |= dict(intermediate_size=64, subsampling_conv_channels=8, num_mel_bins=80)
+    if kind == "ctc":
+        config = ParakeetCTCConfig(vocab_size=len(LETTERS), encoder_config=encoder, pad_token_id=0)
+        model = ParakeetForCTC(config)
+    else:
+        config = ParakeetTDTConfig(
+            vocab_size=len(LETTERS),
+            encoder_config=encoder,
+            pad_token_id=0,
+            blank_token_id=len(LETTERS) - 1,
+            decoder_start_token_id=len(LETTERS) - 1,
+            bos_token_id=len(LETTERS) - 1,
+            decoder_hidden_size=32,
+            num_decoder_layers=1,
+        )
+        model = ParakeetForTDT(config)
+    with torch.no_grad():
+        for _, weight in sorted(model.named_parameters()):
+            if weight.dim() > 1:
+                weight.normal_(std=0.25)
+    model.save_pretrained(folder)
+    ParakeetFeatureExtractor(feature_size=80).save_pretrained(folder)
+    core = Tokenizer(models.BPE({t: n for n, t in enumerate(LETTERS)}, [], unk_token="<unk>"))
+    core.pre_tokenizer = pre_tokenizers.Metaspace()
+    ParakeetTokenizer(
+        tokenizer_object=core, pad_token="<pad>", unk_token="<unk>", additional_special_tokens=[]
+    ).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="module", params=["ctc", "tdt"])
+def parakeet(request, tmp_path_factory) -> Path:
+    return parakeet_folder(tmp_path_factory.mktemp(request.param), request.param)
+
+
+def test_sensevoice_hears_the_same_alone_and_in_a_batch(sensevoice):
+    recogniser = SenseVoice(str(sensevoice), "zh", batch_size=2)
+    quiet = np.zeros(8_000, "f")
+    waveforms = [voice(1.0), np.concatenate([voice(1.0), quiet, quiet]), voice(1.0), quiet]
+    together = recogniser.transcribe(waveforms, RATE_HZ, ["zh"] * 4)
+    assert together[0] == together[2] and "好你好你好你" in together[0]  # syllables, and gaps
+    assert together[1].startswith(together[0][:6]) and together[1].endswith("好")
+    assert together[3] == "好"
+    assert together == [recogniser.transcribe([w], RATE_HZ, ["zh"])[0] for w in waveforms]
+
+
+def test_pinyin_wer_is_a_component_measured_by_sensevoice(sensevoice):
+    component = PinyinWer(model=str(sensevoice))
+    reward = RewardConfig(whisper=WhisperConfig(model="w"), components=[component])
+    scorer = load_scorers(reward)["pinyin_wer"]
+    check_scorer("pinyin_wer", scorer)
+    quiet = Speech(np.zeros(RATE_HZ, "f"), RATE_HZ, "号", "zh")
+    assert scorer.score([quiet]) == [{"pinyin_wer": 1.0}]  # 号 is hao4, and 好 was heard: hao3
+    toneless = component.model_copy(update={"tones": False})
+    scorer = load_scorers(reward.model_copy(update={"components": [toneless]}))["pinyin_wer"]
+    assert scorer.score([quiet]) == [{"pinyin_wer": 0.0}]
+    with pytest.raises(BadInput, match=r"pinyin is for Mandarin .* 'en'"):
+        scorer.score([Speech(np.zeros(RATE_HZ, "f"), RATE_HZ, "hello", "en")])
+
+
+@pytest.mark.parametrize("missing", ["tokens.txt", "model.onnx"])
+def test_a_folder_that_is_no_sensevoice_is_refused(sensevoice, tmp_path, missing):
+    for file in sensevoice.iterdir():
+        if file.name != missing:
+            (tmp_path / file.name).write_bytes(file.read_bytes())
+    with pytest.raises(BadInput, match=missing):
+        SenseVoice(str(tmp_path), "zh")
+
+
+@pytest.mark.parametrize(
+    ("reference", "heard", "with_tones", "without"),
+    [
+        ("他在银行里。", "她在银航里", 0.0, 0.0),  # other characters, the same sounds
+        ("买", "卖", 1.0, 0.0),  # mai3 against mai4
+        ("25个", "二十五个", 0.0, 0.0),  # WeText reads numbers out
+        ("一个", "移个", 0.0, 0.0),  # sandhi: yi1 before a fourth tone is yi2
+        ("我会说English", "我会说english", 0.0, 0.0),
+        ("你好", "", 1.0, 1.0),
+        ("你好", "你好啊啊啊", 1.5, 1.5),
+    ],
+)
+def test_pinyin_wer_counts_syllables(reference, heard, with_tones, without):
+    assert pinyin_wer(reference, heard, "zh", tones=True) == with_tones
+    assert pinyin_wer(reference, heard, "zh", tones=False) == without
+
+
+def test_a_text_without_syllables_has_no_pinyin_wer():
+    with pytest.raises(BadInput, match="can be heard in Mandarin"):
+        pinyin_wer("。。。", "你", "zh", tones=True)
+
+
+# CosyVoice, examples/grpo/cosyvoice2; mair-hub, rl-tutorial/cosyvoice_llm.
+@pytest.mark.parametrize(
+    ("wer", "tone_marked", "toneless"),
+    [
+        (0, 1, 1),
+        (0.05, 0.851, 0.874),
+        (0.1, 0.709, 0.684),
+        (0.2, 0.463, 0.342),
+        (0.5, 0.095, 0.014),
+    ],
+)
+def test_both_recipes_have_their_own_utility(wer, tone_marked, toneless):
+    assert PinyinWer().utility(wer) == pytest.approx(tone_marked, abs=5e-4)
+    assert PinyinWer(tones=False).utility(wer) == pytest.approx(toneless, abs=5e-4)
+
+
+def test_parakeet_hears_the_same_alone_and_in_a_batch(parakeet):
+    recogniser = load_parakeet(str(parakeet), batch_size=2)
+    together = recogniser.transcribe(clips(), RATE_HZ, ["en"] * 4)
+    assert together == [recogniser.transcribe([c], RATE_HZ, ["en"])[0] for c in clips()]
+    assert len(set(together)) > 1 and all(text == text.strip() for text in together)
+
+
+def test_parakeet_cer_is_a_component_measured_by_either_kind(parakeet):
+    component = ParakeetCer(model=str(parakeet))
+    reward = RewardConfig(whisper=WhisperConfig(model="w"), components=[component])
+    scorer = load_scorers(reward)["parakeet_cer"]
+    check_scorer("parakeet_cer", scorer)
+    heard = load_parakeet(str(parakeet)).transcribe(clips(), RATE_HZ, ["en"] * 4)
+    found = scorer.score([Speech(c, RATE_HZ, "a bad cafe", "en") for c in clips()])
+    assert found == [{"parakeet_cer": cer("a bad cafe", text, "en")} for text in heard]
+    assert component.utility(0.1) == 1 - math.tanh(0.3)
+
+
+def test_tdt_decodes_greedily(tmp_path):
+    folder = parakeet_folder(tmp_path, "tdt")
+    model = ParakeetForTDT.from_pretrained(folder).eval()
+    extractor = ParakeetFeatureExtractor.from_pretrained(folder)
+    blank, written = len(LETTERS) - 1, [""] * len(clips())
+    for n, clip in enumerate(clips()):
+        inputs = extractor([clip], sampling_rate=RATE_HZ, return_tensors="pt")
+        with torch.no_grad():
+            frames = model.get_audio_features(**inputs).pooler_output
+            ids, frame = [blank], 0
+            # The definition of greedy TDT: the likeliest token, then the likeliest step forward.
+            while frame < frames.shape[1] and len(ids) < 10 * frames.shape[1]:
+                said = torch.tensor([[blank, *(i for i in ids if i != blank)]])
+                encoded = ParakeetEncoderModelOutput(pooler_output=frames[:, frame : frame + 1])
+                logits = model(encoder_outputs=encoded, decoder_input_ids=said).logits
+                logits = logits.reshape(-1, logits.shape[-1])[-1]
+                token = int(logits[: len(LETTERS)].argmax())
+                step = int(logits[len(LETTERS) :].argmax())
+                frame += max(step, token == blank)
+                ids.append(token)
+        written[n] = "".join(LETTERS[i] for i in ids if 1 < i < blank)
+    heard = load_parakeet(str(folder)).transcribe(clips(), RATE_HZ, ["en"] * 4)
+    assert [h.replace(" ", "") for h in heard] == [w.replace("▁", "") for w in written]
+    assert any(written)
+
+
+def test_other_models_and_nemo_without_its_extra_are_refused(tmp_path):
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "wav2vec2"}))
+    with pytest.raises(BadInput, match="is 'wav2vec2'; give a parakeet_ctc"):
+        load_parakeet(str(tmp_path))
+    with pytest.raises(BadInput, match="no such file"):
+        load_parakeet(str(tmp_path / "x.nemo"))
+    (tmp_path / "x.nemo").write_bytes(b"")
+    with pytest.raises(BadInput, match="uv sync --extra reward --extra parakeet"):
+        load_parakeet(str(tmp_path / "x.nemo"))
+
+
+def test_batches_of_equal_length_hold_every_index_once():
+    waveforms = [np.zeros(n, "f") for n in (3, 5, 3, 3, 5)]
+    assert list(equal_lengths(waveforms, 2)) == [[0, 2], [3], [1, 4]]
