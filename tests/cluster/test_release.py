@@ -35,7 +35,7 @@ def test_a_release_installs_passes_its_tests_upgrades_rolls_back_and_leaves_noth
 ):
     before = everything(namespace)
     namespace.install(*bucket.values)
-    tested = namespace.helm("test", "ttsrl", "--logs", "--timeout", "3m")
+    tested = namespace.helm("test", "ttsrl", "--timeout", "3m")
     assert tested.count("Phase:          Succeeded") == 3
 
     run = json.loads(namespace.get("configmap", "ttsrl-run")["data"]["run.json"])
