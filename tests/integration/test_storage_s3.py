@@ -389,31 +389,92 @@ def test_unreachable(
     assert SECRET not in "".join(traceback.format_exception(caught.value))
 
 
-def test_credentials_that_rotate(
-    to_moto: Proxy, moto: Server, root: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """An open storage reads a rotated credentials file when the old credentials are refused."""
+@pytest.fixture
+def rotating(
+    to_moto: Proxy, moto: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[[], tuple[str, Callable[[], None]]]:
+    """Makes a key of a user whose credentials lie in a file: (its id, what writes the file)."""
     iam = moto.client("iam")
-    iam.create_user(UserName="rotating")
-    iam.put_user_policy(UserName="rotating", PolicyName="all", PolicyDocument=POLICY)
+    iam.create_user(UserName=tmp_path.name)
+    iam.put_user_policy(UserName=tmp_path.name, PolicyName="all", PolicyDocument=POLICY)
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
     monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
 
-    def rotate() -> str:
-        made = iam.create_access_key(UserName="rotating")["AccessKey"]
-        (tmp_path / "credentials").write_text(
+    def make_key() -> tuple[str, Callable[[], None]]:
+        made = iam.create_access_key(UserName=tmp_path.name)["AccessKey"]
+        text = (
             f"[default]\naws_access_key_id = {made['AccessKeyId']}\n"
             f"aws_secret_access_key = {made['SecretAccessKey']}\n"
         )
-        return made["AccessKeyId"]
+        return made["AccessKeyId"], lambda: (tmp_path / "credentials").write_text(text) and None
 
-    old = rotate()
+    return make_key
+
+
+def test_credentials_that_rotate(
+    rotating: Callable[[], tuple[str, Callable[[], None]]], moto: Server, root: str, tmp_path: Path
+) -> None:
+    """An open storage reads a rotated credentials file when the old credentials are refused."""
+    old, write_old = rotating()
+    write_old()
     storage = open_storage(root)
     storage.write_json("a.json", {"n": 1})
-    rotate()
-    iam.delete_access_key(UserName="rotating", AccessKeyId=old)
+    rotating()[1]()
+    moto.client("iam").delete_access_key(UserName=tmp_path.name, AccessKeyId=old)
     storage.publish(make(tmp_path / "source", {"a": b"a", "b": b"b"}), "p")
     assert storage.is_complete("p")
+
+
+def test_credentials_withdrawn_before_their_successors_arrive(
+    rotating: Callable[[], tuple[str, Callable[[], None]]],
+    moto: Server,
+    root: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A kubelet brings a changed Secret minutes after it was changed: publishing waits for it."""
+    monkeypatch.setattr("ttsrl.storage.s3.ROTATION_POLL_S", 0.01)
+    old, write_old = rotating()
+    write_old()
+    storage = open_storage(root)
+    storage.write_json("a.json", {"n": 1})
+    moto.client("iam").delete_access_key(UserName=tmp_path.name, AccessKeyId=old)
+    _, write_new = rotating()
+
+    class Arrives(logging.Handler):
+        """The new file comes once the old credentials were refused, read again, and refused."""
+
+        def emit(self, record: logging.LogRecord) -> None:
+            assert "waiting for renewed ones" in record.getMessage()
+            write_new()
+
+    arrives = Arrives()
+    log = logging.getLogger("ttsrl.storage.s3")
+    log.addHandler(arrives)
+    try:
+        assert not storage.is_complete("p")  # a HEAD, whose answer says nothing but 403
+        storage.publish(make(tmp_path / "source", {"a": b"a", "b": b"b"}), "p")
+    finally:
+        log.removeHandler(arrives)
+    assert storage.is_complete("p")
+
+
+def test_credentials_withdrawn_for_good_are_an_error_once_the_wait_is_over(
+    rotating: Callable[[], tuple[str, Callable[[], None]]],
+    moto: Server,
+    root: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("ttsrl.storage.s3.ROTATION_POLL_S", 0.01)
+    monkeypatch.setattr("ttsrl.storage.s3.ROTATION_WAIT_S", 0.1)
+    key, write = rotating()
+    write()
+    storage = open_storage(root)
+    storage.write_json("a.json", {"n": 1})
+    moto.client("iam").delete_access_key(UserName=tmp_path.name, AccessKeyId=key)
+    with pytest.raises(BadInput, match="does not know the access key id"):
+        storage.write_json("b.json", {"n": 2})
 
 
 PULL = "import sys, pathlib; from ttsrl.storage import open_storage; "

@@ -29,7 +29,7 @@ from ttsrl.storage.backend import Stat
 from ttsrl.storage.errors import ObjectChangedError, ObjectExistsError, StorageError
 from ttsrl.storage.local import LocalFile
 from ttsrl.storage.manifest import FileEntry
-from ttsrl.storage.s3_errors import CREDENTIAL_CODES, code_of, explain
+from ttsrl.storage.s3_errors import CREDENTIAL_CODES, WRONG_CODES, code_of, explain
 from ttsrl.storage.transfer import CONNECTIONS, PART_BYTES, Transfer
 
 CHUNK_BYTES = 1 << 20
@@ -37,6 +37,10 @@ MAX_PARTS = 10_000
 """S3's limit on the parts of one object."""
 ATTEMPTS = 6
 """Tries of one request, with exponential back-off up to 20 s; AWS_MAX_ATTEMPTS changes it."""
+ROTATION_WAIT_S = 180.0
+"""How long good credentials that were withdrawn may lack their successors: a kubelet brings a
+changed Secret into its pods within its sync period and cache, together up to two minutes."""
+ROTATION_POLL_S = 3.0
 CHECKSUM_KEY = "sha256"
 """Metadata of each uploaded object: how a later publish knows its content without reading it."""
 
@@ -61,6 +65,7 @@ class S3Backend:
         self.attempts = _attempts()
         self._endpoint = ""
         self._conditional_writes = True
+        self._has_worked = False
         self._lock = threading.Lock()
         # At DEBUG, botocore logs every signed request with its session token.
         logging.getLogger("botocore").setLevel(logging.WARNING)
@@ -263,17 +268,50 @@ class S3Backend:
                 raise
 
     def _call(self, function: Callable[[Any], Any]) -> Any:
-        """Call with the client; once more with credentials read anew if these are refused."""
+        """Call with the client; again with credentials read anew if these are refused."""
         client = self._client
         try:
-            return function(client)
+            answer = function(client)
         except ClientError as error:
             if code_of(error) not in CREDENTIAL_CODES:
                 raise
-        with self._lock:
-            if self._client is client:
-                self._client = self._connect()
-        return function(self._client)
+        else:
+            self._has_worked = True
+            return answer
+        return self._call_renewed(function, client)
+
+    def _call_renewed(self, function: Callable[[Any], Any], refused: Any) -> Any:
+        """Credentials that were good and are withdrawn are being rotated: new ones are on the way.
+
+        A pod finds a changed Secret in its file a minute or two later; until then the old one is
+        read again and again. Credentials that have never been good are tried once more.
+        """
+        deadline = time.monotonic() + (ROTATION_WAIT_S if self._has_worked else 0.0)
+        while True:
+            with self._lock:
+                if self._client is refused:
+                    self._client = self._connect()
+                client = self._client
+            try:
+                return function(client)
+            except ClientError as error:
+                if time.monotonic() >= deadline or not self._are_withdrawn(client, error):
+                    raise
+            logging.getLogger(__name__).warning(
+                "%s refuses the credentials; waiting for renewed ones", self._endpoint
+            )
+            refused = client
+            time.sleep(ROTATION_POLL_S)
+
+    def _are_withdrawn(self, client: Any, error: ClientError) -> bool:
+        """Whether the server no longer takes the credentials; else it denied this one request."""
+        if code_of(error) in WRONG_CODES:
+            return True
+        try:  # the answer to a HEAD tells no more than its status
+            client.list_objects_v2(Bucket=self.bucket, Prefix=self.prefix, MaxKeys=1)
+        except ClientError as answer:
+            return code_of(answer) in WRONG_CODES
+        return False
 
     def _connect(self) -> Any:
         config = Config(
