@@ -84,7 +84,10 @@ def merge(store: RunStore, work_dir: Path, step: int | None = None) -> int:
 
 
 def merge_fsdp(actor: Path, model: Path) -> None:
-    """Merge verl's FSDP shards of one `actor` folder into a Hugging Face folder."""
+    """Merge verl's FSDP shards of one `actor` folder into a Hugging Face folder.
+
+    Raises BadInput for a checkpoint of LoRA, whose adapters the folder would lack.
+    """
     os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")  # shards are merged in RAM
     from verl.model_merger.base_model_merger import ModelMergerConfig
     from verl.model_merger.fsdp_model_merger import FSDPModelMerger
@@ -99,6 +102,11 @@ def merge_fsdp(actor: Path, model: Path) -> None:
     merger = FSDPModelMerger(config)
     merger.merge_and_save()
     merger.cleanup()
+    if (model / "lora_adapter").exists():
+        raise BadInput(
+            "the checkpoint is of a LoRA run: verl leaves the adapters beside the weights, and a "
+            "model without them is the untrained one; fold them in with peft, or train all weights"
+        )
 
 
 if __name__ == "__main__":
