@@ -77,7 +77,9 @@ def start(
     and {port} in it, starts another server than `python -m services.reward`.
     """
     port = int(url.rpartition(":")[2]) if url else free_port()
-    run = load_run(TINY_RUN, [*overrides, f"reward.url=http://127.0.0.1:{port}"])
+    run = load_run(
+        TINY_RUN, ["reward.cache_size=0", *overrides, f"reward.url=http://127.0.0.1:{port}"]
+    )
     config, log = folder / "run.json", folder / "log"
     config.write_text(dump_run(run))
     launcher = (sys.executable, "-m", "services.reward", "--config", "{config}", "--port", "{port}")

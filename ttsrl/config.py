@@ -133,6 +133,10 @@ class RewardConfig(Strict):
     gates: Gates = Gates()
     batch_size: int = Field(default=32, ge=1)
     """Utterances the service measures at once."""
+    codec_precision: Literal["auto", "float32", "tfloat32", "bfloat16"] = "auto"
+    """What a GPU multiplies in when it decodes speech; auto is tfloat32. Nothing on a CPU."""
+    cache_size: int = Field(default=10_000, ge=0)
+    """Outcomes that each worker remembers, so that a rollout that comes again costs nothing."""
     scorer_deadline_s: float = Field(default=60.0, gt=0)
     """Longest that one scorer may take for a batch; then its utterances fail (and are retried)."""
     sample_deadline_s: float = Field(default=120.0, gt=0)

@@ -37,7 +37,8 @@ class SeedWay:
         words, engine = self.scorer.tokens, self.scorer.engine
         network = engine.network
         audio = network.new_cache(1, network.positions)
-        network.project(network.encode(engine.log_mel([waveform], 2 * network.positions)), audio)
+        mel = engine.log_mel([waveform], 2 * network.positions)
+        network.project(network.encode([mel]), audio)
         forced = engine.forcing.force([[words.start]], [words.target_compat(text)], audio)
         [(_, reading)] = engine.read([Job(waveform, words.prompt("en"))])
         return {"nll": forced.lists()[0][0], "transcript": words.decode(reading.written)}

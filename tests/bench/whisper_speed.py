@@ -23,6 +23,7 @@ import torch
 from ttsrl.config import WhisperConfig
 from ttsrl.scorers import Raw
 from ttsrl.scorers.whisper import WhisperScorer
+from ttsrl.scorers.whisper_pool import DRAFTED
 from ttsrl.scorers.whisper_reading import Job
 
 RATE_HZ = 16_000
@@ -79,7 +80,7 @@ class Bench:
         def encode(waveform: Any) -> torch.Tensor:
             audio = engine.network.new_cache(1, engine.network.positions)
             mel = engine.log_mel([waveform], 2 * engine.network.positions)
-            engine.network.project(engine.network.encode(mel), audio)
+            engine.network.project(engine.network.encode([mel]), audio)
             return audio
 
         @torch.inference_mode()
@@ -112,7 +113,7 @@ class Bench:
         heard = [tokens.decode(plain[n]) for n in range(self.count)]
         name = f"{window} window, {rows} rows"
         self.measure(scorer, f"{name}, plain greedy", heard, heard)
-        engine.drafted = 15
+        engine.drafted = DRAFTED
         for share in SHARES:
             texts = [
                 " ".join(random_models.with_errors(text.split(), share, n)) or "two"

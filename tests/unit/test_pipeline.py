@@ -20,7 +20,7 @@ TEXTS = ["four red tigers run home", "black birds sing today"]
 
 @pytest.fixture(scope="module")
 def run() -> RunConfig:
-    return load_run(ROOT / "examples/tiny/run.json")
+    return load_run(ROOT / "examples/tiny/run.json", ["reward.cache_size=0"])
 
 
 @pytest.fixture(scope="module")
@@ -363,3 +363,28 @@ def test_style_and_speaker_tell_utterances_apart(pipeline, clean, monkeypatch):
     monkeypatch.setattr(pipeline.codec, "decode", lambda t: decoded.extend(t) or decode(t))
     pipeline.score([clean[0], change(clean[0], style="sad"), change(clean[0], speaker="anna")])
     assert len(decoded) == 3
+
+
+def test_a_rollout_that_comes_again_costs_nothing(run, clean, monkeypatch):
+    reward = run.reward.model_copy(update={"cache_size": 2})
+    pipeline = Pipeline(run.model_copy(update={"reward": reward}))
+    decoded = []
+    decode = pipeline.codec.decode
+    monkeypatch.setattr(pipeline.codec, "decode", lambda t: decoded.extend(t) or decode(t))
+    first = pipeline.score(clean)
+    assert pipeline.score(clean) == first
+    assert len(decoded) == 2
+    pipeline.score([change(clean[0], text="jump")])  # a third one: clean[0] is forgotten
+    pipeline.score(clean[1:])
+    assert len(decoded) == 3
+    pipeline.score(clean[:1])
+    assert len(decoded) == 4
+
+
+def test_what_failed_is_measured_again(run, clean, monkeypatch):
+    reward = run.reward.model_copy(update={"cache_size": 100})
+    pipeline = Pipeline(run.model_copy(update={"reward": reward}))
+    with monkeypatch.context() as patch:
+        patch.setattr(pipeline.codec, "decode", None)
+        assert all(isinstance(o, Failed) for o in pipeline.score(clean))
+    assert all(isinstance(o, Ok) for o in pipeline.score(clean))

@@ -236,7 +236,7 @@ def test_compat_neither_normalises_nor_is_told_the_language(odd_whisper, noises)
     network, forcing = scorer.engine.network, scorer.engine.forcing
     with torch.inference_mode():
         audio = network.new_cache(len(noises), network.positions)
-        network.project(network.encode(features(odd_whisper, noises)), audio)
+        network.project(network.encode([features(odd_whisper, noises)]), audio)
         detected = forcing.languages(audio)
     names = [scorer.tokens.tokenizer.convert_ids_to_tokens(n).strip("<|>") for n in detected]
     assert told.transcribe(noises, RATE_HZ, names) == [raw.transcript for raw in raws]

@@ -14,6 +14,7 @@ from ttsrl.config import WhisperConfig
 from ttsrl.scorers.draft import Draft
 from ttsrl.scorers.log_mel import LogMel
 from ttsrl.scorers.whisper import WhisperScorer, resolve_dtype
+from ttsrl.scorers.whisper_pool import DRAFTED
 from ttsrl.scorers.whisper_reading import Job, Row
 
 TINY = Path(__file__).parents[2] / "examples/tiny"
@@ -78,15 +79,15 @@ def read(engine, jobs):
     return [readings[n] for n in range(len(jobs))]
 
 
-@pytest.mark.parametrize("rows", [1, 3, 32])
-@pytest.mark.parametrize("share", [0.0, 0.01, 0.1, 0.3, 1.0])
+@pytest.mark.parametrize("rows", [3, 32])
+@pytest.mark.parametrize("share", [0.01, 0.1, 1.0])
 def test_a_draft_changes_no_transcript(noisy_whisper, spoken, share, rows):
     scorer = WhisperScorer(WhisperConfig(model=str(noisy_whisper), rows=rows))
     engine, prompt = scorer.engine, scorer.tokens.prompt("en")
-    waveforms = spoken[1][:12]
+    waveforms = spoken[1][:8]
     engine.drafted = 0
     plain = [r.written for r in read(engine, [Job(w, prompt) for w in waveforms])]
-    assert len({len(written) for written in plain}) > 4
+    assert len({len(written) for written in plain}) > 3
     random = np.random.default_rng(1)
     targets = [
         [*with_errors(written, share, scorer.tokens.end, random), scorer.tokens.end]
@@ -94,7 +95,7 @@ def test_a_draft_changes_no_transcript(noisy_whisper, spoken, share, rows):
     ]
     jobs = [Job(w, prompt, target) for w, target in zip(waveforms, targets, strict=True)]
     undrafted = read(engine, jobs)
-    engine.drafted = 15
+    engine.drafted = DRAFTED
     drafted = read(engine, jobs)
     assert [r.written for r in drafted] == [r.written for r in undrafted] == plain
     assert [r.nll for r in drafted] == pytest.approx([r.nll for r in undrafted], abs=1e-5)

@@ -73,8 +73,8 @@ def test_equal_utterances_are_decoded_once(
 ) -> None:
     codec = load_codec(str(folder))
     decoded: list[int] = []
-    decode = codec._decode
-    monkeypatch.setattr(codec, "_decode", lambda batch: decoded.append(len(batch)) or decode(batch))
+    decode = codec._launch
+    monkeypatch.setattr(codec, "_launch", lambda batch: decoded.append(len(batch)) or decode(batch))
     waveforms = codec.decode(utterances[:2] * 3)
     assert sum(decoded) == 2
     np.testing.assert_array_equal(waveforms[0], waveforms[4])

@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ttsrl.errors import BadInput
+
+if TYPE_CHECKING:
+    from ttsrl.config import RewardConfig
 
 Waveform = NDArray[np.float32]
 """Mono float32 samples in [-1, 1], shape [T]."""
@@ -31,7 +34,18 @@ class Codec(Protocol):
         ...
 
 
-def load_codec(path: str, device: str = "cpu") -> Codec:
+Precision = Literal["float32", "tfloat32", "bfloat16"]
+"""What a GPU multiplies in; weights and sums stay in float32."""
+
+
+def resolve_precision(reward: RewardConfig, device: str) -> Precision:
+    """What the reward's codec computes in on this device."""
+    if not device.startswith("cuda"):
+        return "float32"
+    return "tfloat32" if reward.codec_precision == "auto" else reward.codec_precision
+
+
+def load_codec(path: str, device: str = "cpu", precision: Precision = "float32") -> Codec:
     """Load the codec of a local folder by the `model_type` in its config.json; or BadInput."""
     config = Path(path) / "config.json"
     if not config.is_file():
@@ -44,6 +58,6 @@ def load_codec(path: str, device: str = "cpu") -> Codec:
         case "xcodec2":
             from ttsrl.codecs.xcodec2 import XCodec2
 
-            return XCodec2(path, device=device)
+            return XCodec2(path, device, precision)
         case other:
             raise BadInput(f"unknown codec {other!r} in {config}; known: tiny_codec, xcodec2")

@@ -34,8 +34,8 @@ def check_tokens(tokens: Sequence[int], codebook_size: int) -> None:
     """Raise ValueError for an empty utterance and for tokens outside the codebook."""
     if not tokens:
         raise ValueError("cannot decode an utterance of no speech tokens")
-    strangers = [t for t in tokens if not 0 <= t < codebook_size]
-    if strangers:
+    if min(tokens) < 0 or max(tokens) >= codebook_size:
+        strangers = [t for t in tokens if not 0 <= t < codebook_size]
         raise ValueError(
             f"speech tokens must lie in [0, {codebook_size}): got {strangers[:3]}; "
             "check the token offset of the family"

@@ -9,17 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Literal
+from typing import Any
 
 import torch
 import transformers
 
-from ttsrl.codecs import Waveform
+from ttsrl.codecs import Precision, Waveform
 from ttsrl.codecs.by_length import check_tokens
 from ttsrl.codecs.xcodec2_decoder import MaskedDecoder
 from ttsrl.errors import BadInput
 
-Precision = Literal["float32", "tfloat32", "bfloat16"]
 TOKENS_AT_ONCE = 16_384
 """Tokens, padding included, of one pass: 5 minutes of speech."""
 
@@ -55,21 +54,28 @@ class XCodec2:
         for tokens in tokens_B:
             check_tokens(tokens, self.codebook_size)
         distinct = sorted({tuple(tokens) for tokens in tokens_B}, key=lambda t: (len(t), t))
-        waveforms: dict[tuple[int, ...], Waveform] = {}
         with multiplying(self.device, self.precision):
-            for batch in _batches(distinct):
-                waveforms |= zip(batch, self._decode(batch), strict=True)
+            batches = [(batch, self._launch(batch)) for batch in _batches(distinct)]
+        if self.device.type == "cuda":
+            torch.cuda.current_stream().synchronize()
+        waveforms = {
+            tokens: samples[: self.decoder.hop * len(tokens)].copy()
+            for batch, samples_BS in batches
+            for tokens, samples in zip(batch, samples_BS.numpy(), strict=True)
+        }
         return [waveforms[tuple(tokens)] for tokens in tokens_B]
 
-    def _decode(self, batch: list[tuple[int, ...]]) -> list[Waveform]:
+    def _launch(self, batch: list[tuple[int, ...]]) -> torch.Tensor:
+        """Samples [B, S] on the CPU, which a GPU still has to fill."""
         lengths_B = torch.tensor([len(tokens) for tokens in batch])
         codes_BT = torch.nn.utils.rnn.pad_sequence(
             [torch.tensor(tokens) for tokens in batch], batch_first=True
         )
-        samples = self.decoder(codes_BT.to(self.device), lengths_B.to(self.device))
-        whole = samples.clamp(-1.0, 1.0).cpu().numpy()
-        hop = self.decoder.hop
-        return [row[: hop * len(t)].copy() for row, t in zip(whole, batch, strict=True)]
+        samples = self.decoder(codes_BT.to(self.device), lengths_B.to(self.device)).clamp(-1.0, 1.0)
+        if self.device.type != "cuda":
+            return samples
+        arriving = torch.empty(samples.shape, pin_memory=True)
+        return arriving.copy_(samples, non_blocking=True)
 
 
 @contextmanager

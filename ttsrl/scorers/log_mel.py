@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from ttsrl.codecs import Waveform
 
@@ -34,12 +35,13 @@ class LogMel:
 
     def __call__(self, waveforms: Sequence[Waveform], frames: int) -> Tensor:
         """Waveforms of at most `frames` frames, then silence -> log-mel, [B, M bands, F frames]."""
-        padded = np.zeros((len(waveforms), frames * self.hop), np.float32)
-        for row, waveform in zip(padded, waveforms, strict=True):
+        longest = max(map(len, waveforms))
+        pinned = self.device.type == "cuda"
+        heard = torch.zeros(len(waveforms), longest, pin_memory=pinned)
+        for row, waveform in zip(heard.numpy(), waveforms, strict=True):
             row[: len(waveform)] = waveform
-        heard = torch.from_numpy(padded)
-        if self.device.type == "cuda":
-            heard = heard.pin_memory().to(self.device, non_blocking=True)
+        heard = heard.to(self.device, non_blocking=True)
+        heard = F.pad(heard, (0, frames * self.hop - longest))
         spectrum_BSF = torch.stft(
             heard, self.size, self.hop, window=self.window, return_complex=True
         )[..., :frames]

@@ -76,7 +76,7 @@ class WhisperCTranslate2:
         )
         states_BSD = torch.from_numpy(np.array(states, dtype=np.float32)).to(self.network.device)
         audio = self.network.new_cache(len(jobs), self.network.positions)
-        self.network.project(states_BSD, audio)
+        self.network.project([states_BSD], audio)
         prompts = self.forcing.prompts([job.prompt for job in jobs], audio)
         others = [job.target_prompt or p for job, p in zip(jobs, prompts, strict=True)]
         targets = [job.target for job in jobs]

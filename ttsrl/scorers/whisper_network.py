@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.nn.attention.varlen import varlen_attn
 from transformers import WhisperForConditionalGeneration
 
 STEADY = [SDPBackend.CUDNN_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]
@@ -148,32 +149,50 @@ class Network:
         """Which kernels attention takes on a GPU; nothing on a CPU."""
         return sdpa_kernel(STEADY if steady else VARYING, set_priority=True)
 
-    def encode(self, mel_BMF: Tensor) -> Tensor:
-        """Log-mel of one window length -> states [B, S, D]."""
+    def encode(self, mels_BMF: Sequence[Tensor]) -> list[Tensor]:
+        """Log-mels, each of one window length -> states [B, S, D] of each.
+
+        Windows of several lengths share all products; attention keeps them apart.
+        """
         first, second = self.convolutions
-        x = F.gelu(first(mel_BMF.to(self.dtype)))
-        x = F.gelu(second(x)).transpose(1, 2)
-        x = (x + self.encoder_positions[: x.shape[1]]).contiguous()
-        with self.attention(steady=x.shape[1] == self.positions):
-            for own, feed in self.encoder:
-                q, k, v = self._split(own.qkv(own.norm(x)), 3, self.encoder_heads)
-                x = x + own.out(_join(F.scaled_dot_product_attention(q, k, v)))
-                x = x + feed(x)
-        return self.encoder_norm(x)
+        windows: list[Tensor] = []
+        for mel_BMF in mels_BMF:
+            x = F.gelu(first(mel_BMF.to(self.dtype)))
+            x = F.gelu(second(x)).transpose(1, 2)
+            windows.append(x + self.encoder_positions[: x.shape[1]])
+        shapes = [(len(x), x.shape[1]) for x in windows]
+        x = torch.cat([x.flatten(0, 1) for x in windows])
+        attend = self._encoder_attention(shapes)
+        for own, feed in self.encoder:
+            x = x + own.out(attend(own.qkv(own.norm(x))))
+            x = x + feed(x)
+        x = self.encoder_norm(x)
+        parts = x.split([rows * length for rows, length in shapes])
+        return [p.view(*shape, self.width) for p, shape in zip(parts, shapes, strict=True)]
 
     def new_cache(self, rows: int, positions: int) -> Tensor:
         """Room for keys and values, [B, n, 2, H, S or T, d], of what is heard or written."""
         shape = rows, self.layers, 2, self.heads, positions, self.width // self.heads
         return torch.zeros(shape, device=self.device, dtype=self.dtype)
 
-    def project(self, states_BSD: Tensor, audio: Tensor) -> None:
-        """Write the audio's keys and values into `audio`, whose S may be larger; the rest is 0."""
-        length = states_BSD.shape[1]
+    def project(self, states: Sequence[Tensor], audio: Tensor) -> None:
+        """Write keys and values of states [B, S, D], one after the other, into `audio`.
+
+        Its S may be larger; the rest is 0.
+        """
+        x = torch.cat([s.flatten(0, 1) for s in states]).to(self.dtype)
+        shapes = [(len(s), s.shape[1]) for s in states]
         for i, (_, cross, _) in enumerate(self.decoder):
-            k, v = self._split(cross.key_value(states_BSD.to(self.dtype)), 2, self.heads)
-            audio[:, i, 0, :, :length] = k
-            audio[:, i, 1, :, :length] = v
-        audio[..., length:, :] = 0
+            parts = cross.key_value(x).split([rows * length for rows, length in shapes])
+            first = 0
+            for part, (rows, length) in zip(parts, shapes, strict=True):
+                key_value = part.view(rows, length, 2, self.heads, -1).permute(0, 2, 3, 1, 4)
+                audio[first : first + rows, i, :, :, :length] = key_value
+                first += rows
+        first = 0
+        for rows, length in shapes:
+            audio[first : first + rows, ..., length:, :] = 0
+            first += rows
 
     def prefill(
         self, ids_BT: Tensor, audio: Tensor, heard_BS: Tensor | None, text: Tensor | None = None
@@ -208,15 +227,15 @@ class Network:
         columns_T = torch.arange(text.shape[-2], device=ids_BK.device)
         before_B1KT = self._bias(columns_T <= positions_BK[:, None, :, None])
 
-        def attend(layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-            where = positions_BK[:, None, :, None].expand_as(k)
-            keys, values = text[:, layer, 0], text[:, layer, 1]
-            keys.scatter_(2, where, k)
-            values.scatter_(2, where, v)
-            with self.attention(steady=False):
-                return F.scaled_dot_product_attention(q, keys, values, attn_mask=before_B1KT)
+        where = positions_BK[:, None, None, :, None]
 
-        with self.attention(steady=heard_BS is None):
+        def attend(layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+            key_value = torch.stack([k, v], 1)
+            text[:, layer].scatter_(3, where.expand_as(key_value), key_value)
+            keys, values = text[:, layer, 0], text[:, layer, 1]
+            return F.scaled_dot_product_attention(q, keys, values, attn_mask=before_B1KT)
+
+        with self.attention(steady=True):
             return self._decode(ids_BK, positions_BK, attend, audio, heard_BS)
 
     def logits(self, hidden: Tensor) -> Tensor:
@@ -245,6 +264,31 @@ class Network:
             x = x + cross.out(_join(taken))
             x = x + feed(x)
         return self.decoder_norm(x)
+
+    def _encoder_attention(self, shapes: Sequence[tuple[int, int]]) -> Callable[[Tensor], Tensor]:
+        """Attention over packed windows: queries, keys and values [N, 3 D] -> [N, D]."""
+        heads = self.encoder_heads
+        if len(shapes) > 1 and self.device.type == "cuda" and self.dtype != torch.float32:
+            lengths = [length for rows, length in shapes for _ in range(rows)]
+            ends = torch.tensor([0, *lengths]).cumsum(0).to(self.device, torch.int32)
+
+            def packed(qkv: Tensor) -> Tensor:
+                q, k, v = (part.view(len(qkv), heads, -1) for part in qkv.chunk(3, -1))
+                taken = varlen_attn(q, k, v, ends, ends, max(lengths), max(lengths))
+                return cast(Tensor, taken).flatten(1)
+
+            return packed
+
+        def apart(qkv: Tensor) -> Tensor:
+            taken: list[Tensor] = []
+            parts = qkv.split([rows * length for rows, length in shapes])
+            for part, (rows, length) in zip(parts, shapes, strict=True):
+                q, k, v = self._split(part.view(rows, length, -1), 3, heads)
+                with self.attention(steady=length == self.positions):
+                    taken.append(_join(F.scaled_dot_product_attention(q, k, v)).flatten(0, 1))
+            return torch.cat(taken) if len(taken) > 1 else taken[0]
+
+        return apart
 
     def _place(self, positions: Tensor) -> Tensor:
         """A draft may reach beyond the last position; nothing that counts does."""

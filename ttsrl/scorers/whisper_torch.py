@@ -115,14 +115,16 @@ class WhisperTorch:
         text.zero_()
         heard = None if pool.heard is None else pool.heard[first : first + len(jobs)]
         at = 0
-        for positions, group in groupby(jobs, self._positions):
-            waveforms = [job.waveform for job in group]
-            for part in self._parts(len(waveforms)):
-                mel_BMF = self.log_mel(waveforms[:part], 2 * positions)
-                self.network.project(self.network.encode(mel_BMF), audio[at : at + part])
-                if heard is not None:
-                    heard[at : at + part] = torch.arange(pool.positions) < positions
-                waveforms, at = waveforms[part:], at + part
+        for part in self._passes(jobs):
+            mels = [
+                self.log_mel([job.waveform for job in group], 2 * positions)
+                for positions, group in groupby(part, self._positions)
+            ]
+            self.network.project(self.network.encode(mels), audio[at : at + len(part)])
+            at += len(part)
+        if heard is not None:
+            heard_s = torch.tensor([self._positions(job) for job in jobs])
+            heard[:] = torch.arange(pool.positions) < heard_s[:, None]
         prompts = self.forcing.prompts([job.prompt for job in jobs], audio, heard)
         targets = [job.target for job in jobs]
         forced = self.forcing.force(prompts, targets, audio, heard, text)
@@ -161,14 +163,18 @@ class WhisperTorch:
         step = POOLED_TO_S * POSITIONS_PER_S
         return min(self.network.positions, step * max(1, math.ceil(positions / step)))
 
-    def _parts(self, count: int) -> Iterator[int]:
-        """Sizes of encoder passes: powers of 2, since attention is planned once for each size."""
-        size = ENCODED_TOGETHER
-        while count:
-            while size > count:
-                size //= 2
-            yield size
-            count -= size
+    def _passes(self, jobs: Sequence[Job]) -> Iterator[Sequence[Job]]:
+        """What is encoded together: whole windows in powers of 2, since cuDNN plans its attention
+        anew for each number of them; cropped ones as many as `ENCODED_TOGETHER` whole ones."""
+        while jobs:
+            count, room = 0, ENCODED_TOGETHER * self.network.positions
+            while count < len(jobs) and room >= self._positions(jobs[count]):
+                room -= self._positions(jobs[count])
+                count += 1
+            if self.window == "full":
+                count = 1 << (count.bit_length() - 1)
+            yield jobs[:count]
+            jobs = jobs[count:]
 
 
 def _readings(rows: Sequence[Row]) -> Iterator[tuple[int, Reading]]:
