@@ -278,8 +278,10 @@ class RewardClient:
             return
         item.failure = failure
         delay_s = min(LONGEST_DELAY_S, FIRST_DELAY_S * 2.0**item.attempts)
-        # Jitter keeps the workers of a node from coming back all at once.
-        delay_s = max(delay_s * random.uniform(0.5, 1.0), cause.retry_after_s if cause else 0.0)
+        # Jitter keeps the workers of a node from coming back all at once, when they were asked to
+        # wait most of all: what was asked for is the least then, and no appointment.
+        asked_s = cause.retry_after_s if cause else 0.0
+        delay_s = max(delay_s * random.uniform(0.5, 1.0), asked_s * random.uniform(1.0, 1.5))
         item.attempts += 1
         loop = asyncio.get_running_loop()
         if loop.time() + delay_s < item.deadline:

@@ -8,7 +8,7 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
-from services.reward.engine import WorkerHung, WorkerLost
+from services.reward.engine import WorkerEnds, WorkerHung, WorkerLost
 from ttsrl.types import Failed, Outcome, Utterance
 
 RETRY_AFTER_S = (1, 30)
@@ -109,14 +109,15 @@ class Batcher:
                 start_s = time.monotonic()
                 try:
                     outcomes = await measure([item.utterance for item in batch])
+                except WorkerEnds as error:
+                    _settle(batch, error.outcomes)
+                    raise
                 except WorkerLost as error:
                     self._return(batch, error)
                     raise
                 seconds_each = (time.monotonic() - start_s) / len(batch)
                 self._seconds_each += NEWEST_SHARE * (seconds_each - self._seconds_each)
-                for item, outcome in zip(batch, outcomes, strict=True):
-                    if not item.outcome.done():
-                        item.outcome.set_result(outcome)
+                _settle(batch, outcomes)
         finally:
             self._workers -= 1
 
@@ -155,6 +156,12 @@ class Batcher:
         if self.depth:
             self._arrival.set()
         self._on_depth(self.depth)
+
+
+def _settle(batch: list[_Item], outcomes: list[Outcome]) -> None:
+    for item, outcome in zip(batch, outcomes, strict=True):
+        if not item.outcome.done():
+            item.outcome.set_result(outcome)
 
 
 def _wanted(items: list[_Item]) -> list[_Item]:

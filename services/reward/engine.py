@@ -11,7 +11,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 from services.reward.worker import CannotLoad, Loaded, Measured
-from ttsrl.types import Utterance
+from ttsrl.types import Outcome, Utterance
 
 ROOT = Path(__file__).resolve().parents[2]
 EXIT_S = 5.0
@@ -27,6 +27,16 @@ class WorkerHung(WorkerLost):
     """It gave no answer in time and was killed."""
 
     reason = "hung"
+
+
+class WorkerEnds(WorkerLost):
+    """A scorer hangs in it, so that it ends after this batch."""
+
+    reason = "hung"
+
+    def __init__(self, detail: str, outcomes: list[Outcome]) -> None:
+        super().__init__(detail)
+        self.outcomes = outcomes
 
 
 class CannotStart(Exception):
@@ -84,6 +94,8 @@ class Engine:
         except OSError:
             raise self._lost() from None
         match self._receive(timeout_s):
+            case Measured(outcomes=outcomes, last=True):
+                raise WorkerEnds(f"worker {self.number} ends: a scorer hangs in it", outcomes)
             case Measured() as measured:
                 return measured
             case other:

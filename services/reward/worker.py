@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 PR_SET_PDEATHSIG = 1
+LATE_BATCHES = 2
+"""Batches in a row in which a scorer is late: its thread is taken for hung."""
 PROGRAMS = ("ttsrl", "bentoml", "torch", "transformers", "faster-whisper", "ctranslate2", "jiwer")
 
 
@@ -54,6 +56,8 @@ class Measured:
     outcomes: list[Outcome]
     stages: list[tuple[str, float]]
     """Stage and its seconds, in the order in which they ran."""
+    last: bool = False
+    """Whether the process ends now, to be replaced."""
 
 
 def main() -> None:
@@ -98,17 +102,23 @@ def load(run: RunConfig, device: str, stages: list[tuple[str, float]]) -> Pipeli
 
 
 def serve(service: Connection, pipeline: Pipeline, stages: list[tuple[str, float]]) -> None:
-    """Answers batches. Raises when the device measures nothing any more: a new process may."""
-    while True:
+    """Answers batches, until a scorer hangs or the service goes.
+
+    Raises when the device measures nothing any more: a new process may.
+    """
+    late_batches = 0
+    while late_batches < LATE_BATCHES:
         stages.clear()
         try:
             utterances: list[Utterance] = service.recv()
         except EOFError:
             return
         outcomes = pipeline.score(utterances)
-        if all(isinstance(o, Failed) and o.kind in ("decode", "scorer") for o in outcomes):
+        kinds = {o.kind if isinstance(o, Failed) else None for o in outcomes}
+        if kinds <= {"decode", "scorer"}:
             pipeline.self_test()
-        service.send(Measured(outcomes, list(stages)))
+        late_batches = late_batches + 1 if "deadline" in kinds else 0
+        service.send(Measured(outcomes, list(stages), last=late_batches == LATE_BATCHES))
 
 
 def device_of(number: int, workers: int) -> str:

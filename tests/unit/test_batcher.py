@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Sequence
 import pytest
 
 from services.reward.batcher import Batcher, Full
-from services.reward.engine import WorkerHung, WorkerLost
+from services.reward.engine import WorkerEnds, WorkerHung, WorkerLost
 from ttsrl.types import Failed, Outcome, Utterance
 
 DEADLINE_S = 60.0
@@ -201,6 +201,22 @@ def test_a_batch_whose_worker_was_killed_from_outside_loses_nothing() -> None:
         task = asyncio.create_task(Worker().run(queue))
         assert lengths(await scored) == [1, 2]
         task.cancel()
+
+    run(test)
+
+
+def test_the_last_batch_of_a_worker_that_ends_is_answered_and_not_measured_again() -> None:
+    async def test() -> None:
+        queue = batcher()
+        scored = asyncio.create_task(queue.score([utterance(1)], DEADLINE_S))
+
+        async def last(utterances: list[Utterance]) -> list[Outcome]:
+            raise WorkerEnds("a scorer hangs", measured(utterances))
+
+        with pytest.raises(WorkerEnds):
+            await queue.work(last)
+        assert lengths(await scored) == [1]
+        assert queue.depth == 0
 
     run(test)
 

@@ -282,6 +282,17 @@ def test_retry_after_is_honoured(server: Server) -> None:
     assert second_s - first_s >= 1.0
 
 
+def test_clients_that_were_sent_away_together_come_back_apart(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    busy = Response(status_code=429, headers={"Retry-After": "1"})
+    server.fault = lambda request: busy if request == 0 else None
+    monkeypatch.setattr(ttsrl.client.random, "uniform", lambda lowest, highest: highest)
+    score(server.url, rollouts(1))
+    first_s, second_s = server.times_s
+    assert second_s - first_s >= 1.5  # the latest of the times at which others come
+
+
 def test_no_answer_within_the_deadline_is_no_reward(server: Server) -> None:
     server.delay_s = 1.0
     (outcome,) = score(server.url, rollouts(1), deadline_s=0.2)
