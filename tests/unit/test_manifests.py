@@ -22,6 +22,7 @@ from kubernetes.utils import parse_quantity
 
 from ttsrl.config import RunConfig
 from ttsrl.kube import names
+from ttsrl.kube.manifests import machines_of
 from ttsrl.kube.names import MAX_RAYJOB_CHARS, Names
 
 KUBERNETES = "1.34"
@@ -303,12 +304,13 @@ def test_an_overlay_has_the_gpus_of_its_run(folder: Path) -> None:
     run = RunConfig.model_validate({"name": "r", **merged(base, values["run"])})
     [document] = render(folder)
     nodes, pod = worker_of(document)
-    limits = pod["spec"]["containers"][0]["resources"]["limits"]
-    assert (nodes, int(limits["nvidia.com/gpu"])) == (run.train.nodes, run.train.gpus_per_node)
+    assert machines_of(document) == (nodes, run.train.gpus_per_node)
+    assert nodes == run.train.nodes
     affinity = pod["spec"]["affinity"]["nodeAffinity"]
     [term] = affinity["requiredDuringSchedulingIgnoredDuringExecution"]["nodeSelectorTerms"]
     pool, *products = term["matchExpressions"]
-    assert pool == {"key": names.POOL_LABEL, "operator": "In", "values": ["train"]}
+    where = "cpu" if run.train.device == "cpu" else "train"
+    assert pool == {"key": names.POOL_LABEL, "operator": "In", "values": [where]}
     assert [product["key"] for product in products] == [names.GPU_PRODUCT_LABEL] * len(products)
     if document["kind"] == "RayJob":
         [group] = document["spec"]["rayClusterSpec"]["workerGroupSpecs"]
