@@ -279,6 +279,21 @@ def test_an_image_by_digest_has_no_tag() -> None:
     assert image({"reward": {"image": {"tag": "3", "digest": digest}}}) == f"ttsrl-reward@{digest}"
 
 
+@pytest.mark.parametrize(
+    ("given", "rendered"),
+    [
+        ({}, {"maxUnavailable": 1}),
+        ({"maxUnavailable": 0}, {"maxUnavailable": 0}),
+        ({"minAvailable": "50%"}, {"minAvailable": "50%"}),
+    ],
+)
+def test_a_budget_names_one_limit(given: dict[str, Any], rendered: dict[str, Any]) -> None:
+    manifests = render({"reward": {"podDisruptionBudget": given}})
+    spec = find(manifests, "PodDisruptionBudget", "ttsrl-reward")["spec"]
+    limits = {k: v for k, v in spec.items() if k in ("maxUnavailable", "minAvailable")}
+    assert limits == rendered
+
+
 @pytest.mark.parametrize("deadline_s", [120, 300.5])
 def test_a_pod_may_finish_the_longest_score_before_it_is_killed(deadline_s: float) -> None:
     values = {"run": {"reward": {"sample_deadline_s": deadline_s}}}
