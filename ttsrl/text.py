@@ -12,7 +12,7 @@ import jiwer
 
 from ttsrl.errors import BadInput
 
-NORMALISER_VERSION = 1
+NORMALISER_VERSION = 2
 """Raise it whenever `normalise` gives another result: it is part of a reward's specification."""
 
 LANGUAGES: dict[str, str] = dict(
@@ -42,6 +42,9 @@ UNSPACED = frozenset(["bo", "ja", "km", "lo", "my", "th", "yue", "zh"])
 
 BY_CHARACTER = UNSPACED | {"ko"}
 """Compared without spaces, and a word is one character: spaces there are absent or optional."""
+
+READ_OUT = frozenset(["de", "es", "fr", "it", "ja", "ko", "pt", "yue", "zh"])
+"""Numbers are read out by `ttsrl.numbers`."""
 
 OPTIONAL_MARKS = frozenset(["ar", "fa", "he", "ps", "sd", "ur", "yi"])
 """Vowel marks are rarely written, and never heard as such."""
@@ -87,15 +90,20 @@ def normalise(text: str, language: str) -> str:
     English goes through Whisper's normaliser first, so that contractions, titles and numbers agree
     however they are written. Numbers come out as spoken digits ("9" and "nine" -> "nine"; "1984"
     and "nineteen eighty-four" -> "one nine eight four"), because an error rate counts letters.
-    Fillers and words in parentheses stay: they are heard. In other languages numbers stay as they
-    are written, in ASCII digits. Languages of `BY_CHARACTER` come out without spaces. Raises
-    BadInput for an unknown language.
+    Fillers and words in parentheses stay: they are heard. Chinese, Japanese, Korean, German,
+    French, Spanish, Italian and Portuguese numbers are read out, and Mandarin comes out in the
+    simplified script; in other languages numbers stay as they are written, in ASCII digits.
+    Languages of `BY_CHARACTER` come out without spaces. Raises BadInput for an unknown language.
     """
     check_language(language)
     text = unicodedata.normalize("NFKC", text)
     text = re.sub(r"\d", lambda m: str(unicodedata.decimal(m[0])), text)
     if language == "en":
         text = _english(text)
+    elif language in READ_OUT:
+        from ttsrl.numbers import read_numbers
+
+        text = read_numbers(text, language)
     elif language in ("tr", "az"):
         text = text.replace("I", "ı").replace("İ", "i")
     elif language in ("fa", "ur"):

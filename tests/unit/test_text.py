@@ -3,7 +3,8 @@ import random
 import pytest
 
 from ttsrl.errors import BadInput
-from ttsrl.text import LANGUAGES, cer, check_text, normalise, wer
+from ttsrl.numbers import PERCENT, WETEXT
+from ttsrl.text import LANGUAGES, READ_OUT, cer, check_text, normalise, wer
 
 
 @pytest.mark.parametrize(
@@ -23,7 +24,7 @@ from ttsrl.text import LANGUAGES, cer, check_text, normalise, wer
         ("he", "\u200fשָׁלוֹם!", "שלום"),
         ("fa", "كيك می\u200cروم", "کیک میروم"),
         ("hi", "नमस्ते दुनिया।", "नमस्ते दुनिया"),
-        ("zh", "你好， 世界。２０２４", "你好世界2024"),
+        ("zh", "你好， 世界。２０２４", "你好世界两千零二十四"),
         ("ja", "こんにちは、ｱｲｳ！", "こんにちはアイウ"),
         ("ko", "안녕하세요 여러분.", "안녕하세요여러분"),
         ("th", "สวัสดี ครับ", "สวัสดีครับ"),
@@ -146,3 +147,43 @@ def test_normalise_takes_any_string():
 
 def test_normalise_takes_numbers_of_any_length():
     assert normalise("9" * 5000, "en").split() == ["nine"] * 5000
+
+
+@pytest.mark.parametrize(
+    ("language", "written", "spoken"),
+    [
+        ("zh", "我有25个苹果，打九折。", "我有二十五个苹果,打九折"),
+        ("zh", "電話很貴", "电话很贵"),  # recognisers write either script
+        ("zh", "3.5%", "百分之三点五"),
+        ("yue", "電話25個", "電話二十五個"),
+        ("ja", "2024年3月5日に25個", "二千二十四年三月五日に二十五個"),
+        ("ko", "사과 25개, 3.5%", "사과 이십오개 삼점오 퍼센트"),
+        (
+            "de",
+            "25 Äpfel und 1.250 Birnen",
+            "fünfundzwanzig Äpfel und eintausendzweihundertfünfzig Birnen",
+        ),
+        ("de", "3,5 %", "drei Komma fünf Prozent"),
+        ("fr", "25 pommes et 1 250 euros", "vingt-cinq pommes et mille deux cent cinquante euros"),
+        (
+            "es",
+            "21 perros y 1984 gatos",
+            "veintiuno perros y mil novecientos ochenta y cuatro gatos",
+        ),
+        ("it", "3,14", "tre virgola uno quattro"),
+        ("pt", "1.000.000 de livros", "um milhão de livros"),
+    ],
+)
+def test_numbers_are_read_out(language, written, spoken):
+    assert normalise(written, language) == normalise(spoken, language)
+    assert not any(c.isdigit() for c in normalise(written, language))
+    assert cer(written, spoken, language) == 0
+
+
+@pytest.mark.parametrize("text", ["007", "1234567890123456"])
+def test_what_is_no_quantity_is_not_read_as_one(text):
+    assert normalise(text, "de") == text
+
+
+def test_every_language_that_is_read_out_has_its_rules():
+    assert {*WETEXT, *PERCENT} == READ_OUT
