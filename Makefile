@@ -2,6 +2,7 @@
 # make quickstart  the whole path on this machine; add ARGS="--set train.steps=40"
 # make test        the tests
 # make test-xcodec2  the codec of Llasa, with the newer transformers that has it
+# make test-parakeet  .nemo files, with NeMo in an environment of its own
 # make test-cluster  the chart and the jobs in a real Kubernetes cluster, made here (as root) or, with
 #                  KUBECONFIG set, yours; test-cluster-full has the slow tests too
 # make cluster-up  that cluster, to be tried by hand; make cluster-down leaves nothing of it
@@ -11,7 +12,8 @@
 # make fuzz        10 000 hostile requests to the reward service
 # make seeds       the quickstart with three seeds, and the table that README quotes
 # make tiny        train the tiny codec, recognisers and policy of examples/tiny anew
-.PHONY: help env quickstart test test-xcodec2 test-cluster test-cluster-full cluster-tools
+.PHONY: help env quickstart test test-xcodec2 test-parakeet test-cluster test-cluster-full
+.PHONY: cluster-tools
 .PHONY: cluster-up cluster-down lint bench load fuzz seeds tiny
 .DEFAULT_GOAL := help
 
@@ -87,6 +89,11 @@ tiny: env
 test-xcodec2:
 	UV_PROJECT_ENVIRONMENT=.cache/xcodec2 uv run --locked --extra reward --extra xcodec2 \
 	  pytest --noconftest tests/xcodec2
+
+# NeMo, for Parakeet's .nemo files, shares no environment with training.
+test-parakeet:
+	UV_PROJECT_ENVIRONMENT=.cache/parakeet uv run --locked --extra reward --extra parakeet \
+	  pytest --noconftest tests/parakeet
 
 seeds: env
 	PYTHONPATH=. .venv/bin/python tests/bench/seeds.py

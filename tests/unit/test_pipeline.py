@@ -388,3 +388,24 @@ def test_what_failed_is_measured_again(run, clean, monkeypatch):
         patch.setattr(pipeline.codec, "decode", None)
         assert all(isinstance(o, Failed) for o in pipeline.score(clean))
     assert all(isinstance(o, Ok) for o in pipeline.score(clean))
+
+
+def test_more_components_are_measured_composed_and_part_of_the_specification(run, pipeline, clean):
+    def with_components(composition, *components):
+        reward = run.reward.model_dump() | {"components": components, "composition": composition}
+        return Pipeline(RunConfig.model_validate(run.model_dump() | {"reward": reward}))
+
+    cer, rate = {"type": "cer", "weight": 1.0}, {"type": "rate", "weight": 3.0}
+    linear = with_components("linear", cer, rate, {"type": "pitch_spread", "weight": 0})
+    linear.self_test()
+    for outcome in linear.score(clean):
+        assert set(outcome.utilities) == {"cer", "rate", "pitch_spread"}
+        assert {"nll", "energy_spread", "voiced_share", "pauses"} < set(outcome.raw)
+        expected = (outcome.utilities["cer"] + 3 * outcome.utilities["rate"]) / 4
+        assert outcome.reward == pytest.approx(expected)
+    guard = {"type": "rate", "weight": 0, "low": 90.0, "high": 99.0, "floor": 0.1}
+    guarded = with_components("linear", cer, guard)
+    assert [o.reason for o in guarded.score(clean)] == ["below_floor"] * 2
+    product = with_components("product", cer, rate)
+    hashes = {p.spec_hash for p in (pipeline, linear, guarded, product)}
+    assert len(hashes) == 4
