@@ -29,6 +29,8 @@ from ttsrl.scorers.whisper_reading import Job
 ROOT = Path(__file__).parents[2]
 TINY = ROOT / "examples/tiny"
 RATE_HZ = 16_000
+NLL_BOUND = 1e-4
+"""Nats a token, of NLLs near 8."""
 TEXTS = [
     "one two three",
     "red birds",
@@ -100,7 +102,11 @@ def features(folder, waveforms):
 
 
 def reference_nll(folder, waveform, ids, prompt_length):
-    """Mean NLL of ids[prompt_length:], in double precision, by transformers' own forward."""
+    """Mean NLL of ids[prompt_length:], in double precision, by transformers' own forward.
+
+    The scorer computes in single precision, and its rounding is another on each processor: the two
+    agree to NLL_BOUND.
+    """
     model = WhisperForConditionalGeneration.from_pretrained(folder, dtype=torch.float64).eval()
     with torch.no_grad():
         logits = model(
@@ -123,7 +129,7 @@ def test_nll_is_the_mean_over_text_and_end_token_under_the_full_softmax(odd_whis
         expected = reference_nll(
             odd_whisper, waveform, [*prompt, *ids, vocabulary["<|endoftext|>"]], len(prompt)
         )
-        assert raw.nll == pytest.approx(expected, abs=1e-5)
+        assert raw.nll == pytest.approx(expected, abs=NLL_BOUND)
 
 
 @pytest.mark.parametrize("language", ["en", "de"])
@@ -278,7 +284,7 @@ def test_an_english_whisper_takes_english_only(odd_whisper, noises, tmp_path):
     ids = scorer.tokens.tokenizer.encode(f" {TEXTS[0]}", add_special_tokens=False)
     raw = scorer.score(noises[:1], RATE_HZ, TEXTS[:1], ["en"])[0]
     expected = reference_nll(tmp_path, noises[0], [*prompt, *ids, scorer.tokens.end], 2)
-    assert raw.nll == pytest.approx(expected, abs=1e-5)
+    assert raw.nll == pytest.approx(expected, abs=NLL_BOUND)
     with pytest.raises(BadInput, match=r"'de', but the Whisper at .* is English-only"):
         scorer.score(noises[:1], RATE_HZ, TEXTS[:1], ["de"])
 
