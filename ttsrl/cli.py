@@ -60,6 +60,14 @@ class TrainingJob(StrEnum):
     pytorchjob = "pytorchjob"
 
 
+class Device(StrEnum):
+    """Where a codec computes."""
+
+    auto = "auto"
+    cpu = "cpu"
+    cuda = "cuda"
+
+
 class What(StrEnum):
     """What of a published run can be pulled."""
 
@@ -119,6 +127,67 @@ def prepare(config: Config, override: Override = None, work_dir: WorkDir = None)
             f"{counts.duplicates} repeated, {counts.overlapping} that contain a held-out text"
         )
     print(folder)
+
+
+@command("ttsrl encode recordings/ --codec HKUSTAudio/xcodec2-hf --out tokens")
+def encode(
+    source: Annotated[
+        Path,
+        typer.Argument(
+            help="Folder of audio files, JSON lines with paths, parquet, or a data set folder."
+        ),
+    ],
+    codec: Annotated[str, typer.Option(help="Folder of the codec, or its Hugging Face id.")],
+    out: Annotated[Path, typer.Option(help="Folder of the data set to write.", metavar="DIR")],
+    column: Annotated[
+        list[str] | None,
+        typer.Option(metavar="FIELD=NAME", help="Read audio, text, language, speaker or id there."),
+    ] = None,
+    language: Annotated[
+        str | None, typer.Option(help="ISO 639-1 code of recordings that name none.")
+    ] = None,
+    min_duration_s: Annotated[float, typer.Option(help="Leave out shorter ones.")] = 0.1,
+    max_duration_s: Annotated[float, typer.Option(help="Leave out longer ones.")] = 30.0,
+    require_text: Annotated[
+        bool, typer.Option("--require-text", help="Leave out recordings without a transcript.")
+    ] = False,
+    shard_size: Annotated[int, typer.Option(min=1, help="Recordings a parquet file.")] = 512,
+    batch_s: Annotated[float, typer.Option(help="Seconds of speech encoded at once.")] = 120.0,
+    device: Annotated[Device, typer.Option(help="auto: cuda where there is one.")] = Device.auto,
+) -> None:
+    """Turn recordings into speech tokens; the same command goes on where a killed one ended."""
+    from ttsrl.encode import SKIPPED, EncodeOptions, encode
+    from ttsrl.errors import BadInput
+    from ttsrl.progress import Progress
+
+    if bad := [item for item in column or [] if "=" not in item]:
+        raise BadInput(f"--column {bad[0]} names no column; write FIELD=NAME")
+    options = EncodeOptions(
+        columns=dict(item.split("=", 1) for item in column or []),
+        language=language,
+        min_duration_s=min_duration_s,
+        max_duration_s=max_duration_s,
+        require_text=require_text,
+        shard_size=shard_size,
+    )
+    with Progress() as progress:
+        stage = progress.stage("encode")
+        encoded = encode(
+            source,
+            codec,
+            out,
+            options,
+            device=device.value,
+            batch_s=batch_s,
+            on_progress=stage.update,
+        )
+        stage.finish(
+            f"{encoded.recordings} recordings, {encoded.duration_s / 3600:.2f} h, "
+            f"{encoded.speech_tokens} speech tokens; {encoded.skipped} left out"
+            + (f" ({out / SKIPPED} tells why)" if encoded.skipped else "")
+            + (f"; {encoded.without_text} without text" if encoded.without_text else "")
+        )
+    print(out)
 
 
 @command("ttsrl serve --config run.json --port 8000")

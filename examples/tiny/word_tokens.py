@@ -17,7 +17,7 @@ def write_word_tokens() -> None:
     """Encode the policy's recordings and a short silence with the codec."""
     codec = TinyCodec.load(str(PATH.parent))
     sounds = {PAUSE: silence(), **policy_recordings()}
-    rows = [f'  "{word}": {json.dumps(codec.encode(sound))}' for word, sound in sounds.items()]
+    rows = [f'  "{word}": {json.dumps(codec.encode([sound])[0])}' for word, sound in sounds.items()]
     PATH.write_text("{\n" + ",\n".join(rows) + "\n}\n")
     word_tokens.cache_clear()
 

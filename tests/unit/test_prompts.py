@@ -201,7 +201,7 @@ def test_data_without_texts(tmp_path: Path, content: bytes | None) -> None:
     texts = tmp_path / "t.jsonl"
     if content is not None:
         texts.write_bytes(content)
-    with pytest.raises(BadInput, match=r"t\.jsonl.*(holds no text; write|give a JSONL file)"):
+    with pytest.raises(BadInput, match=r"t\.jsonl.*(holds no text; write|give JSON lines)"):
         prepare(run_config(texts), tmp_path / "data")
     assert not (tmp_path / "data").exists()
 

@@ -193,6 +193,6 @@ def test_the_corpus_keeps_the_right_word_findable() -> None:
 def test_recordings_encode_to_the_words_tokens() -> None:
     codec = load_codec(str(HERE / "codec"))
     recordings = policy_recordings()
-    assert all(codec.encode(recordings[word]) == word_tokens()[word] for word in WORDS)
+    assert all(codec.encode([recordings[word]]) == [word_tokens()[word]] for word in WORDS)
     joined = np.concatenate([recordings["old"], recordings["birds"], recordings["sing"]])
-    assert codec.encode(joined) == say(["old", "birds", "sing"])[:-1]
+    assert codec.encode([joined]) == [say(["old", "birds", "sing"])[:-1]]

@@ -34,6 +34,21 @@ class Codec(Protocol):
         ...
 
 
+class Encoder(Protocol):
+    """Waveform -> speech tokens of one codebook."""
+
+    codebook_size: int
+    sample_rate_hz: int
+    tokens_per_s: float
+
+    def encode(self, waveforms_B: Sequence[Waveform]) -> list[list[int]]:
+        """Encode recordings of any lengths >= 1, at `sample_rate_hz`.
+
+        A recording's tokens are the same alone and in any batch.
+        """
+        ...
+
+
 Precision = Literal["float32", "tfloat32", "bfloat16"]
 """What a GPU multiplies in; weights and sums stay in float32."""
 
@@ -47,10 +62,7 @@ def resolve_precision(reward: RewardConfig, device: str) -> Precision:
 
 def load_codec(path: str, device: str = "cpu", precision: Precision = "float32") -> Codec:
     """Load the codec of a local folder by the `model_type` in its config.json; or BadInput."""
-    config = Path(path) / "config.json"
-    if not config.is_file():
-        raise BadInput(f"no codec at {path!r}: {config} is missing; give a codec's folder")
-    match json.loads(config.read_text()).get("model_type"):
+    match _model_type(path):
         case "tiny_codec":
             from ttsrl.codecs.tiny import TinyCodec
 
@@ -60,4 +72,22 @@ def load_codec(path: str, device: str = "cpu", precision: Precision = "float32")
 
             return XCodec2(path, device, precision)
         case other:
-            raise BadInput(f"unknown codec {other!r} in {config}; known: tiny_codec, xcodec2")
+            raise BadInput(f"unknown codec {other!r} at {path}; known: tiny_codec, xcodec2")
+
+
+def load_encoder(path: str, device: str = "cpu") -> Encoder:
+    """Load the encoder of a codec's local folder; or BadInput."""
+    match _model_type(path):
+        case "tiny_codec":
+            from ttsrl.codecs.tiny import TinyCodec
+
+            return TinyCodec.load(path, device=device)
+        case other:
+            raise BadInput(f"no encoder for the codec {other!r} at {path}; known: tiny_codec")
+
+
+def _model_type(path: str) -> object:
+    config = Path(path) / "config.json"
+    if not config.is_file():
+        raise BadInput(f"no codec at {path!r}: {config} is missing; give a codec's folder")
+    return json.loads(config.read_text()).get("model_type")

@@ -197,9 +197,13 @@ class TinyCodec:
         return self.model.synthesise(points).clamp(-1.0, 1.0)
 
     @torch.inference_mode()
-    def encode(self, waveform: Waveform) -> list[int]:
-        """Speech tokens of a waveform [T] at `sample_rate_hz`, its end padded to a whole token."""
+    def encode(self, waveforms_B: Sequence[Waveform]) -> list[list[int]]:
+        """Encode recordings of any lengths >= 1, each one's end padded to a whole token."""
         patch = self.model.config.samples_per_token
-        padded = np.pad(waveform, (0, -len(waveform) % patch)).astype(np.float32)
-        latents = self.model.latents(torch.from_numpy(padded)[None].to(self.device))
-        return self.model.quantizer.tokens(latents)[0].tolist()
+        lengths = [-(-len(waveform) // patch) for waveform in waveforms_B]
+        padded = np.zeros((len(waveforms_B), max(lengths) * patch), np.float32)
+        for row, waveform in zip(padded, waveforms_B, strict=True):
+            row[: len(waveform)] = waveform
+        latents_BTD = self.model.latents(torch.from_numpy(padded).to(self.device))
+        tokens_BT = self.model.quantizer.tokens(latents_BTD).tolist()
+        return [tokens[:length] for tokens, length in zip(tokens_BT, lengths, strict=True)]
