@@ -3,13 +3,45 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ttsrl.errors import BadInput
 
+if TYPE_CHECKING:
+    from ttsrl.config import RunConfig
+
 UNUSED = frozenset(["masked_spec_embed"])
 """Weights that only pre-training uses: wav2vec 2.0's recognisers are published without them."""
+
+
+def models_of(run: RunConfig) -> dict[str, str]:
+    """Every model that a run names, by the key that names it: `eval.judges[0].model`."""
+    models = {
+        "model": run.model,
+        "codec": run.codec,
+        "reward.whisper.model": run.reward.whisper.model,
+    }
+    for n, component in enumerate(run.reward.components):
+        if (model := getattr(component, "model", None)) is not None:
+            models[f"reward.components[{n}].model"] = model
+    for n, judge in enumerate(run.eval.judges):
+        models[f"eval.judges[{n}].model"] = judge.model
+    return models
+
+
+def check_models(models: Mapping[str, str]) -> None:
+    """Look whether models, by the keys that name them, are there, before anything takes time.
+
+    Raises BadInput. An id of Hugging Face and the wrong kind of model are seen on loading.
+    """
+    for key, model in models.items():
+        path = Path(model)
+        if not path.exists() and (model.startswith((".", "/", "~")) or model.count("/") > 1):
+            raise BadInput(f"{key} = {model}: there is no such folder; correct the path")
+        if path.is_dir() and not any(path.iterdir()):
+            raise BadInput(f"{key} = {model}: the folder is empty; give one with a model in it")
 
 
 def local_folder(model: str) -> Path:

@@ -87,8 +87,9 @@ def prepare(
     if not prepared.train or not prepared.held_out:
         side = "training" if not prepared.train else "evaluation"
         raise BadInput(
-            f"{run.data.texts}: no text is left for {side} ({prepared}, "
-            f"data.held_out_fraction = {run.data.held_out_fraction}); "
+            f"{run.data.texts}: no text is left for {side}: of {len(unique)} different texts "
+            f"{len(by_split['held_out'])} are held out (data.held_out_fraction = "
+            f"{run.data.held_out_fraction}) and {prepared.overlapping} contain one of those; "
             "give more texts or another fraction"
         )
     rows = {

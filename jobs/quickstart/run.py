@@ -14,6 +14,7 @@ from jobs.quickstart.stages import Session, StageOfRun, free_url
 from jobs.quickstart.state import State, forget, locked
 from ttsrl.config import RunConfig
 from ttsrl.errors import BadInput
+from ttsrl.hub import check_models, models_of
 from ttsrl.local_s3 import LocalS3
 from ttsrl.machine import QUICKSTART_DISK_BYTES, QUICKSTART_MEMORY_BYTES, require
 from ttsrl.process import stop_all
@@ -39,6 +40,7 @@ def quickstart(
             f"--fresh forgets {work_dir}, but not what is published in {run.storage}; "
             "give this run another name: --set name=other"
         )
+    check_models(models_of(run))
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
     with ExitStack() as stack:
@@ -53,6 +55,7 @@ def quickstart(
         trains = any(stage.needs_reward for stage in left)
         if trains:
             require(work_dir, QUICKSTART_DISK_BYTES, QUICKSTART_MEMORY_BYTES)
+        state.begin()
         if left and local_storage:
             stack.enter_context(server)
             environment = server.environment(os.environ)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import json
 import os
 import shutil
@@ -14,7 +13,7 @@ from typing import Any
 
 from ttsrl.config import RunConfig
 from ttsrl.errors import BadInput
-from ttsrl.hub import folder_digest
+from ttsrl.hub import model_digest, models_of
 
 LOCK = ".lock"
 
@@ -51,7 +50,7 @@ class State:
     """The finished stages of one configuration and its inputs."""
 
     def __init__(self, work_dir: Path, run: RunConfig) -> None:
-        """Open or begin; raises BadInput if the folder holds another configuration or inputs."""
+        """Read what is there; raises BadInput if that is of another configuration or inputs."""
         self._path = work_dir / "state.json"
         ours = {"config": run.model_dump(mode="json"), "inputs": _inputs(run)}
         if not self._path.exists():
@@ -61,7 +60,6 @@ class State:
                     "name (--set name=other), or start anew with --fresh"
                 )
             self._content: dict[str, Any] = {**ours, "stages": {}}
-            self._write()
             return
         self._content = json.loads(self._path.read_text(encoding="utf-8"))
         if differences := _differences(self._content, ours):
@@ -69,6 +67,10 @@ class State:
                 f"{work_dir} holds a run of another configuration: {'; '.join(differences)}. "
                 "Give this one another name (--set name=other), or start anew with --fresh"
             )
+
+    def begin(self) -> None:
+        """The folder is this configuration's from now on."""
+        self._write()
 
     def is_finished(self, stage: str, output: Path) -> bool:
         """Whether the stage was finished before and what it left is still there."""
@@ -91,15 +93,8 @@ class State:
 
 def _inputs(run: RunConfig) -> dict[str, str]:
     """Digest of every local file or folder that the run reads."""
-    paths = [run.data.texts, run.model, run.codec, run.reward.whisper.model]
-    paths += [judge.model for judge in run.eval.judges]
-    return {path: _digest(Path(path)) for path in sorted(set(paths)) if Path(path).exists()}
-
-
-def _digest(path: Path) -> str:
-    if path.is_dir():
-        return folder_digest(path)
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    paths = {run.data.texts, *models_of(run).values()}
+    return {path: model_digest(path) for path in sorted(paths) if Path(path).exists()}
 
 
 def _differences(theirs: dict[str, Any], ours: dict[str, Any]) -> list[str]:

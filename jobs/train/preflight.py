@@ -12,6 +12,7 @@ from jobs.train.environment import ray_address
 from ttsrl.client import RewardClient
 from ttsrl.config import RunConfig
 from ttsrl.errors import BadInput
+from ttsrl.hub import check_models
 from ttsrl.prompts import prepare
 
 BASE_BYTES = 7 * 2**30
@@ -34,8 +35,6 @@ def check_policy(run: RunConfig, codebook_size: int) -> None:
     folder = Path(run.model)
     if folder.is_dir() and not (folder / "config.json").is_file():
         raise BadInput(f"no model at {folder}: config.json is missing; give a Hugging Face folder")
-    if not folder.is_dir() and run.model.startswith((".", "/")):
-        raise BadInput(f"no model at {folder}: the folder does not exist")
     from transformers import AutoTokenizer
 
     from ttsrl.families import load_family
@@ -69,6 +68,7 @@ async def check_reward_service(run: RunConfig) -> int:
 
 def check(run: RunConfig, work_dir: Path, device: str) -> None:
     """All checks, cheapest first, and the prompts. Raises BadInput."""
+    check_models({"model": run.model})
     if device == "cpu" and ray_address() is None:
         check_memory(run)
     prepare_prompts(run, work_dir)

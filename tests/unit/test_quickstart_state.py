@@ -202,6 +202,31 @@ def test_the_state_knows_its_inputs_and_whose_folder_it_is(here: Path) -> None:
         State(foreign, run_config(texts))
 
 
+def test_what_cannot_begin_leaves_no_trace(here: Path) -> None:
+    config = json.loads((here / "run.json").read_text())
+    (here / "empty").mkdir()
+    wrong = {
+        "codec": "/nowhere/codec",
+        "model": str(here / "empty"),
+        "eval": {"judges": [{"name": "j", "type": "ctc", "model": "../judges/a"}]},
+    }
+    for key, value in wrong.items():
+        (here / "run.json").write_text(json.dumps(config | {key: value}))
+        code, out, err = finish(begin(here))
+        assert (code, out) == (2, "")
+        assert err.startswith(f"error: {key}")
+        assert "folder" in err
+        assert not (here / "runs").exists()
+
+    # a folder is a configuration's only once it has begun
+    work_dir = here / "runs"
+    work_dir.mkdir()
+    State(work_dir, run_config(here / "texts.jsonl"))
+    State(work_dir, run_config(here / "texts.jsonl", train={"steps": 4})).begin()
+    with pytest.raises(BadInput, match=r"train\.steps was 4, is 3"):
+        State(work_dir, run_config(here / "texts.jsonl"))
+
+
 def test_forgetting_leaves_the_lock_alone(here: Path) -> None:
     with locked(here):
         forget(here)
