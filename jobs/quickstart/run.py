@@ -20,6 +20,7 @@ from ttsrl.machine import QUICKSTART_DISK_BYTES, QUICKSTART_MEMORY_BYTES, requir
 from ttsrl.process import stop_all
 from ttsrl.progress import Progress
 from ttsrl.settings import dump_run
+from ttsrl.storage import RunStore
 
 
 def quickstart(
@@ -41,6 +42,9 @@ def quickstart(
             "give this run another name: --set name=other"
         )
     check_models(models_of(run))
+    url = free_url(run.reward.url)
+    if not local_storage:
+        RunStore(run.storage, run.name).newest_checkpoint()  # it answers, or tells why not
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
     with ExitStack() as stack:
@@ -61,7 +65,7 @@ def quickstart(
             environment = server.environment(os.environ)
             os.environ.clear()
             os.environ.update(environment)
-        session = Session(_with_free_url(run), work_dir, stack.enter_context(Progress()))
+        session = Session(_with_url(run, url), work_dir, stack.enter_context(Progress()))
         session.config.write_text(dump_run(session.run), encoding="utf-8")
         stack.callback(_stop, session)
         if trains:
@@ -85,9 +89,9 @@ def _do(stage: StageOfRun, session: Session, state: State) -> None:
         session.stop_reward_service()
 
 
-def _with_free_url(run: RunConfig) -> RunConfig:
+def _with_url(run: RunConfig, url: str) -> RunConfig:
     """The run with a reward service of this session; its address is no part of the result."""
-    reward = run.reward.model_copy(update={"url": free_url(run.reward.url)})
+    reward = run.reward.model_copy(update={"url": url})
     return run.model_copy(update={"reward": reward})
 
 

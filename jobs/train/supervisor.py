@@ -43,8 +43,8 @@ def train(
     metrics = TrainMetrics(run, device)
     if run.train.metrics_port is not None:
         serve(metrics, run.train.metrics_port)
-    preflight.check(run, work_dir, device)
     store = RunStore(run.storage, run.name)
+    preflight.check(run, work_dir, device)
     claim_run(run, store)
     if (store.newest_checkpoint() or 0) >= run.train.steps:
         print(f"all {run.train.steps} steps are done and published")
