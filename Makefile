@@ -17,7 +17,7 @@
 .PHONY: cluster-up cluster-down lint bench load fuzz seeds tiny
 .DEFAULT_GOAL := help
 
-EXTRAS ?= train reward cluster
+EXTRAS ?= train reward cluster cosyvoice
 ARGS ?=
 
 # Imports are several times faster with byte code, and it must lie in this project's own .venv.

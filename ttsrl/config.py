@@ -6,10 +6,11 @@ renders from `run:` in its values. Secrets are never part of it.
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
+from ttsrl.families import FAMILIES, known_family
 from ttsrl.reward import Cer, Component, Composition, Nll
 from ttsrl.strict import Strict
 
@@ -199,7 +200,14 @@ class RunConfig(Strict):
     name: str = Field(pattern=r"^[a-z0-9]([-a-z0-9]{0,45}[a-z0-9])?$")
     """Name of the run: its Helm release, its storage prefix, its local folder."""
     seed: int = Field(default=0, ge=0)
-    family: Literal["llasa"] = "llasa"
+    family: Annotated[
+        str,
+        AfterValidator(known_family),
+        Field(json_schema_extra={"enum": [*FAMILIES]}),
+    ] = "llasa"
+    """Line of speech models that the policy is of: its prompt and its tokens."""
+    languages: list[str] = []
+    """ISO 639-1 codes that the policy speaks; empty: those of its family's published models."""
     model: str
     """Policy to start from: a folder, relative to this file, or a Hugging Face id."""
     codec: str

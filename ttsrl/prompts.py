@@ -16,7 +16,7 @@ from pyarrow import parquet
 from ttsrl.config import RunConfig
 from ttsrl.errors import BadInput
 from ttsrl.explain import shorten
-from ttsrl.families import chat_of
+from ttsrl.families import family_class
 from ttsrl.reward import Speaker, Style
 from ttsrl.split import is_held_out, words
 from ttsrl.texts import Text, read_texts
@@ -63,8 +63,8 @@ def prepare(
 
     `on_progress` gets (texts done, texts in all). Raises BadInput, and then has written nothing.
     """
-    chat = chat_of(run.family)
-    texts = read_texts(run.data, accept=chat)
+    chat = family_class(run.family).messages
+    texts = read_texts(run.data, accept=lambda text: _check_spoken(run, text))
     _check_fields(run, texts)
     first: dict[str, Text] = {}
     for text in texts:
@@ -98,6 +98,19 @@ def prepare(
     }
     _write(rows, out_dir)
     return prepared
+
+
+def _check_spoken(run: RunConfig, text: Text) -> None:
+    """Refuse a text that the policy's family cannot take, or in a language that it cannot speak."""
+    family = family_class(run.family)
+    family.messages(text.text)
+    spoken = run.languages or family.languages
+    if spoken is not None and text.language not in spoken:
+        raise BadInput(
+            f"the text {shorten(text.text)} is in language {text.language!r}, and {family.title} "
+            f"speaks {', '.join(sorted(spoken))}; leave it out, or set `languages` to those that a "
+            "fine-tuned policy speaks"
+        )
 
 
 def _check_fields(run: RunConfig, texts: Iterable[Text]) -> None:

@@ -54,7 +54,7 @@ class Synthesiser:
             raise BadInput(f"model {model_path} with codec {codec_path}: {error}") from error
         self.sampler = Sampler(
             model,
-            self.family.speech_token_ids,
+            self.family.allowed_token_ids,
             self.family.stop_token_ids,
             whole_vocabulary=False,
         )

@@ -27,7 +27,7 @@ class Text:
     speaker: str | None
 
 
-def read_texts(data: DataConfig, accept: Callable[[str], object]) -> list[Text]:
+def read_texts(data: DataConfig, accept: Callable[[Text], object]) -> list[Text]:
     """All texts in their order; keys other than `text` and the optional ones are left unread.
 
     `accept` raises BadInput for a text that the family cannot take. Raises BadInput naming file and
@@ -39,7 +39,7 @@ def read_texts(data: DataConfig, accept: Callable[[str], object]) -> list[Text]:
     for place, row in rows:
         try:
             text = _check(row, data)
-            accept(text.text)
+            accept(text)
         except BadInput as error:
             raise BadInput(f"{place}: {error}") from None
         if text.id is not None and text.id in place_of_id:

@@ -23,8 +23,14 @@ from verl.utils.tensordict_utils import list_of_dict_to_tensordict
 from jobs.train.environment import run_here
 from jobs.train.verl_args import NO_REWARD
 from ttsrl.client import RewardClient
-from ttsrl.families import load_family
+from ttsrl.families import Family, load_family
 from ttsrl.types import Failed, Gated, Ok, Outcome, Utterance
+
+LONGEST_MASK = 10_000
+"""Speech tokens of a codebook that vLLM is limited to: it takes them as a list with each request.
+
+XCodec2's 65 536 would cost more than the text that a Llasa says instead of speech, which is gated.
+"""
 
 
 @dataclass(frozen=True)
@@ -52,6 +58,17 @@ def reward_of(outcome: Outcome) -> float:
             return NO_REWARD
 
 
+def limits_of(family: Family) -> dict[str, list[int]]:
+    """What vLLM is told beside temperature, top-p and top-k: where to stop, and its output mask.
+
+    The torch engine knows both from the family itself.
+    """
+    limits = {"stop_token_ids": family.stop_token_ids}
+    if len(family.speech_token_ids) <= LONGEST_MASK:
+        limits["allowed_token_ids"] = family.allowed_token_ids
+    return limits
+
+
 # verl decorates its worker with ray.remote; a subclass needs the plain class behind it
 _PlainWorker: Any = cast(Any, AgentLoopWorkerTQ).__ray_metadata__.modified_class
 
@@ -64,6 +81,7 @@ class SpeechRolloutWorker(_PlainWorker):
 
         self.run = run_here()
         self.family = load_family(self.run.family, self.tokenizer)
+        self.limits = limits_of(self.family)
         self.reward_client = RewardClient.of(self.run.reward)
 
     async def _run_prompt(
@@ -74,6 +92,7 @@ class SpeechRolloutWorker(_PlainWorker):
         partition = "val" if trajectory["validate"] else "train"
         info = prompt["extra_info"]
         prompt_ids = self.family.prompt_ids(info["text"])
+        sampling_params = {**sampling_params, **self.limits}
         group = range(self.rollout_config.n)
         try:
             rows = await asyncio.gather(

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ttsrl.config import RunConfig
 from ttsrl.errors import BadInput
-from ttsrl.families.llasa import CHAT_TEMPLATE
+from ttsrl.families import family_class
 
 Value = str | int | float | bool | list[float] | list[str] | None
 
@@ -93,7 +93,7 @@ def _actor(run: RunConfig, device: str) -> dict[str, Value]:
     actor = "actor_rollout_ref.actor"
     keys: dict[str, Value] = {
         "actor_rollout_ref.model.path": run.model,
-        "actor_rollout_ref.model.custom_chat_template": CHAT_TEMPLATE,
+        "actor_rollout_ref.model.custom_chat_template": family_class(run.family).chat_template,
         "actor_rollout_ref.model.use_remove_padding": False,
         "actor_rollout_ref.model.enable_gradient_checkpointing": train.gradient_checkpointing,
         "+actor_rollout_ref.model.override_config.attn_implementation": "sdpa",

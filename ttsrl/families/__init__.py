@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from importlib import import_module
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-    from ttsrl.families.llasa import Llasa
+    from ttsrl.families.templated import TemplatedFamily
+
+FAMILIES: dict[str, str] = {
+    "llasa": "ttsrl.families.llasa:Llasa",
+    "cosyvoice2": "ttsrl.families.cosyvoice2:CosyVoice2",
+    "qwen2-cosy": "ttsrl.families.qwen2_cosy:Qwen2Cosy",
+}
+"""Name in a run -> class. A new family is its file and a row here."""
 
 
 class Family(Protocol):
@@ -20,12 +28,20 @@ class Family(Protocol):
     speech_token_ids: range
     """Token ids of the codebook, in order: id = speech_token_ids[speech token]."""
 
+    @property
+    def allowed_token_ids(self) -> list[int]:
+        """All ids that a response may hold: every generator is limited to them."""
+        ...
+
     def messages(self, text: str) -> list[dict[str, str]]:
         """The chat that asks for `text` to be spoken."""
         ...
 
-    def prompt_ids(self, text: str) -> list[int]:
-        """Token ids of the prompt: the same in training, evaluation and inference."""
+    def prompt_ids(self, text: str, speech_prefix: Sequence[int] = ()) -> list[int]:
+        """Token ids of the prompt: the same in training, evaluation and inference.
+
+        `speech_prefix`: speech tokens with which the speech begins; the model goes on from them.
+        """
         ...
 
     def speech_tokens(self, response_ids: Sequence[int]) -> tuple[list[int], bool]:
@@ -37,19 +53,17 @@ def load_family(
     name: str, tokenizer: PreTrainedTokenizerBase, codebook_size: int | None = None
 ) -> Family:
     """Build a family around a loaded tokenizer and check that its speech tokens fit the codec."""
-    return _family(name)(tokenizer, codebook_size)
+    return family_class(name)(tokenizer, codebook_size)
 
 
-def chat_of(name: str) -> Callable[[str], list[dict[str, str]]]:
-    """A family's `messages`, for which no tokenizer is needed."""
-    return _family(name).messages
+def family_class(name: str) -> type[TemplatedFamily]:
+    """A family's class: its template, chat and languages need no tokenizer. Raises ValueError."""
+    module, _, attribute = FAMILIES[known_family(name)].partition(":")
+    return getattr(import_module(module), attribute)
 
 
-def _family(name: str) -> type[Llasa]:
-    match name:
-        case "llasa":
-            from ttsrl.families.llasa import Llasa
-
-            return Llasa
-        case _:
-            raise ValueError(f"unknown family {name!r}; known: llasa")
+def known_family(name: str) -> str:
+    """The name itself. Raises ValueError for one that is not in the table."""
+    if name not in FAMILIES:
+        raise ValueError(f"unknown family {name!r}; known: {', '.join(FAMILIES)}")
+    return name

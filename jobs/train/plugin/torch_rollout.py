@@ -18,6 +18,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from verl.workers.rollout.base import BaseRollout
 from verl.workers.rollout.replica import RolloutReplica, TokenOutput
 
+from jobs.train.environment import run_here
 from ttsrl.families import load_family
 from ttsrl.sampler import Sampled, Sampler
 
@@ -68,10 +69,9 @@ class TorchServer:
 
         self.config, self.step = config, 0
         self.seed = config.seed * 1_000_003 + (rank << 40)  # no two servers draw the same
-        family = load_family("llasa", AutoTokenizer.from_pretrained(model_path))
+        family = load_family(run_here().family, AutoTokenizer.from_pretrained(model_path))
         self.model = AutoModelForCausalLM.from_pretrained(model_path, dtype=torch.float32).eval()
-        allowed = [*family.stop_token_ids, *family.speech_token_ids]
-        self.sampler = Sampler(self.model, allowed, family.stop_token_ids)
+        self.sampler = Sampler(self.model, family.allowed_token_ids, family.stop_token_ids)
         self.waiting: list[_Request] = []
         self.batcher: asyncio.Task[None] | None = None
 

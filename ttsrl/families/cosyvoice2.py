@@ -1,0 +1,35 @@
+"""CosyVoice2's own LM: a Qwen2 over text and 25 Hz tokens <|s_0|> to <|s_6560|>.
+
+As a Hugging Face folder that `ttsrl convert` makes of the official checkpoint; ids and template are
+those of examples/grpo/cosyvoice2 in FunAudioLLM/CosyVoice, so that a folder made by its
+pretrained_to_huggingface.py is accepted too.
+"""
+
+from __future__ import annotations
+
+from ttsrl.families.templated import TemplatedFamily
+
+START, TASK = "<|sos|>", "<|task_id|>"
+STOPS = ("<|eos1|>", "<|eos2|>", "<|eos3|>")
+INSTRUCTION_END = "<|endofprompt|>"
+
+CHAT_TEMPLATE = (
+    "{%- for message in messages %}"
+    "{%- if message['role'] == 'user' %}"
+    "{{- '" + START + "' + message['content'] + '" + TASK + "' }}"
+    "{%- elif message['role'] == 'assistant' %}"
+    "{{- message['content'] }}"
+    "{%- endif %}"
+    "{%- endfor %}"
+)
+
+
+class CosyVoice2(TemplatedFamily):
+    """iic/CosyVoice2-0.5B and its fine-tunes. An instruction may precede <|endofprompt|>."""
+
+    title = "CosyVoice2"
+    chat_template = CHAT_TEMPLATE
+    markers = (START, TASK)
+    stops = STOPS
+    markers_in_text = frozenset([INSTRUCTION_END])
+    languages = frozenset(["zh", "yue", "en", "ja", "ko"])

@@ -1,0 +1,40 @@
+"""A Qwen2 fine-tuned to speak CosyVoice2's 25 Hz tokens <|s_0|> to <|s_6560|>.
+
+Such as yuekai/llasa_cosyvoice2_token_qwen_0.5b, the base of the best results of the CosyVoice2 GRPO
+tutorial. Prompt format: its training in icefall, egs/emilia/TTS/llasa_cosyvoice2_token/train.py,
+which has no system message and ends the speech as Qwen2 ends any answer.
+"""
+
+from __future__ import annotations
+
+from ttsrl.families.templated import TemplatedFamily
+
+SPEECH_START = "<|SPEECH_GENERATION_START|>"
+TURN_START, TURN_END = "<|im_start|>", "<|im_end|>"
+
+CHAT_TEMPLATE = (
+    "{% for message in messages %}"
+    "{{ '"
+    + TURN_START
+    + "' + message['role'] + '\\n' + message['content'] + '"
+    + TURN_END
+    + "\\n' }}"
+    "{% endfor %}"
+    "{% if add_generation_prompt %}"
+    "{{ '" + TURN_START + "assistant\\n" + SPEECH_START + "' }}"
+    "{% endif %}"
+)
+
+
+class Qwen2Cosy(TemplatedFamily):
+    """Qwen2 and Qwen2.5 fine-tuned on CosyVoice2's tokens."""
+
+    title = "Qwen2 with CosyVoice2 tokens"
+    chat_template = CHAT_TEMPLATE
+    markers = (TURN_START, SPEECH_START)
+    stops = (TURN_END,)
+
+    @classmethod
+    def request(cls, text: str) -> str:
+        """What the user of the chat says."""
+        return f"Convert the text to speech: {text}"
