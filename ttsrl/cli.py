@@ -121,11 +121,7 @@ def prepare(config: Config, override: Override = None, work_dir: WorkDir = None)
     folder = (work_dir or Path("runs") / run.name) / "data"
     with Progress() as progress:
         stage = progress.stage("prepare")
-        counts = prepare(run, folder, stage.update)
-        stage.finish(
-            f"{counts.train} texts to train on, {counts.held_out} held out; left out: "
-            f"{counts.duplicates} repeated, {counts.overlapping} that contain a held-out text"
-        )
+        stage.finish(str(prepare(run, folder, stage.update)))
     print(folder)
 
 

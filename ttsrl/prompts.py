@@ -17,9 +17,10 @@ from ttsrl.config import RunConfig
 from ttsrl.errors import BadInput
 from ttsrl.explain import shorten
 from ttsrl.families import family_class
+from ttsrl.prefix import check_codes, prefix_of, tokens_per_s_of
 from ttsrl.reward import Speaker, Style
 from ttsrl.split import is_held_out, words
-from ttsrl.texts import Text, read_texts
+from ttsrl.texts import OPTIONAL, Text, read_texts
 
 DATA_SOURCE = "ttsrl"
 
@@ -38,6 +39,7 @@ SCHEMA = pa.schema(
                 "id": pa.string(),
                 "style": pa.string(),
                 "speaker": pa.string(),
+                "speech_prefix": pa.list_(pa.int32()),
             }
         ),
     }
@@ -50,10 +52,26 @@ class Prepared:
 
     train: int
     held_out: int
+    left_out: dict[str, int]
+    """Why texts were not wanted (see DataConfig) -> how many, left out."""
     duplicates: int
     """Texts that stood in the data before, left out."""
     overlapping: int
     """Training texts left out because they contain a held-out text's words in their order."""
+    prefixed: int
+    """Training prompts that begin with real speech."""
+
+    def __str__(self) -> str:
+        """One line for people."""
+        gone = [
+            (self.duplicates, "repeated"),
+            (self.overlapping, "that contain a held-out text"),
+            *((count, f"whose text {reason}") for reason, count in self.left_out.items()),
+        ]
+        prefixed = f", {self.prefixed} of them with a speech prefix" if self.prefixed else ""
+        return f"{self.train} texts to train on{prefixed}, {self.held_out} held out; left out: " + (
+            ", ".join(f"{count} {why}" for count, why in gone if count) or "none"
+        )
 
 
 def prepare(
@@ -64,11 +82,13 @@ def prepare(
     `on_progress` gets (texts done, texts in all). Raises BadInput, and then has written nothing.
     """
     chat = family_class(run.family).messages
-    texts = read_texts(run.data, accept=lambda text: _check_spoken(run, text))
+    read = read_texts(run.data, accept=lambda text: _check_spoken(run, text))
+    texts = read.texts
     _check_fields(run, texts)
     first: dict[str, Text] = {}
     for text in texts:
-        first.setdefault(text.text, text)
+        same = text.text if run.data.duplicates == "text" else " ".join(words(text.text))
+        first.setdefault(same, text)
     unique = list(first.values())
     by_split: dict[str, list[Text]] = {"train": [], "held_out": []}
     for done, text in enumerate(unique, 1):
@@ -78,23 +98,30 @@ def prepare(
             on_progress(done, len(unique))
     candidates = by_split["train"]
     by_split["train"] = _without_held_out_words(candidates, by_split["held_out"])
+    prefixes = _prefixes(run, by_split["train"])
     prepared = Prepared(
         train=len(by_split["train"]),
         held_out=len(by_split["held_out"]),
+        left_out=read.left_out,
         duplicates=len(texts) - len(unique),
         overlapping=len(candidates) - len(by_split["train"]),
+        prefixed=sum(map(bool, prefixes)),
     )
     if not prepared.train or not prepared.held_out:
         side = "training" if not prepared.train else "evaluation"
         raise BadInput(
-            f"{run.data.texts}: no text is left for {side}: of {len(unique)} different texts "
-            f"{len(by_split['held_out'])} are held out (data.held_out_fraction = "
-            f"{run.data.held_out_fraction}) and {prepared.overlapping} contain one of those; "
+            f"{run.data.texts}: no text is left for {side} ({prepared}; "
+            f"data.held_out_fraction = {run.data.held_out_fraction}); "
             "give more texts or another fraction"
         )
     rows = {
-        split: [_row(chat, split, index, text) for index, text in enumerate(side)]
-        for split, side in by_split.items()
+        "train": [
+            _row(chat, "train", i, text, prefix)
+            for i, (text, prefix) in enumerate(zip(by_split["train"], prefixes, strict=True))
+        ],
+        "held_out": [
+            _row(chat, "held_out", i, text, []) for i, text in enumerate(by_split["held_out"])
+        ],
     }
     _write(rows, out_dir)
     return prepared
@@ -108,8 +135,8 @@ def _check_spoken(run: RunConfig, text: Text) -> None:
     if spoken is not None and text.language not in spoken:
         raise BadInput(
             f"the text {shorten(text.text)} is in language {text.language!r}, and {family.title} "
-            f"speaks {', '.join(sorted(spoken))}; leave it out, or set `languages` to those that a "
-            "fine-tuned policy speaks"
+            f"speaks {', '.join(sorted(spoken))}; leave such texts out (data.only_languages), or "
+            "set `languages` to those that a fine-tuned policy speaks"
         )
 
 
@@ -132,15 +159,43 @@ def _check_fields(run: RunConfig, texts: Iterable[Text]) -> None:
                 )
 
 
+def _prefixes(run: RunConfig, texts: Sequence[Text]) -> list[list[int]]:
+    """The speech prefix of each text; empty where it has none."""
+    prefix = run.data.prefix
+    if prefix is None:
+        return [[] for _ in texts]
+    tokens_per_s, codebook_size = tokens_per_s_of(run, prefix)
+    for text in texts:
+        check_codes(text.text, text.speech_tokens, codebook_size)
+    prefixes = [
+        prefix_of(text.text, text.speech_tokens, prefix, tokens_per_s, run.seed) for text in texts
+    ]
+    if not any(prefixes):
+        raise BadInput(
+            f"{run.data.texts}: no recording is long enough for a prefix of {prefix.min_s:g} s in "
+            f"its first {prefix.max_share:.0%}; lower data.prefix.min_s, or leave data.prefix out"
+        )
+    return prefixes
+
+
 def _row(
-    chat: Callable[[str], list[dict[str, str]]], split: str, index: int, text: Text
+    chat: Callable[[str], list[dict[str, str]]],
+    split: str,
+    index: int,
+    text: Text,
+    prefix: list[int],
 ) -> dict[str, Any]:
     return {
         "data_source": DATA_SOURCE,
         "prompt": chat(text.text),
         "ability": "text-to-speech",
         "reward_model": {"style": "rule", "ground_truth": text.text},
-        "extra_info": {"split": split, "index": index, **vars(text)},
+        "extra_info": {
+            "split": split,
+            "index": index,
+            **{name: getattr(text, name) for name in ("text", *OPTIONAL)},
+            "speech_prefix": prefix,
+        },
     }
 
 

@@ -63,7 +63,7 @@ def check_language(language: str) -> None:
     )
 
 
-def check_text(text: object, language: str, max_chars: int) -> str:
+def check_text(text: object, language: str) -> str:
     """Return `text` if it can be spoken and measured, else raise BadInput."""
     if not isinstance(text, str):
         raise BadInput(f"text is {text!r}, no string; give each line a non-empty text")
@@ -73,11 +73,6 @@ def check_text(text: object, language: str, max_chars: int) -> str:
         raise BadInput(
             f"text contains the control character U+{ord(bad[0]):04X} at position {bad.start()}; "
             "remove it, or check the file's encoding (UTF-8 is expected)"
-        )
-    if len(text) > max_chars:
-        raise BadInput(
-            f"text has {len(text)} characters, more than {max_chars}: {text[:40]!r}...; "
-            "split it into sentences, or raise data.max_chars"
         )
     _reference(text, language)
     return text

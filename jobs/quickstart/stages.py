@@ -105,7 +105,7 @@ class StageOfRun:
 def prepare_texts(session: Session, stage: Stage) -> str:
     """Texts -> data/*.parquet."""
     counts = prepare(session.run, session.work_dir / "data", stage.update)
-    left_out = counts.duplicates + counts.overlapping
+    left_out = counts.duplicates + counts.overlapping + sum(counts.left_out.values())
     return f"{counts.train} texts to train on, {counts.held_out} held out, {left_out} left out"
 
 

@@ -26,8 +26,7 @@ def prepare_prompts(run: RunConfig, work_dir: Path) -> None:
     """Write the prompt parquet where it is not there yet."""
     if all((work_dir / "data" / f"{name}.parquet").is_file() for name in ("train", "held_out")):
         return
-    prepared = prepare(run, work_dir / "data")
-    print(f"{prepared.train} texts to train on, {prepared.held_out} held out", flush=True)
+    print(prepare(run, work_dir / "data"), flush=True)
 
 
 def check_policy(run: RunConfig, codebook_size: int) -> None:

@@ -182,7 +182,7 @@ class Pipeline:
     def _gate_tokens(self, items: list[Item]) -> list[State]:
         def gate(item: Item) -> State:
             u = item.utterance
-            check_text(u.text, u.language, max_chars=len(u.text))
+            check_text(u.text, u.language)
             if isinstance(u, Recording):
                 return item
             nominal_s = len(u.speech_tokens) / self.codec.tokens_per_s

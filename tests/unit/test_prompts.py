@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as parquet
 import pytest
 
@@ -158,6 +159,97 @@ def test_blank_lines_byte_order_mark_and_windows_line_ends_are_no_texts(tmp_path
     assert prepared.train + prepared.held_out == len(GOOD)
 
 
+def test_plain_text_and_parquet_give_the_same_rows_as_json_lines(tmp_path: Path) -> None:
+    lines = [{"text": line["text"]} for line in GOOD]
+    (tmp_path / "t.txt").write_text("\n\n".join(f" {line['text']}\r" for line in lines))
+    (tmp_path / "shards" / "data").mkdir(parents=True)
+    for number, part in enumerate((lines[:20], lines[20:])):
+        table = pa.Table.from_pylist([line | {"other": 1.5} for line in part])
+        parquet.write_table(table, tmp_path / "shards" / "data" / f"{number}.parquet")
+    prepare(run_config(write(tmp_path / "t.jsonl", lines)), tmp_path / "a")
+    prepare(run_config(tmp_path / "t.txt"), tmp_path / "b")
+    prepare(run_config(tmp_path / "shards"), tmp_path / "c")
+    prepare(run_config(tmp_path / "shards" / "data" / "0.parquet"), tmp_path / "d")
+    for split in ("train", "held_out"):
+        assert rows(tmp_path / "a", split) == rows(tmp_path / "b", split)
+        assert rows(tmp_path / "a", split) == rows(tmp_path / "c", split)
+    assert 0 < len(rows(tmp_path / "d", "train")) < len(rows(tmp_path / "a", "train"))
+    parquet.write_table(pa.table({"words": ["a"]}), tmp_path / "w.parquet")
+    with pytest.raises(BadInput, match=r"w.parquet has no column 'text' but words"):
+        prepare(run_config(tmp_path / "w.parquet"), tmp_path / "e")
+    (tmp_path / "w.parquet").write_bytes(b"PAR1 cut off")
+    with pytest.raises(BadInput, match=r"w.parquet is no parquet file: .*copy it again"):
+        prepare(run_config(tmp_path / "w.parquet"), tmp_path / "e")
+    assert not (tmp_path / "e").exists()
+
+
+UNWANTED: list[tuple[dict[str, object], dict[str, object], str]] = [
+    ({"min_chars": 5}, {"text": "Hi!"}, "has fewer than 5 characters (data.min_chars)"),
+    ({"max_chars": 30}, {"text": "word " * 30}, "has more than 30 characters (data.max_chars)"),
+    (
+        {"only_languages": ["en", "de"]},
+        {"text": "bonjour", "language": "fr"},
+        "is in language fr (data.only_languages)",
+    ),
+    ({"leave_out": "[0-9]"}, {"text": "number 9"}, "matches data.leave_out"),
+    (
+        {"min_duration_s": 1},
+        {"text": "quick", "duration_s": 0.5},
+        "lasts less than 1 s (data.min_duration_s)",
+    ),
+    (
+        {"max_duration_s": 30},
+        {"text": "slow", "duration_s": 30.5},
+        "lasts more than 30 s (data.max_duration_s)",
+    ),
+]
+
+
+@pytest.mark.parametrize(("limit", "line", "reason"), UNWANTED)
+def test_an_unwanted_text_is_left_out_and_counted_or_refused_on_demand(
+    tmp_path: Path, limit: dict[str, object], line: dict[str, object], reason: str
+) -> None:
+    plain = tmp_path / "plain.jsonl"
+    texts = write(tmp_path / "t.jsonl", [line, *GOOD[:12], line, *GOOD[12:]])
+    counts = prepare(run_config(texts, **limit), tmp_path / "data")
+    assert counts.left_out == {reason: 2}
+    assert f"2 whose text {reason}" in str(counts)
+    prepare(run_config(write(plain, GOOD)), tmp_path / "plain")
+    for split in ("train", "held_out"):
+        assert rows(tmp_path / "data", split) == rows(tmp_path / "plain", split)
+    with pytest.raises(BadInput) as refused:
+        prepare(run_config(texts, **limit, unwanted="error"), tmp_path / "refused")
+    assert f"t.jsonl:1: text {json.dumps(line['text'])[:20]}" in str(refused.value)
+    assert reason in str(refused.value)
+    everything = run_config(write(plain, [line]), **limit)
+    with pytest.raises(BadInput, match=r"no text is left for training .*1 whose text"):
+        prepare(everything, tmp_path / "refused")
+    assert not (tmp_path / "refused").exists()
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        ({"min_chars": 50, "max_chars": 40}, "min_chars = 50 is more than 40"),
+        ({"min_duration_s": 2, "max_duration_s": 1}, "min_duration_s = 2 is more than 1"),
+        ({"leave_out": "[a-"}, "no regular expression"),
+        ({"prefix": {"min_s": 6}}, "min_s = 6 is more than max_s = 5"),
+    ],
+)
+def test_limits_that_no_text_can_meet_are_refused(data: dict[str, object], said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        run_config(Path("t.jsonl"), **data)
+
+
+def test_texts_with_the_same_words_are_one_where_that_is_wanted(tmp_path: Path) -> None:
+    again = [{"text": f"{line['text'].upper()}!"} for line in GOOD[:5]]
+    texts = write(tmp_path / "t.jsonl", [*GOOD, *again])
+    assert prepare(run_config(texts), tmp_path / "a").duplicates == 0
+    assert prepare(run_config(texts, duplicates="words"), tmp_path / "b").duplicates == 5
+    kept = rows(tmp_path / "b", "train") + rows(tmp_path / "b", "held_out")
+    assert {row["extra_info"]["text"] for row in kept} == {line["text"] for line in GOOD}
+
+
 BAD_LINES: list[tuple[str, bytes, list[str]]] = [
     ("not JSON", b"{'text': 'a'}", ["column 2", "{'text': 'a'}", '{"text": "..."}']),
     ("cut off", b'{"text": "a', ["column 10", "not JSON"]),
@@ -167,7 +259,7 @@ BAD_LINES: list[tuple[str, bytes, list[str]]] = [
     ("a number", b'{"text": 5}', ["text is 5", "give each line"]),
     ("nothing", b'{"text": ""}', ["''", "empty", "leave the line out"]),
     ("spaces", b'{"text": " \\t\\u00a0"}', ["empty", "leave the line out"]),
-    ("too long", b'{"text": "%s"}' % (b"word " * 30), ["150 characters", "100", "max_chars"]),
+    ("too long", b'{"text": "%s"}' % (b"word " * 30), ["more than 100 char", "max_chars", "leave"]),
     ("NUL", b'{"text": "a\\u0000b"}', ["U+0000", "position 1", "remove it"]),
     ("lone surrogate", b'{"text": "a\\ud800"}', ["U+D800", "remove it"]),
     ("not UTF-8", b'{"text": "caf\xe9"}', ["0xe9", "column 14", "save the file as UTF-8"]),
@@ -177,6 +269,7 @@ BAD_LINES: list[tuple[str, bytes, list[str]]] = [
     ("a marker", b'{"text": "a <|eot_id|> b"}', ["'<|eot_id|>'", "leave it out"]),
     ("id twice", b'{"text": "a", "id": "red-dogs-run"}', ["'red-dogs-run'", ".jsonl:1", "own id"]),
     ("id is a list", b'{"text": "a", "id": []}', ["id = []", "leave it out"]),
+    ("duration is a text", b'{"text": "a", "duration_s": "2"}', ['duration_s = "2"', "seconds"]),
     ("style is empty", b'{"text": "a", "style": ""}', ['style = ""', "leave it out"]),
 ]
 
@@ -190,7 +283,7 @@ def test_a_bad_line_is_named_with_its_value_and_the_way_out_and_nothing_is_writt
     texts = write(tmp_path / "t.jsonl", GOOD)
     texts.write_bytes(texts.read_bytes() + line + b"\n")
     with pytest.raises(BadInput) as error:
-        prepare(run_config(texts, max_chars=100), tmp_path / "data")
+        prepare(run_config(texts, max_chars=100, unwanted="error"), tmp_path / "data")
     for words_said in [f"t.jsonl:{len(GOOD) + 1}: ", *said]:
         assert words_said in str(error.value)
     assert not (tmp_path / "data").exists()

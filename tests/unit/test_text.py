@@ -82,7 +82,7 @@ def test_a_word_is_a_character_where_words_have_no_spaces():
 @pytest.mark.parametrize("text", ["", " \n", "...", "🙂", "<laugh>", "\u200b", "؟"])
 def test_a_reference_that_cannot_be_heard_is_refused(text):
     with pytest.raises(BadInput, match="leave"):
-        check_text(text, "en", 100)
+        check_text(text, "en")
     with pytest.raises(BadInput, match="heard"):
         cer(text, "anything", "en")
 
@@ -94,17 +94,16 @@ def test_a_reference_that_cannot_be_heard_is_refused(text):
         (7, "7, no string"),
         ("a\x00b", r"U\+0000 at position 1"),
         ("\ud800a", r"U\+D800 at position 0"),
-        ("a" * 101, "101 characters, more than 100"),
     ],
 )
 def test_check_text_names_the_fact_and_the_way_out(text, message):
     with pytest.raises(BadInput, match=message) as caught:
-        check_text(text, "en", 100)
+        check_text(text, "en")
     assert ";" in str(caught.value)
 
 
 def test_check_text_gives_the_text_back():
-    assert check_text("Nine lives.\n", "en", 12) == "Nine lives.\n"
+    assert check_text("Nine lives.\n", "en") == "Nine lives.\n"
 
 
 @pytest.mark.parametrize(
@@ -118,7 +117,7 @@ def test_an_unknown_language_names_the_known_one(language, meant):
 
 def test_a_language_without_a_neighbour_lists_the_known():
     with pytest.raises(BadInput, match=r"Known codes: af, am, .*zh"):
-        check_text("text", "xx", 10)
+        check_text("text", "xx")
 
 
 def test_normalise_takes_any_string():
