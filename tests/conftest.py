@@ -4,13 +4,23 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 
 import pytest
 from reward_server import RewardServer, StartRewards, start
 
 # Tiny models gain nothing from threads, and the processes of one test share the cores.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Where TTSRL_NO_SKIP=1 says that every program is there, a test that is skipped has failed."""
+    report = yield
+    if report.skipped and os.environ.get("TTSRL_NO_SKIP") == "1":
+        report.outcome = "failed"
+        report.longrepr = f"skipped, and TTSRL_NO_SKIP=1 allows no skip: {report.longreprtext}"
+    return report
 
 
 @pytest.fixture(scope="session")

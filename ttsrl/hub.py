@@ -34,7 +34,7 @@ def models_of(run: RunConfig) -> dict[str, str]:
 def check_models(models: Mapping[str, str]) -> None:
     """Look whether models, by the keys that name them, are there, before anything takes time.
 
-    Raises BadInput. An id of Hugging Face and the wrong kind of model are seen on loading.
+    Raises BadInput. An id of Hugging Face and a model of the wrong kind are found out on loading.
     """
     for key, model in models.items():
         path = Path(model)

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from ttsrl.config import RunConfig
 from ttsrl.errors import BadInput, Failure
+from ttsrl.hub import check_models
 from ttsrl.published import open_run, pull_from
 from ttsrl.settings import load_run
 
@@ -41,6 +42,8 @@ def say(
     The codec is that of the model's run (a run.json in the folder or above it, or the published
     one) unless it is given. Raises BadInput, Failure, StorageError; then nothing is written.
     """
+    if "://" not in model:
+        check_models({"--model": model} | ({"--codec": codec} if codec else {}))
     where, run = _find(model)
     codec = codec or (run.codec if run else None)
     if codec is None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from ttsrl.codecs import Waveform, load_codec
 from ttsrl.errors import BadInput
@@ -44,7 +44,8 @@ class Synthesiser:
     def __init__(
         self, model_path: str, codec_path: str, family_name: str, device: str = "cpu"
     ) -> None:
-        tokenizer, model = _load_model(local_folder(model_path), device)
+        folder = local_folder(model_path)
+        tokenizer = _load_tokenizer(folder)
         try:
             self.codec = load_codec(str(local_folder(codec_path)), device=device)
             self.family = load_family(family_name, tokenizer, self.codec.codebook_size)
@@ -52,8 +53,10 @@ class Synthesiser:
             raise
         except (ValueError, OSError) as error:
             raise BadInput(f"model {model_path} with codec {codec_path}: {error}") from error
+        # last: a model of another family would load, with a page of warnings
+        model = load_model(AutoModelForCausalLM, folder, "float32" if device == "cpu" else "auto")
         self.sampler = Sampler(
-            model,
+            model.to(device),
             self.family.allowed_token_ids,
             self.family.stop_token_ids,
             whole_vocabulary=False,
@@ -145,10 +148,8 @@ def _seed_of_batch(seed: int, start: int) -> int:
     return int(np.random.SeedSequence([seed, start]).generate_state(1, np.uint64)[0] >> 1)
 
 
-def _load_model(path: Path, device: str) -> tuple[Any, PreTrainedModel]:
+def _load_tokenizer(path: Path) -> Any:
     try:
-        tokenizer = cast(Any, AutoTokenizer).from_pretrained(path)
+        return cast(Any, AutoTokenizer).from_pretrained(path)
     except (OSError, ValueError) as error:
         raise BadInput(f"the tokenizer at {path} cannot be loaded: {error}") from error
-    model = load_model(AutoModelForCausalLM, path, "float32" if device == "cpu" else "auto")
-    return tokenizer, model.to(device)

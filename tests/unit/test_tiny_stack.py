@@ -189,7 +189,7 @@ def test_the_corpus_keeps_the_right_word_findable() -> None:
     assert 0.25 < right < instead < 0.75
 
 
-@pytest.mark.skipif(shutil.which("flite") is None, reason="flite speaks the recordings")
+@pytest.mark.skipif(shutil.which("flite") is None, reason="no voice: apt-get install flite")
 def test_recordings_encode_to_the_words_tokens() -> None:
     codec = load_codec(str(HERE / "codec"))
     recordings = policy_recordings()
