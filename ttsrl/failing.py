@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import tempfile
@@ -11,6 +12,9 @@ from collections.abc import Callable
 from ttsrl.errors import BadInput, Failure
 
 DONE, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
+
+FULL = {errno.ENOSPC, errno.EDQUOT}
+REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS}
 
 
 def exit_code(command: Callable[[], object]) -> int:
@@ -28,11 +32,21 @@ def exit_code(command: Callable[[], object]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
     except Exception as error:
+        if isinstance(error, OSError) and error.errno in FULL:
+            return _tell(f"error: {_of(error)}; free some space and begin again", FAILED)
+        if isinstance(error, OSError) and error.errno in REFUSED:
+            return _tell(f"error: {_of(error)}; give a folder that you may use", BAD_INPUT)
         with tempfile.NamedTemporaryFile("w", prefix="ttsrl-", suffix=".log", delete=False) as log:
             traceback.print_exc(file=log)
         what = f"{type(error).__name__}: {error}".splitlines()[0]
         return _tell(f"error: unexpected: {what}; traceback: {log.name}", FAILED)
     return DONE
+
+
+def _of(error: OSError) -> str:
+    """`No space left on device: runs/a.wav`."""
+    where = f": {error.filename}" if error.filename is not None else ""
+    return f"{error.strerror}{where}"
 
 
 def _tell(message: str, code: int) -> int:

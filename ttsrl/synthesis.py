@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -137,10 +138,20 @@ class Synthesiser:
 
 
 def write_wav(path: str | Path, waveform: Waveform, sample_rate_hz: int) -> None:
-    """Write a mono waveform [T] in [-1, 1] as 16-bit PCM; louder samples are clipped."""
+    """Write a mono waveform [T] in [-1, 1] as 16-bit PCM; louder samples are clipped.
+
+    Raises OSError where the disk or its rights do not allow it, and leaves nothing half written.
+    """
     import soundfile  # pyright: ignore[reportMissingTypeStubs]
 
-    soundfile.write(str(path), waveform, sample_rate_hz, subtype="PCM_16", format="WAV")
+    wav = io.BytesIO()
+    soundfile.write(wav, waveform, sample_rate_hz, subtype="PCM_16", format="WAV")
+    temporary = Path(path).with_suffix(".tmp")
+    try:
+        temporary.write_bytes(wav.getbuffer())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def _seed_of_batch(seed: int, start: int) -> int:

@@ -1,5 +1,6 @@
 """The commands as a user meets them: exit codes, messages, help."""
 
+import errno
 import json
 import os
 import subprocess
@@ -204,6 +205,16 @@ def test_a_job_runs_beside_and_its_failure_is_told(here: Path) -> None:
         (None, 0, ""),
         (BadInput("x is 3"), 2, "error: x is 3\n"),
         (Failure("the disk is full"), 1, "error: the disk is full\n"),
+        (
+            OSError(errno.ENOSPC, "No space left on device", "runs/a.wav"),
+            1,
+            "error: No space left on device: runs/a.wav; free some space and begin again\n",
+        ),
+        (
+            PermissionError(errno.EACCES, "Permission denied", "/a.wav"),
+            2,
+            "error: Permission denied: /a.wav; give a folder that you may use\n",
+        ),
         (KeyboardInterrupt(), 130, "interrupted; the same command goes on from here\n"),
     ],
 )
