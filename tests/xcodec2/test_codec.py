@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 import transformers
+from tiny_xcodec2 import save_tiny_xcodec2
 
 from ttsrl.codecs import load_codec
 
@@ -14,22 +15,7 @@ LENGTHS = [12, 20, 12, 1, 57, 2, 33]
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    torch.manual_seed(0)
-    config = transformers.Xcodec2Config(
-        hidden_size=64, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4,
-        num_key_value_heads=4, encoder_hidden_size=8, decoder_hidden_size=64, quantization_dim=96,
-        semantic_model_config={
-            "model_type": "wav2vec2-bert", "hidden_size": 32, "num_hidden_layers": 1,
-            "num_attention_heads": 2, "intermediate_size": 32, "output_hidden_size": 32,
-        },
-    )  # fmt: skip
-    model = transformers.Xcodec2Model(config)
-    with torch.no_grad():  # norms and biases that are not neutral
-        for name, weight in sorted(model.acoustic_decoder.named_parameters()):
-            weight.normal_(1.0 if "norm" in name and name.endswith("weight") else 0.0, 0.1)
-    path = tmp_path_factory.mktemp("codec")
-    model.save_pretrained(path)
-    return path
+    return save_tiny_xcodec2(tmp_path_factory.mktemp("codec"))
 
 
 @pytest.fixture(scope="module")

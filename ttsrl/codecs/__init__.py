@@ -82,8 +82,14 @@ def load_encoder(path: str, device: str = "cpu") -> Encoder:
             from ttsrl.codecs.tiny import TinyCodec
 
             return TinyCodec.load(path, device=device)
+        case "xcodec2":
+            from ttsrl.codecs.xcodec2_encoder import XCodec2Encoder
+
+            return XCodec2Encoder(path, device)
         case other:
-            raise BadInput(f"no encoder for the codec {other!r} at {path}; known: tiny_codec")
+            raise BadInput(
+                f"no encoder for the codec {other!r} at {path}; known: tiny_codec, xcodec2"
+            )
 
 
 def _model_type(path: str) -> object:

@@ -28,13 +28,7 @@ class XCodec2:
 
     def __init__(self, path: str, device: str = "cpu", precision: Precision = "float32") -> None:
         """`precision`: what a GPU multiplies in; weights and sums stay in float32."""
-        model_class: Any = getattr(transformers, "Xcodec2Model", None)
-        if model_class is None:
-            raise BadInput(
-                f"codec {path!r} is an XCodec2, which transformers {transformers.__version__} does "
-                "not have; use an environment made with `uv sync --extra reward --extra xcodec2`"
-            )
-        model: Any = model_class.from_pretrained(path, dtype=torch.float32).eval()
+        model: Any = model_class_of(path).from_pretrained(path, dtype=torch.float32).eval()
         self.decoder = MaskedDecoder(model)
         for part in (model.quantizer, model.acoustic_decoder):  # the encoder stays where it is
             part.to(device)
@@ -76,6 +70,17 @@ class XCodec2:
             return samples
         arriving = torch.empty(samples.shape, pin_memory=True)
         return arriving.copy_(samples, non_blocking=True)
+
+
+def model_class_of(path: str) -> Any:
+    """transformers' own class. Raises BadInput where it is too old to have it."""
+    model_class: Any = getattr(transformers, "Xcodec2Model", None)
+    if model_class is None:
+        raise BadInput(
+            f"codec {path!r} is an XCodec2, which transformers {transformers.__version__} does "
+            "not have; use an environment made with `uv sync --extra reward --extra xcodec2`"
+        )
+    return model_class
 
 
 @contextmanager
