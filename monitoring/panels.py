@@ -41,7 +41,7 @@ PLAIN, COUNT, SHARE, SECONDS, BYTES, PER_SECOND, WATT = (
     units.Watt,
 )
 
-GREEN, YELLOW, RED, BLUE = "green", "yellow", "red", "blue"
+GREEN, YELLOW, RED = "green", "yellow", "red"
 
 
 @dataclass(frozen=True)
