@@ -154,7 +154,7 @@ def encode(
     """Turn recordings into speech tokens; the same command goes on where a killed one ended."""
     from ttsrl.encode import SKIPPED, EncodeOptions, encode
     from ttsrl.errors import BadInput
-    from ttsrl.progress import Progress
+    from ttsrl.progress import Progress, duration
 
     if bad := [item for item in column or [] if "=" not in item]:
         raise BadInput(f"--column {bad[0]} names no column; write FIELD=NAME")
@@ -178,7 +178,7 @@ def encode(
             on_progress=stage.update,
         )
         stage.finish(
-            f"{encoded.recordings} recordings, {encoded.duration_s / 3600:.2f} h, "
+            f"{encoded.recordings} recordings of {duration(encoded.duration_s)}, "
             f"{encoded.speech_tokens} speech tokens; {encoded.skipped} left out"
             + (f" ({out / SKIPPED} tells why)" if encoded.skipped else "")
             + (f"; {encoded.without_text} without text" if encoded.without_text else "")

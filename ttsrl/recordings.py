@@ -67,8 +67,13 @@ def read_recordings(
         rows = _table(source, names)
     elif source.is_dir():
         rows = _folder(source)
-    else:
+    elif source.is_file():
         rows = _jsonl(source, names)
+    else:
+        raise BadInput(
+            f"no such file or folder: {source}; give a folder of audio files, JSON lines with "
+            "paths, parquet, or a Hugging Face data set folder"
+        )
     recordings: list[Recording] = []
     place_of_id: dict[str, str] = {}
     for place, recording in rows:

@@ -7,11 +7,13 @@ import json
 from pathlib import Path
 
 import psutil
+from pyarrow import parquet
 
 from jobs.train.environment import ray_address
 from ttsrl.client import RewardClient
 from ttsrl.config import RunConfig
 from ttsrl.errors import BadInput
+from ttsrl.families import Family
 from ttsrl.hub import check_models
 from ttsrl.prompts import prepare
 
@@ -29,7 +31,7 @@ def prepare_prompts(run: RunConfig, work_dir: Path) -> None:
     print(prepare(run, work_dir / "data"), flush=True)
 
 
-def check_policy(run: RunConfig, codebook_size: int) -> None:
+def check_policy(run: RunConfig, codebook_size: int) -> Family:
     """The policy must be one of the family, and its speech tokens those of the codec."""
     folder = Path(run.model)
     if folder.is_dir() and not (folder / "config.json").is_file():
@@ -39,9 +41,32 @@ def check_policy(run: RunConfig, codebook_size: int) -> None:
     from ttsrl.families import load_family
 
     try:
-        load_family(run.family, AutoTokenizer.from_pretrained(run.model), codebook_size)
+        return load_family(run.family, AutoTokenizer.from_pretrained(run.model), codebook_size)
     except (OSError, ValueError) as error:
         raise BadInput(f"policy {run.model}: {error}") from None
+
+
+def check_prompts(run: RunConfig, work_dir: Path, family: Family) -> None:
+    """Every training prompt, its speech prefix included, must fit and be of the codebook."""
+    longest, codes = run.rollout.max_prompt_tokens, len(family.speech_token_ids)
+    frame = len(family.prompt_ids("a"))
+    rows = parquet.read_table(work_dir / "data" / "train.parquet", columns=["extra_info"])
+    for info in rows["extra_info"].to_pylist():
+        text, prefix = info["text"], info["speech_prefix"]
+        if prefix and max(prefix) >= codes:
+            raise BadInput(
+                f"the recording of text {text!r} has the speech token {max(prefix)}, outside the "
+                f"codebook [0, {codes}); encode it with the run's codec"
+            )
+        # a token is a byte or more, and few texts are near the limit
+        if frame + len(text.encode()) + len(prefix) <= longest:
+            continue
+        if (length := len(family.prompt_ids(text, prefix))) > longest:
+            raise BadInput(
+                f"the prompt of text {text!r} has {length} tokens, {len(prefix)} of them speech, "
+                f"and rollout.max_prompt_tokens = {longest}; raise it, or prepare shorter ones "
+                "(data.max_chars, data.prefix.max_s)"
+            )
 
 
 def check_memory(run: RunConfig) -> None:
@@ -72,7 +97,8 @@ def check(run: RunConfig, work_dir: Path, device: str) -> None:
         check_memory(run)
     prepare_prompts(run, work_dir)
     print(f"waiting for the reward service at {run.reward.url}", flush=True)
-    check_policy(run, asyncio.run(check_reward_service(run)))
+    family = check_policy(run, asyncio.run(check_reward_service(run)))
+    check_prompts(run, work_dir, family)
 
 
 def _parameters(safetensors_file: Path) -> int:

@@ -41,12 +41,20 @@ class Rollout:
     """Shared by the rollouts of one prompt of one step."""
     text: str
     speech_tokens: list[int]
+    """What the policy said."""
+    speech_prefix: list[int]
+    """Real speech that the prompt ended with; the reward heard both."""
     finished: bool
     outcome: dict[str, Any]
     generate_start_s: float
     generate_end_s: float
     score_end_s: float
     """Seconds since the epoch; the score was asked for at `generate_end_s`."""
+
+
+def prefix_of(info: dict[str, Any]) -> list[int]:
+    """Speech tokens with which a row's prompt ends."""
+    return [int(token) for token in info["speech_prefix"]]
 
 
 def reward_of(outcome: Outcome) -> float:
@@ -91,7 +99,7 @@ class SpeechRolloutWorker(_PlainWorker):
         uid = prompt["uid"]
         partition = "val" if trajectory["validate"] else "train"
         info = prompt["extra_info"]
-        prompt_ids = self.family.prompt_ids(info["text"])
+        prompt_ids = self.family.prompt_ids(info["text"], prefix_of(info))
         sampling_params = {**sampling_params, **self.limits}
         group = range(self.rollout_config.n)
         try:
@@ -128,10 +136,12 @@ class SpeechRolloutWorker(_PlainWorker):
         end_s = time.time()
         response_ids = generated.token_ids[: self.rollout_config.response_length]
         tokens, finished = self.family.speech_tokens(response_ids)
+        prefix = prefix_of(info)
         utterance = Utterance(
             text=info["text"],
             language=info.get("language") or self.run.data.language,
-            speech_tokens=tokens,
+            # who adds nothing to the prefix has said nothing
+            speech_tokens=[*prefix, *tokens] if tokens else [],
             finished=finished,
             style=info.get("style"),
             speaker=info.get("speaker"),
@@ -141,6 +151,7 @@ class SpeechRolloutWorker(_PlainWorker):
             str(prompt["uid"]),
             info["text"],
             tokens,
+            prefix,
             finished,
             outcome.model_dump(),
             start_s,

@@ -153,7 +153,7 @@ def samples(rollouts: Sequence[Row]) -> list[dict[str, Any]]:
         {
             "kind": kind,
             "text": row["text"],
-            "speech_tokens": row["speech_tokens"],
+            "speech_tokens": [*row["speech_prefix"], *row["speech_tokens"]],
             **{
                 key: row["outcome"].get(key)
                 for key in ("reward", "reason", "transcript", "raw", "utilities", "duration_s")

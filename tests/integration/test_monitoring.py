@@ -88,6 +88,7 @@ def rollout(group: int, number: int, cer: float) -> dict[str, Any]:
         "group": str(group),
         "text": f"text {group}",
         "speech_tokens": [1, 2, 3 + number],
+        "speech_prefix": [],
         "finished": True,
         "outcome": kinds[number % 3],
         "generate_start_s": now_s - 0.4,

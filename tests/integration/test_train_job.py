@@ -15,8 +15,11 @@ from typing import Any
 
 import psutil
 import pytest
+from pyarrow import parquet
 from reward_server import ROOT, RewardServer, StartRewards
 
+from examples.tiny.domain import read_texts
+from examples.tiny.word_tokens import say
 from ttsrl.client import score_blocking
 from ttsrl.config import RunConfig
 from ttsrl.prompts import prepare
@@ -66,11 +69,24 @@ def run_on(server: RewardServer, tmp_path: Path) -> RunConfig:
     return load_run(config, [*SMALL, storage, f"reward.url={server.url}"])
 
 
+def with_prefixes(run: RunConfig, folder: Path) -> RunConfig:
+    """The run, its training prompts beginning with one to four tokens of their recordings."""
+    recordings = folder / "recordings.jsonl"
+    rows = [{"text": t, "speech_tokens": say(t.split())} for t in read_texts()]
+    recordings.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    changed = run.model_dump()
+    changed["data"] |= {
+        "texts": str(recordings),
+        "prefix": {"min_s": 0.08, "max_s": 0.4, "tokens_per_s": 12.5},
+    }
+    return RunConfig.model_validate(changed)
+
+
 def test_no_step_is_lost_when_service_and_trainer_are_killed(
     start_reward_service: StartRewards, tmp_path: Path
 ) -> None:
     server = start_reward_service()
-    run = run_on(server, tmp_path)
+    run = with_prefixes(run_on(server, tmp_path), tmp_path)
     work_dir = tmp_path / "a path with a space"
     steps = work_dir / "train" / "steps.jsonl"
     store = RunStore(run.storage, run.name)
@@ -111,6 +127,15 @@ def test_no_step_is_lost_when_service_and_trainer_are_killed(
         assert isinstance(outcome, Ok)
         assert outcome.reward == pytest.approx(rollout["reward"], abs=1e-5)
         assert outcome.transcript == rollout["transcript"]
+
+    # which are those of the prompt's real speech and of what the policy said after it
+    infos = parquet.read_table(work_dir / "data" / "train.parquet")["extra_info"].to_pylist()
+    prefixes = {info["text"]: info["speech_prefix"] for info in infos}
+    assert set(map(len, prefixes.values())) == {1, 2, 3, 4}
+    for rollout in rollouts:
+        prefix = prefixes[rollout["text"]]
+        assert rollout["speech_tokens"][: len(prefix)] == prefix
+        assert len(rollout["speech_tokens"]) > len(prefix)
 
 
 def test_ctrl_c_stops_within_ten_seconds_and_leaves_nothing(

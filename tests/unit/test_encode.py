@@ -247,6 +247,8 @@ def test_another_plan_is_not_mixed_into_a_folder(folder: Path, tmp_path: Path) -
 def test_sources_without_a_usable_recording_are_refused_and_leave_nothing(tmp_path: Path) -> None:
     source, out = tmp_path / "source", tmp_path / "out"
     source.mkdir()
+    with pytest.raises(BadInput, match=r"no such file or folder: .*give a folder of audio files"):
+        run(tmp_path / "nowhere", out)
     with pytest.raises(BadInput, match=r"holds no recording; .wav"):
         run(source, out)
     (source / "a.wav").write_text("broken")

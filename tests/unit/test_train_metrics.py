@@ -32,6 +32,7 @@ def rollout(group: str, **outcome: Any) -> dict[str, Any]:
         "group": group,
         "text": group,
         "speech_tokens": [1, 2, 3],
+        "speech_prefix": [],
         "finished": True,
         "outcome": ok | outcome,
         "generate_start_s": 100.0,

@@ -20,6 +20,7 @@ def rollout(text: str = "one two", start: float = 0.0, **outcome: Any) -> dict[s
         "group": text,
         "text": text,
         "speech_tokens": [1, 2, 3],
+        "speech_prefix": [],
         "finished": True,
         "outcome": ok | outcome,
         "generate_start_s": 100.0,
