@@ -107,6 +107,22 @@ class RolloutConfig(Strict):
     max_prompt_tokens: int = Field(default=512, ge=1)
     max_speech_tokens: int = Field(default=2048, ge=1)
     """Longest response in tokens, the end token included."""
+    gpu_memory_utilization: float = Field(default=0.5, gt=0, lt=1)
+    """Share of each GPU's memory that vLLM takes while it generates; it gives it back to train."""
+
+
+class LoraConfig(Strict):
+    """Low-rank adapters (arXiv 2106.09685) beside frozen weights.
+
+    Rollouts are spoken by the weights with the adapters folded in, rounded to bfloat16: what
+    `ttsrl merge` publishes.
+    """
+
+    rank: int = Field(default=16, ge=1)
+    alpha: int = Field(default=32, ge=1)
+    """An adapter adds alpha / rank times its product."""
+    target_modules: Literal["all-linear"] | list[str] = "all-linear"
+    """Layers that get adapters, by the end of their names; all-linear: all but the output head."""
 
 
 class TrainConfig(Strict):
@@ -124,12 +140,42 @@ class TrainConfig(Strict):
     adam_betas: list[float] = Field(default=[0.9, 0.999], min_length=2, max_length=2)
     weight_decay: float = Field(default=0.01, ge=0)
     gradient_clip: float = Field(default=1.0, gt=0)
+    lora: LoraConfig | None = None
+    """Train adapters instead of all weights."""
     kl_coefficient: float = Field(default=0.0, ge=0)
-    """Weight of the KL to the reference policy in the loss; 0 loads no reference policy."""
+    """Weight of the KL to the reference policy in the loss; 0 loads no reference policy. With
+    `lora` the reference is the policy without its adapters, and takes no memory."""
+    entropy_coefficient: float = Field(default=0.0, ge=0)
+    """Weight of the policy's entropy in the loss, to be made larger."""
+    clip_low: float = Field(default=0.2, gt=0, lt=1)
+    """The probability ratio's gain is clipped below 1 - clip_low ..."""
+    clip_high: float = Field(default=0.2, gt=0)
+    """... and above 1 + clip_high; DAPO (arXiv 2503.14476) has 0.28."""
+    dual_clip: float = Field(default=3.0, gt=1)
+    """Largest ratio that a negative advantage is multiplied with (arXiv 1912.09729)."""
+    loss_aggregation: Literal[
+        "token-mean",
+        "token-sum",
+        "seq-mean-token-mean",
+        "seq-mean-token-sum",
+        "seq-mean-token-sum-norm",
+    ] = "token-mean"
+    """token-mean: every token of an update weighs the same (DAPO). seq-mean-token-mean: every
+    rollout does (GRPO). seq-mean-token-sum-norm: a rollout's sum is divided by max_speech_tokens
+    (Dr. GRPO)."""
+    advantage: Literal["grpo", "gdpo"] = "grpo"
+    """grpo: a group's rewards are compared. gdpo: each component's utilities are, then summed by
+    the components' weights (arXiv 2601.05242), whatever the composition; see docs/rewards.md."""
     normalise_by_std: bool = True
     """Divide advantages by the group's standard deviation (GRPO); off is Dr. GRPO."""
+    dynamic_sampling: bool = False
+    """Replace each group that teaches nothing, because all its measured rollouts got the same
+    reward, by the group of another prompt (DAPO)."""
+    max_generation_batches: int = Field(default=10, ge=2)
+    """Most prompts that `dynamic_sampling` may ask for in one step, in `prompts_per_step`."""
     micro_batch_size: int = Field(default=4, ge=1)
-    """Rollouts a forward pass holds on one GPU."""
+    """Rollouts a forward pass holds on one GPU. Gradients are accumulated over as many passes as an
+    update needs: prompts_per_step / updates_per_step x group_size / GPUs / micro_batch_size."""
     gradient_checkpointing: bool = False
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where the policy trains; auto is cuda where NVIDIA's driver is."""
@@ -212,6 +258,11 @@ class RewardConfig(Strict):
     token_file: str | None = None
     """File with the bearer token of the scoring routes; read again when it changes."""
 
+    @property
+    def weights(self) -> dict[str, float]:
+        """Component -> weight, of those that the reward is made of."""
+        return {c.type: c.weight for c in self.components if c.weight > 0}
+
     @model_validator(mode="after")
     def _components_can_be_composed(self) -> Self:
         types = [component.type for component in self.components]
@@ -289,6 +340,17 @@ class RunConfig(Strict):
         t = self.train
         rollouts = t.prompts_per_step // t.updates_per_step * self.rollout.group_size
         return max(1, min(t.micro_batch_size, rollouts // (t.gpus_per_node * t.nodes)))
+
+    @model_validator(mode="after")
+    def _gdpo_has_components(self) -> Self:
+        weighted = list(self.reward.weights)
+        if self.train.advantage == "gdpo" and len(weighted) < 2:
+            raise ValueError(
+                'train.advantage = "gdpo" compares components one by one, and only '
+                f"{weighted[0]!r} has a weight: give another component a weight, or use "
+                'train.advantage = "grpo"'
+            )
+        return self
 
     @model_validator(mode="after")
     def _batches_divide(self) -> Self:

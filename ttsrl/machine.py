@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
+from dataclasses import dataclass
 from pathlib import Path
 
 from ttsrl.errors import BadInput
@@ -42,6 +44,40 @@ def free_disk_bytes(folder: Path) -> int:
     while not folder.exists():
         folder = folder.parent
     return shutil.disk_usage(folder).free
+
+
+@dataclass(frozen=True)
+class Gpu:
+    """One NVIDIA GPU."""
+
+    name: str
+    """Its number and model."""
+    total_bytes: int
+    free_bytes: int
+
+
+def gpus() -> list[Gpu]:
+    """The GPUs that this process may use, in their order; none where there is no driver."""
+    query = [
+        "--query-gpu=index,uuid,name,memory.total,memory.free",
+        "--format=csv,noheader,nounits",
+    ]
+    try:
+        asked = subprocess.run(
+            ["nvidia-smi", *query], capture_output=True, text=True, timeout=30, check=True
+        )
+    except (OSError, subprocess.SubprocessError):
+        return []
+    rows = [[cell.strip() for cell in line.split(",")] for line in asked.stdout.splitlines()]
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is not None:
+        names = [name.strip() for name in visible.split(",") if name.strip()]
+        rows = [row for name in names for row in rows if row[0] == name or row[1].startswith(name)]
+    mib = 2**20
+    return [
+        Gpu(f"{index} ({name})", int(total) * mib, int(free) * mib)
+        for index, _, name, total, free in rows
+    ]
 
 
 def require(folder: Path, disk_bytes: int, memory_bytes: int) -> None:

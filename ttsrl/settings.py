@@ -144,7 +144,7 @@ def _put(container: Any, key: Parts, value: object) -> None:
     if not rest:
         container[int(part) if isinstance(container, list) else part] = value
         return
-    if inner is MISSING:
+    if inner is MISSING or inner is None:  # null where a section may be left out
         inner = container[part] = {}
     _put(inner, rest, value)
 

@@ -11,15 +11,20 @@ from __future__ import annotations
 
 import argparse
 import os
+import shutil
 import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from jobs.eval.waiting import wait_until
 from ttsrl.errors import BadInput
 from ttsrl.failing import exit_code
 from ttsrl.settings import load_run
 from ttsrl.storage import RunStore
+
+ADAPTERS = "lora_adapter"
+"""Folder in which verl's merger leaves a LoRA run's adapters, beside the base's weights."""
 
 
 def main() -> None:
@@ -86,7 +91,7 @@ def merge(store: RunStore, work_dir: Path, step: int | None = None) -> int:
 def merge_fsdp(actor: Path, model: Path) -> None:
     """Merge verl's FSDP shards of one `actor` folder into a Hugging Face folder.
 
-    Raises BadInput for a checkpoint of LoRA, whose adapters the folder would lack.
+    A LoRA run's adapters are folded into the weights, so that the folder is a plain model.
     """
     os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")  # shards are merged in RAM
     from verl.model_merger.base_model_merger import ModelMergerConfig
@@ -102,11 +107,23 @@ def merge_fsdp(actor: Path, model: Path) -> None:
     merger = FSDPModelMerger(config)
     merger.merge_and_save()
     merger.cleanup()
-    if (model / "lora_adapter").exists():
-        raise BadInput(
-            "the checkpoint is of a LoRA run: verl leaves the adapters beside the weights, and a "
-            "model without them is the untrained one; fold them in with peft, or train all weights"
-        )
+    if (adapters := model / ADAPTERS).exists():
+        fold_adapters(model, adapters)
+        shutil.rmtree(adapters)
+
+
+def fold_adapters(model: Path, adapters: Path) -> None:
+    """Add LoRA's products to the weights of a Hugging Face folder, in place.
+
+    Added in float32 and rounded once, to bfloat16, as the rollouts of the run were spoken.
+    """
+    import torch
+    from peft import PeftModel
+    from transformers import AutoModelForCausalLM
+
+    base = AutoModelForCausalLM.from_pretrained(model, dtype=torch.float32)
+    folded: Any = PeftModel.from_pretrained(base, str(adapters))
+    folded.merge_and_unload(safe_merge=True).to(torch.bfloat16).save_pretrained(model)
 
 
 if __name__ == "__main__":

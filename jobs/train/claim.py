@@ -19,7 +19,15 @@ MAY_CHANGE = {
         "scorer_deadline_s",
         "worker_deadline_s",
     },
-    "train": {"steps", "save_every", "max_checkpoints", "step_deadline_s", "metrics_port"},
+    "rollout": {"gpu_memory_utilization"},
+    "train": {
+        "steps",
+        "save_every",
+        "max_checkpoints",
+        "step_deadline_s",
+        "metrics_port",
+        "max_generation_batches",
+    },
 }
 """Fields that a resumed run may set anew: they decide no weight of the steps already done."""
 

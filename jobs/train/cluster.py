@@ -11,6 +11,7 @@ import ray
 from jobs.train.verl_args import cpus_of_machine
 from ttsrl.config import RunConfig
 from ttsrl.errors import Failure
+from ttsrl.machine import Gpu, gpus
 
 CLUSTER_DEADLINE_S = 600.0
 """Longest wait for the machines of a cluster that is starting, or for a former run's end."""
@@ -24,6 +25,13 @@ def wait_for_cluster(run: RunConfig, device: str) -> None:
         if time.monotonic() > deadline:
             raise Failure(problem)
         time.sleep(POLL_S)
+
+
+def gpus_of_machine(run: RunConfig) -> list[Gpu]:
+    """The GPUs of one of the cluster's machines; the others are taken to be like it. None where
+    slots called GPU are a CPU's."""
+    ask: Any = ray.remote(num_cpus=0, num_gpus=run.train.gpus_per_node, max_calls=1)(gpus)
+    return ray.get(ask.remote())
 
 
 def too_small(nodes: Iterable[Mapping[str, Any]], run: RunConfig, device: str) -> str | None:

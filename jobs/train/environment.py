@@ -53,6 +53,9 @@ def of_every_process(run: RunConfig, device: str) -> dict[str, str]:
         }
     else:
         variables["VERL_PLATFORM"] = "nvidia"  # also where the trainer's own machine has no GPU
+        # vLLM's own sampler: flashinfer's is compiled where it runs, and needs nvcc there
+        flashinfer = "VLLM_USE_FLASHINFER_SAMPLER"
+        variables[flashinfer] = os.environ.get(flashinfer, "0")
     return variables
 
 

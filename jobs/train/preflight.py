@@ -10,11 +10,13 @@ import psutil
 from pyarrow import parquet
 
 from jobs.train.environment import ray_address
+from jobs.train.gpu_memory import Shape, check_gpus, need_of
 from ttsrl.client import RewardClient
 from ttsrl.config import RunConfig
 from ttsrl.errors import BadInput
 from ttsrl.families import Family
 from ttsrl.hub import check_models
+from ttsrl.machine import GIB, gpus
 from ttsrl.prompts import prepare
 
 BASE_BYTES = 7 * 2**30
@@ -83,6 +85,33 @@ def check_memory(run: RunConfig) -> None:
         )
 
 
+def check_shape(run: RunConfig, device: str) -> None:
+    """The policy must be long enough for the rollouts, and its training fit the GPUs.
+
+    Where this machine has no GPU, as a cluster's head, the estimate is only told.
+    """
+    from transformers import AutoConfig
+
+    config = AutoConfig.from_pretrained(run.model)
+    length = run.rollout.max_prompt_tokens + run.rollout.max_speech_tokens
+    if length > config.max_position_embeddings:
+        raise BadInput(
+            f"rollout.max_prompt_tokens + max_speech_tokens = {length} tokens, and {run.model} has "
+            f"{config.max_position_embeddings} positions; lower one of them"
+        )
+    if device == "cpu":
+        return
+    shape = Shape.of(config)
+    need = need_of(run, shape)
+    print(
+        f"estimated for each GPU: {need.update / GIB:.0f} GiB to update, and beside vLLM "
+        f"{need.generation(0) / GIB:.0f} GiB to generate",
+        flush=True,
+    )
+    if ray_address() is None:
+        check_gpus(run, shape, gpus())
+
+
 async def check_reward_service(run: RunConfig) -> int:
     """Wait until the service answers and is warm; returns its codec's codebook size."""
     async with RewardClient.of(run.reward) as client:
@@ -99,6 +128,7 @@ def check(run: RunConfig, work_dir: Path, device: str) -> None:
     print(f"waiting for the reward service at {run.reward.url}", flush=True)
     family = check_policy(run, asyncio.run(check_reward_service(run)))
     check_prompts(run, work_dir, family)
+    check_shape(run, device)
 
 
 def _parameters(safetensors_file: Path) -> int:

@@ -9,9 +9,11 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, cast
 
+import numpy as np
 import ray
 import torch
 import transfer_queue as tq
@@ -20,9 +22,11 @@ from verl.experimental.agent_loop.agent_loop import AgentLoopMetrics, AgentLoopO
 from verl.trainer.ppo.v1.agent_loop_tq import AgentLoopManagerTQ, AgentLoopWorkerTQ
 from verl.utils.tensordict_utils import list_of_dict_to_tensordict
 
+from jobs.train.advantage import component_advantages, group_advantages
 from jobs.train.environment import run_here
-from jobs.train.verl_args import NO_REWARD
+from jobs.train.verl_args import GROUP_METRIC, NO_REWARD
 from ttsrl.client import RewardClient
+from ttsrl.config import RunConfig
 from ttsrl.families import Family, load_family
 from ttsrl.types import Failed, Gated, Ok, Outcome, Utterance
 
@@ -77,6 +81,32 @@ def limits_of(family: Family) -> dict[str, list[int]]:
     return limits
 
 
+def utilities_of(outcome: Outcome, components: Sequence[str]) -> list[float]:
+    """The utilities of these components, where GDPO compares them one by one."""
+    match outcome:
+        case Ok():
+            return [outcome.utilities[name] for name in components]
+        case Gated():
+            return [0.0] * len(components)
+        case Failed():
+            return [NO_REWARD] * len(components)
+
+
+def advantages_in_group(run: RunConfig, outcomes: Sequence[Outcome]) -> list[float]:
+    """What a group's rollouts will get, before anything that needs the whole batch."""
+    group = np.zeros(len(outcomes), dtype=int)
+    normalise = run.train.normalise_by_std
+    if run.train.advantage == "gdpo":
+        weights = run.reward.weights
+        utilities_GK = torch.tensor([utilities_of(o, list(weights)) for o in outcomes])
+        weights_K = torch.tensor(list(weights.values()))
+        return component_advantages(
+            utilities_GK, weights_K, group, normalise_by_std=normalise
+        ).tolist()
+    rewards_G = torch.tensor([reward_of(o) for o in outcomes])
+    return group_advantages(rewards_G, group, normalise_by_std=normalise).tolist()
+
+
 # verl decorates its worker with ray.remote; a subclass needs the plain class behind it
 _PlainWorker: Any = cast(Any, AgentLoopWorkerTQ).__ray_metadata__.modified_class
 
@@ -106,7 +136,11 @@ class SpeechRolloutWorker(_PlainWorker):
             rows = await asyncio.gather(
                 *(self._run_one(prompt_ids, info, sampling_params, prompt) for _ in group)
             )
-            fields, tags = zip(*rows, strict=True)
+            fields, tags, outcomes = zip(*rows, strict=True)
+            for field, advantage in zip(
+                fields, advantages_in_group(self.run, outcomes), strict=True
+            ):
+                field["extra_fields"]["reward_extra_info"] = {GROUP_METRIC: advantage}
             await tq.async_kv_batch_put(
                 keys=[f"{uid}_{i}_0" for i in group],
                 fields=list_of_dict_to_tensordict(list(fields)),
@@ -124,8 +158,8 @@ class SpeechRolloutWorker(_PlainWorker):
         info: dict[str, Any],
         sampling_params: dict[str, Any],
         prompt: dict[str, Any],
-    ) -> tuple[dict[str, Any], dict[str, Any]]:
-        """One rollout as verl's (fields, tag)."""
+    ) -> tuple[dict[str, Any], dict[str, Any], Outcome]:
+        """One rollout as verl's (fields, tag), and what was measured of it."""
         start_s = time.time()
         generated = await self.llm_client.generate(
             # verl keeps what shares an id on one server: a group's prompt is read once
@@ -166,7 +200,10 @@ class SpeechRolloutWorker(_PlainWorker):
             reward_score=reward_of(outcome),
             num_turns=2,
             metrics=AgentLoopMetrics(generate_sequences=end_s - start_s),
-            extra_fields={"ttsrl": json.dumps(asdict(rollout))},
+            extra_fields={
+                "ttsrl": json.dumps(asdict(rollout)),
+                "utilities": utilities_of(outcome, list(self.run.reward.weights)),
+            },
         )
         fields = output.as_dict()
         input_ids = torch.cat([fields["prompts"], fields["responses"]])
@@ -187,7 +224,7 @@ class SpeechRolloutWorker(_PlainWorker):
             "min_global_steps": step,
             "max_global_steps": step,
         }
-        return fields, tag
+        return fields, tag, outcome
 
 
 class SpeechRolloutManager(AgentLoopManagerTQ):

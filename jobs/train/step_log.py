@@ -62,6 +62,8 @@ class StepLog:
             "learning_rate": metrics.get("actor/lr"),
             "policy_loss": metrics.get("actor/pg_loss"),
             "kl": metrics.get("actor/kl_loss"),
+            # groups that dynamic sampling threw away: their rollouts are in no other figure
+            "replaced_groups": metrics.get("training/filter_groups/evicted_samples", 0),
             "seconds": end_s - start_s,
             "seconds_by_stage": seconds,
             "ended_at_s": end_s,

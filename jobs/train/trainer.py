@@ -1,4 +1,8 @@
-"""verl's synchronous trainer, telling what happened: one line a step, samples, and a time-line."""
+"""verl's synchronous trainer, telling what happened: one line a step, samples, and a time-line.
+
+Beside that it hands the utilities of each component to our estimators, and bounds what dynamic
+sampling may generate, both of which verl's leaves out.
+"""
 
 from __future__ import annotations
 
@@ -11,11 +15,14 @@ import transfer_queue as tq
 from verl.trainer.ppo.v1.trainer_base import register_trainer
 from verl.trainer.ppo.v1.trainer_sync import PPOTrainerSync
 
+from jobs.train import advantage
 from jobs.train.checkpoints import restore
 from jobs.train.environment import run_here
 from jobs.train.machines import machines_of
 from jobs.train.publish import PublishCheckpoint
 from jobs.train.step_log import StepLog, append_line, on_our_clock
+from jobs.train.verl_args import NO_REWARD
+from ttsrl.errors import Failure
 from ttsrl.storage import RunStore
 
 POLL_S = 0.02
@@ -23,7 +30,7 @@ POLL_S = 0.02
 
 @register_trainer("ttsrl")
 class SpeechTrainer(PPOTrainerSync):
-    """PPOTrainerSync with ttsrl's step log; it computes nothing else."""
+    """PPOTrainerSync with ttsrl's step log, estimators and bound on generation."""
 
     @property
     def trainer_mode(self) -> str:
@@ -63,6 +70,34 @@ class SpeechTrainer(PPOTrainerSync):
         """Remember when the step began: rollouts carry absolute times."""
         self.step_start_s = time.time()
 
+    def prepare_step(self) -> dict:
+        """Ask for the first prompts of a step."""
+        self.prompts_asked = 0
+        return super().prepare_step()
+
+    def _submit_batch_to_rollout(self, batch: Any) -> int:
+        """Ask for prompts: a step's first ones, or others in place of groups that teach nothing."""
+        self.prompts_asked += len(batch)
+        train = run_here().train
+        if self.prompts_asked > train.max_generation_batches * train.prompts_per_step:
+            raise Failure(
+                f"step {self.global_steps} would need more than {train.max_generation_batches} x "
+                f"{train.prompts_per_step} prompts to find {train.prompts_per_step} whose rollouts "
+                "differ in reward: look at gated_reasons and failed_kinds of the last steps, then "
+                "raise train.max_generation_batches or rollout.temperature, or set "
+                "train.dynamic_sampling=false"
+            )
+        return super()._submit_batch_to_rollout(batch)
+
+    def _compute_advantage(self, batch: Any, metrics: dict) -> Any:
+        weights = run_here().reward.weights
+        unmeasured = [NO_REWARD] * len(weights)
+        utilities_BK = [
+            unmeasured if extra is None else extra["utilities"] for extra in _extra_fields(batch)
+        ]
+        with advantage.components(utilities_BK, list(weights.values())):
+            return super()._compute_advantage(batch, metrics)
+
     def on_sample_end(self) -> None:
         """All rollouts of the step are here."""
         self.gathered_s = time.time()
@@ -72,19 +107,19 @@ class SpeechTrainer(PPOTrainerSync):
         self, batch: Any, metrics: Any, timing_raw: Any, global_steps: int, epoch: int
     ) -> None:
         super()._compute_metrics(batch, metrics, timing_raw, global_steps, epoch)
-        fields = tq.kv_batch_get(
-            keys=batch.keys, partition_id=batch.partition_id, select_fields=["extra_fields"]
-        )
-        rows = [
-            json.loads(_plain(extra)["ttsrl"])
-            for extra, tag in zip(fields["extra_fields"], batch.tags, strict=True)
-            if not tag.get("is_padding", False)
-        ]
+        rows = [json.loads(extra["ttsrl"]) for extra in _extra_fields(batch) if extra is not None]
         rows = on_our_clock(rows, self.step_start_s, self.gathered_s)
         self.step_log.write(global_steps, rows, metrics, timing_raw, self.step_start_s, time.time())
         self.publisher.on_logged(self.step_log.paths.values())
 
 
-def _plain(extra: Any) -> dict[str, Any]:
-    """The dictionary inside tensordict's wrapper for non-tensors."""
-    return getattr(extra, "data", extra)
+def _extra_fields(batch: Any) -> list[dict[str, Any] | None]:
+    """What the rollout worker attached to each rollout; None for a row that verl filled up with."""
+    data = tq.kv_batch_get(
+        keys=batch.keys, partition_id=batch.partition_id, select_fields=["extra_fields"]
+    )
+    return [
+        # tensordict wraps what is no tensor
+        None if tag.get("is_padding", False) else getattr(extra, "data", extra)
+        for extra, tag in zip(data["extra_fields"], batch.tags, strict=True)
+    ]

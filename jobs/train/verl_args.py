@@ -37,6 +37,11 @@ CPUS_PER_GPU = 3
 NO_REWARD = -1.0
 """Carried in place of a reward where the measurement failed; every real reward lies in [0, 1]."""
 
+ESTIMATORS = {"grpo": "ttsrl_grpo", "gdpo": "ttsrl_gdpo"}
+"""`train.advantage` -> the name that jobs.train.advantage registers."""
+GROUP_METRIC = "advantage"
+"""Field of a rollout's `reward_extra_info`: a group in which it is one number teaches nothing."""
+
 
 def rollout_engine(run: RunConfig, device: str) -> str:
     """The engine that `auto` stands for on this device."""
@@ -62,6 +67,8 @@ def verl_keys(
     ours = {
         **_data(run, work_dir),
         **_actor(run, device),
+        **_loss(run),
+        **_lora(run),
         **_rollout(run, device),
         **_trainer(run, work_dir, device),
         **_ray(run, device, ray),
@@ -100,8 +107,6 @@ def _actor(run: RunConfig, device: str) -> dict[str, Value]:
         f"{actor}.strategy": "fsdp2",
         f"{actor}.ppo_mini_batch_size": train.prompts_per_step // train.updates_per_step,
         f"{actor}.ppo_micro_batch_size_per_gpu": run.micro_batch_size,
-        f"{actor}.use_kl_loss": train.kl_coefficient > 0,
-        f"{actor}.kl_loss_coef": train.kl_coefficient,
         f"{actor}.grad_clip": train.gradient_clip,
         f"{actor}.use_torch_compile": False,
         f"{actor}.fsdp_config.use_torch_compile": False,
@@ -127,12 +132,50 @@ def _actor(run: RunConfig, device: str) -> dict[str, Value]:
     return keys
 
 
+def _loss(run: RunConfig) -> dict[str, Value]:
+    train = run.train
+    actor = "actor_rollout_ref.actor"
+    return {
+        f"{actor}.clip_ratio": train.clip_high,
+        f"{actor}.clip_ratio_low": train.clip_low,
+        f"{actor}.clip_ratio_high": train.clip_high,
+        f"{actor}.clip_ratio_c": train.dual_clip,
+        f"{actor}.loss_agg_mode": train.loss_aggregation,
+        # of seq-mean-token-sum-norm alone; without it verl takes the longest rollout of the update
+        f"{actor}.loss_scale_factor": run.rollout.max_speech_tokens,
+        f"{actor}.entropy_coeff": train.entropy_coefficient,
+        f"{actor}.use_kl_loss": train.kl_coefficient > 0,
+        f"{actor}.kl_loss_coef": train.kl_coefficient,
+        "algorithm.adv_estimator": ESTIMATORS[train.advantage],
+        "algorithm.norm_adv_by_std_in_grpo": train.normalise_by_std,
+        "algorithm.use_kl_in_reward": False,
+        "algorithm.filter_groups.enable": train.dynamic_sampling,
+        "algorithm.filter_groups.metric": GROUP_METRIC,
+    }
+
+
+def _lora(run: RunConfig) -> dict[str, Value]:
+    """Adapters are folded into the weights that rollouts are spoken by, for every engine alike."""
+    lora = run.train.lora
+    if lora is None:
+        return {}
+    model = "actor_rollout_ref.model"
+    return {
+        f"{model}.lora_rank": lora.rank,
+        f"{model}.lora_alpha": lora.alpha,
+        f"{model}.target_modules": lora.target_modules,
+        f"{model}.lora.merge": True,
+    }
+
+
 def _rollout(run: RunConfig, device: str) -> dict[str, Value]:
     rollout = "actor_rollout_ref.rollout"
     engine = rollout_engine(run, device)
     # The torch engine's log-probabilities are the actor's own, so a second pass would find the
-    # same numbers; vLLM's differ by its kernels, and by ln(top_p) where top_p cuts.
-    exact = engine == "torch" and run.rollout.top_p == 1 and run.rollout.top_k == -1
+    # same numbers; vLLM's differ by its kernels, and by ln(top_p) where top_p cuts. Adapters are
+    # folded in bfloat16.
+    uncut = run.rollout.top_p == 1 and run.rollout.top_k == -1
+    exact = engine == "torch" and uncut and run.train.lora is None
     bypass = exact and run.train.updates_per_step == 1
     return {
         f"{rollout}.name": engine,
@@ -144,6 +187,9 @@ def _rollout(run: RunConfig, device: str) -> dict[str, Value]:
         f"{rollout}.tensor_model_parallel_size": 1,
         f"{rollout}.dtype": "float32" if device == "cpu" else "bfloat16",
         f"{rollout}.free_cache_engine": device != "cpu",
+        f"{rollout}.gpu_memory_utilization": run.rollout.gpu_memory_utilization,
+        # else vLLM keeps room for a rollout as long as the model's context: 131 072 in Llama-3.2
+        f"{rollout}.max_model_len": run.rollout.max_prompt_tokens + run.rollout.max_speech_tokens,
         f"{rollout}.calculate_log_probs": True,
         f"{rollout}.log_prob_micro_batch_size_per_gpu": run.micro_batch_size,
         f"{rollout}.agent.num_workers": run.train.nodes,
@@ -158,9 +204,6 @@ def _rollout(run: RunConfig, device: str) -> dict[str, Value]:
 
 def _trainer(run: RunConfig, work_dir: Path, device: str) -> dict[str, Value]:
     return {
-        "algorithm.adv_estimator": "ttsrl_grpo",
-        "algorithm.norm_adv_by_std_in_grpo": run.train.normalise_by_std,
-        "algorithm.use_kl_in_reward": False,
         # rewards are asked for in the rollout worker: verl's own reward workers would sit idle
         "reward.num_workers": 0,
         "transfer_queue.backend.SimpleStorage.num_data_storage_units": run.train.nodes,

@@ -17,8 +17,9 @@ from verl.trainer.main_ppo import TaskRunnerV1, run_ppo
 from verl.trainer.ppo.utils import need_critic, need_reference_policy
 from verl.utils.config import validate_config
 
-from jobs.train.cluster import wait_for_cluster
+from jobs.train.cluster import gpus_of_machine, wait_for_cluster
 from jobs.train.environment import ray_address, run_here
+from jobs.train.gpu_memory import check_gpus, shape_of
 from ttsrl.errors import BadInput, Failure
 from ttsrl.failing import BAD_INPUT, FAILED
 
@@ -35,6 +36,8 @@ class SpeechTaskRunner(_PlainRunner):
 
         if ray_address() is not None:
             wait_for_cluster(run_here(), config.trainer.device)
+            # the machine that checked the run before had no GPU to look at
+            check_gpus(run_here(), shape_of(run_here()), gpus_of_machine(run_here()))
         super().run(config)
 
 

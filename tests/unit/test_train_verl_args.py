@@ -23,6 +23,64 @@ def test_verl_knows_every_key_that_we_set(device: str) -> None:
     assert config.data.train_batch_size == load_run(TINY).train.prompts_per_step
 
 
+def test_adapters_are_folded_into_what_speaks_and_old_log_probabilities_computed_anew() -> None:
+    run = load_run(TINY, ["train.lora.rank=4", "train.lora.alpha=6"])
+    for device in ("cpu", "cuda"):
+        config = configuration(keys_of(run, device))
+        model = config.actor_rollout_ref.model
+        assert (model.lora_rank, model.lora_alpha, model.lora.merge) == (4, 6, True)
+        assert model.target_modules == "all-linear"
+        assert config.algorithm.rollout_correction.bypass_mode is False
+    assert "actor_rollout_ref.model.lora_rank" not in keys_of(load_run(TINY))
+
+
+def test_the_loss_is_the_one_that_the_run_names() -> None:
+    config = configuration(
+        keys_of(
+            load_run(
+                TINY,
+                [
+                    "train.clip_low=0.1",
+                    "train.clip_high=0.28",
+                    "train.dual_clip=10",
+                    "train.loss_aggregation=seq-mean-token-sum-norm",
+                    "train.entropy_coefficient=0.01",
+                    "train.advantage=gdpo",
+                    "train.dynamic_sampling=true",
+                ],
+            )
+        )
+    )
+    actor = config.actor_rollout_ref.actor
+    assert (actor.clip_ratio_low, actor.clip_ratio_high, actor.clip_ratio_c) == (0.1, 0.28, 10)
+    assert actor.loss_agg_mode == "seq-mean-token-sum-norm"
+    assert actor.loss_scale_factor == load_run(TINY).rollout.max_speech_tokens
+    assert actor.entropy_coeff == 0.01
+    assert config.algorithm.adv_estimator == "ttsrl_gdpo"
+    assert config.algorithm.filter_groups.enable is True
+
+
+def test_gdpo_with_a_single_component_is_refused() -> None:
+    with pytest.raises(BadInput, match=r'"gdpo" compares components .* only \'cer\' has a weight'):
+        load_run(TINY, ["train.advantage=gdpo", 'reward.components=[{"type": "cer"}]'])
+
+
+@pytest.mark.parametrize(
+    ("override", "key"),
+    [
+        ("train.clip_low=1.5", "train.clip_low"),
+        ("train.dual_clip=0.5", "train.dual_clip"),
+        ("train.max_generation_batches=1", "train.max_generation_batches"),
+        ("train.lora.rank=0", "train.lora.rank"),
+        ("rollout.gpu_memory_utilization=1", "rollout.gpu_memory_utilization"),
+        ("train.loss_aggregation=mean", "train.loss_aggregation"),
+    ],
+)
+def test_a_value_that_no_loss_can_have_is_refused_by_its_key(override: str, key: str) -> None:
+    with pytest.raises(BadInput, match=key.replace(".", r"\.")):
+        load_run(TINY, [override])
+
+
 def test_the_same_run_generates_with_vllm_on_a_gpu() -> None:
     name = "actor_rollout_ref.rollout.name"
     run = load_run(TINY)
@@ -44,8 +102,8 @@ def test_old_log_probabilities_are_taken_from_the_rollout_only_where_they_are_ex
 
 
 def test_a_key_of_verl_may_be_added_but_not_contradicted() -> None:
-    added = load_run(TINY, ['verl={"actor_rollout_ref.actor.entropy_coeff": 0.01}'])
-    assert keys_of(added)["actor_rollout_ref.actor.entropy_coeff"] == 0.01
+    added = load_run(TINY, ['verl={"actor_rollout_ref.actor.ppo_epochs": 2}'])
+    assert keys_of(added)["actor_rollout_ref.actor.ppo_epochs"] == 2
     clash = load_run(TINY, ['verl={"data.train_batch_size": 7}'])
     with pytest.raises(BadInput, match=r"data\.train_batch_size"):
         keys_of(clash)

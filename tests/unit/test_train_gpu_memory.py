@@ -1,0 +1,114 @@
+"""The estimate of a GPU's memory against what was measured, and what it refuses."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from jobs.train.gpu_memory import Shape, check_gpus, need_of
+from ttsrl.config import RunConfig
+from ttsrl.errors import BadInput
+from ttsrl.machine import GIB, Gpu, gpus
+from ttsrl.settings import load_run
+
+TINY = Path(__file__).parents[2] / "examples/tiny/run.json"
+RECIPES = Path(__file__).parents[2] / "examples/recipes"
+LLASA_1B = Shape(layers=16, hidden=2048, intermediate=8192, kv=512, vocabulary=193_800, tied=True)
+QWEN2_COSY = Shape(layers=24, hidden=896, intermediate=4864, kv=128, vocabulary=158_592, tied=False)
+A6000, A100_80, RTX_4090 = 47.5 * GIB, 79.2 * GIB, 23.6 * GIB
+"""What nvidia-smi calls the total of each."""
+
+
+def gpu(total: float, used: float = 0.5 * GIB) -> Gpu:
+    return Gpu("0 (NVIDIA X)", int(total), int(total - used))
+
+
+def recipe(name: str, *overrides: str) -> RunConfig:
+    return load_run(RECIPES / f"{name}.json", overrides)
+
+
+@pytest.mark.parametrize(("rollouts", "response", "peak_gib"), [(8, 2048, 55.5), (16, 512, 41.8)])
+def test_the_estimate_is_what_torchs_allocator_held(
+    rollouts: int, response: int, peak_gib: float
+) -> None:
+    run = load_run(
+        TINY,
+        [
+            f"train.micro_batch_size={rollouts}",
+            "train.prompts_per_step=8",
+            "rollout.group_size=16",
+            "rollout.max_prompt_tokens=64",
+            f"rollout.max_speech_tokens={response}",
+        ],
+    )
+    assert need_of(run, LLASA_1B).allocated / GIB == pytest.approx(peak_gib, rel=0.1)
+
+
+@pytest.mark.parametrize(
+    ("name", "total", "reward_service"),
+    [
+        ("llasa-channel-io", A6000, 0.0),
+        ("llasa-deep-unlearning", A100_80, 16 * GIB),
+        ("llasa-clap-style", RTX_4090, 8 * GIB),
+        ("cosyvoice2-official", A100_80, 16 * GIB),
+        ("cosyvoice2-dapo", A100_80, 16 * GIB),
+    ],
+)
+def test_a_recipe_fits_the_gpu_that_its_authors_had(
+    name: str, total: float, reward_service: float
+) -> None:
+    shape = LLASA_1B if name.startswith("llasa") else QWEN2_COSY
+    run = recipe(name)
+    check_gpus(run, shape, [gpu(total, 0.5 * GIB + reward_service)] * run.train.gpus_per_node)
+
+
+def test_all_weights_do_not_fit_where_adapters_do() -> None:
+    with pytest.raises(BadInput, match=r"updating .*Llasa-1B.* needs about .*train\.lora"):
+        check_gpus(recipe("llasa-clap-style", "train.lora=null"), LLASA_1B, [gpu(RTX_4090)])
+
+
+def test_checkpointing_and_a_smaller_micro_batch_take_less() -> None:
+    run = recipe("llasa-channel-io")
+    smaller = recipe("llasa-channel-io", "train.micro_batch_size=2")
+    checkpointed = recipe("llasa-channel-io", "train.gradient_checkpointing=true")
+    whole = need_of(run, LLASA_1B).activations
+    assert need_of(smaller, LLASA_1B).activations == whole / 2
+    assert need_of(checkpointed, LLASA_1B).activations < whole / 5
+
+
+def test_vllm_may_take_neither_too_little_nor_what_the_trainer_holds() -> None:
+    with pytest.raises(BadInput, match=r"gpu_memory_utilization = 0.05 gives vLLM .*raise it"):
+        few = recipe("llasa-clap-style", "rollout.gpu_memory_utilization=0.05")
+        check_gpus(few, LLASA_1B, [gpu(RTX_4090)])
+    with pytest.raises(BadInput, match=r"generating needs about .*lower rollout"):
+        much = recipe("llasa-clap-style", "rollout.gpu_memory_utilization=0.9")
+        check_gpus(much, LLASA_1B, [gpu(RTX_4090)])
+
+
+def test_a_gpu_that_others_use_has_less() -> None:
+    with pytest.raises(BadInput, match=r"20\.0 GiB of its 47\.5 GiB are free"):
+        check_gpus(recipe("llasa-channel-io"), LLASA_1B, [gpu(A6000, 27.5 * GIB)])
+
+
+@pytest.fixture
+def nvidia_smi(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The program's answer on a machine with three GPUs, since this one has none."""
+    program = tmp_path / "nvidia-smi"
+    rows = [f"{i}, GPU-{i}f2c, NVIDIA RTX A6000, 49140, {48000 - 1000 * i}" for i in range(3)]
+    program.write_text("#!/bin/sh\ncat <<EOF\n" + "\n".join(rows) + "\nEOF\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+
+
+def test_gpus_are_those_that_the_process_may_use(
+    nvidia_smi: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert [gpu.free_bytes // 2**20 for gpu in gpus()] == [48000, 47000, 46000]
+    assert gpus()[0].name == "0 (NVIDIA RTX A6000)"
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,GPU-0f2c")
+    assert [gpu.free_bytes // 2**20 for gpu in gpus()] == [46000, 48000]
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    assert gpus() == []
+    monkeypatch.setenv("PATH", "/nowhere")
+    assert gpus() == []
