@@ -6,6 +6,8 @@ import json
 import os
 from pathlib import Path
 
+import psutil
+
 from ttsrl.config import RunConfig
 from ttsrl.process import ROOT
 from ttsrl.settings import dump_run
@@ -70,6 +72,8 @@ def of_driver(run: RunConfig, device: str) -> dict[str, str]:
     if device == "cpu" and ray_address() is None:
         variables |= {
             "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", str(os.cpu_count() or 1)),
+            # its default is 8, and a warning a call on a machine with fewer cores
+            "TQ_NUM_THREADS": str(min(8, psutil.cpu_count(logical=False) or 1)),
             # Ray lets its workers run at 15, behind every other program of the machine
             "RAY_worker_niceness": os.environ.get("RAY_worker_niceness", "0"),  # noqa: SIM112
         }

@@ -21,7 +21,7 @@ from ttsrl.settings import load_run
 
 
 def main() -> None:
-    """Exits with 0 after SIGTERM, with 2 and a message for what the user can mend, else with 1."""
+    """Exits with 0 after SIGTERM, 130 after Ctrl-C, 2 for what the user can mend, else 1."""
     parser = argparse.ArgumentParser(prog="python -m services.reward", description=__doc__)
     parser.add_argument("--config", required=True, help="the run's JSON file")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on")
@@ -51,15 +51,17 @@ def listen(host: str, port: int) -> socket.socket:
         ) from None
 
 
-def leave(*_: object) -> None:
+def leave(number: int, _: object) -> None:
     """Comes last: uvicorn raises the signal again once it has stopped."""
     service = sys.modules.get("services.reward.service")
-    sys.exit(getattr(service, "exit_code", 0))
+    interrupted = 130 if number == signal.SIGINT else 0
+    sys.exit(getattr(service, "exit_code", 0) or interrupted)
 
 
 def serve(config: str, listener: socket.socket) -> None:
-    """Runs BentoML's worker on the socket until SIGTERM."""
-    signal.signal(signal.SIGTERM, leave)
+    """Runs BentoML's worker on the socket until SIGTERM or Ctrl-C."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, leave)
     with TemporaryDirectory(prefix="ttsrl-reward-") as home:
         os.environ |= {
             "TTSRL_RUN_CONFIG": str(Path(config).absolute()),

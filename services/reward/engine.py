@@ -73,6 +73,7 @@ class Engine:
                 pass_fds=[fd],
                 env={**os.environ, "PYTHONPATH": path},
                 stdin=subprocess.DEVNULL,
+                process_group=0,  # a Ctrl-C on the terminal is for the service, which drains
             )
         self._connection = Connection(ours.detach())
 

@@ -198,6 +198,18 @@ def test_a_taken_port_is_named(reward_service: RewardServer) -> None:
     )
 
 
+def test_ctrl_c_ends_a_service_that_loads_or_serves_without_a_traceback(
+    start_reward_service: StartRewards,
+) -> None:
+    loads, serves = start_reward_service(), start_reward_service(SMALL_BATCHES)
+    wait_until(lambda: "loading" in loads.log.read_text())
+    assert loads.stop(signal.SIGINT) == 130
+    serves.wait_ready()
+    assert serves.stop(signal.SIGINT) == 130
+    for server in (loads, serves):
+        assert "Traceback" not in server.log.read_text()
+
+
 def test_a_missing_configuration_is_named(tmp_path: Path) -> None:
     ended = launch(tmp_path / "none.json", 0)
     assert ended.returncode == 2
