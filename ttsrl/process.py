@@ -11,10 +11,13 @@ from pathlib import Path
 
 from ttsrl import guard
 from ttsrl.errors import BadInput, Failure
+from ttsrl.machine import free_disk_bytes
 
 ROOT = Path(__file__).resolve().parents[1]
 """The checkout: jobs/ and services/ lie in it beside the package."""
 
+FULL_DISK_BYTES = 64 * 2**20
+"""What is left on a disk that is the likely reason why a job failed."""
 GRACE_S = 5.0
 """What a stopped job gets to clean up before everything of it is killed."""
 
@@ -129,9 +132,15 @@ def explain_exit(name: str, code: int, output: str, log: Path) -> Exception | Ke
         return BadInput("\n".join(said).removeprefix("error: "))
     if code == 130:
         return KeyboardInterrupt()
-    why = {137: "was killed (is the memory full?)", 143: "was terminated"}
-    lines = [f"{name} {why.get(code, f'failed with exit code {code}')}:", *said, f"log: {log}"]
-    return Failure("\n  ".join(lines))
+    ends = {137: "was killed (is the memory full?)", 143: "was terminated"}
+    end = ends.get(code, f"failed with exit code {code}")
+    if (free := free_disk_bytes(log.parent)) < FULL_DISK_BYTES:
+        # libraries say anything but that: torch has a "basic_ios::clear: iostream error"
+        end += (
+            f", with {free / 1e6:.0f} MB free on the disk of {log.parent}: free some, and the same "
+            "command goes on"
+        )
+    return Failure("\n  ".join([f"{name} {end}:", *said, f"log: {log}"]))
 
 
 def last_words(output: str, limit: int = 5) -> list[str]:

@@ -137,6 +137,15 @@ def test_a_failed_job_is_told_by_the_lines_that_matter(
         assert str(log) in str(error.value)
 
 
+def test_a_full_disk_is_named_where_a_job_failed_on_it(
+    modules: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = start(modules, "says", "RuntimeError: basic_ios::clear: iostream error", "1")
+    monkeypatch.setattr("ttsrl.process.free_disk_bytes", lambda _: 5_900_000)
+    with pytest.raises(Failure, match=rf"6 MB free on the disk of {job.log.parent}.*goes on"):
+        follow(job)
+
+
 def test_a_job_that_a_signal_ends_is_a_failure(modules: Path) -> None:
     (modules / "dies.py").write_text("import os\nos.kill(os.getpid(), 9)\n")
     with pytest.raises(Failure, match="was killed"):
