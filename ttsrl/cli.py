@@ -128,9 +128,9 @@ def prepare(config: Config, override: Override = None, work_dir: WorkDir = None)
 @command("ttsrl encode recordings/ --codec HKUSTAudio/xcodec2-hf --out tokens")
 def encode(
     source: Annotated[
-        Path,
+        str,
         typer.Argument(
-            help="Folder of audio files, JSON lines with paths, parquet, or a data set folder."
+            help="Folder of audio files, JSON lines with paths, parquet, data set folder or id."
         ),
     ],
     codec: Annotated[str, typer.Option(help="Folder of the codec, or its Hugging Face id.")],
@@ -142,7 +142,7 @@ def encode(
     language: Annotated[
         str | None, typer.Option(help="ISO 639-1 code of recordings that name none.")
     ] = None,
-    min_duration_s: Annotated[float, typer.Option(help="Leave out shorter ones.")] = 0.1,
+    min_duration_s: Annotated[float, typer.Option(min=0.05, help="Leave out shorter ones.")] = 0.1,
     max_duration_s: Annotated[float, typer.Option(help="Leave out longer ones.")] = 30.0,
     require_text: Annotated[
         bool, typer.Option("--require-text", help="Leave out recordings without a transcript.")

@@ -19,11 +19,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+from pydantic import Field
 
 from ttsrl.audio import duration_of, read_mono
 from ttsrl.codecs import Encoder, Waveform, load_encoder
 from ttsrl.errors import BadInput
-from ttsrl.hub import local_folder, model_digest
+from ttsrl.hub import local_data, local_folder, model_digest
 from ttsrl.machine import cores
 from ttsrl.recordings import Recording, read_recordings
 from ttsrl.strict import Strict
@@ -52,12 +53,12 @@ class EncodeOptions(Strict):
     """Field -> its name in the source, where that is another."""
     language: str | None = None
     """ISO 639-1 code of recordings that name none."""
-    min_duration_s: float = 0.1
-    max_duration_s: float = 30.0
-    """Shorter and longer recordings are left out."""
+    min_duration_s: float = Field(default=0.1, ge=0.05)
+    max_duration_s: float = Field(default=30.0, gt=0)
+    """Shorter and longer recordings are left out; no codec can make a token of less than 50 ms."""
     require_text: bool = False
     """Leave out recordings of which nobody says what is said in them."""
-    shard_size: int = 512
+    shard_size: int = Field(default=512, ge=1)
     """Recordings a shard; what a killed run had begun of one is done again."""
 
 
@@ -78,7 +79,7 @@ class Encoded:
 
 
 def encode(
-    source: Path,
+    source: str,
     codec: str,
     out: Path,
     options: EncodeOptions,
@@ -89,11 +90,12 @@ def encode(
 ) -> Encoded:
     """Write the speech tokens of all recordings of `source` into the folder `out`.
 
+    `source` is a path (see `ttsrl.recordings`), or the Hugging Face id of a data set.
     `batch_s` is the speech that goes through the codec at once; `on_progress` gets (recordings
     done, recordings in all). The same call goes on where a killed one ended. Raises BadInput for
     what cannot be used as a whole; a recording that cannot be used is left out, with its reason.
     """
-    recordings = read_recordings(source, options.columns, options.language)
+    recordings = read_recordings(local_data(source), options.columns, options.language)
     folder = local_folder(codec)
     digest = model_digest(str(folder))
     _claim(out, _plan(recordings, codec, digest, options))
@@ -148,7 +150,7 @@ def _claim(out: Path, plan: dict[str, Any]) -> None:
     """Begin in an empty folder, or go on in one that the same plan began; else BadInput."""
     file = out / PLAN
     if file.is_file():
-        before = json.loads(file.read_text(encoding="utf-8"))
+        before: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
         changed = sorted(k for k in {*plan, *before} - {"codec"} if plan.get(k) != before.get(k))
         if changed:
             raise BadInput(

@@ -1,11 +1,12 @@
-"""Models given as a folder or a Hugging Face id: where they lie, what is in them, loading them."""
+"""What is given as a folder or a Hugging Face id: where it lies, what is in it, loading it."""
 
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from ttsrl.errors import BadInput
 
@@ -48,7 +49,20 @@ def local_folder(model: str) -> Path:
     """Folder of a model given as a folder or as a Hugging Face id, which is downloaded once."""
     if (folder := Path(model)).is_dir():
         return folder
+    return _download(model, "model")
 
+
+def local_data(source: str) -> Path:
+    """Folder or file of data given as such, or as a Hugging Face id, which is downloaded once.
+
+    What cannot be an id is given back, there or not.
+    """
+    if Path(source).exists() or not re.fullmatch(r"\w[\w.-]*/[\w.-]+", source):
+        return Path(source)
+    return _download(source, "dataset")
+
+
+def _download(name: str, kind: Literal["model", "dataset"]) -> Path:
     from huggingface_hub import snapshot_download  # pyright: ignore[reportUnknownVariableType]
     from huggingface_hub.errors import (
         HfHubHTTPError,
@@ -57,13 +71,13 @@ def local_folder(model: str) -> Path:
     )
 
     try:
-        return Path(snapshot_download(model))
+        return Path(snapshot_download(name, repo_type=kind))
     except HFValidationError:
-        raise BadInput(f"no model at {model!r}; give a folder, or a Hugging Face id") from None
+        raise BadInput(f"no {kind} at {name!r}; give a folder, or a Hugging Face id") from None
     except (HfHubHTTPError, LocalEntryNotFoundError) as error:
         reason = str(error).strip().splitlines()[0]
         raise BadInput(
-            f"no model at {model!r}, and Hugging Face does not give it: {reason}; give a folder"
+            f"no {kind} at {name!r}, and Hugging Face does not give it: {reason}; give a folder"
         ) from error
 
 

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pytest
 import soundfile
 from datasets import Audio, Dataset, load_dataset
+from huggingface_hub.errors import LocalEntryNotFoundError
 from pyarrow import parquet
 
 from ttsrl.audio import read_mono
@@ -43,7 +44,12 @@ def folder(tmp_path: Path) -> Path:
 
 def run(source: Path, out: Path, batch_s: float = 120.0, **options: object) -> Encoded:
     return encode(
-        source, CODEC, out, EncodeOptions.model_validate(options), device="cpu", batch_s=batch_s
+        str(source),
+        CODEC,
+        out,
+        EncodeOptions.model_validate(options),
+        device="cpu",
+        batch_s=batch_s,
     )
 
 
@@ -278,6 +284,20 @@ def test_a_broken_list_is_refused_with_file_and_line(
     assert not (tmp_path / "out").exists()
 
 
+def test_a_data_set_of_the_hub_is_brought_here_by_its_id(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def hub(name: str, repo_type: str) -> str:  # it cannot be reached from a test
+        if (name, repo_type) != ("owner/speech", "dataset"):
+            raise LocalEntryNotFoundError("offline")
+        return str(folder)
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", hub)
+    assert run(Path("owner/speech"), tmp_path / "out").recordings == 4
+    with pytest.raises(BadInput, match=r"no dataset at 'owner/none', .*: offline; give a folder"):
+        run(Path("owner/none"), tmp_path / "none")
+
+
 def test_unknown_columns_languages_and_codecs_are_refused(folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     with pytest.raises(BadInput, match="no field 'txt' to read; did you mean 'text'"):
@@ -285,7 +305,7 @@ def test_unknown_columns_languages_and_codecs_are_refused(folder: Path, tmp_path
     with pytest.raises(BadInput, match="language 'english' is not supported; did you mean 'en'"):
         run(folder, out, language="english")
     with pytest.raises(BadInput, match=r"no codec at .*config.json is missing"):
-        encode(folder, str(folder), out, EncodeOptions())
+        encode(str(folder), str(folder), out, EncodeOptions())
     buffer = io.BytesIO()
     soundfile.write(buffer, voice(0.5), 16_000, format="WAV")
     Dataset.from_list([{"sound": buffer.getvalue()}]).save_to_disk(tmp_path / "set")

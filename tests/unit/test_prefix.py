@@ -76,7 +76,7 @@ def test_recordings_encoded_here_give_training_prompts_their_prefixes(tmp_path: 
     for i, text in enumerate(TEXTS):
         soundfile.write(source / f"{i:02d}.wav", voice(2.5 + 0.1 * i), 16_000)
         (source / f"{i:02d}.txt").write_text(text)
-    encode(source, CODEC, tmp_path / "tokens", EncodeOptions(shard_size=20), device="cpu")
+    encode(str(source), CODEC, tmp_path / "tokens", EncodeOptions(shard_size=20), device="cpu")
     counts = prepare(run_config(tmp_path / "tokens"), tmp_path / "data")
     shards = sorted((tmp_path / "tokens").rglob("*.parquet"))
     codes = {
@@ -96,7 +96,7 @@ def test_recordings_encoded_here_give_training_prompts_their_prefixes(tmp_path: 
 def test_codes_of_another_codec_are_refused(tmp_path: Path) -> None:
     soundfile.write(tmp_path / "a.wav", voice(1.5), 16_000)
     (tmp_path / "a.txt").write_text("red dogs")
-    encode(tmp_path, CODEC, tmp_path / "tokens", EncodeOptions(), device="cpu")
+    encode(str(tmp_path), CODEC, tmp_path / "tokens", EncodeOptions(), device="cpu")
     other = tmp_path / "other"
     other.mkdir()
     (other / "config.json").write_text('{"model_type": "tiny_codec"}')

@@ -60,7 +60,7 @@ def test_the_command_writes_the_codes_and_the_decoder_reads_them(
     source.mkdir()
     for number, samples in enumerate(recordings):
         soundfile.write(source / f"{number}.wav", samples, 16_000, subtype="FLOAT")
-    encoded = encode(source, str(folder), tmp_path / "out", EncodeOptions(), batch_s=2)
+    encoded = encode(str(source), str(folder), tmp_path / "out", EncodeOptions(), batch_s=2)
     assert (encoded.recordings, encoded.skipped) == (6, 1)  # 319 samples are too short
     (shard,) = (tmp_path / "out").rglob("*.parquet")
     rows = {int(row["id"]): row["speech_tokens"] for row in parquet.read_table(shard).to_pylist()}
