@@ -37,10 +37,16 @@ def pytest_sessionstart(session: pytest.Session) -> None:
             return
         require_machine()
         session.config.stash[WAS_UP] = alive("kubelet")
-        tools.build(tools.GROUPS[: tools.GROUPS.index(group) + 1])
         bed_cluster.up(group)
     except BedError as error:
         pytest.exit(f"no cluster to test in: {error}", returncode=1)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A limit for machines that have other work too; tests that train have their own."""
+    for item in items:
+        if item.get_closest_marker("timeout") is None:
+            item.add_marker(pytest.mark.timeout(900))
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
@@ -68,23 +74,20 @@ def shared_namespace(cluster: Cluster) -> Iterator[Namespace]:
 
 
 @pytest.fixture
+def other_namespace(cluster: Cluster) -> Iterator[Namespace]:
+    """Another tenant's."""
+    yield from _namespace(cluster)
+
+
+@pytest.fixture
 def bucket(cluster: Cluster, namespace: Namespace) -> Bucket:
     """A bucket named like the namespace, whose Secret lies in the namespace as ttsrl-s3."""
-    if cluster.is_bed:
-        key, secret = f"key-{namespace.name}", secrets.token_urlsafe(24)
-        bed_s3.admin("create-user", "--access", key, "--secret", secret, "--role", "userplus")
-        bucket = Bucket(bed_s3.endpoint(), namespace.name, key, secret)
-    elif endpoint := os.environ.get("TTSRL_TEST_S3_ENDPOINT"):
-        keys = boto3.Session().get_credentials()
-        bucket = Bucket(endpoint, namespace.name, keys.access_key, keys.secret_key)
-    else:
-        pytest.skip(
-            "this cluster's pods have no S3: set TTSRL_TEST_S3_ENDPOINT to an address that pods "
-            "and this machine reach, and AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
-        )
-    bucket.client().create_bucket(Bucket=bucket.name)
-    namespace.apply([bucket.secret_manifest()])
-    return bucket
+    return _bucket(cluster, namespace)
+
+
+@pytest.fixture
+def other_bucket(cluster: Cluster, other_namespace: Namespace) -> Bucket:
+    return _bucket(cluster, other_namespace)
 
 
 @pytest.fixture
@@ -104,3 +107,21 @@ def _namespace(cluster: Cluster) -> Iterator[Namespace]:
     for release in namespace.releases:
         namespace.helm("uninstall", release, "--ignore-not-found")
     cluster.kubectl("delete", "namespace", name, "--timeout=180s")
+
+
+def _bucket(cluster: Cluster, namespace: Namespace) -> Bucket:
+    if cluster.is_bed:
+        key, secret = f"key-{namespace.name}", secrets.token_urlsafe(24)
+        bed_s3.admin("create-user", "--access", key, "--secret", secret, "--role", "userplus")
+        bucket = Bucket(bed_s3.endpoint(), namespace.name, key, secret)
+    elif endpoint := os.environ.get("TTSRL_TEST_S3_ENDPOINT"):
+        keys = boto3.Session().get_credentials()
+        bucket = Bucket(endpoint, namespace.name, keys.access_key, keys.secret_key)
+    else:
+        pytest.skip(
+            "this cluster's pods have no S3: set TTSRL_TEST_S3_ENDPOINT to an address that pods "
+            "and this machine reach, and AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+        )
+    bucket.client().create_bucket(Bucket=bucket.name)
+    namespace.apply([bucket.secret_manifest()])
+    return bucket

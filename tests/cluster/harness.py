@@ -7,6 +7,7 @@ import os
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,11 @@ class Cluster:
         """For what only the test bed has: it is there, or the test is skipped by name."""
         if not self.is_bed:
             pytest.skip(f"this cluster is not the test bed, and the test needs its {what}")
+
+    def require_full(self) -> None:
+        """For what takes long: the group full, or the test is skipped by name."""
+        if os.environ.get("TTSRL_CLUSTER_GROUP") != "full":
+            pytest.skip("only in the group full: make test-cluster-full")
 
     def require_api(self, kind: str) -> None:
         """For what needs an operator: the kind is known, or the test is skipped by name."""
@@ -110,6 +116,23 @@ class Namespace:
             time.sleep(0.5)
         return result
 
+    @contextmanager
+    def forwarded(self, what: str, port: int) -> Iterator[str]:
+        """The address at which this machine reaches a port of a Service."""
+        command = ["-n", self.name, "port-forward", what, f":{port}"]
+        forward = subprocess.Popen(
+            [tools.binary("kubectl"), "--kubeconfig", self.cluster.kubeconfig, *command],
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        try:
+            assert forward.stdout
+            said = forward.stdout.readline()  # Forwarding from 127.0.0.1:40123 -> 3000
+            yield f"http://127.0.0.1:{said.split(':')[1].split()[0]}"
+        finally:
+            forward.kill()
+            forward.wait()
+
     def describe(self) -> str:
         """Pods, events and the ends of logs: what one would look at next."""
         text = self.kubectl("get", "pods,jobs,rayjobs,pytorchjobs", "-o", "wide", check=False)
@@ -178,7 +201,14 @@ def manifests(folder: Path, kind: str = "") -> list[Manifest]:
 
 
 def on_cpus(objects: list[Manifest], cpu: str = "50m", memory: str = "128Mi") -> list[Manifest]:
-    """The same objects for a node of two cores without GPUs: small requests, no GPU's taint."""
+    """The same objects for a node of two cores without GPUs: small requests, no GPU's taint.
+
+    verl counts processes by GPUs: Ray is told of one slot, as jobs/train/overlays/cpu tells it.
+    """
+    for job in objects:
+        if job["kind"] == "RayJob":
+            for group in job["spec"]["rayClusterSpec"]["workerGroupSpecs"]:
+                group["rayStartParams"]["num-gpus"] = "1"
     for pod in (pod for o in objects for pod in _pod_specs(o)):
         pod.pop("tolerations", None)
         pod["nodeSelector"] = {"ttsrl.dev/pool": "cpu"}

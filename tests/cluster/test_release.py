@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 
 from harness import CHART, TINY, Bucket, Namespace
+from load import load
 
+REWARD = "app.kubernetes.io/component=reward"
 # Made by the cluster itself in every namespace, or a trace of what happened.
 NOT_OURS = ("event", "configmap/kube-root-ca.crt", "serviceaccount/default", "secret/ttsrl-s3")
 
@@ -34,23 +36,33 @@ def test_a_release_installs_passes_its_tests_upgrades_rolls_back_and_leaves_noth
     namespace: Namespace, bucket: Bucket
 ):
     before = everything(namespace)
-    namespace.install(*bucket.values)
+    values = [*bucket.values, "--set", "reward.preStopSeconds=10"]
+    namespace.install(*values)
     tested = namespace.helm("test", "ttsrl", "--timeout", "3m")
     assert tested.count("Phase:          Succeeded") == 3
 
-    run = json.loads(namespace.get("configmap", "ttsrl-run")["data"]["run.json"])
-    assert run["seed"] == 1
-    upgraded = ["-f", TINY, *bucket.values, "--set", "run.seed=2", "--wait", "--timeout", "5m"]
+    assert seed(namespace) == 1
     token = namespace.get("secret", "ttsrl-token")["data"]
-    namespace.helm("upgrade", "ttsrl", CHART, *upgraded)
-    run = json.loads(namespace.get("configmap", "ttsrl-run")["data"]["run.json"])
-    assert run["seed"] == 2
-    assert namespace.get("secret", "ttsrl-token")["data"] == token
-
-    namespace.helm("rollback", "ttsrl", "1", "--wait", "--timeout", "5m")
-    run = json.loads(namespace.get("configmap", "ttsrl-run")["data"]["run.json"])
-    assert run["seed"] == 1
+    with load(namespace, at_once=4) as work:
+        wait = ("--wait", "--timeout", "5m")
+        namespace.helm("upgrade", "ttsrl", CHART, "-f", TINY, *values, "--set", "run.seed=2", *wait)
+        assert seed(namespace) == 2
+        assert namespace.get("secret", "ttsrl-token")["data"] == token
+        namespace.helm("rollback", "ttsrl", "1", *wait)
+        assert seed(namespace) == 1
+        # until the last pod that either change replaced is gone
+        namespace.until("one pod", lambda: len(namespace.list("pods", REWARD)) == 1, 180)
+        work.stop()
+    assert work.scored > 0
+    assert (work.failed, work.wrong) == ({}, 0)
+    assert set(work.asked_once) == {"200"}
 
     namespace.helm("uninstall", "ttsrl", "--wait")
     namespace.until("nothing left", lambda: everything(namespace) <= before, 150)
     assert labelled_in_the_cluster(namespace) == set()
+    namespace.install_without_waiting()  # nothing is in the way of another
+
+
+def seed(namespace: Namespace) -> int:
+    """What the release's run says."""
+    return json.loads(namespace.get("configmap", "ttsrl-run")["data"]["run.json"])["seed"]

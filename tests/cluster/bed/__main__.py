@@ -18,9 +18,9 @@ arguments = parser.parse_args()
 try:
     if arguments.command == "down":
         down()
-    else:
+    elif arguments.command == "tools":
         build(GROUPS[: GROUPS.index(arguments.group) + 1])
-    if arguments.command == "up":
+    else:
         require_machine()
         cluster.up(arguments.group)
         print(f"export KUBECONFIG={KUBECONFIG}")

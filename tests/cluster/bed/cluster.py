@@ -2,13 +2,14 @@
 
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from . import images, node, operators, s3
 from .down import down
 from .paths import STATE
 from .processes import alive
-from .tools import tool_image
+from .tools import GROUPS, build, tool_image
 
 VOLUMES = 40
 
@@ -16,10 +17,13 @@ VOLUMES = 40
 def up(group: str) -> None:
     if STATE.exists() and not alive("kubelet"):
         down()  # what a crash or a restart of the machine left
+    # Go wants the cores and the images the network.
+    with ThreadPoolExecutor(1) as beside:
+        building = beside.submit(_build_images)
+        build(GROUPS[: GROUPS.index(group) + 1])
+        building.result()
     tools = ["pause", *(name for name in operators.OPERATORS[group] if name in images.ENTRYPOINTS)]
     _timed("images of the operators", lambda: [images.build_tool(name) for name in tools])
-    for name in images.TTSRL:
-        _timed(f"image ttsrl-{name}", lambda name=name: images.build_ttsrl(name))
     _timed("control plane and node", node.up)
     names = [*map(tool_image, tools), *map(images.ttsrl_image, images.TTSRL)]
     _timed("images into containerd", lambda: images.load(names))
@@ -28,6 +32,11 @@ def up(group: str) -> None:
     for name, install in operators.OPERATORS[group].items():
         _timed(name, install)
     _timed("operators ready", operators.wait_ready)
+
+
+def _build_images() -> None:
+    for name in images.TTSRL:
+        _timed(f"image ttsrl-{name}", lambda name=name: images.build_ttsrl(name))
 
 
 def _volumes() -> list[dict[str, Any]]:

@@ -8,7 +8,7 @@ import shutil
 import signal
 from pathlib import Path
 
-from .node import BRIDGE, CONTAINERD_ROOT, ctr
+from .node import FIRST, SECOND, Machine
 from .paths import STATE, BedError
 from .pki import DNS_IP
 from .processes import RUN, alive, run, stop, wait
@@ -16,18 +16,21 @@ from .processes import RUN, alive, run, stop, wait
 
 def down() -> None:
     # First what would start containers again.
-    for name in ("kubelet", "kwok", "kube-controller-manager", "kube-scheduler"):
+    for name in ("kubelet", "kubelet1", "kwok", "kube-controller-manager", "kube-scheduler"):
         stop(name, signal.SIGKILL)
-    networks = _end_containers() if alive("containerd") else []
+    for machine in (FIRST, SECOND):
+        if alive(f"containerd{machine.suffix}"):
+            end_containers(machine)
     for path in RUN.glob("*.pid"):
         stop(path.stem, patience_s=1.0 if path.stem == "kube-apiserver" else 10.0)
     _unmount()
-    for network in networks:
-        run("ip", "netns", "delete", Path(network).name, check=False)
-    run("ip", "link", "delete", BRIDGE, check=False)
-    run("ip", "address", "delete", f"{DNS_IP}/32", "dev", "lo", check=False)
+    for machine in (FIRST, SECOND):
+        run("ip", "link", "delete", machine.bridge, check=False)
+    for address in (DNS_IP, SECOND.address):
+        run("ip", "address", "delete", f"{address}/32", "dev", "lo", check=False)
     _forget_rules()
-    for folder in sorted(Path("/sys/fs/cgroup").glob("*/kubepods")):
+    groups = Path("/sys/fs/cgroup")
+    for folder in [*groups.glob("*/kubepods"), *groups.glob(f"*{SECOND.cgroup}")]:
         for group in sorted(folder.rglob("*/"), reverse=True):
             group.rmdir()
         folder.rmdir()
@@ -36,29 +39,31 @@ def down() -> None:
         raise BedError(f"{STATE} could not be removed; what is left in it is still in use")
 
 
-def _end_containers() -> list[str]:
-    """Kill and remove every container; gives the network namespaces that they had."""
-    networks: set[str] = set()
+def end_containers(machine: Machine) -> None:
+    """Kill and remove every container, and the network namespaces that they had."""
+    ctr, networks = machine.ctr, set[str]()
     for container in ctr("containers", "list", "--quiet").split():
         info = json.loads(ctr("containers", "info", container))
         for namespace in info["Spec"]["linux"]["namespaces"]:
             if namespace["type"] == "network" and "path" in namespace:
                 networks.add(namespace["path"])
         ctr("tasks", "kill", "--all", "--signal", "SIGKILL", container, check=False)
-    wait("the end of every container", lambda: not _running(), 20)
+    wait("the end of every container", lambda: not _running(machine), 20)
     for container in ctr("containers", "list", "--quiet").split():
         ctr("tasks", "delete", "--force", container, check=False)
         ctr("containers", "delete", container)
-    return sorted(networks)
+    for network in networks:
+        run("ip", "netns", "delete", Path(network).name, check=False)
 
 
-def _running() -> bool:
-    return any("RUNNING" in line for line in ctr("tasks", "list").splitlines())
+def _running(machine: Machine) -> bool:
+    return any("RUNNING" in line for line in machine.ctr("tasks", "list").splitlines())
 
 
 def _unmount() -> None:
+    ours = (f"{STATE}/", *(f"{machine.containerd_root}/" for machine in (FIRST, SECOND)))
     for _, target, *_ in map(str.split, reversed(Path("/proc/mounts").read_text().splitlines())):
-        if target.startswith((f"{STATE}/", f"{CONTAINERD_ROOT}/")):
+        if target.startswith(ours):
             run("umount", "--lazy", target)
 
 

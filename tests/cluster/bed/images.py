@@ -9,20 +9,23 @@ import os
 import shutil
 import subprocess
 import tarfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from . import node
 from .paths import CACHE, REPOSITORY
-from .processes import run
+from .processes import run, wait
 from .tools import binary, tool_image
 
 STORAGE = CACHE / "images/storage"
+RUN_ROOT = "/run/ttsrl-buildah"
+FOLDERS = ["--root", STORAGE, "--runroot", RUN_ROOT, "--storage-driver", "overlay"]
 TEMPORARY = CACHE / "images/tmp"  # buildah's, with uv's downloads
 BASE = "localhost/ttsrl-base:bookworm"
 VERSION = "0.1.0"
 TTSRL = {"reward": "reward", "train": "train", "jobs": "reward"}  # image -> extras on CPUs
-BLOBS = node.CONTAINERD_ROOT / "io.containerd.content.v1.content/blobs/sha256"
 
 # Operators' images: where upstream's manifests expect each binary.
 ENTRYPOINTS = {
@@ -49,9 +52,12 @@ def ttsrl_image(name: str) -> str:
 
 
 def buildah(*arguments: str | Path) -> str:
-    folders = ["--root", STORAGE, "--runroot", "/run/ttsrl-buildah", "--storage-driver", "overlay"]
+    return _with_storage("buildah", *FOLDERS, *arguments)
+
+
+def _with_storage(*command: str | Path) -> str:
     TEMPORARY.mkdir(parents=True, exist_ok=True)
-    return run("buildah", *folders, *arguments, env={**os.environ, "TMPDIR": str(TEMPORARY)})
+    return run(*command, env={**os.environ, "TMPDIR": str(TEMPORARY)})
 
 
 def build_ttsrl(name: str) -> None:
@@ -80,19 +86,22 @@ def build_tool(name: str) -> None:
         _build(Path(folder), tool_image(name), f"USER 65532:65532\nENTRYPOINT {main}\n")
 
 
-def load(images: list[str]) -> None:
-    """Bring images into containerd."""
+def load(images: list[str], machine: node.Machine = node.FIRST) -> None:
+    """Bring images into a machine's containerd."""
+    there = machine.containerd_root / "io.containerd.content.v1.content/blobs/sha256"
     with TemporaryDirectory(dir=CACHE) as folder:
         layout = Path(folder)
         blobs = layout / "blobs/sha256"
         blobs.mkdir(parents=True)
-        # Blobs that lie in the layout already are not written again by buildah.
-        known = {path.name for path in BLOBS.iterdir()} if BLOBS.exists() else set()
+        # Blobs that lie in the layout already are not written again.
+        known = {path.name for path in there.iterdir()} if there.exists() else set()
         for name in known:
-            os.link(BLOBS / name, blobs / name)
+            os.link(there / name, blobs / name)
+        storage = f"containers-storage:[overlay@{STORAGE}+{RUN_ROOT}]"
         for image in images:
-            push = ["push", "--quiet", "--disable-compression", "--format", "oci"]
-            buildah(*push, image, f"oci:{layout}:{image}")
+            # Uncompressed, a layer has the same name here and there; buildah's push compresses.
+            copy = ["copy", "--quiet", "--dest-oci-accept-uncompressed-layers"]
+            _with_storage("skopeo", *copy, f"{storage}{image}", f"oci:{layout}:{image}")
         index = json.loads((layout / "index.json").read_text())
         for manifest in index["manifests"]:
             annotations = manifest["annotations"]
@@ -100,7 +109,7 @@ def load(images: list[str]) -> None:
                 "org.opencontainers.image.ref.name"
             ]
         (layout / "index.json").write_text(json.dumps(index))
-        command = ["ctr", "--address", str(node.CONTAINERD), "--namespace", "k8s.io"]
+        command = ["ctr", "--address", str(machine.containerd), "--namespace", "k8s.io"]
         importing = subprocess.Popen(
             [*command, "images", "import", "-"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL
         )
@@ -114,6 +123,26 @@ def load(images: list[str]) -> None:
         importing.stdin.close()
         if importing.wait():
             raise RuntimeError("containerd did not take the images; its words are above")
+
+
+@contextmanager
+def docker_api() -> Iterator[str]:
+    """Podman on the same images and layers, for programs that know Docker alone; its address."""
+    if not shutil.which("podman"):
+        run("apt-get", "install", "--yes", "--no-install-recommends", "podman", "crun")
+    socket = Path("/run/ttsrl-podman.sock")
+    service = subprocess.Popen(
+        ["podman", *FOLDERS, "system", "service", "--time=0", f"unix://{socket}"],
+        env={**os.environ, "TMPDIR": str(TEMPORARY), "BUILDAH_ISOLATION": "chroot"},
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        wait("podman's socket", socket.exists, 30)
+        yield f"unix://{socket}"
+    finally:
+        service.terminate()
+        service.wait()
+        socket.unlink(missing_ok=True)
 
 
 def _build_base() -> None:

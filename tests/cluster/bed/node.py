@@ -9,6 +9,7 @@ import os
 import shutil
 import socket
 import textwrap
+from dataclasses import dataclass
 from pathlib import Path
 
 from . import pki
@@ -17,12 +18,52 @@ from .pki import DNS_IP, PKI
 from .processes import RUN, run, start, wait
 from .tools import binary, tool_image
 
-NODE = socket.gethostname()
-CONTAINERD = RUN / "containerd.sock"
-CONTAINERD_ROOT = CACHE / "containerd"  # kept by `down`: what was imported stays imported
-
 PODS, SERVICES = "10.244.0.0/16", "10.96.0.0/16"
-BRIDGE = "ttsrl0"
+
+
+@dataclass(frozen=True)
+class Machine:
+    """A kubelet with its own containerd, network and control groups: to Kubernetes, a node."""
+
+    name: str
+    number: int
+
+    @property
+    def suffix(self) -> str:
+        """Of the names of its processes and files."""
+        return str(self.number or "")
+
+    @property
+    def containerd(self) -> Path:
+        """containerd's socket."""
+        return RUN / f"containerd{self.suffix}.sock"
+
+    @property
+    def containerd_root(self) -> Path:
+        """Kept by `down`: what was imported stays imported."""
+        return CACHE / f"containerd{self.suffix}"
+
+    @property
+    def bridge(self) -> str:
+        return f"ttsrl{self.number}"
+
+    @property
+    def address(self) -> str:
+        return address() if self.number == 0 else f"198.51.100.{self.number}"
+
+    @property
+    def cgroup(self) -> str:
+        """Parent of the control groups of its pods."""
+        return f"/ttsrl{self.number}" if self.number else "/"
+
+    def ctr(self, *arguments: str | Path, check: bool = True) -> str:
+        names = ("--address", self.containerd, "--namespace", "k8s.io")
+        return run("ctr", *names, *arguments, check=check)
+
+
+FIRST = Machine(socket.gethostname(), 0)
+SECOND = Machine("ttsrl-second", 1)
+NODE = FIRST.name
 PACKAGES = {  # program -> package of Debian
     "containerd": "containerd",
     "runc": "runc",
@@ -30,6 +71,7 @@ PACKAGES = {  # program -> package of Debian
     "conntrack": "conntrack",
     "ip": "iproute2",
     "buildah": "buildah",
+    "skopeo": "skopeo",
     "debootstrap": "debootstrap",
     "openssl": "openssl",
 }
@@ -66,17 +108,14 @@ def kubectl(*arguments: str | Path, input: str | None = None, check: bool = True
     return run(*command, input=input, check=check)
 
 
-def ctr(*arguments: str | Path, check: bool = True) -> str:
-    return run("ctr", "--address", CONTAINERD, "--namespace", "k8s.io", *arguments, check=check)
-
-
 def up() -> None:
     """Start everything that does not run; the node is Ready when it returns."""
     pki.make(NODE, address())
     _control_plane()
-    _runtime()
     _dns()
-    _node()
+    start_runtime(FIRST)
+    _proxy()
+    start_kubelet(FIRST)
 
 
 def _control_plane() -> None:
@@ -137,19 +176,20 @@ def _control_plane() -> None:
         start(name, binary(name), *files, "--leader-elect=false", *flags)
 
 
-def _runtime() -> None:
-    network = STATE / "cni"
+def start_runtime(machine: Machine) -> None:
+    """containerd, with a network of its own."""
+    network = STATE / f"cni{machine.suffix}"
     network.mkdir(parents=True, exist_ok=True)
     bridge = {
         "type": "bridge",
-        "bridge": BRIDGE,
+        "bridge": machine.bridge,
         "isGateway": True,
         "ipMasq": True,
         "hairpinMode": True,
         "ipam": {
             "type": "host-local",
-            "dataDir": str(STATE / "cni-addresses"),
-            "ranges": [[{"subnet": "10.244.0.0/24"}]],
+            "dataDir": str(STATE / f"cni-addresses{machine.suffix}"),
+            "ranges": [[{"subnet": f"10.244.{100 * machine.number}.0/24"}]],
             "routes": [{"dst": "0.0.0.0/0"}],
         },
     }
@@ -157,15 +197,15 @@ def _runtime() -> None:
     (network / "10-ttsrl.conflist").write_text(
         json.dumps({"cniVersion": "1.0.0", "name": "ttsrl", "plugins": plugins})
     )
-    config = STATE / "containerd.toml"
+    config = STATE / f"containerd{machine.suffix}.toml"
     # restrict_oom_score_adj: without it no sandbox starts where CAP_SYS_RESOURCE is missing.
     config.write_text(
         textwrap.dedent(f"""\
             version = 2
-            root = "{CONTAINERD_ROOT}"
-            state = "{RUN}/containerd"
+            root = "{machine.containerd_root}"
+            state = "{RUN}/containerd{machine.suffix}"
             [grpc]
-              address = "{CONTAINERD}"
+              address = "{machine.containerd}"
             [plugins."io.containerd.grpc.v1.cri"]
               sandbox_image = "{tool_image("pause")}"
               restrict_oom_score_adj = true
@@ -178,8 +218,9 @@ def _runtime() -> None:
                   runtime_type = "io.containerd.runc.v2"
             """)
     )
-    start("containerd", "containerd", "--config", config)
-    wait("containerd's start", lambda: ctr("version", check=False), 30, "containerd")
+    name = f"containerd{machine.suffix}"
+    start(name, "containerd", "--config", config)
+    wait("containerd's start", lambda: machine.ctr("version", check=False), 60, name)
 
 
 def _dns() -> None:
@@ -207,22 +248,37 @@ def _dns() -> None:
     start("coredns", binary("coredns"), "-conf", corefile)
 
 
-def _node() -> None:
+def _proxy() -> None:
+    start(
+        *("kube-proxy", binary("kube-proxy"), f"--kubeconfig={pki.kubeconfig('kube-proxy')}"),
+        *("--proxy-mode=iptables", f"--cluster-cidr={PODS}", f"--hostname-override={NODE}"),
+        *("--conntrack-max-per-core=0", "--conntrack-tcp-timeout-established=0"),
+        *("--conntrack-tcp-timeout-close-wait=0", "--oom-score-adj=0"),
+    )
+
+
+def start_kubelet(machine: Machine) -> None:
+    """The node is Ready when it returns."""
+    name = f"kubelet{machine.suffix}"
+    folder = STATE / name
     config = {
         "apiVersion": "kubelet.config.k8s.io/v1beta1",
         "kind": "KubeletConfiguration",
-        "containerRuntimeEndpoint": f"unix://{CONTAINERD}",
+        "containerRuntimeEndpoint": f"unix://{machine.containerd}",
         "authentication": {
             "x509": {"clientCAFile": f"{PKI}/ca.crt"},
             "anonymous": {"enabled": False},
             "webhook": {"enabled": True},
         },
         "authorization": {"mode": "Webhook"},
-        "tlsCertFile": f"{PKI}/kubelet.crt",
-        "tlsPrivateKeyFile": f"{PKI}/kubelet.key",
+        "tlsCertFile": f"{PKI}/{name}.crt",
+        "tlsPrivateKeyFile": f"{PKI}/{name}.key",
         "clusterDNS": [DNS_IP],
         "clusterDomain": "cluster.local",
         "cgroupDriver": "cgroupfs",
+        "cgroupRoot": machine.cgroup,
+        "port": 10250 + machine.number,
+        "healthzPort": 10260 + machine.number,
         "failCgroupV1": False,
         "failSwapOn": False,
         "enforceNodeAllocatable": [],
@@ -230,28 +286,22 @@ def _node() -> None:
         "evictionHard": {"memory.available": "200Mi", "nodefs.available": "1%"},
         "imageGCHighThresholdPercent": 99,
         "imageGCLowThresholdPercent": 98,
-        "volumePluginDir": str(STATE / "kubelet/plugins"),
+        "volumePluginDir": str(folder / "plugins"),
         "syncFrequency": "10s",
         "nodeStatusUpdateFrequency": "4s",
     }
-    path = STATE / "kubelet.json"
+    path = STATE / f"{name}.json"
     path.write_text(json.dumps(config))
     start(
-        *("kubelet", binary("kubelet"), f"--kubeconfig={pki.kubeconfig('kubelet')}"),
-        *(f"--config={path}", f"--root-dir={STATE}/kubelet", f"--cert-dir={STATE}/kubelet/pki"),
-        *(f"--hostname-override={NODE}", f"--node-ip={address()}"),
+        *(name, binary("kubelet"), f"--kubeconfig={pki.kubeconfig(name)}"),
+        *(f"--config={path}", f"--root-dir={folder}", f"--cert-dir={folder}/pki"),
+        *(f"--hostname-override={machine.name}", f"--node-ip={machine.address}"),
         "--node-labels=ttsrl.dev/pool=cpu",
-    )
-    start(
-        *("kube-proxy", binary("kube-proxy"), f"--kubeconfig={pki.kubeconfig('kube-proxy')}"),
-        *("--proxy-mode=iptables", f"--cluster-cidr={PODS}", f"--hostname-override={NODE}"),
-        *("--conntrack-max-per-core=0", "--conntrack-tcp-timeout-established=0"),
-        *("--conntrack-tcp-timeout-close-wait=0", "--oom-score-adj=0"),
     )
     ready = 'jsonpath={.status.conditions[?(@.type=="Ready")].status}'
     wait(
         "the node's readiness",
-        lambda: kubectl("get", "node", NODE, "-o", ready, check=False) == "True",
-        90,
-        "kubelet",
+        lambda: kubectl("get", "node", machine.name, "-o", ready, check=False) == "True",
+        120,
+        name,
     )

@@ -4,6 +4,7 @@ Changed are the image, what a pod asks for (the node has two cores) and how soon
 """
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -16,6 +17,8 @@ from .processes import start
 from .tools import binary, manifests, tool_image
 
 Manifest = dict[str, Any]
+
+KUEUE_FRAMEWORKS = ["batch/job", "ray.io/rayjob", "ray.io/raycluster", "kubeflow.org/pytorchjob"]
 
 # Its own template runs as root: Pod Security "restricted" refuses that, and the job never starts.
 PYTORCH_INIT = """\
@@ -93,11 +96,35 @@ def keda() -> None:
 
 
 def kueue() -> None:
-    _install("kueue", "config/default", _nothing)
+    """With PyTorchJobs, which are off by default, and without what has no CRD here."""
+
+    def with_frameworks(objects: list[Manifest]) -> None:
+        [held] = [o for o in objects if o["kind"] == "ConfigMap"]
+        [key] = held["data"]
+        config = yaml.safe_load(held["data"][key])
+        config["integrations"] = {"frameworks": KUEUE_FRAMEWORKS}
+        held["data"][key] = yaml.safe_dump(config)
+
+    _install("kueue", "config/default", _nothing, change_all=with_frameworks)
 
 
 def jobset() -> None:
     _install("jobset", "config/default", _nothing)
+
+
+def prometheus_operator() -> None:
+    """Alone: whoever wants a Prometheus makes one of its objects."""
+
+    def with_its_reloader(deployment: Manifest) -> None:
+        [container] = deployment["spec"]["template"]["spec"]["containers"]
+        flag = "--prometheus-config-reloader="
+        image = tool_image("prometheus-operator")
+        container["args"] = [
+            flag + image if argument.startswith(flag) else argument
+            for argument in container["args"]
+        ]
+
+    _install("prometheus-operator", "bundle.yaml", with_its_reloader)
 
 
 def kwok() -> None:
@@ -140,13 +167,21 @@ def prometheus() -> None:
     )
 
 
+def prometheus_url() -> str:
+    return f"http://{address()}:9090"
+
+
 CORE: dict[str, Callable[[], None]] = {
     "kuberay": kuberay,
     "training-operator": training_operator,
     "kwok": kwok,
 }
 SCALE: dict[str, Callable[[], None]] = {"keda": keda, "prometheus": prometheus}
-FULL: dict[str, Callable[[], None]] = {"jobset": jobset, "kueue": kueue}
+FULL: dict[str, Callable[[], None]] = {
+    "jobset": jobset,
+    "kueue": kueue,
+    "prometheus-operator": prometheus_operator,
+}
 OPERATORS = {"core": CORE, "scale": CORE | SCALE, "full": CORE | SCALE | FULL}
 
 
@@ -164,9 +199,11 @@ def _install(
     path: str,
     change: Callable[[Manifest], None],
     before: list[Manifest] | None = None,
+    change_all: Callable[[list[Manifest]], None] | None = None,
 ) -> None:
-    folder = manifests(name) / path.removeprefix("ray-operator/")
-    objects = _rendered(folder)
+    objects = _rendered(manifests(name) / path.removeprefix("ray-operator/"))
+    if change_all:
+        change_all(objects)
     for deployment in (o for o in objects if o["kind"] == "Deployment"):
         for container in deployment["spec"]["template"]["spec"]["containers"]:
             container["image"] = tool_image(name)
@@ -178,8 +215,10 @@ def _install(
     apply([*objects, *(before or [])])
 
 
-def _rendered(folder: Any) -> list[Manifest]:
-    return [o for o in yaml.safe_load_all(kubectl("kustomize", folder)) if o]
+def _rendered(path: Path) -> list[Manifest]:
+    """Of a folder with a kustomization, or of a file."""
+    text = path.read_text() if path.is_file() else kubectl("kustomize", path)
+    return [o for o in yaml.safe_load_all(text) if o]
 
 
 def _nothing(_: Manifest) -> None:

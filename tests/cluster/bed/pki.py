@@ -41,6 +41,20 @@ def make(node: str, address: str) -> None:
         _kubeconfig(user, f"https://{address}:6443")
 
 
+def _server() -> str:
+    """Address of the API server, as the first kubeconfig has it."""
+    [cluster] = json.loads(KUBECONFIG.read_text())["clusters"]
+    return cluster["cluster"]["server"]
+
+
+def second_kubelet(node: str, address: str) -> None:
+    """For a kubelet of another name at another address."""
+    if not kubeconfig("kubelet1").exists():
+        subject = f"/O=system:nodes/CN=system:node:{node}"
+        _certificate("kubelet1", subject, f"DNS:{node},IP:{address}")
+        _kubeconfig("kubelet1", _server())
+
+
 def kubeconfig(user: str) -> Path:
     return STATE / f"{user}.conf"
 

@@ -6,6 +6,7 @@ import secrets
 from .node import address
 from .paths import STATE
 from .processes import run, start
+from .processes import stop as stop_process
 from .tools import binary
 
 PORT = 7070
@@ -24,6 +25,10 @@ def up() -> None:
     names = (f"ROOT_ACCESS_KEY={keys['access']}", f"ROOT_SECRET_KEY={keys['secret']}")
     gateway = [binary("versitygw"), "--port", f"{address()}:{PORT}", "--iam-dir", folders[1]]
     start("versitygw", "env", *names, *gateway, "posix", folders[0])
+
+
+def stop() -> None:
+    stop_process("versitygw")
 
 
 def endpoint() -> str:

@@ -128,7 +128,7 @@ def _ldflags(tool: Tool) -> list[str]:
 def _go(tool: Tool, *arguments: str) -> str:
     environment = {**os.environ, "CGO_ENABLED": "0", "GOTOOLCHAIN": "local", "GOFLAGS": ""}
     done = subprocess.run(
-        ["nice", "-n", "15", "go", *arguments],
+        ["go", *arguments],
         cwd=tool.source,
         env=environment,
         capture_output=True,

@@ -1,0 +1,90 @@
+"""Replicas follow the queue: the real KEDA, its adapter, Prometheus, and a queue that is full."""
+
+from __future__ import annotations
+
+import json
+import urllib.parse
+import urllib.request
+from pathlib import Path
+
+import pytest
+import yaml
+from bed import operators
+from bed.processes import stop
+from harness import Bucket, Namespace
+from load import load
+
+# A queue shorter than what the client has under way, so that it is refused (429) all the time; and
+# an autoscaler that looks every second and lets replicas go after one minute without a queue.
+SMALL_QUEUE = {
+    "run": {"reward": {"queue_size": 48, "batch_size": 8}},
+    "reward": {
+        "autoscaling": {
+            "maxReplicas": 3,
+            "keda": {
+                "enabled": True,
+                "queueDepth": 8,
+                "pollingInterval": 1,
+                "fallback": {"failureThreshold": 3, "replicas": 2},
+            },
+            "behavior": {
+                "scaleUp": {"policies": [{"type": "Pods", "value": 2, "periodSeconds": 5}]},
+                "scaleDown": {
+                    "stabilizationWindowSeconds": 60,
+                    "policies": [{"type": "Pods", "value": 2, "periodSeconds": 5}],
+                },
+            },
+        }
+    },
+}
+
+
+@pytest.mark.timeout(1800)
+def test_replicas_follow_the_queue_and_no_score_is_lost_on_the_way(
+    namespace: Namespace, bucket: Bucket, tmp_path: Path
+):
+    namespace.cluster.require_bed("Prometheus, which can be stopped")
+    namespace.cluster.require_api("scaledobjects.keda.sh")
+    values = tmp_path / "values.yaml"
+    values.write_text(yaml.safe_dump(SMALL_QUEUE))
+    server = f"reward.autoscaling.keda.serverAddress={operators.prometheus_url()}"
+    namespace.install(*bucket.values, "-f", values, "--set", server)
+    ready = ("wait", "scaledobject/ttsrl-reward", "--for=condition=Ready", "--timeout=60s")
+    namespace.kubectl(*ready)
+    assert ready_replicas(namespace) == 1
+
+    with load(namespace, at_once=96) as work:
+        until_replicas(namespace, 3, 420)
+        refused = f'sum(ttsrl_reward_requests_total{{namespace="{namespace.name}", code="429"}})'
+        namespace.until("requests beyond the queue", lambda: ask(refused) > 0, 60)
+        work.calm()
+        until_replicas(namespace, 1, 240)
+        work.stop()
+    assert work.scored > 96
+    assert (work.failed, work.wrong) == ({}, 0)
+    assert set(work.asked_once) <= {"200", "429"}  # the ends of replicas break no connection
+
+    stop("prometheus")
+    try:
+        until_replicas(namespace, 2, 120)  # the fallback
+    finally:
+        operators.prometheus()
+    until_replicas(namespace, 1, 240)
+
+
+def ready_replicas(namespace: Namespace) -> int:
+    status = namespace.get("deployment", "ttsrl-reward")["status"]
+    same = status.get("replicas", 0) == status.get("readyReplicas", 0)
+    return status["readyReplicas"] if same else 0
+
+
+def until_replicas(namespace: Namespace, count: int, seconds: float) -> None:
+    namespace.until(f"{count} ready replicas", lambda: ready_replicas(namespace) == count, seconds)
+
+
+def ask(query: str) -> float:
+    """The value of an instant query; 0 where no series answers."""
+    url = f"{operators.prometheus_url()}/api/v1/query?query={urllib.parse.quote(query)}"
+    with urllib.request.urlopen(url, timeout=10) as answer:
+        found = json.load(answer)["data"]["result"]
+    return float(found[0]["value"][1]) if found else 0.0

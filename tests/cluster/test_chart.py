@@ -1,0 +1,97 @@
+"""The chart of every values file, as this cluster's own API describes its kinds and takes them."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from bed import tools
+from bed.paths import REPOSITORY
+from harness import CHART, Cluster, Manifest, Namespace
+
+VALUES = sorted(
+    path.relative_to(REPOSITORY)
+    for path in (*CHART.glob("ci/*.yaml"), *REPOSITORY.glob("jobs/train/overlays/*/values.yaml"))
+)
+SCHEMAS = "{{.ResourceKind}}{{.KindSuffix}}.json"
+
+
+@pytest.fixture(scope="module")
+def schemas(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A JSON schema of each kind that the cluster knows, its operators' included."""
+    folder = tmp_path_factory.mktemp("schemas")
+    definitions = json.loads(cluster.kubectl("get", "--raw", "/openapi/v2"))["definitions"]
+    # Both are numbers or strings, and the document has no word for that.
+    either = {"type": ["string", "integer", "number"]}
+    definitions["io.k8s.apimachinery.pkg.util.intstr.IntOrString"] = either
+    definitions["io.k8s.apimachinery.pkg.api.resource.Quantity"] = either
+    for definition in definitions.values():
+        close(definition)
+    (folder / "all.json").write_text(json.dumps({"definitions": definitions}))
+    for name, definition in definitions.items():
+        for kind in definition.get("x-kubernetes-group-version-kind", []):
+            group = f"-{kind['group'].split('.')[0]}" if kind["group"] else ""
+            file = f"{kind['kind'].lower()}{group}-{kind['version']}.json"
+            path = f"file://{folder}/all.json#/definitions/{name}"
+            (folder / file).write_text(json.dumps({"$ref": path}))
+    return folder
+
+
+def close(schema: Any) -> None:
+    """No property beside those that are named."""
+    if isinstance(schema, dict):
+        if "properties" in schema and "x-kubernetes-preserve-unknown-fields" not in schema:
+            schema.setdefault("additionalProperties", False)
+        for part in schema.values():
+            close(part)
+    elif isinstance(schema, list):
+        for part in schema:
+            close(part)
+
+
+def rendered(namespace: Namespace, values: Path) -> str:
+    """By helm, for this cluster and what it can do."""
+    whole = namespace.helm(
+        *("install", "ttsrl", CHART, "-f", values, "--dry-run=server", "--output", "json"),
+        *("--set", "metrics.dashboards.namespace="),
+    )
+    return json.loads(whole)["manifest"]
+
+
+def conform(schemas: Path, manifest: str) -> str:
+    done = subprocess.run(
+        [
+            *(tools.binary("kubeconform"), "-strict", "-summary", "-output", "json"),
+            *("-schema-location", f"{schemas}/{SCHEMAS}"),
+        ],
+        input=manifest,
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout, done.stderr
+    found = json.loads(done.stdout)
+    problems = [one for one in found["resources"] if one["status"] != "statusValid"]
+    if not problems:
+        assert found["summary"]["valid"] > 0
+    return json.dumps(problems) if problems else ""
+
+
+@pytest.mark.parametrize("values", VALUES, ids=str)
+def test_the_cluster_knows_every_field_and_takes_every_object(
+    shared_namespace: Namespace, schemas: Path, values: Path
+):
+    manifest = rendered(shared_namespace, values)
+    assert conform(schemas, manifest) == ""
+    objects = [o for o in yaml.safe_load_all(manifest) if o]
+    text = yaml.safe_dump({"apiVersion": "v1", "kind": "List", "items": objects})
+    shared_namespace.kubectl("apply", "--server-side", "--dry-run=server", "-f", "-", input=text)
+
+
+def test_a_field_that_the_cluster_does_not_know_is_seen(schemas: Path):
+    pod: Manifest = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a"}}
+    assert conform(schemas, yaml.safe_dump({**pod, "spec": {"containers": []}})) == ""
+    assert "cntainers" in conform(schemas, yaml.safe_dump({**pod, "spec": {"cntainers": []}}))

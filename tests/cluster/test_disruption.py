@@ -1,0 +1,32 @@
+"""What owners of clusters do to nodes: a drain leaves a replica that answers."""
+
+from __future__ import annotations
+
+from bed.node import NODE
+from harness import Bucket, Namespace
+from load import load
+
+
+def test_a_drain_never_takes_the_last_replica_that_answers(namespace: Namespace, bucket: Bucket):
+    namespace.cluster.require_bed("only node, which is drained")
+    two = "reward.replicas=2,reward.podDisruptionBudget.minAvailable=1,reward.preStopSeconds=5"
+    namespace.install(*bucket.values, "--set", two)
+    selector = "app.kubernetes.io/component=reward"
+    with load(namespace, at_once=4) as work:
+        drain = ("drain", NODE, f"--pod-selector={selector}", "--delete-emptydir-data")
+        said = namespace.kubectl(*drain, "--timeout=30s", check=False)
+        try:
+            assert "Cannot evict pod as it would violate the pod's disruption budget" in said
+            assert any(is_ready(pod) for pod in namespace.list("pods", selector))
+        finally:
+            namespace.kubectl("uncordon", NODE)
+        work.stop()
+    assert work.scored > 0
+    assert work.failed == {}
+    assert set(work.asked_once) == {"200"}
+
+
+def is_ready(pod: dict) -> bool:
+    """Whether a pod takes requests, and is not on its way out."""
+    conditions = {c["type"]: c["status"] for c in pod["status"].get("conditions", [])}
+    return conditions.get("Ready") == "True" and "deletionTimestamp" not in pod["metadata"]

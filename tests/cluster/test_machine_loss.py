@@ -1,0 +1,78 @@
+"""A machine is lost with all that runs on it: the trainer goes on elsewhere, rewards never stop."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+import pytest
+from bed import second
+from bed.images import ttsrl_image
+from bed.node import NODE, SECOND
+from bed.paths import REPOSITORY
+from harness import Bucket, Cluster, Namespace, manifests, on_cpus
+from load import load
+from test_disruption import is_ready
+from test_trouble import cluster_of, until_published
+from test_whole_job import ended, install, rayjob
+
+REWARD = "app.kubernetes.io/component=reward"
+
+
+@pytest.fixture
+def second_machine(cluster: Cluster) -> Iterator[None]:
+    cluster.require_full()
+    cluster.require_bed("second machine, which can be lost")
+    second.up([ttsrl_image("reward"), ttsrl_image("train")])
+    yield
+    second.lose()
+    second.forget()
+
+
+@pytest.mark.timeout(2400)
+@pytest.mark.usefixtures("second_machine")
+def test_training_goes_on_and_rewards_are_given_when_a_machine_is_lost(
+    namespace: Namespace, bucket: Bucket
+):
+    install(namespace, bucket, "--set", "reward.replicas=2,run.train.save_every=2")
+    assert machines(namespace, REWARD) == {NODE, SECOND.name}  # spread
+    jobs = on_cpus(manifests(REPOSITORY / "jobs/train"))
+    [workers] = jobs[0]["spec"]["rayClusterSpec"]["workerGroupSpecs"]
+    prefer(workers["template"]["spec"], SECOND.name)
+    namespace.apply(jobs)
+    until_published(namespace, bucket, 2)
+    lost = cluster_of(namespace)
+    worker = f"ray.io/cluster={lost},ray.io/node-type=worker"
+    assert machines(namespace, worker) == {SECOND.name}
+
+    with load(namespace, at_once=2) as work:
+        second.lose()
+        one_left = [pod for pod in namespace.list("pods", REWARD) if on(pod, NODE)]
+        assert all(map(is_ready, one_left))
+        end = namespace.until("the end of training", lambda: ended(namespace), 1200)
+        work.stop()
+    assert work.scored > 0
+    assert (work.failed, work.wrong) == ({}, 0)
+    status = rayjob(namespace)
+    assert (end, status["jobStatus"], status["failed"]) == ("Complete", "SUCCEEDED", 1)
+    assert status["rayClusterName"] != lost
+    steps = [json.loads(line) for line in bucket.read("runs/ttsrl/log/steps.jsonl").splitlines()]
+    assert [step["step"] for step in steps] == list(range(1, len(steps) + 1))
+    assert all(step["failed_share"] == 0 for step in steps)
+
+
+def prefer(pod: dict, machine: str) -> None:
+    """That machine as long as it is there, else another."""
+    wanted = {"key": "kubernetes.io/hostname", "operator": "In", "values": [machine]}
+    preferred = {"weight": 100, "preference": {"matchExpressions": [wanted]}}
+    pod["affinity"] = {
+        "nodeAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": [preferred]}
+    }
+
+
+def machines(namespace: Namespace, selector: str) -> set[str]:
+    return {pod["spec"]["nodeName"] for pod in namespace.list("pods", selector)}
+
+
+def on(pod: dict, machine: str) -> bool:
+    return pod["spec"]["nodeName"] == machine

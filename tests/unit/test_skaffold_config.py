@@ -1,0 +1,88 @@
+"""skaffold.yaml agrees with images, chart and Helm tests; make test-cluster-full runs skaffold."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import kubernetes_validate
+import yaml
+from helm_chart import CHART, ROOT, read_values, render
+from pod_security import excesses, violations
+
+CONFIG = yaml.safe_load((ROOT / "skaffold.yaml").read_text())
+JOB = yaml.safe_load((ROOT / "jobs/verify/job.yaml").read_text())
+RELEASE = CONFIG["deploy"]["helm"]["releases"][0]
+
+
+def test_every_image_of_the_repository_is_built() -> None:
+    built = {one["image"]: one["docker"]["dockerfile"] for one in CONFIG["build"]["artifacts"]}
+    files = {
+        path.parent.name: str(path.relative_to(ROOT)) for path in ROOT.glob("images/*/Dockerfile")
+    }
+    assert built == {f"ttsrl-{name}": file for name, file in files.items()}
+
+
+def test_the_images_for_cpus_have_arguments_that_their_dockerfiles_know() -> None:
+    artifacts = CONFIG["build"]["artifacts"]
+    patches = profile("cpu")
+    for number, artifact in enumerate(artifacts):
+        arguments = patches[f"/build/artifacts/{number}/docker/buildArgs"]
+        text = (ROOT / artifact["docker"]["dockerfile"]).read_text()
+        assert arguments.keys() == set(re.findall(r"^ARG (\w+)=", text, re.MULTILINE))
+        assert (
+            f"--build-arg EXTRAS={arguments['EXTRAS']}" in text or arguments["EXTRAS"] == "reward"
+        )
+
+
+def test_profiles_have_the_chart_s_own_values_and_set_values_that_exist() -> None:
+    for name, file in (("cpu", "tiny"), ("gpu", "a6000")):
+        [values] = profile(name)["/deploy/helm/releases/0/valuesFiles"]
+        assert values == f"helm/ci/{file}-values.yaml"
+        assert read_values(ROOT / values)
+    known = read_values(CHART / "values.yaml")
+    for path in RELEASE["setValueTemplates"]:
+        value: Any = known
+        for key in path.split("."):
+            value = value[key]
+        assert isinstance(value, str)
+
+
+def test_verify_asks_what_helm_test_asks_from_the_same_pod() -> None:
+    tests = [
+        one["spec"]
+        for one in render(read_values(CHART / "ci/tiny-values.yaml"))
+        if "helm.sh/hook" in one["metadata"].get("annotations", {})
+    ]
+    commands = [spec["containers"][0]["command"] for spec in tests]
+    verified = [
+        [*JOB["spec"]["template"]["spec"]["containers"][0]["command"], *one["container"]["args"]]
+        for one in CONFIG["verify"]
+    ]
+    assert sorted(verified) == sorted(commands)
+    for spec in tests:
+        assert bare(spec) == bare(JOB["spec"]["template"]["spec"])
+    for one in CONFIG["verify"]:
+        manifest = one["executionMode"]["kubernetesCluster"]["jobManifestPath"]
+        assert manifest == "jobs/verify/job.yaml"
+        assert one["container"]["name"] == "check"
+
+
+def test_the_job_is_one_that_a_restricted_namespace_takes() -> None:
+    kubernetes_validate.validate(JOB, "1.34", strict=True)
+    spec = JOB["spec"]["template"]["spec"]
+    assert [*violations(spec), *excesses(spec)] == []
+
+
+def profile(name: str) -> dict[str, Any]:
+    """What a profile adds, by the place where it adds it."""
+    [found] = [one for one in CONFIG["profiles"] if one["name"] == name]
+    return {patch["path"]: patch["value"] for patch in found["patches"]}
+
+
+def bare(spec: dict[str, Any]) -> dict[str, Any]:
+    """A pod without what tells one check from another."""
+    [container] = spec["containers"]
+    told = ("name", "command", "args", "image", "imagePullPolicy")
+    kept = {key: value for key, value in container.items() if key not in told}
+    return {**spec, "containers": [kept]}
