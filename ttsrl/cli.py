@@ -210,7 +210,7 @@ def train(config: Config, override: Override = None, work_dir: WorkDir = None) -
         "jobs.train",
         ["--config", resolved, "--work-dir", folder],
         folder,
-        lambda _, stage: steps(folder, stage, run.train.steps),
+        lambda job, stage: steps(job, folder, stage, run.train.steps),
     )
 
 

@@ -38,13 +38,19 @@ def counts(job: Job, stage: Stage) -> Callable[[], None]:
     return look
 
 
-def steps(work_dir: Path, stage: Stage, total: int) -> Callable[[], dict[str, Any] | None]:
-    """Looks for finished steps in train/steps.jsonl; returns the last one."""
+def steps(
+    job: Job, work_dir: Path, stage: Stage, total: int
+) -> Callable[[], dict[str, Any] | None]:
+    """Looks for finished steps in train/steps.jsonl, and for what the job says beside them; returns
+    the last step."""
     tail = Tail(work_dir / "train" / "steps.jsonl")
     recent: list[dict[str, Any]] = []
-    stage.update(0, total, "starting Ray and verl")
+    stage.update(0, total)
 
     def look() -> dict[str, Any] | None:
+        for line in job.output.lines():
+            if not line.startswith("step "):  # of those the log tells more
+                stage.update(int(recent[-1]["step"]) if recent else 0, total, line)
         for line in tail.lines():
             recent.append(json.loads(line))
             del recent[:-STEPS_AVERAGED]

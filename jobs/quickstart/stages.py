@@ -116,8 +116,8 @@ def evaluate_base(session: Session, stage: Stage) -> str:
 
 def train(session: Session, stage: Stage) -> str:
     """GRPO; goes on from the newest checkpoint by itself."""
-    look = steps(session.work_dir, stage, session.run.train.steps)
     job = session.start("train", "jobs.train", "--work-dir", session.work_dir)
+    look = steps(job, session.work_dir, stage, session.run.train.steps)
     follow(job, look, session.watch_reward_service)
     last = look()
     return f"reward {last['reward']:.3f} in the last step" if last else ""

@@ -52,7 +52,7 @@ def train(
     train_dir = work_dir / "train"
     train_dir.mkdir(exist_ok=True)
     place = environment.ray_address() or "this machine"
-    print(f"training to step {run.train.steps} with {device} on {place}", flush=True)
+    print(f"starting Ray and verl with {device} on {place}", flush=True)
     with ExitStack() as stack:
         if environment.ray_address() is None:
             ray_dir = tempfile.TemporaryDirectory(prefix="ttsrl-ray-", ignore_cleanup_errors=True)

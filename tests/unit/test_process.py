@@ -179,7 +179,9 @@ def test_progress_in_a_log_is_one_line_a_step(
         '{"step": 2, "reward": null, "length_tokens": 21.5, "seconds": 4.0}\n',
     ]
     with Progress() as progress:
-        look = steps(modules, progress.stage("train"), 62)
+        job = start(modules, "says", "waiting for rewards|step 1/62  reward 0.25", "0")
+        look = steps(job, modules, progress.stage("train"), 62)
+        follow(job, look)
         for record in records:
             with (modules / "train" / "steps.jsonl").open("a") as file:
                 file.write(record)
@@ -191,6 +193,8 @@ def test_progress_in_a_log_is_one_line_a_step(
     assert last is not None
     assert last["step"] == 2
     said = capsys.readouterr().out
+    assert "train: 0/62 waiting for rewards\n" in said
+    assert said.count("reward 0.25") == 1
     assert "train: 1/62 reward 0.250  CER 0.500  tokens 20.0  2.0 s/step  ETA 2:02\n" in said
     assert "train: 2/62 tokens 21.5  3.0 s/step  ETA 3:00\n" in said
     assert "evaluate: done in 0:0" in said
