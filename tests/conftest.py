@@ -7,6 +7,7 @@ import signal
 from collections.abc import Generator, Iterator, Mapping, Sequence
 
 import pytest
+from browser import start_browser
 from reward_server import RewardServer, StartRewards, start
 
 # Tiny models gain nothing from threads, and the processes of one test share the cores.
@@ -49,3 +50,9 @@ def reward_service(start_reward_service: StartRewards) -> RewardServer:
     server = start_reward_service()
     server.wait_ready()
     return server
+
+
+@pytest.fixture(scope="session")
+def devtools_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Address of a headless browser's DevTools; one browser a session."""
+    yield from start_browser(tmp_path_factory.mktemp("chromium"))

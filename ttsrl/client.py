@@ -10,17 +10,19 @@ from __future__ import annotations
 import asyncio
 import random
 import socket
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Self
+from types import MappingProxyType
+from typing import Any, Self
 
 import httpx
 from pydantic import ValidationError
 
 from ttsrl.config import RewardConfig
 from ttsrl.errors import BadInput
+from ttsrl.specification import configured, difference
 from ttsrl.types import Failed, Outcome, ScoreRequest, ScoreResponse, ServiceSpec, Utterance
 
 FIRST_DELAY_S = 0.2
@@ -84,14 +86,18 @@ class RewardClient:
         batch_size: int = 32,
         gather_s: float = 0.02,
         max_requests: int = 8,
+        spec_hash: str | None = None,
+        wanted: Mapping[str, Any] = MappingProxyType({}),
     ) -> None:
+        """`spec_hash`: specification that every score must come from; None: the first that is
+        seen. `wanted`: what it must hold (`ttsrl.specification.configured`)."""
         self.url = url.rstrip("/")
         self.token_file = token_file
         self.deadline_s = deadline_s
         self.batch_size = batch_size
         self.gather_s = gather_s
-        self.spec_hash: str | None = None
-        """Specification that every score of this client comes from."""
+        self.spec_hash = spec_hash
+        self._wanted = wanted
         self._authorised = False
         self._in_flight: dict[str, _Item] = {}
         self._waiting: list[_Item] = []
@@ -108,13 +114,15 @@ class RewardClient:
         )
 
     @classmethod
-    def of(cls, reward: RewardConfig) -> Self:
-        """The client that a run's configuration asks for."""
+    def of(cls, reward: RewardConfig, spec_hash: str | None = None) -> Self:
+        """The client that a run's configuration asks for, of one specification if it is known."""
         return cls(
             reward.url,
             token_file=reward.token_file,
             deadline_s=reward.sample_deadline_s,
             batch_size=reward.batch_size,
+            spec_hash=spec_hash,
+            wanted=configured(reward),
         )
 
     async def __aenter__(self) -> Self:
@@ -160,18 +168,18 @@ class RewardClient:
             for item in items:
                 self._leave(item)
 
-    async def wait_ready(self, timeout_s: float, spec_hash: str | None = None) -> ServiceSpec:
+    async def wait_ready(self, timeout_s: float) -> ServiceSpec:
         """Wait until the service scores; say what it measures.
 
         Raises BadInput when it cannot be reached or is not ready within `timeout_s`, when it is of
-        another ttsrl version, refuses the token, or measures another specification than
-        `spec_hash`.
+        another ttsrl version, refuses the token, or measures something else than this client
+        wants.
         """
         loop = asyncio.get_running_loop()
         deadline = loop.time() + timeout_s
         while True:
             try:
-                return await self._handshake(spec_hash)
+                return await self._handshake()
             except Unavailable as error:
                 if loop.time() + FIRST_DELAY_S >= deadline:
                     raise BadInput(
@@ -181,7 +189,7 @@ class RewardClient:
                     ) from None
                 await asyncio.sleep(FIRST_DELAY_S)
 
-    async def _handshake(self, spec_hash: str | None) -> ServiceSpec:
+    async def _handshake(self) -> ServiceSpec:
         await self._request("GET", "/readyz", CONNECT_TIMEOUT_S)
         answer = await self._request("GET", "/v1/spec", CONNECT_TIMEOUT_S)
         try:
@@ -194,7 +202,13 @@ class RewardClient:
                 f"the reward service at {self.url} is of ttsrl {theirs}, this is ttsrl {ours}; "
                 "deploy both from one release"
             )
-        self.spec_hash = spec_hash or self.spec_hash or spec.spec_hash
+        theirs = {key: spec.specification.get(key) for key in self._wanted}
+        if differs := difference(theirs, self._wanted):
+            raise BadInput(
+                f"the reward service at {self.url} measures another reward than this run's: "
+                f"{differs}; start it with this run's configuration"
+            )
+        self.spec_hash = self.spec_hash or spec.spec_hash
         self._check_spec(spec.spec_hash)
         # An empty request shows a wrong token now rather than after the first rollouts.
         await self._post(ScoreRequest(utterances=[]), CONNECT_TIMEOUT_S)

@@ -7,12 +7,12 @@ renders from `run:` in its values. Secrets are never part of it.
 from __future__ import annotations
 
 import re
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
 from ttsrl.families import FAMILIES, known_family
-from ttsrl.reward import Cer, Component, Composition, Nll
+from ttsrl.reward import Cer, Component, Composition, Nll, Wer
 from ttsrl.strict import Strict
 
 
@@ -198,8 +198,8 @@ class WhisperConfig(Strict):
     """Folder of a Hugging Face Whisper, or its id."""
     engine: Literal["torch", "ctranslate2"] = "torch"
     """What encodes and decodes; both give the same transcripts, and the NLL is always exact."""
-    mode: Literal["correct", "compat"] = "correct"
-    """compat gives channel-io's values: its NLL target, no normalisation, no language."""
+    mode: Literal["correct", "channel-io", "deep-unlearning"] = "correct"
+    """The last two give the values of those recipes: see `ttsrl.scorers.whisper_modes`."""
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
     """What it computes in; auto is bfloat16 on a GPU, float32 on a CPU and for ctranslate2."""
     window: Literal["full", "cropped"] = "full"
@@ -228,14 +228,21 @@ class Gates(Strict):
     """Silence before and after that any text may have."""
 
 
+def _recipe(given: dict[str, Any]) -> list[Component]:
+    """The recipe that Whisper's mode belongs to; `given`: the fields before `components`."""
+    whisper = given.get("whisper")  # missing where it is wrong itself
+    return [Wer() if whisper and whisper.mode == "deep-unlearning" else Cer(), Nll()]
+
+
 class RewardConfig(Strict):
     """What the reward service measures, and how its clients reach it."""
 
     url: str = "http://127.0.0.1:8000"
     """Address of the reward service."""
     whisper: WhisperConfig
-    components: list[Component] = Field(default=[Cer(), Nll()], min_length=1)
-    """What the reward is made of: each names its measurement, weight and utility."""
+    components: list[Component] = Field(default_factory=_recipe, min_length=1)
+    """What the reward is made of: each names its measurement, weight and utility. Without it CER
+    (with whisper.mode "deep-unlearning" WER) and NLL."""
     composition: Composition = "harmonic"
     """How utilities become one reward: see `ttsrl.reward.compose`."""
     gates: Gates = Gates()

@@ -42,6 +42,20 @@ class Cer(Part):
         return 1.0 - math.tanh(self.beta * raw)
 
 
+class Wer(Part):
+    """Word error rate of the transcript against the text; over characters where a language writes
+    no spaces. By Deep-unlearning/Llasa-GRPO, reward_whisper.py."""
+
+    type: Literal["wer"] = "wer"
+    weight: float = Field(default=0.6, gt=0)
+    beta: float = Field(default=3.0, gt=0)
+    """Steepness: utility is 0.5 near WER = 0.55 / beta."""
+
+    def utility(self, raw: float) -> float:
+        """1 - tanh(beta * WER), as for the CER."""
+        return 1.0 - math.tanh(self.beta * raw)
+
+
 class Nll(Part):
     """Mean negative log-likelihood of the text under Whisper, nats a token, teacher-forced."""
 
@@ -209,6 +223,23 @@ class Speaker(Part):
         return ramp(raw, self.low, self.high)
 
 
+class Preference(Part):
+    """What listeners would choose, by a head that `ttsrl prefer train` made: log-odds against the
+    average of its clips."""
+
+    type: Literal["preference"] = "preference"
+    model: str
+    """Folder of the head."""
+    encoder: str | None = None
+    """Where the encoder that it was trained on lies now; null: where it lay then."""
+    max_cer: float | None = Field(default=0.2, ge=0)
+    """A rollout whose CER is above this has utility 0 here: the head knows no words."""
+
+    def utility(self, raw: float) -> float:
+        """1 / (1 + exp(-log-odds)): the share of listeners that would prefer it."""
+        return 0.5 * (1.0 + math.tanh(raw / 2))
+
+
 class PinyinWer(Part):
     """Word error rate over the pinyin syllables that SenseVoice hears; Mandarin only."""
 
@@ -240,6 +271,7 @@ class ParakeetCer(Part):
 
 Component = Annotated[
     Cer
+    | Wer
     | Nll
     | PinyinWer
     | ParakeetCer
@@ -253,7 +285,8 @@ Component = Annotated[
     | Reverb
     | Dnsmos
     | Style
-    | Speaker,
+    | Speaker
+    | Preference,
     Field(discriminator="type"),
 ]
 
@@ -297,20 +330,25 @@ def utilities_of(
 
 
 def compose(
-    utilities: Mapping[str, float], weights: Mapping[str, float], how: Composition = "harmonic"
+    utilities: Mapping[str, float],
+    weights: Mapping[str, float],
+    how: Composition = "harmonic",
+    least: float = 0.0,
 ) -> float:
     """One reward in [0, 1]; a component of weight 0 takes no part.
 
-    harmonic: weighted harmonic mean, so that a good utility cannot buy back a bad one.
+    harmonic: weighted harmonic mean, so that a good utility cannot buy back a bad one; a utility
+    below `least` counts as that much, which Deep-unlearning sets to 1e-8.
     linear: weighted mean. product: each utility to the power of its weight, multiplied.
     """
     weighted = [(weights[name], u) for name, u in utilities.items() if weights[name] > 0]
     total = sum(w for w, _ in weighted)
     match how:
         case "harmonic":
-            if min(u for _, u in weighted) <= 0.0:
+            raised = [(w, max(least, u)) for w, u in weighted]
+            if min(u for _, u in raised) <= 0.0:
                 return 0.0
-            reward = total / sum(w / u for w, u in weighted)
+            reward = total / sum(w / u for w, u in raised)
         case "linear":
             reward = sum(w * u for w, u in weighted) / total
         case "product":

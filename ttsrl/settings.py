@@ -28,6 +28,7 @@ LISTED_FOLDERS: tuple[tuple[Parts, str], ...] = (
     (("eval", "judges"), "model"),
     (("reward", "components"), "model"),
     (("reward", "components"), "voices"),
+    (("reward", "components"), "encoder"),
 )
 """Keys whose value may be a path: each one, and (list, key of each of its objects)."""
 MISSING = object()

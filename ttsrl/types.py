@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -92,6 +92,8 @@ class ServiceSpec(Wire):
 
     spec_hash: str
     """Hash of the reward specification; two services that share it give the same rewards."""
+    specification: dict[str, Any]
+    """What the hash is of: digests of the models, normaliser, components, gates, precision."""
     versions: dict[str, str]
     """Distribution name -> version, `ttsrl` among them."""
     codec: str

@@ -13,6 +13,8 @@ from ttsrl.storage.local import Part
 
 LOG_FOLDER = "log"
 """Where a checkpoint keeps the step log up to its step, so that a new machine has the history."""
+REWARD_FILE = "reward.json"
+"""What the rewards of the steps up to a checkpoint measured."""
 SHARDS = ("model", "optim", "extra_state")
 """What every rank saves."""
 

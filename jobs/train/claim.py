@@ -1,10 +1,12 @@
-"""Whose name a run's is: one name, one configuration."""
+"""Whose name a run's is: one name, one configuration, one reward."""
 
 from __future__ import annotations
 
 from ttsrl.config import RunConfig
 from ttsrl.errors import BadInput
+from ttsrl.specification import difference
 from ttsrl.storage import RunStore
+from ttsrl.types import ServiceSpec
 
 MAY_CHANGE = {
     "storage": True,
@@ -49,6 +51,25 @@ def claim_run(run: RunConfig, store: RunStore) -> None:
                 f"run {run.name!r} in {run.storage} has another {section}: "
                 f"{_difference(theirs[section], ours[section])}; give this run another name"
             )
+
+
+def claim_reward(run: RunConfig, spec: ServiceSpec, store: RunStore) -> None:
+    """Write what the reward service measures beside what the run publishes, or find it there.
+
+    Raises BadInput where the run began with rewards of another specification: they do not compare.
+    """
+    published = store.storage.read_json(store.reward_json)
+    if published is None:
+        store.storage.write_json(store.reward_json, spec.model_dump(mode="json"))
+        return
+    theirs = ServiceSpec.model_validate(published)
+    if theirs.spec_hash != spec.spec_hash:
+        raise BadInput(
+            f"run {run.name!r} in {run.storage} began with rewards of specification "
+            f"{theirs.spec_hash}, and {run.reward.url} measures {spec.spec_hash}: "
+            f"{difference(theirs.specification, spec.specification)}; serve the run's own models "
+            "and release, or give this run another name"
+        )
 
 
 def _difference(theirs: object, ours: object) -> str:

@@ -11,9 +11,13 @@ import psutil
 from ttsrl.config import RunConfig
 from ttsrl.process import ROOT
 from ttsrl.settings import dump_run
+from ttsrl.types import ServiceSpec
 
 RUN = "TTSRL_RUN"
 """The resolved run as JSON: a machine that joins needs no file of it."""
+
+REWARD = "TTSRL_REWARD"
+"""What the run's reward service measures (`ttsrl.types.ServiceSpec`), as JSON."""
 
 
 def run_here() -> RunConfig:
@@ -34,6 +38,16 @@ def device_of(run: RunConfig) -> str:
     if run.train.device != "auto":
         return run.train.device
     return "cuda" if ray_address() or Path("/dev/nvidiactl").exists() else "cpu"
+
+
+def reward_here() -> ServiceSpec:
+    """What the rewards of this process' run measure."""
+    return ServiceSpec.model_validate_json(os.environ[REWARD])
+
+
+def of_rollouts(spec: ServiceSpec) -> dict[str, str]:
+    """Variables of a run whose reward service has been found."""
+    return {REWARD: spec.model_dump_json()}
 
 
 def of_every_process(run: RunConfig, device: str) -> dict[str, str]:

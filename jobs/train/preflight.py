@@ -18,6 +18,7 @@ from ttsrl.families import Family
 from ttsrl.hub import check_models
 from ttsrl.machine import GIB, gpus
 from ttsrl.prompts import prepare
+from ttsrl.types import ServiceSpec
 
 BASE_BYTES = 7 * 2**30
 """Ray's and verl's processes with next to no model: measured 6.6 GiB (sum of PSS), the tiny run."""
@@ -112,23 +113,27 @@ def check_shape(run: RunConfig, device: str) -> None:
         check_gpus(run, shape, gpus())
 
 
-async def check_reward_service(run: RunConfig) -> int:
-    """Wait until the service answers and is warm; returns its codec's codebook size."""
+async def check_reward_service(run: RunConfig) -> ServiceSpec:
+    """Wait until the service answers and is warm; returns what it measures, which is this run's."""
     async with RewardClient.of(run.reward) as client:
-        spec = await client.wait_ready(timeout_s=REWARD_SERVICE_TIMEOUT_S)
-    return spec.codebook_size
+        return await client.wait_ready(timeout_s=REWARD_SERVICE_TIMEOUT_S)
 
 
-def check(run: RunConfig, work_dir: Path, device: str) -> None:
-    """All checks, cheapest first, and the prompts. Raises BadInput."""
+def check(run: RunConfig, work_dir: Path, device: str) -> ServiceSpec:
+    """All checks, cheapest first, and the prompts; returns what the service measures.
+
+    Raises BadInput.
+    """
     check_models({"model": run.model})
     if device == "cpu" and ray_address() is None:
         check_memory(run)
     prepare_prompts(run, work_dir)
     print(f"waiting for the reward service at {run.reward.url}", flush=True)
-    family = check_policy(run, asyncio.run(check_reward_service(run)))
+    spec = asyncio.run(check_reward_service(run))
+    family = check_policy(run, spec.codebook_size)
     check_prompts(run, work_dir, family)
     check_shape(run, device)
+    return spec
 
 
 def _parameters(safetensors_file: Path) -> int:

@@ -11,8 +11,8 @@ from typing import Any
 
 from verl.trainer.ppo.checkpoint_callback import CheckpointCallback
 
-from jobs.train.checkpoints import LOG_FOLDER, publish_checkpoint, scan
-from jobs.train.environment import run_here
+from jobs.train.checkpoints import LOG_FOLDER, REWARD_FILE, publish_checkpoint, scan
+from jobs.train.environment import reward_here, run_here
 from jobs.train.machines import Machine, everywhere
 from jobs.train.step_log import append_line
 from ttsrl.storage import RunStore
@@ -57,6 +57,7 @@ class PublishCheckpoint(CheckpointCallback):
         (folder / LOG_FOLDER).mkdir()
         for file in log_files:
             shutil.copy(file, folder / LOG_FOLDER)
+        (folder / REWARD_FILE).write_text(reward_here().model_dump_json(indent=2) + "\n")
         self.upload = self.executor.submit(self._publish, step, folder.parents[1])
 
     def wait(self) -> None:

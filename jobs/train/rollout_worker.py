@@ -23,7 +23,7 @@ from verl.trainer.ppo.v1.agent_loop_tq import AgentLoopManagerTQ, AgentLoopWorke
 from verl.utils.tensordict_utils import list_of_dict_to_tensordict
 
 from jobs.train.advantage import component_advantages, group_advantages
-from jobs.train.environment import run_here
+from jobs.train.environment import reward_here, run_here
 from jobs.train.verl_args import GROUP_METRIC, NO_REWARD
 from ttsrl.client import RewardClient
 from ttsrl.config import RunConfig
@@ -120,7 +120,7 @@ class SpeechRolloutWorker(_PlainWorker):
         self.run = run_here()
         self.family = load_family(self.run.family, self.tokenizer)
         self.limits = limits_of(self.family)
-        self.reward_client = RewardClient.of(self.run.reward)
+        self.reward_client = RewardClient.of(self.run.reward, reward_here().spec_hash)
 
     async def _run_prompt(
         self, prompt: dict[str, Any], sampling_params: dict[str, Any], trajectory: dict, trace: bool

@@ -14,7 +14,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from jobs.train import environment, preflight
-from jobs.train.claim import claim_run
+from jobs.train.claim import claim_reward, claim_run
 from jobs.train.follower import Follower
 from jobs.train.metrics import TrainMetrics, serve
 from jobs.train.published_log import PublishedLog
@@ -44,8 +44,9 @@ def train(
     if run.train.metrics_port is not None:
         serve(metrics, run.train.metrics_port)
     store = RunStore(run.storage, run.name)
-    preflight.check(run, work_dir, device)
+    spec = preflight.check(run, work_dir, device)
     claim_run(run, store)
+    claim_reward(run, spec, store)
     if (store.newest_checkpoint() or 0) >= run.train.steps:
         print(f"all {run.train.steps} steps are done and published")
         return
@@ -58,13 +59,15 @@ def train(
             ray_dir = tempfile.TemporaryDirectory(prefix="ttsrl-ray-", ignore_cleanup_errors=True)
             ray = RayHere(stack.enter_context(ray_dir))
         else:
-            ray = RayThere(environment.of_every_process(run, device))
+            ray = RayThere(
+                environment.of_every_process(run, device) | environment.of_rollouts(spec)
+            )
         keys_file = train_dir / "verl.json"
         keys = verl_keys(run, work_dir, device, ray)
         keys_file.write_text(json.dumps(keys, indent=2) + "\n", encoding="utf-8")
         stack.enter_context(PublishedLog(store, train_dir, metrics))
         log = work_dir / "logs" / "verl.log"
-        variables = environment.of_driver(run, device)
+        variables = environment.of_driver(run, device) | environment.of_rollouts(spec)
         verl = Job("verl", "jobs.train.verl_main", [keys_file], log, variables)
         stack.callback(verl.stop)
         _watch(run, verl, Follower(train_dir, metrics), look)

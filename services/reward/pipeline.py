@@ -5,8 +5,6 @@ Whisper always listens; each further scorer runs beside it, in a lane of its own
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
 import math
 import threading
@@ -38,13 +36,17 @@ from ttsrl.reward import compose, utilities_of
 from ttsrl.scorers import Raw, Scorer, Speech, load_scorers
 from ttsrl.scorers.reference import check_scorer
 from ttsrl.scorers.whisper import WhisperScorer
+from ttsrl.specification import configured, hash_of
 from ttsrl.text import NORMALISER_VERSION, check_text, normalise
 from ttsrl.types import Failed, Gated, Ok, Outcome, Utterance
 
 logger = logging.getLogger(__name__)
 
-SPEC_VERSION = 3
+SPEC_VERSION = 4
 """Raise it whenever this file, the gates, the scorers or the codecs give other rewards."""
+
+LEAST_UTILITY = {"correct": 0.0, "channel-io": 0.0, "deep-unlearning": 1e-8}
+"""Whisper's mode -> what a harmonic mean takes for the smallest utility."""
 
 WHISPER = "whisper"
 """Name of the scorer that every reward has."""
@@ -95,18 +97,10 @@ class Pipeline:
             "codec": folder_digest(codec_folder),
             "codec_precision": precision,
             "whisper": folder_digest(local_folder(run.reward.whisper.model)),
-            "whisper_mode": run.reward.whisper.mode,
-            "whisper_engine": run.reward.whisper.engine,
             "whisper_dtype": self.whisper.dtype,
-            "whisper_window": run.reward.whisper.window,
-            "components": [c.model_dump(mode="json") for c in run.reward.components],
-            "composition": run.reward.composition,
             "scorers": {name: dict(scorer.spec) for name, scorer in self.scorers.items()},
-            "gates": run.reward.gates.model_dump(mode="json"),
-        }
-        self.spec_hash = hashlib.sha256(
-            json.dumps(self.specification, sort_keys=True).encode()
-        ).hexdigest()
+        } | configured(run.reward)
+        self.spec_hash = hash_of(self.specification)
         self.cache = OutcomeCache(self.spec_hash, run.reward.cache_size)
 
     def score(self, utterances: Sequence[Utterance]) -> list[Outcome]:
@@ -296,7 +290,10 @@ class Pipeline:
             or check_floors(components, raw, utilities, duration_s)
             or Ok(
                 reward=compose(
-                    utilities, {c.type: c.weight for c in components}, self.reward.composition
+                    utilities,
+                    {c.type: c.weight for c in components},
+                    self.reward.composition,
+                    LEAST_UTILITY[self.reward.whisper.mode],
                 ),
                 raw=raw,
                 utilities=utilities,

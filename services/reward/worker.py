@@ -137,6 +137,7 @@ def specification(run: RunConfig, pipeline: Pipeline) -> ServiceSpec:
     codec = pipeline.codec
     return ServiceSpec(
         spec_hash=pipeline.spec_hash,
+        specification=pipeline.specification,
         versions=versions(),
         codec=run.codec,
         codebook_size=codec.codebook_size,

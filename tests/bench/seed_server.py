@@ -39,7 +39,7 @@ class SeedWay:
         audio = network.new_cache(1, network.positions)
         mel = engine.log_mel([waveform], 2 * network.positions)
         network.project(network.encode([mel]), audio)
-        forced = engine.forcing.force([[words.start]], [words.target_compat(text)], audio)
+        forced = engine.forcing.force([[words.start]], [words.raw_target(text)], audio)
         [(_, reading)] = engine.read([Job(waveform, words.prompt("en"))])
         return {"nll": forced.lists()[0][0], "transcript": words.decode(reading.written)}
 

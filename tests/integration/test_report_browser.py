@@ -1,21 +1,16 @@
 """The report in a real browser: no request leaves it, every player sounds, every chart is drawn."""
 
 import asyncio
-import json
-import shutil
-import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import aiohttp
 import pytest
+from browser import new_tab
 from report_folder import write_run_folder
 
 from jobs.eval.report.page import write_report
 
 STEPS = 12
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
 # What the page shows, from inside the page. Players are decoded by WebAudio from their own bytes.
 INSPECT = """
@@ -59,74 +54,13 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_report(write_run_folder(tmp_path_factory.mktemp("run") / "run", steps=STEPS))
 
 
-@pytest.fixture(scope="module")
-def devtools_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Address of a headless browser's DevTools."""
-    browser = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if browser is None:
-        pytest.skip("no Chromium to look at the report with: apt-get install chromium")
-    profile = tmp_path_factory.mktemp("chromium")
-    command = [browser, "--headless", "--no-sandbox", "--disable-gpu", "--remote-debugging-port=0"]
-    with subprocess.Popen(
-        [*command, f"--user-data-dir={profile}", "about:blank"],
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as process:
-        assert process.stderr
-        try:
-            yield next(
-                line.rpartition(" ")[2].strip() for line in process.stderr if "listening on" in line
-            )
-        finally:
-            process.terminate()
-            process.stderr.read()
-
-
 async def look(devtools_url: str, page: Path, **media: Any) -> tuple[dict[str, Any], list[str]]:
     """What INSPECT returns for a page, and the address of each request that the page made."""
-    requests: list[str] = []
-    answers: dict[int, asyncio.Future[dict[str, Any]]] = {}
-    loaded = asyncio.Event()
-    async with (
-        aiohttp.ClientSession() as session,
-        session.ws_connect(devtools_url, max_msg_size=0) as socket,
-    ):
-
-        async def read() -> None:
-            async for message in socket:
-                event = json.loads(message.data)
-                if "id" in event:
-                    answers[event["id"]].set_result(event)
-                elif event["method"] == "Network.requestWillBeSent":
-                    requests.append(event["params"]["request"]["url"])
-                elif event["method"] == "Page.loadEventFired":
-                    loaded.set()
-
-        async def ask(method: str, session_id: str | None = None, **params: Any) -> Any:
-            number = len(answers)
-            answers[number] = asyncio.get_running_loop().create_future()
-            request = {"id": number, "method": method, "params": params}
-            await socket.send_json(request | ({"sessionId": session_id} if session_id else {}))
-            answer = await answers[number]
-            assert "error" not in answer, answer
-            return answer["result"]
-
-        reader = asyncio.create_task(read())
-        target = (await ask("Target.createTarget", url="about:blank"))["targetId"]
-        tab = (await ask("Target.attachToTarget", targetId=target, flatten=True))["sessionId"]
-        for method in ("Network.enable", "Page.enable"):
-            await ask(method, tab)
+    async with new_tab(devtools_url) as tab:
         for method, params in media.items():
-            await ask(f"Emulation.{method}", tab, **params)
-        await ask("Page.navigate", tab, url=page.as_uri())
-        await loaded.wait()
-        result = await ask(
-            "Runtime.evaluate", tab, expression=INSPECT, awaitPromise=True, returnByValue=True
-        )
-        await ask("Target.closeTarget", targetId=target)
-        reader.cancel()
-    assert "exceptionDetails" not in result, result
-    return result["result"]["value"], requests
+            await tab.ask(f"Emulation.{method}", **params)
+        await tab.open(page)
+        return await tab.evaluate(INSPECT), tab.requests
 
 
 def test_page_is_whole_and_offline(devtools_url: str, report: Path) -> None:

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import httpx
 import psutil
 import pytest
 from pyarrow import parquet
@@ -24,8 +25,9 @@ from ttsrl.client import score_blocking
 from ttsrl.config import RunConfig
 from ttsrl.prompts import prepare
 from ttsrl.settings import dump_run, load_run
+from ttsrl.specification import hash_of
 from ttsrl.storage import RunStore
-from ttsrl.types import Ok, Utterance
+from ttsrl.types import Ok, ServiceSpec, Utterance
 
 SMALL = (
     "train.steps=4",
@@ -119,6 +121,12 @@ def test_no_step_is_lost_when_service_and_trainer_are_killed(
     assert len({line["prompts_sha256"] for line in after}) == 4, "a step saw another step's data"
     assert store.list_checkpoints() == [2, 4]
 
+    # the run and each checkpoint say what was measured
+    spec = ServiceSpec.model_validate(httpx.get(f"{server.url}/v1/spec").json())
+    assert store.storage.read_json(store.reward_json) == spec.model_dump()
+    for step in (2, 4):
+        assert store.storage.read_json(f"{store.checkpoint(step)}/reward.json") == spec.model_dump()
+
     # and every reward is what an undisturbed service gives for the same tokens
     rollouts = [r for r in lines_of(steps.with_name("rollouts.jsonl")) if r["kind"] != "gated"]
     assert {r["step"] for r in rollouts} == {1, 2, 3, 4}
@@ -152,6 +160,29 @@ def test_ctrl_c_stops_within_ten_seconds_and_leaves_nothing(
 
     assert job.returncode == 130
     assert not [p for p in family if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]
+
+
+def test_a_resumed_run_refuses_a_service_that_measures_something_else(
+    reward_service: RewardServer, tmp_path: Path
+) -> None:
+    run = run_on(reward_service, tmp_path)
+    spec = ServiceSpec.model_validate(httpx.get(f"{reward_service.url}/v1/spec").json())
+    store = RunStore(run.storage, run.name)
+    theirs = spec.specification | {"whisper": "of another release"}
+    began_with = spec.model_copy(update={"specification": theirs, "spec_hash": hash_of(theirs)})
+    store.storage.write_json(store.reward_json, began_with.model_dump())
+    job = start_training(run, tmp_path / "run")
+    output, _ = job.communicate(timeout=60)
+    assert job.returncode == 2
+    assert 'whisper is "of another release" there' in output
+    assert "Traceback" not in output
+    assert not (tmp_path / "run" / "train").exists()
+
+    heavier = load_run(reward_service.config, ["reward.gates.slack_s=2", f"storage={run.storage}"])
+    job = start_training(heavier, tmp_path / "other")
+    output, _ = job.communicate(timeout=60)
+    assert job.returncode == 2
+    assert "gates.slack_s is 1.0 there, 2.0 here" in output
 
 
 def test_a_missing_model_is_refused_before_anything_starts(

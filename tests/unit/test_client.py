@@ -19,8 +19,10 @@ from starlette.routing import Route
 
 import ttsrl.client
 from ttsrl.client import MEASUREMENTS, RewardClient, score_blocking
-from ttsrl.config import RewardConfig, WhisperConfig
+from ttsrl.config import Gates, RewardConfig, WhisperConfig
 from ttsrl.errors import BadInput
+from ttsrl.reward import Cer, Nll
+from ttsrl.specification import configured
 from ttsrl.types import (
     Failed,
     Gated,
@@ -60,6 +62,7 @@ class Server:
         self.measure: Callable[[int, Utterance], Outcome] = lambda measurement, u: spoken(u)
         self.delay_s = 0.0
         self.spec_hash = "abc"
+        self.specification: dict[str, object] = {}
         self.version = version("ttsrl")
 
     def stop(self) -> None:
@@ -88,6 +91,7 @@ class Server:
     def spec(self, request: Request) -> Response:
         spec = ServiceSpec(
             spec_hash=self.spec_hash,
+            specification=self.specification,
             versions={"ttsrl": self.version},
             codec="codec",
             codebook_size=8,
@@ -364,16 +368,16 @@ def test_another_specification_in_the_middle_of_a_run_raises(server: Server) -> 
         asyncio.run(run())
 
 
-def wait_ready(url: str, spec_hash: str | None = None, timeout_s: float = 0.3) -> ServiceSpec:
+def wait_ready(url: str, timeout_s: float = 0.3, **options: object) -> ServiceSpec:
     async def run() -> ServiceSpec:
-        async with RewardClient(url) as client:
-            return await client.wait_ready(timeout_s, spec_hash)
+        async with RewardClient(url, **options) as client:  # type: ignore[arg-type]
+            return await client.wait_ready(timeout_s)
 
     return asyncio.run(run())
 
 
 def test_wait_ready_gives_the_specification(server: Server) -> None:
-    assert wait_ready(server.url, "abc").codebook_size == 8
+    assert wait_ready(server.url, spec_hash="abc").codebook_size == 8
 
 
 def test_wait_ready_says_what_to_start_when_nothing_listens() -> None:
@@ -384,10 +388,33 @@ def test_wait_ready_says_what_to_start_when_nothing_listens() -> None:
 
 def test_wait_ready_refuses_another_specification_and_another_version(server: Server) -> None:
     with pytest.raises(BadInput, match=r"abc.*def"):
-        wait_ready(server.url, "def")
+        wait_ready(server.url, spec_hash="def")
     server.version = "0.0.1"
     with pytest.raises(BadInput, match=rf"0\.0\.1.*{version('ttsrl')}"):
         wait_ready(server.url)
+
+
+def test_a_service_of_another_configuration_is_refused_with_what_differs(server: Server) -> None:
+    reward = RewardConfig(url=server.url, whisper=WhisperConfig(model="/here/whisper"))
+
+    async def run() -> None:
+        async with RewardClient.of(reward) as client:
+            await client.wait_ready(0.3)
+
+    whisper = WhisperConfig(model="/there/whisper")  # elsewhere, which is no difference
+    server.specification = {"whisper": "digest"} | configured(RewardConfig(whisper=whisper))
+    asyncio.run(run())
+    other = RewardConfig(
+        whisper=whisper, components=[Cer(weight=0.7), Nll()], gates=Gates(slack_s=2)
+    )
+    server.specification = configured(other)
+    with pytest.raises(BadInput, match="another reward than this run's") as refused:
+        asyncio.run(run())
+    for fact in ("components.cer.weight is 0.7 there, 0.6 here", "gates.slack_s is 2.0 there"):
+        assert fact in str(refused.value)
+    server.specification = {}
+    with pytest.raises(BadInput, match="composition is null there"):
+        asyncio.run(run())
 
 
 def test_wait_ready_refuses_a_wrong_token(server: Server) -> None:

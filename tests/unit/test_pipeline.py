@@ -244,11 +244,11 @@ def test_the_specification_s_hash_follows_what_decides_a_reward(run, pipeline):
 
     assert Pipeline(run).spec_hash == pipeline.spec_hash
     assert Pipeline(changed(batch_size=7, url="http://elsewhere")).spec_hash == pipeline.spec_hash
-    compat = run.reward.whisper.model_copy(update={"mode": "compat"})
+    channel_io = run.reward.whisper.model_copy(update={"mode": "channel-io"})
     gates = run.reward.gates.model_copy(update={"slack_s": 2.0})
     heavier = [run.reward.components[0].model_copy(update={"weight": 0.7})]
     others = {
-        Pipeline(changed(whisper=compat)).spec_hash,
+        Pipeline(changed(whisper=channel_io)).spec_hash,
         Pipeline(changed(gates=gates)).spec_hash,
         Pipeline(changed(components=heavier)).spec_hash,
     }
@@ -295,7 +295,7 @@ def with_loudness(run):
 def test_every_scorer_s_raw_values_are_in_the_outcome(with_loudness, clean, pipeline):
     with_loudness.self_test()
     for plain, outcome in zip(pipeline.score(clean), with_loudness.score(clean), strict=True):
-        assert set(outcome.raw) == {"cer", "nll", "loudness"}
+        assert set(outcome.raw) == {"cer", "wer", "nll", "loudness"}
         assert 0 < outcome.raw["loudness"] <= 1
         assert outcome.reward == plain.reward  # no component asks for it
 

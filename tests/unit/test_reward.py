@@ -3,7 +3,8 @@ import math
 import pytest
 from pydantic import ValidationError
 
-from ttsrl.reward import Cer, Nll, compose, utilities_of
+from ttsrl.config import RewardConfig
+from ttsrl.reward import Cer, Nll, Wer, compose, utilities_of
 
 # channel-io/ch-tts-llasa-rl-grpo, tts_cer.py with its defaults: beta 3, tau 3, weights 0.6 and 0.4.
 GOLDEN = [
@@ -80,6 +81,31 @@ def test_three_ways_to_compose(how, expected):
     assert compose(UTILITIES, WEIGHTS, how) == pytest.approx(expected)
     assert compose({"cer": 1.0, "nll": 1.0}, WEIGHTS, how) == 1
     assert compose({"cer": 0.0, "nll": 0.0}, WEIGHTS, how) == 0
+
+
+def test_a_harmonic_mean_may_take_no_utility_for_less_than_a_least_one():
+    # Deep-unlearning/Llasa-GRPO: 1 / (0.6 / max(eps, u_wer) + 0.4 / max(eps, u_nll)).
+    utilities = {"wer": Wer().utility(100.0), "nll": Nll().utility(1.0)}
+    assert utilities["wer"] == 0
+    expected = 1 / (0.6 / 1e-8 + 0.4 / math.exp(-1 / 3))
+    weights = {"wer": 0.6, "nll": 0.4}
+    assert compose(utilities, weights, least=1e-8) == pytest.approx(expected, rel=1e-12)
+    assert compose(utilities, weights) == 0
+
+
+@pytest.mark.parametrize(
+    ("mode", "types"),
+    [
+        ("correct", ["cer", "nll"]),
+        ("channel-io", ["cer", "nll"]),
+        ("deep-unlearning", ["wer", "nll"]),
+    ],
+)
+def test_each_mode_has_its_recipe_s_components_unless_others_are_given(mode, types):
+    whisper = {"model": "w", "mode": mode}
+    assert [c.type for c in RewardConfig(whisper=whisper).components] == types
+    own = RewardConfig(whisper=whisper, components=[{"type": "rate"}])
+    assert [c.type for c in own.components] == ["rate"]
 
 
 @pytest.mark.parametrize("how", ["harmonic", "linear", "product"])

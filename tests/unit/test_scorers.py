@@ -15,7 +15,9 @@ from transformers import (
     Wav2Vec2ForCTC,
     WhisperFeatureExtractor,
     WhisperForConditionalGeneration,
+    WhisperProcessor,
 )
+from transformers.models.whisper.english_normalizer import BasicTextNormalizer
 
 from ttsrl.audio import resample
 from ttsrl.codecs import load_codec
@@ -24,6 +26,7 @@ from ttsrl.errors import BadInput
 from ttsrl.hub import folder_digest, local_folder
 from ttsrl.scorers import load_judge
 from ttsrl.scorers.whisper import WhisperScorer
+from ttsrl.scorers.whisper_modes import DeepUnlearning
 from ttsrl.scorers.whisper_reading import Job
 
 ROOT = Path(__file__).parents[2]
@@ -116,7 +119,7 @@ def reference_nll(folder, waveform, ids, prompt_length):
     return -log_p.gather(1, torch.tensor(ids[prompt_length:])[:, None]).mean().item()
 
 
-@pytest.mark.parametrize("mode", ["correct", "compat"])
+@pytest.mark.parametrize("mode", ["correct", "channel-io"])
 def test_nll_is_the_mean_over_text_and_end_token_under_the_full_softmax(odd_whisper, noises, mode):
     scorer = WhisperScorer(WhisperConfig(model=str(odd_whisper), mode=mode))
     raws = scorer.score(noises, RATE_HZ, TEXTS, LANGUAGES)
@@ -155,7 +158,7 @@ def test_transcripts_are_greedy_under_the_model_s_suppression(odd_whisper, noise
         assert transcript == expected.strip()
 
 
-@pytest.mark.parametrize("mode", ["correct", "compat"])
+@pytest.mark.parametrize("mode", ["correct", "channel-io", "deep-unlearning"])
 def test_engines_agree(odd_whisper, noises, mode, tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     engines = ("torch", "ctranslate2")
@@ -231,8 +234,8 @@ def test_batches_of_one_shape_are_bit_identical(odd_whisper, noises):
     assert backwards[::-1] == first
 
 
-def test_compat_neither_normalises_nor_is_told_the_language(odd_whisper, noises):
-    scorer = WhisperScorer(WhisperConfig(model=str(odd_whisper), mode="compat"))
+def test_channel_io_neither_normalises_nor_is_told_the_language(odd_whisper, noises):
+    scorer = WhisperScorer(WhisperConfig(model=str(odd_whisper), mode="channel-io"))
     raws = scorer.score(noises, RATE_HZ, TEXTS, LANGUAGES)
     assert [raw.cer for raw in raws] == [
         jiwer.cer(text, raw.transcript) for text, raw in zip(TEXTS, raws, strict=True)
@@ -248,12 +251,54 @@ def test_compat_neither_normalises_nor_is_told_the_language(odd_whisper, noises)
     assert told.transcribe(noises, RATE_HZ, names) == [raw.transcript for raw in raws]
 
 
-@pytest.mark.parametrize("mode", ["correct", "compat"])
+@pytest.mark.parametrize("engine", ["torch", "ctranslate2"])
+def test_deep_unlearning_gives_transformers_own_loss_and_its_normaliser_s_wer(
+    odd_whisper, noises, engine
+):
+    texts = ["One two, three.", "RED birds (loudly)", "four old dogs", "Jump!", "a [noise] b"]
+    config = WhisperConfig(model=str(odd_whisper), mode="deep-unlearning", engine=engine)
+    raws = WhisperScorer(config).score(noises, RATE_HZ, texts, LANGUAGES)
+
+    # reward_whisper.py of Deep-unlearning/Llasa-GRPO, in double precision.
+    processor = WhisperProcessor.from_pretrained(odd_whisper)
+    model = WhisperForConditionalGeneration.from_pretrained(odd_whisper, dtype=torch.float64).eval()
+    normalise = BasicTextNormalizer()
+    start = processor.tokenizer.convert_tokens_to_ids("<|startoftranscript|>")
+    for waveform, text, raw in zip(noises, texts, raws, strict=True):
+        given = processor(
+            audio=waveform, text=normalise(text), sampling_rate=RATE_HZ, return_tensors="pt"
+        )
+        assert given.labels[0, 0] == start == model.config.decoder_start_token_id  # doubled
+        with torch.no_grad():
+            loss = model(given.input_features.double(), labels=given.labels).loss
+        assert raw.nll == pytest.approx(loss.item(), abs=NLL_BOUND)
+        assert raw.wer == jiwer.wer(normalise(text), normalise(raw.transcript))
+    told = WhisperScorer(WhisperConfig(model=str(odd_whisper)))
+    assert told.transcribe(noises, RATE_HZ, LANGUAGES) == [raw.transcript for raw in raws]
+
+
+@pytest.mark.parametrize(
+    ("text", "heard", "wer"),
+    [
+        ("(laughs)", "", 0.0),
+        ("(laughs)", "ha", 1.0),
+        ("(laughs)", "(ha)", 0.0),
+        ("Red birds.", "", 1.0),
+        ("Red birds.", "RED   birds!", 0.0),
+        ("Red birds.", "red dogs sing", 1.0),
+        ("it's", "it s", 0.0),
+    ],
+)
+def test_deep_unlearning_compares_what_its_normaliser_leaves(text, heard, wer):
+    assert DeepUnlearning(None).error_rates(text, heard, "en")[1] == wer
+
+
+@pytest.mark.parametrize("mode", ["correct", "channel-io", "deep-unlearning"])
 def test_an_empty_transcript_is_wholly_wrong(odd_whisper, noises, mode, monkeypatch):
     scorer = WhisperScorer(WhisperConfig(model=str(odd_whisper), mode=mode))
     monkeypatch.setattr(scorer.tokens, "decode", lambda ids: "")
     raws = scorer.score(noises, RATE_HZ, TEXTS, LANGUAGES)
-    assert [(raw.transcript, raw.cer) for raw in raws] == [("", 1.0)] * 5
+    assert [(raw.transcript, raw.cer, raw.wer) for raw in raws] == [("", 1.0, 1.0)] * 5
 
 
 @pytest.mark.parametrize(
@@ -270,6 +315,19 @@ def test_what_whisper_cannot_measure_is_refused(noises, text, language, message)
     scorer = WhisperScorer(WhisperConfig(model=str(TINY / "whisper")))
     with pytest.raises(BadInput, match=message):
         scorer.score(noises[:1], RATE_HZ, [text], [language])
+
+
+@pytest.mark.parametrize("mode", ["correct", "channel-io", "deep-unlearning"])
+def test_a_text_may_fill_the_decoder_and_no_more(noises, mode):
+    scorer = WhisperScorer(WhisperConfig(model=str(TINY / "whisper"), mode=mode))
+    texts = ("q" * length for length in range(100, 1000))
+    fits = ""
+    with pytest.raises(BadInput, match="more than the 444 that its decoder holds"):
+        for text in texts:
+            scorer.mode.target(text, "en")
+            fits = text
+    (raw,) = scorer.score(noises[:1], RATE_HZ, [fits], ["en"])
+    assert np.isfinite(raw.nll)
 
 
 def test_an_english_whisper_takes_english_only(odd_whisper, noises, tmp_path):

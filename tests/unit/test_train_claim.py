@@ -2,10 +2,12 @@ from pathlib import Path
 
 import pytest
 
-from jobs.train.claim import claim_run
+from jobs.train.claim import claim_reward, claim_run
 from ttsrl.errors import BadInput
 from ttsrl.settings import load_run
+from ttsrl.specification import hash_of
 from ttsrl.storage import RunStore
+from ttsrl.types import ServiceSpec
 
 TINY = Path(__file__).parents[2] / "examples" / "tiny" / "run.json"
 
@@ -19,3 +21,29 @@ def test_a_name_taken_by_another_configuration_is_refused(tmp_path: Path) -> Non
         claim_run(load_run(TINY, ["train.learning_rate=0.001"]), store)
     with pytest.raises(BadInput, match="nodes is 1 there, 2 here"):
         claim_run(load_run(TINY, ["train.nodes=2", "train.prompts_per_step=16"]), store)
+
+
+def measuring(**specification: object) -> ServiceSpec:
+    return ServiceSpec(
+        spec_hash=hash_of(specification),
+        specification=specification,
+        versions={},
+        codec="codec",
+        codebook_size=8,
+        sample_rate_hz=16_000,
+        tokens_per_s=50.0,
+    )
+
+
+def test_a_run_keeps_the_reward_that_it_began_with(tmp_path: Path) -> None:
+    run, store = load_run(TINY), RunStore(str(tmp_path / "storage"), "run")
+    began_with = measuring(whisper="digest", gates={"slack_s": 1.0})
+    claim_reward(run, began_with, store)
+    claim_reward(run, began_with, store)  # resumed
+    assert store.storage.read_json(store.reward_json) == began_with.model_dump()
+    with pytest.raises(BadInput, match='whisper is "digest" there, "other" here; ') as refused:
+        claim_reward(run, measuring(whisper="other", gates={"slack_s": 1.0}), store)
+    assert began_with.spec_hash in str(refused.value)
+    assert "slack_s" not in str(refused.value)
+    with pytest.raises(BadInput, match=r"gates\.slack_s is 1\.0 there, 2\.0 here"):
+        claim_reward(run, measuring(whisper="digest", gates={"slack_s": 2.0}), store)

@@ -101,7 +101,7 @@ def test_a_draft_changes_no_transcript(noisy_whisper, spoken, share, rows):
     assert [r.nll for r in drafted] == pytest.approx([r.nll for r in undrafted], abs=1e-5)
 
 
-@pytest.mark.parametrize("mode", ["correct", "compat"])
+@pytest.mark.parametrize("mode", ["correct", "channel-io", "deep-unlearning"])
 @pytest.mark.parametrize("window", ["full", "cropped"])
 def test_what_is_heard_does_not_depend_on_the_rows(spoken, mode, window):
     texts, waveforms = spoken

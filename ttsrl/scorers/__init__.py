@@ -21,13 +21,15 @@ class Raw:
     transcript: str
     cer: float
     """Character error rate of the transcript against the text, as a ratio."""
+    wer: float
+    """Word error rate, as a ratio; over characters in languages that write no spaces."""
     nll: float
     """Mean negative log-likelihood of the text, nats a token."""
 
     @property
     def values(self) -> dict[str, float]:
         """Component type -> raw value."""
-        return {"cer": self.cer, "nll": self.nll}
+        return {"cer": self.cer, "wer": self.wer, "nll": self.nll}
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,7 @@ class Recogniser(Protocol):
 
 SCORER_OF = {
     "cer": "whisper",
+    "wer": "whisper",
     "nll": "whisper",
     "pitch_spread": "prosody",
     "energy_spread": "prosody",
@@ -126,6 +129,10 @@ def _load(component: Component, device: str, batch_size: int) -> Scorer:
             from ttsrl.scorers.speaker import SpeakerScorer
 
             return SpeakerScorer(component, device, batch_size)
+        case "preference":
+            from ttsrl.scorers.preference import PreferenceScorer
+
+            return PreferenceScorer(component, device, batch_size)
         case "pinyin_wer":
             from ttsrl.scorers.error_rate import ErrorRateScorer
             from ttsrl.scorers.sensevoice import SenseVoice
@@ -152,7 +159,7 @@ def _load(component: Component, device: str, batch_size: int) -> Scorer:
                 {"model": model_digest(component.model)},
                 {},
             )
-        case "cer" | "nll":
+        case "cer" | "wer" | "nll":
             raise ValueError(f"{component.type} is Whisper's")
 
 

@@ -1,18 +1,7 @@
-"""Whisper: transcript, CER and NLL of the text from one encoder pass.
+"""Whisper: transcript, CER, WER and NLL of the text from one encoder pass.
 
-The NLL follows channel-io/ch-tts-llasa-rl-grpo (whisper_server.py) and arXiv 2509.18798: mean
-cross-entropy of the text under teacher forcing, nats a token, full softmax, end token included.
-
-mode="correct"
-    Decoder prompt: start, language, transcribe, no time stamps (English-only models: start, no time
-    stamps). NLL of the text as Whisper writes it (a leading space where words have spaces). CER of
-    normalised texts.
-mode="compat"
-    channel-io's values. NLL of the raw text right after the start token. Transcript in the language
-    that Whisper detects. CER of the raw text and the stripped transcript, not normalised. Three
-    deviations: an empty transcript has CER 1, where channel-io's has 0 and so rewards silence;
-    decoding is greedy, without time stamps, and never repeated at a higher temperature; audio
-    longer than the window is an error, where channel-io cuts it.
+The NLL follows channel-io/ch-tts-llasa-rl-grpo (whisper_server.py) and arXiv 2509.18798; what is
+compared with what is the mode's (`ttsrl.scorers.whisper_modes`).
 """
 
 # transformers declares some types only in part:
@@ -25,8 +14,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import jiwer
-
 from ttsrl.audio import resample
 from ttsrl.codecs import Waveform
 from ttsrl.config import WhisperConfig
@@ -34,7 +21,6 @@ from ttsrl.errors import BadInput
 from ttsrl.hub import load_model, local_folder
 from ttsrl.scorers import Raw
 from ttsrl.scorers.whisper_reading import Job
-from ttsrl.text import cer
 
 if TYPE_CHECKING:
     from ttsrl.scorers.whisper_reading import Engine
@@ -46,10 +32,10 @@ class WhisperScorer:
     def __init__(self, config: WhisperConfig, device: str = "cpu", batch_size: int = 32) -> None:
         from transformers import AutoModelForSpeechSeq2Seq, WhisperFeatureExtractor
 
+        from ttsrl.scorers.whisper_modes import mode_of
         from ttsrl.scorers.whisper_tokens import WhisperTokens
 
         folder = local_folder(config.model)
-        self.mode = config.mode
         self.dtype = resolve_dtype(config, device)
         model = load_model(AutoModelForSpeechSeq2Seq, folder, self.dtype).to(device)
         if model.config.model_type != "whisper":
@@ -58,6 +44,7 @@ class WhisperScorer:
         self.sample_rate_hz = int(features.sampling_rate)
         self.max_duration_s = float(features.chunk_length)
         self.tokens = WhisperTokens(folder, model.config.max_target_positions)
+        self.mode = mode_of(config.mode, self.tokens)
         self.engine = self._engine(config, folder, model, features, batch_size)
 
     def score(
@@ -81,7 +68,8 @@ class WhisperScorer:
         raws: dict[int, Raw] = {}
         for n, reading in self.engine.read(jobs):
             transcript = self.tokens.decode(reading.written)
-            raws[n] = Raw(transcript, self._cer(texts[n], transcript, languages[n]), reading.nll)
+            cer, wer = self.mode.error_rates(texts[n], transcript, languages[n])
+            raws[n] = Raw(transcript, cer, wer, reading.nll)
         return [raws[n] for n in range(len(jobs))]
 
     def transcribe(
@@ -89,7 +77,7 @@ class WhisperScorer:
     ) -> list[str]:
         """Greedy transcripts; raises as `score` does."""
         heard = self._heard(waveforms, sample_rate_hz)
-        prompts = [self._prompt(language) for language in languages]
+        prompts = [self.mode.prompt(language) for language in languages]
         jobs = [Job(waveform, prompt) for waveform, prompt in zip(heard, prompts, strict=True)]
         written = {n: reading.written for n, reading in self.engine.read(jobs)}
         return [self.tokens.decode(written[n]) for n in range(len(jobs))]
@@ -123,20 +111,7 @@ class WhisperScorer:
         return heard
 
     def _job(self, waveform: Waveform, text: str, language: str) -> Job:
-        prompt = self._prompt(language)
-        if self.mode == "compat":
-            return Job(waveform, prompt, self.tokens.target_compat(text), [self.tokens.start])
-        return Job(waveform, prompt, self.tokens.target(text, language))
-
-    def _prompt(self, language: str) -> list[int] | None:
-        if self.mode == "compat" and self.tokens.multilingual:
-            return None
-        return self.tokens.prompt(language)
-
-    def _cer(self, text: str, transcript: str, language: str) -> float:
-        if self.mode == "compat":
-            return float(jiwer.cer(text, transcript))
-        return cer(text, transcript, language)
+        return Job(waveform, self.mode.prompt(language), *self.mode.target(text, language))
 
 
 def resolve_dtype(config: WhisperConfig, device: str) -> str:

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 MAX_NEW_TOKENS = 224
 """Longest transcript, as in OpenAI's Whisper; a window of speech has fewer tokens, loops end."""
 
+LONGEST_PROMPT = 4
+"""Tokens; a target of another mode is read after the transcript's own prompt too."""
+
 
 class WhisperTokens:
     """Ids of one Whisper, multilingual or English-only."""
@@ -72,11 +75,19 @@ class WhisperTokens:
     def target(self, text: str, language: str) -> list[int]:
         """Text and end token as Whisper writes them: after a space where words have spaces."""
         text = text.strip()
-        return self._target(text if language in UNSPACED else f" {text}", self.prompt(language))
+        return self._target(
+            text if language in UNSPACED else f" {text}", len(self.prompt(language))
+        )
 
-    def target_compat(self, text: str) -> list[int]:
+    def raw_target(self, text: str) -> list[int]:
         """Raw text and end token."""
-        return self._target(text, [self.start])
+        return self._target(text, LONGEST_PROMPT)
+
+    def labels(self, text: str) -> list[int]:
+        """What transformers' processor makes of a text: control tokens, text, end token."""
+        ids: list[int] = self.tokenizer(text, verbose=False)["input_ids"]
+        self._check_length(text, len(ids) - 1, LONGEST_PROMPT)
+        return ids
 
     def decode(self, ids: Sequence[int]) -> str:
         """Transcript without control tokens and outer spaces."""
@@ -85,17 +96,20 @@ class WhisperTokens:
         )
         return str(text).strip()
 
-    def _target(self, text: str, prompt: list[int]) -> list[int]:
+    def _target(self, text: str, prompt_length: int) -> list[int]:
         ids = self.tokenizer.encode(text, add_special_tokens=False, verbose=False)
         if any(i >= self.end for i in ids):
             raise BadInput(f"text {text!r} spells a control token of Whisper; remove it")
-        if len(prompt) + len(ids) > self.max_positions:
+        self._check_length(text, len(ids), prompt_length)
+        return [*ids, self.end]
+
+    def _check_length(self, text: str, length: int, prompt_length: int) -> None:
+        if prompt_length + length > self.max_positions:
             raise BadInput(
-                f"text has {len(ids)} Whisper tokens, more than the "
-                f"{self.max_positions - len(prompt)} that its decoder holds: {text[:40]!r}...; "
+                f"text has {length} Whisper tokens, more than the "
+                f"{self.max_positions - prompt_length} that its decoder holds: {text[:40]!r}...; "
                 "split it"
             )
-        return [*ids, self.end]
 
     def _id(self, token: str) -> int:
         if token not in self.vocabulary:

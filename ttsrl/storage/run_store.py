@@ -13,7 +13,7 @@ from ttsrl.storage.storage import open_storage
 class RunStore:
     """Keys of one run below a storage root, and its pointers.
 
-    `<root>/runs/<run>/` holds run.json, checkpoints/step_000100/, model/step_000100/,
+    `<root>/runs/<run>/` holds run.json, reward.json, checkpoints/step_000100/, model/step_000100/,
     eval/<suite>/step_000100/, latest.json, best.json and log/steps.jsonl.
     """
 
@@ -22,6 +22,8 @@ class RunStore:
         self._run = f"runs/{run_name}"
         self.run_json = f"{self._run}/run.json"
         """Resolved configuration of the run."""
+        self.reward_json = f"{self._run}/reward.json"
+        """Reward specification that every reward of the run comes from, and its hash."""
         self.latest = f"{self._run}/latest.json"
         """Pointer to the newest checkpoint."""
         self.best = f"{self._run}/best.json"

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import base64
 import difflib
-import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -16,6 +14,7 @@ from markupsafe import Markup
 
 from jobs.eval.report.comparison import MODES
 from jobs.eval.report.inputs import Evaluation, Json, RunFolder
+from ttsrl.audio import flac_uri
 from ttsrl.codecs import Waveform, load_codec
 from ttsrl.hub import local_folder
 from ttsrl.text import BY_CHARACTER, normalise
@@ -53,12 +52,8 @@ class Recorder:
         return self.bytes > self.limit_bytes
 
     def encode(self, waveform: Waveform, sample_rate_hz: int) -> str:
-        """A data URI of 16-bit FLAC: lossless, smaller than a WAV, played by every browser."""
-        import soundfile
-
-        buffer = io.BytesIO()
-        soundfile.write(buffer, waveform, sample_rate_hz, format="FLAC", subtype="PCM_16")
-        uri = f"data:audio/flac;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+        """A data URI."""
+        uri = flac_uri(waveform, sample_rate_hz)
         self.bytes += len(uri)
         return uri
 

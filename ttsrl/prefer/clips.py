@@ -1,0 +1,141 @@
+"""What can be compared: speech of one text, from a run's folder or from a list of recordings."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ttsrl.audio import read_recording
+from ttsrl.codecs import Waveform
+from ttsrl.errors import BadInput
+
+SUITES = ("before", "after")
+
+
+@dataclass(frozen=True)
+class Clip:
+    """One utterance."""
+
+    id: str
+    """Of its samples: the page must not tell where a clip comes from."""
+    text: str
+    waveform: Waveform
+    sample_rate_hz: int
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two clips of one text, in the order in which they are shown."""
+
+    a: Clip
+    b: Clip
+
+    @property
+    def id(self) -> str:
+        return f"{self.a.id}-{self.b.id}"
+
+
+def clips_of(source: Path) -> list[Clip]:
+    """Every clip of a run's folder (its samples of rollouts, its evaluations), or of a JSONL file
+    with `text` and `wav` a line; one that is there twice counts once. Raises BadInput."""
+    if source.is_dir():
+        found = [*_evaluated(source), *_rollouts(source)]
+        if not found:
+            raise BadInput(
+                f"no speech in {source}: neither eval/before, eval/after nor train/rollouts.jsonl "
+                "has any; train or evaluate first, or give a JSONL file with text and wav"
+            )
+    elif source.is_file():
+        found = list(_listed(source))
+    else:
+        raise BadInput(f"no such folder or file: {source}; give a run's folder, or a JSONL file")
+    return list({(clip.id, clip.text): clip for clip in found}.values())
+
+
+def pairs_of(clips: list[Clip], count: int, seed: int) -> list[Pair]:
+    """At most `count` pairs in random order, every text once before any text twice; which clip
+    comes first is drawn. Raises BadInput where no text has two clips."""
+    random = np.random.default_rng(seed)
+    of_text: dict[str, list[Clip]] = defaultdict(list)
+    for clip in clips:
+        of_text[clip.text].append(clip)
+    rounds: dict[int, list[tuple[Clip, Clip]]] = defaultdict(list)
+    for of_one in of_text.values():
+        possible = list(combinations(of_one, 2))
+        for n, k in enumerate(random.permutation(len(possible))):
+            rounds[n].append(possible[k])
+    if not rounds:
+        raise BadInput(
+            f"{len(clips)} clips, and no text has two: there is nothing to compare; evaluate with "
+            "more seeds, or before and after training"
+        )
+    chosen: list[tuple[Clip, Clip]] = []
+    for n in sorted(rounds):
+        chosen += [rounds[n][k] for k in random.permutation(len(rounds[n]))]
+    chosen = [chosen[k] for k in random.permutation(min(count, len(chosen)))]
+    return [Pair(b, a) if random.random() < 0.5 else Pair(a, b) for a, b in chosen]
+
+
+def clip_of(text: str, waveform: Waveform, sample_rate_hz: int) -> Clip:
+    """A clip, named by its samples as 16-bit PCM."""
+    pcm = (np.clip(waveform, -1, 1) * 32767).round().astype("<i2").tobytes()
+    digest = hashlib.sha256(f"{sample_rate_hz} ".encode() + pcm).hexdigest()[:16]
+    return Clip(digest, text, waveform, sample_rate_hz)
+
+
+def _recorded(text: str, file: Path) -> Clip:
+    try:
+        return clip_of(text, *read_recording(file))
+    except BadInput as error:
+        raise BadInput(f"{file}: {error}; leave it out") from None
+
+
+def _evaluated(folder: Path) -> Iterator[Clip]:
+    for suite in SUITES:
+        for row in _lines(folder / "eval" / suite / "rows.jsonl"):
+            if row["wav"] and row["duration_s"]:
+                file = folder / "eval" / suite / row["wav"]
+                yield _recorded(row["text"], file)
+
+
+def _rollouts(folder: Path) -> Iterator[Clip]:
+    rows = [r for r in _lines(folder / "train" / "rollouts.jsonl") if r["kind"] != "gated"]
+    if not rows:
+        return
+    from ttsrl.codecs import load_codec
+    from ttsrl.hub import local_folder
+    from ttsrl.settings import load_run
+
+    codec = load_codec(str(local_folder(load_run(folder / "run.json").codec)))
+    for row in rows:
+        (waveform,) = codec.decode([row["speech_tokens"]])
+        yield clip_of(row["text"], waveform, codec.sample_rate_hz)
+
+
+def _listed(file: Path) -> Iterator[Clip]:
+    for number, row in enumerate(_lines(file), 1):
+        if not isinstance(row.get("text"), str) or not isinstance(row.get("wav"), str):
+            raise BadInput(f"{file}: line {number} has no text and wav; write both")
+        yield _recorded(row["text"], file.parent / row["wav"])
+
+
+def _lines(file: Path) -> list[dict[str, Any]]:
+    """Whole lines of a file that may still be written to; none if it is not there."""
+    if not file.is_file():
+        return []
+    text = file.read_text(encoding="utf-8")
+    rows: list[dict[str, Any]] = []
+    for number, line in enumerate(text[: text.rfind("\n") + 1].splitlines(), 1):
+        try:
+            rows.append(json.loads(line))
+        except ValueError:
+            raise BadInput(f"{file}: line {number} is no JSON") from None
+    return rows
