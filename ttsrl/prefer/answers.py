@@ -62,7 +62,7 @@ def check_answers(answers: Sequence[Answer]) -> None:
             f"the pairs are of {texts} texts, and at least {FEWEST_TEXTS} are needed: a head is "
             "tested on texts that it has not heard; collect pairs of more texts"
         )
-    rarer, share = min((choices[side] / decided, side) for side in ("a", "b"))[::-1]
+    share, rarer = min((choices[side] / decided, side) for side in ("a", "b"))
     if share < LEAST_SHARE:
         raise BadInput(
             f"side {rarer.upper()} was chosen in {share:.0%} of {decided} decided pairs, though "
