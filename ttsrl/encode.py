@@ -24,7 +24,7 @@ from pydantic import Field
 from ttsrl.audio import duration_of, read_mono
 from ttsrl.codecs import Encoder, Waveform, load_encoder
 from ttsrl.errors import BadInput
-from ttsrl.hub import local_data, local_folder, model_digest
+from ttsrl.hub import local_data, local_folder
 from ttsrl.machine import cores
 from ttsrl.recordings import Recording, read_recordings
 from ttsrl.strict import Strict
@@ -32,6 +32,7 @@ from ttsrl.token_shards import (
     CodecFacts,
     ShardFacts,
     Skipped,
+    encoder_digest,
     read_shard,
     shard_paths,
     write_shard,
@@ -97,7 +98,7 @@ def encode(
     """
     recordings = read_recordings(local_data(source), options.columns, options.language)
     folder = local_folder(codec)
-    digest = model_digest(str(folder))
+    digest = encoder_digest(folder)
     _claim(out, _plan(recordings, codec, digest, options))
     size = options.shard_size
     paths = shard_paths(out, -(-len(recordings) // size))

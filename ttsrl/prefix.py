@@ -14,8 +14,8 @@ from pathlib import Path
 
 from ttsrl.config import PrefixConfig, RunConfig
 from ttsrl.errors import BadInput
-from ttsrl.hub import local_folder, model_digest
-from ttsrl.token_shards import codec_of
+from ttsrl.hub import local_folder
+from ttsrl.token_shards import codec_of, encoder_digest
 
 
 def prefix_of(
@@ -45,7 +45,7 @@ def tokens_per_s_of(run: RunConfig, prefix: PrefixConfig) -> tuple[float, int | 
         )
     if codec is None:
         return float(prefix.tokens_per_s or 0), None
-    if codec.name != run.codec and codec.digest != model_digest(str(local_folder(run.codec))):
+    if codec.name != run.codec and codec.digest != encoder_digest(local_folder(run.codec)):
         raise BadInput(
             f"the speech tokens of {run.data.texts} come from the codec {codec.name}, the run's is "
             f"{run.codec}, and they differ; encode the recordings with the run's codec"

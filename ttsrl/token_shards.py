@@ -19,7 +19,11 @@ import pyarrow as pa
 from pyarrow import parquet
 
 from ttsrl.errors import BadInput
+from ttsrl.hub import model_digest
 from ttsrl.rows import open_parquet, parquet_files
+
+S3_TOKENIZER = "speech_tokenizer_v2.onnx"
+"""What makes CosyVoice2's speech tokens, of all that its folder holds."""
 
 METADATA = b"ttsrl"
 """Key of our JSON in a parquet file's metadata."""
@@ -44,7 +48,7 @@ class CodecFacts:
     name: str
     """As it was given: a folder or a Hugging Face id."""
     digest: str
-    """`ttsrl.hub.model_digest` of it."""
+    """`encoder_digest` of it."""
     codebook_size: int
     sample_rate_hz: int
     tokens_per_s: float
@@ -76,6 +80,12 @@ class Shard:
     without_text: int
     speech_tokens: int
     duration_s: float
+
+
+def encoder_digest(codec: Path) -> str:
+    """SHA-256 of the files that decide which speech tokens a codec's folder gives."""
+    tokenizer = codec / S3_TOKENIZER
+    return model_digest(str(tokenizer if tokenizer.is_file() else codec))
 
 
 def shard_paths(out: Path, count: int) -> list[Path]:

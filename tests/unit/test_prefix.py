@@ -14,6 +14,7 @@ from ttsrl.errors import BadInput
 from ttsrl.prefix import prefix_of
 from ttsrl.prompts import Prepared, prepare
 from ttsrl.scorers.reference import voice
+from ttsrl.token_shards import encoder_digest
 
 CODEC = "examples/tiny/codec"
 TEXTS = [f"{a} {b} {c}" for a in ("red", "old") for b in ("dogs", "cats") for c in "abcdefgh"]
@@ -105,6 +106,21 @@ def test_codes_of_another_codec_are_refused(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match=r"tokens_per_s = 50, and .* have 12.5"):
         prepare(run_config(tmp_path / "tokens", tokens_per_s=50), tmp_path / "data")
     assert not (tmp_path / "data").exists()
+
+
+def test_a_language_model_beside_the_speech_tokenizer_changes_no_tokens(tmp_path: Path) -> None:
+    def digest_with(**contents: str) -> str:
+        for name, content in contents.items():
+            (tmp_path / name.replace("_", ".")).write_text(content)
+        return encoder_digest(tmp_path)
+
+    plain = digest_with(llm_pt="1")
+    assert plain != digest_with(llm_pt="2")
+    (tmp_path / "speech_tokenizer_v2.onnx").write_text("1")
+    tokenizer = digest_with(llm_pt="1")
+    assert tokenizer == digest_with(llm_pt="2")
+    (tmp_path / "speech_tokenizer_v2.onnx").write_text("2")
+    assert tokenizer != digest_with(llm_pt="2")
 
 
 def test_codes_of_other_tools_are_taken_with_their_key_and_rate(tmp_path: Path) -> None:
