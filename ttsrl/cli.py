@@ -230,26 +230,46 @@ def merge(config: Config, override: Override = None, work_dir: WorkDir = None) -
     _do("merge", "jobs.eval.merge", ["--config", resolved, "--work-dir", folder], folder)
 
 
-@command("ttsrl eval --config run.json --model runs/NAME/pulled --suite after")
+@command("ttsrl eval --config run.json --model runs/NAME/pulled --as after")
 def eval(
     config: Config,
     model: Annotated[
         str | None, typer.Option(help="Folder or Hugging Face id; default: the run's own policy.")
     ] = None,
     suite: Annotated[
-        str, typer.Option(help="Name of the folder below eval/; report reads before and after.")
+        str, typer.Option(help="What to speak: held_out, or one of the run's eval.suites.")
+    ] = "held_out",
+    name: Annotated[
+        str, typer.Option("--as", help="Name of the evaluation; report reads before and after.")
     ] = "before",
     override: Override = None,
     work_dir: WorkDir = None,
 ) -> None:
-    """Speak the held-out texts with a model and let every judge listen."""
+    """Speak the texts of a suite with a model and let every judge listen."""
+    from ttsrl.config import HELD_OUT
     from ttsrl.follow import counts
 
     run, folder, resolved = _resolve(config, override, work_dir)
-    arguments = ["--config", resolved, "--model", model or run.model]
-    arguments += ["--data", folder / "data" / "held_out.parquet", "--out", folder / "eval" / suite]
-    _do(f"evaluate-{suite}", "jobs.eval", arguments, folder, counts)
-    print(folder / "eval" / suite / "report.json")
+    out = folder / "eval" / ("" if suite == HELD_OUT else suite) / name
+    arguments = ["--config", resolved, "--model", model or run.model, "--suite", suite]
+    arguments += ["--data", folder / "data" / "held_out.parquet", "--out", out]
+    _do(f"evaluate-{suite}-{name}", "jobs.eval", arguments, folder, counts)
+    print(out / "report.json")
+
+
+@command("ttsrl compare runs/NAME/eval/before runs/NAME/eval/after")
+def compare(
+    before: Annotated[
+        str, typer.Argument(help="Folder of an evaluation; or its address in storage.")
+    ],
+    after: Annotated[str, typer.Argument(help="Another one, of the same suite.")],
+    json: Annotated[bool, typer.Option("--json", help="Print JSON, not a table.")] = False,
+    samples: Annotated[int, typer.Option(help="Bootstrap resamples.")] = 2000,
+    seed: Annotated[int, typer.Option(help="Seed of the bootstrap.")] = 0,
+) -> None:
+    """Tell what two models differ by: paired bootstrap over the texts that both have spoken."""
+    options = ["--samples", str(samples), "--seed", str(seed), *(["--json"] if json else [])]
+    _become("jobs.eval.compare", [before, after, *options])
 
 
 @command("ttsrl pull s3://bucket/prefix/runs/NAME --to model")
@@ -291,13 +311,26 @@ def say(
     codec: Annotated[
         str | None, typer.Option(help="Folder of its codec; default: that of its run.")
     ] = None,
+    voice: Annotated[
+        Path | None, typer.Option(help="Recording to speak in the voice of.", metavar="FILE")
+    ] = None,
+    voice_text: Annotated[str | None, typer.Option(help="What is said in that recording.")] = None,
     temperature: Annotated[float, typer.Option(help="0: the likeliest token each time.")] = 0.0,
     seed: Annotated[int, typer.Option(help="Another seed, another reading.")] = 0,
 ) -> None:
-    """Speak one text into a WAV file."""
+    """Speak one text into a WAV file, in a voice of your choice where the model can."""
     from ttsrl.say import say
 
-    said = say(text, model, out, codec=codec, temperature=temperature, seed=seed)
+    said = say(
+        text,
+        model,
+        out,
+        codec=codec,
+        voice=voice,
+        voice_text=voice_text,
+        temperature=temperature,
+        seed=seed,
+    )
     end = "" if said.finished else ", cut off: the model did not end by itself"
     print(f"{out}: {said.duration_s:.2f} s, {said.tokens} speech tokens{end}")
 

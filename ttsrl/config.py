@@ -285,11 +285,61 @@ class JudgeConfig(Strict):
 
     name: str
     """Column name in the report."""
-    type: Literal["ctc", "whisper"]
+    type: Literal["ctc", "whisper", "paraformer"]
     model: str
-    """Folder of a Hugging Face speech recogniser, or its id."""
+    """Folder of a Hugging Face speech recogniser, or its id; paraformer: one of sherpa-onnx's."""
     gave_reward: bool = False
     """Say on purpose that the reward used this model: its number shows over-fitting, no quality."""
+
+
+HELD_OUT = "held_out"
+"""Name of the suite that every run has: its held-out texts."""
+
+BENCHMARK_JUDGES = {
+    "zh": ("paraformer-zh", "paraformer", "csukuangfj/sherpa-onnx-paraformer-zh-2023-09-14"),
+    "": ("whisper-large-v3", "whisper", "openai/whisper-large-v3"),
+}
+"""Language -> name, type and model of the judge that Seed-TTS-eval and CV3-Eval use for it; "" is
+any other language."""
+
+
+class SuiteConfig(Strict):
+    """A test set beside the held-out texts: a published one, or one's own."""
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")
+    """What `ttsrl eval --suite` calls it: its folder among the evaluations."""
+    type: Literal["seed-tts-eval", "cv3-eval", "jsonl"]
+    """The list's format and, for the published ones, their authors' word error rate and judge."""
+    path: str
+    """seed-tts-eval: a meta list, such as zh/hardcase.lst. cv3-eval: a folder with text,
+    prompt_text and prompt_wav.scp, such as data/zero_shot/zh. jsonl: lines with `text` and optional
+    `language`, `id`, `prompt_audio`, `prompt_text`."""
+    language: str
+    """ISO 639-1 code of the texts; a line of a JSONL file may name its own."""
+    prompt_audio: bool = True
+    """Speak in the voice of the list's recordings; false: the texts alone, as training has them."""
+    judges: list[JudgeConfig] = []
+    """Empty: the judge of the suite's authors; for jsonl those of `eval.judges`."""
+    speaker_model: str | None = None
+    """What measures the similarity to the prompt's speaker: Seed-TTS-eval's own
+    wavlm_large_finetune.pth, or the folder or id of a Hugging Face WavLM with an x-vector head.
+    Null: it is not measured."""
+    max_texts: int | None = Field(default=None, ge=1)
+    """The first so many; null: all."""
+
+    @model_validator(mode="after")
+    def _name_is_free(self) -> Self:
+        if self.name in (HELD_OUT, "before", "after"):
+            raise ValueError(f"the name {self.name!r} is that of the held-out texts; give another")
+        return self
+
+    def judges_in(self, run_judges: list[JudgeConfig]) -> list[JudgeConfig]:
+        """Who listens: the suite's own judges, its authors', or the run's."""
+        if self.judges or self.type == "jsonl":
+            return self.judges or run_judges
+        key = self.language if self.language in BENCHMARK_JUDGES else ""
+        name, kind, model = BENCHMARK_JUDGES[key]
+        return [JudgeConfig.model_validate({"name": name, "type": kind, "model": model})]
 
 
 class EvalConfig(Strict):
@@ -302,6 +352,19 @@ class EvalConfig(Strict):
     max_texts: int = Field(default=500, ge=1)
     batch_size: int = Field(default=64, ge=1)
     bootstrap_samples: int = Field(default=2000, ge=100)
+    suites: list[SuiteConfig] = []
+    """Test sets beside the held-out texts."""
+
+    @model_validator(mode="after")
+    def _names_are_unique(self) -> Self:
+        names = [suite.name for suite in self.suites]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"two suites have the name {twice[0]!r}; give each its own")
+        for suite in self.suites:
+            judges = [judge.name for judge in suite.judges_in(self.judges)]
+            if len(set(judges)) < len(judges):
+                raise ValueError(f"two judges of suite {suite.name!r} share a name; rename one")
+        return self
 
     @model_validator(mode="after")
     def _first_judge_is_independent(self) -> Self:
@@ -383,10 +446,24 @@ class RunConfig(Strict):
 
     @model_validator(mode="after")
     def _judges_did_not_reward(self) -> Self:
-        for judge in self.eval.judges:
-            if judge.model == self.reward.whisper.model and not judge.gave_reward:
-                raise ValueError(
-                    f"eval judge {judge.name!r} is the model that gives the reward; use another "
-                    "model, or set gave_reward to show its number beside an independent judge's"
-                )
+        rewarded = rewarding_models(self.reward)
+        of_suites = [(s, s.judges_in(self.eval.judges)) for s in self.eval.suites]
+        for suite, judges in [(None, self.eval.judges), *of_suites]:
+            for judge in judges:
+                if judge.model in rewarded and not judge.gave_reward:
+                    raise ValueError(
+                        f"eval judge {judge.name!r}{f' of suite {suite.name!r}' if suite else ''} "
+                        f"is {judge.model}, the model that gives the reward "
+                        f"({rewarded[judge.model]}); use another model, or name it among the "
+                        "judges with gave_reward to show its number all the same"
+                    )
         return self
+
+
+def rewarding_models(reward: RewardConfig) -> dict[str, str]:
+    """Model -> what of the reward it measures; for Whisper: `reward.whisper`."""
+    models = {reward.whisper.model: "reward.whisper"}
+    for component in reward.components:
+        if isinstance(model := getattr(component, "model", None), str):
+            models.setdefault(model, f"component {component.type}")
+    return models

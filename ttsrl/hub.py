@@ -17,6 +17,10 @@ UNUSED = frozenset(["masked_spec_embed"])
 """Weights that only pre-training uses: wav2vec 2.0's recognisers are published without them."""
 
 
+WEIGHTS = frozenset([".safetensors", ".bin", ".onnx", ".pt", ".pth", ".nemo"])
+"""Endings of the files in which models keep their weights."""
+
+
 def models_of(run: RunConfig) -> dict[str, str]:
     """Every model that a run names, by the key that names it: `eval.judges[0].model`."""
     models = {
@@ -29,6 +33,11 @@ def models_of(run: RunConfig) -> dict[str, str]:
             models[f"reward.components[{n}].model"] = model
     for n, judge in enumerate(run.eval.judges):
         models[f"eval.judges[{n}].model"] = judge.model
+    for n, suite in enumerate(run.eval.suites):
+        for m, judge in enumerate(suite.judges):
+            models[f"eval.suites[{n}].judges[{m}].model"] = judge.model
+        if suite.speaker_model is not None:
+            models[f"eval.suites[{n}].speaker_model"] = suite.speaker_model
     return models
 
 
@@ -100,6 +109,31 @@ def model_digest(model: str) -> str:
         with file.open("rb") as stream:
             return hashlib.file_digest(stream, "sha256").hexdigest()
     return folder_digest(local_folder(model))
+
+
+def weight_digests(model: str, *, download: bool = True) -> set[str]:
+    """SHA-256 of each weight file of a file, folder or Hugging Face id: a model under any name.
+
+    Without `download` a model that is not on this machine has none.
+    """
+    if (path := Path(model)).is_file():
+        files = [path]
+    elif path.is_dir() or download:
+        files = [f for f in local_folder(model).rglob("*") if f.suffix in WEIGHTS]
+    else:
+        from huggingface_hub import snapshot_download  # pyright: ignore[reportUnknownVariableType]
+        from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
+
+        try:
+            folder = Path(snapshot_download(model, local_files_only=True))
+        except (HFValidationError, LocalEntryNotFoundError):
+            return set()
+        files = [f for f in folder.rglob("*") if f.suffix in WEIGHTS]
+    digests: set[str] = set()
+    for file in files:
+        with file.open("rb") as stream:
+            digests.add(hashlib.file_digest(stream, "sha256").hexdigest())
+    return digests
 
 
 def load_model(auto_class: Any, folder: Path, dtype: Any = "float32") -> Any:

@@ -82,7 +82,7 @@ def prepare(
     `on_progress` gets (texts done, texts in all). Raises BadInput, and then has written nothing.
     """
     chat = family_class(run.family).messages
-    read = read_texts(run.data, accept=lambda text: _check_spoken(run, text))
+    read = read_texts(run.data, accept=lambda text: check_spoken(run, text.text, text.language))
     texts = read.texts
     _check_fields(run, texts)
     first: dict[str, Text] = {}
@@ -127,14 +127,14 @@ def prepare(
     return prepared
 
 
-def _check_spoken(run: RunConfig, text: Text) -> None:
+def check_spoken(run: RunConfig, text: str, language: str) -> None:
     """Refuse a text that the policy's family cannot take, or in a language that it cannot speak."""
     family = family_class(run.family)
-    family.messages(text.text)
+    family.messages(text)
     spoken = run.languages or family.languages
-    if spoken is not None and text.language not in spoken:
+    if spoken is not None and language not in spoken:
         raise BadInput(
-            f"the text {shorten(text.text)} is in language {text.language!r}, and {family.title} "
+            f"the text {shorten(text)} is in language {language!r}, and {family.title} "
             f"speaks {', '.join(sorted(spoken))}; leave such texts out (data.only_languages), or "
             "set `languages` to those that a fine-tuned policy speaks"
         )

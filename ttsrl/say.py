@@ -13,6 +13,7 @@ from ttsrl.errors import BadInput, Failure
 from ttsrl.hub import check_models
 from ttsrl.published import open_run, pull_from
 from ttsrl.settings import load_run
+from ttsrl.voice import read_voice
 
 CACHE = Path("~/.cache/ttsrl/models")
 MAX_SPEECH_TOKENS = 2048
@@ -34,16 +35,25 @@ def say(
     out: Path,
     *,
     codec: str | None = None,
+    voice: Path | None = None,
+    voice_text: str | None = None,
     temperature: float = 0.0,
     seed: int = 0,
 ) -> Said:
     """Speak `text` with the model of a folder or of a published run; temperature 0 is greedy.
 
+    With a recording and what is said in it, the model goes on in that voice.
     The codec is that of the model's run (a run.json in the folder or above it, or the published
     one) unless it is given. Raises BadInput, Failure, StorageError; then nothing is written.
     """
     if "://" not in model:
         check_models({"--model": model} | ({"--codec": codec} if codec else {}))
+    if (voice is None) != (not voice_text):
+        raise BadInput(
+            "--voice and --voice-text belong together: the model must be told what is said in the "
+            "recording"
+        )
+    recording = read_voice(voice) if voice is not None else None
     where, run = _find(model)
     codec = codec or (run.codec if run else None)
     if codec is None:
@@ -63,8 +73,10 @@ def say(
         run.family if run else "llasa",
         "cuda" if torch.cuda.is_available() else "cpu",
     )
+    voices = [synthesiser.voice(voice_text, *recording)] if recording and voice_text else None
     [speech] = synthesiser.synthesise(
         [text],
+        voices=voices,
         temperature=temperature,
         seed=seed,
         max_tokens=run.rollout.max_speech_tokens if run else MAX_SPEECH_TOKENS,

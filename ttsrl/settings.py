@@ -17,20 +17,21 @@ from ttsrl.explain import explain, shorten, unknown_key
 
 Parts = tuple[str, ...]
 
-FOLDERS: tuple[Parts, ...] = (
+PATHS: tuple[Parts, ...] = (
     ("model",),
     ("codec",),
     ("data", "texts"),
     ("reward", "whisper", "model"),
     ("reward", "token_file"),
+    ("reward", "components", "*", "model"),
+    ("reward", "components", "*", "voices"),
+    ("reward", "components", "*", "encoder"),
+    ("eval", "judges", "*", "model"),
+    ("eval", "suites", "*", "path"),
+    ("eval", "suites", "*", "speaker_model"),
+    ("eval", "suites", "*", "judges", "*", "model"),
 )
-LISTED_FOLDERS: tuple[tuple[Parts, str], ...] = (
-    (("eval", "judges"), "model"),
-    (("reward", "components"), "model"),
-    (("reward", "components"), "voices"),
-    (("reward", "components"), "encoder"),
-)
-"""Keys whose value may be a path: each one, and (list, key of each of its objects)."""
+"""Keys whose value may be a path; `*` stands for every object of a list."""
 MISSING = object()
 
 
@@ -160,6 +161,20 @@ def _get(raw: Any, key: Iterable[str]) -> Any:
     return raw
 
 
+def _expand(raw: Any, pattern: Parts) -> list[Parts]:
+    """The keys that a pattern stands for: `*` becomes each place of the list that is there."""
+    if "*" not in pattern:
+        return [pattern]
+    star = pattern.index("*")
+    found = _get(raw, pattern[:star])
+    places = range(len(cast("list[Any]", found))) if isinstance(found, list) else ()
+    return [
+        key
+        for place in places
+        for key in _expand(raw, (*pattern[:star], str(place), *pattern[star + 1 :]))
+    ]
+
+
 def _overlap(a: Parts, b: Parts) -> bool:
     """Whether one key is the other, or a section that holds it."""
     shared = min(len(a), len(b))
@@ -168,14 +183,7 @@ def _overlap(a: Parts, b: Parts) -> bool:
 
 def _find_paths(raw: dict[str, Any], folder: Path, given: Sequence[Parts]) -> None:
     """Make absolute what exists beside the file, or, for an override, in the working directory."""
-    listed = [
-        (*key, str(i), name)
-        for key, name in LISTED_FOLDERS
-        for found in [_get(raw, key)]
-        if isinstance(found, list)
-        for i in range(len(cast("list[Any]", found)))
-    ]
-    for key in (*FOLDERS, *listed):
+    for key in (key for pattern in PATHS for key in _expand(raw, pattern)):
         value = _get(raw, key)
         if not isinstance(value, str) or not value or "://" in value:
             continue

@@ -11,11 +11,13 @@ from typing import Any, cast
 import numpy as np
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from ttsrl.codecs import Waveform, load_codec
+from ttsrl.audio import resample
+from ttsrl.codecs import Encoder, Waveform, load_codec, load_encoder
 from ttsrl.errors import BadInput
 from ttsrl.families import load_family
 from ttsrl.hub import load_model, local_folder
 from ttsrl.sampler import Sampler
+from ttsrl.voice import Voice
 
 
 @dataclass(frozen=True)
@@ -56,12 +58,21 @@ class Synthesiser:
             raise BadInput(f"model {model_path} with codec {codec_path}: {error}") from error
         # last: a model of another family would load, with a page of warnings
         model = load_model(AutoModelForCausalLM, folder, "float32" if device == "cpu" else "auto")
+        self._codec_folder, self._device = str(local_folder(codec_path)), device
+        self._encoder: Encoder | None = None
         self.sampler = Sampler(
             model.to(device),
             self.family.allowed_token_ids,
             self.family.stop_token_ids,
             whole_vocabulary=False,
         )
+
+    def voice(self, text: str, waveform: Waveform, sample_rate_hz: int) -> Voice:
+        """A recording [T] and what is said in it, for `batches`. Raises BadInput."""
+        if self._encoder is None:
+            self._encoder = load_encoder(self._codec_folder, self._device)
+        heard = resample(waveform, sample_rate_hz, self._encoder.sample_rate_hz)
+        return Voice(text, self._encoder.encode([heard])[0])
 
     def synthesise(
         self,
@@ -71,6 +82,7 @@ class Synthesiser:
         seed: int,
         max_tokens: int,
         group_size: int = 1,
+        voices: Sequence[Voice | None] | None = None,
     ) -> list[Speech]:
         """Speak every text `group_size` times; all that `batches` yields with its defaults."""
         spoken = self.batches(
@@ -79,6 +91,7 @@ class Synthesiser:
             seed=seed,
             max_tokens=max_tokens,
             group_size=group_size,
+            voices=voices,
         )
         return [speech for batch in spoken for speech in batch]
 
@@ -94,9 +107,12 @@ class Synthesiser:
         top_k: int = -1,
         batch_size: int = 64,
         first: int = 0,
+        voices: Sequence[Voice | None] | None = None,
     ) -> Iterator[list[Speech]]:
         """Speak every text `group_size` times, text-major, `batch_size` utterances at once.
 
+        With a voice for a text the model goes on from it (zero-shot): its text and then the text to
+        speak are the prompt's, its tokens begin the speech. What is returned begins after them.
         `temperature` 0 is greedy; `max_tokens` counts the end token. The same seed, texts and batch
         size give the same speech. `first` is the place of the first text in a longer list: a part
         of whole batches is then spoken as it is within that list. Raises BadInput for an empty text
@@ -107,8 +123,9 @@ class Synthesiser:
         per_batch = max(1, batch_size // group_size)
         for start in range(0, len(texts), per_batch):
             batch = texts[start : start + per_batch]
+            of_batch = voices[start : start + per_batch] if voices else [None] * len(batch)
             sampled = self.sampler.sample(
-                [self.family.prompt_ids(text) for text in batch],
+                [self._prompt_ids(*both) for both in zip(batch, of_batch, strict=True)],
                 group_size,
                 temperature=temperature,
                 top_p=top_p,
@@ -117,7 +134,11 @@ class Synthesiser:
                 seed=_seed_of_batch(seed, first + start),
             )
             read = [self.family.speech_tokens(response.token_ids) for response in sampled]
-            waveforms = self.decode([tokens for tokens, _ in read])
+            prefixes = [voice.tokens if voice else [] for voice in of_batch]
+            waveforms = self.decode(
+                [tokens for tokens, _ in read],
+                [prefixes[i // group_size] for i in range(len(read))],
+            )
             yield [
                 Speech(batch[i // group_size], tokens, finished, waveform, self.sample_rate_hz)
                 for i, ((tokens, finished), waveform) in enumerate(
@@ -129,12 +150,28 @@ class Synthesiser:
     def sample_rate_hz(self) -> int:
         return self.codec.sample_rate_hz
 
-    def decode(self, tokens_B: Sequence[list[int]]) -> list[Waveform]:
-        """Waveform of each utterance; empty where there is no speech token."""
-        spoken = [tokens for tokens in tokens_B if tokens]
+    def decode(
+        self, tokens_B: Sequence[list[int]], prefixes_B: Sequence[list[int]] | None = None
+    ) -> list[Waveform]:
+        """Waveform of each utterance; empty where there is no speech token.
+
+        An utterance is decoded after its prefix, so that it goes on in that voice, and without it.
+        """
+        prefixes_B = prefixes_B or [[]] * len(tokens_B)
+        both = zip(prefixes_B, tokens_B, strict=True)
+        spoken = [prefix + tokens for prefix, tokens in both if tokens]
         waveforms = iter(self.codec.decode(spoken) if spoken else [])
+        per_token = self.codec.sample_rate_hz / self.codec.tokens_per_s
         silence = np.zeros(0, np.float32)
-        return [next(waveforms) if tokens else silence for tokens in tokens_B]
+        return [
+            next(waveforms)[round(len(prefix) * per_token) :] if tokens else silence
+            for prefix, tokens in zip(prefixes_B, tokens_B, strict=True)
+        ]
+
+    def _prompt_ids(self, text: str, voice: Voice | None) -> list[int]:
+        if voice is None:
+            return self.family.prompt_ids(text)
+        return self.family.prompt_ids(voice.text + self.family.text_joint + text, voice.tokens)
 
 
 def write_wav(path: str | Path, waveform: Waveform, sample_rate_hz: int) -> None:

@@ -1,4 +1,4 @@
-"""Evaluate one model.
+"""Evaluate one model on a suite: the held-out texts, or one of `eval.suites`.
 
 python -m jobs.eval --config run.json --model FOLDER --data held_out.parquet --out FOLDER
 """
@@ -10,6 +10,8 @@ import json
 import sys
 from pathlib import Path
 
+from jobs.eval.suites import read_suite
+from ttsrl.config import HELD_OUT
 from ttsrl.failing import exit_code
 from ttsrl.settings import load_run
 
@@ -19,6 +21,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m jobs.eval", description=__doc__)
     parser.add_argument("--config", required=True, help="the run's JSON file")
     parser.add_argument("--model", required=True, help="folder or Hugging Face id")
+    parser.add_argument("--suite", default=HELD_OUT, help=f"default: {HELD_OUT}")
     parser.add_argument("--data", required=True, type=Path, help="held_out.parquet")
     parser.add_argument("--out", required=True, type=Path, help="folder for report.json")
     arguments = parser.parse_args()
@@ -27,6 +30,7 @@ def main() -> None:
 
 def _evaluate(arguments: argparse.Namespace) -> None:
     run = load_run(arguments.config)
+    suite = read_suite(run, arguments.suite, arguments.data)
 
     import torch
     from transformers.utils import logging
@@ -37,7 +41,7 @@ def _evaluate(arguments: argparse.Namespace) -> None:
     report = evaluate(
         run,
         arguments.model,
-        arguments.data,
+        suite,
         arguments.out,
         device="cuda" if torch.cuda.is_available() else "cpu",
         on_progress=lambda done, total: print(f"evaluated {done}/{total}", flush=True),

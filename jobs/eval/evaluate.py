@@ -1,4 +1,4 @@
-"""Speak the held-out texts with a model, let every judge listen, write down what they heard.
+"""Speak the texts of a suite with a model, let every judge listen, write down what they heard.
 
 The same texts, seeds and judges for every model, so that two evaluations are comparable text by
 text. Into the output folder go rows.jsonl (one line an utterance), wav/ (a few texts, chosen by a
@@ -16,26 +16,19 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from pyarrow import parquet
-
+from jobs.eval.independence import check_independent
 from jobs.eval.judge import Judge
+from jobs.eval.similarity import Similarity
+from jobs.eval.suites import Suite, Text
 from jobs.eval.summary import summarise
-from ttsrl.config import RunConfig
-from ttsrl.errors import BadInput
-from ttsrl.hub import folder_digest, local_folder
+from ttsrl.benchmark_text import BENCHMARK_VERSION
+from ttsrl.config import JudgeConfig, RunConfig
+from ttsrl.hub import folder_digest, local_folder, model_digest
 from ttsrl.synthesis import Speech, Synthesiser, write_wav
+from ttsrl.text import NORMALISER_VERSION
+from ttsrl.voice import Voice, read_voice
 
 TEXTS_WITH_WAV = 8
-
-
-@dataclass(frozen=True)
-class Text:
-    """A held-out text; `index` is its place in the evaluation."""
-
-    index: int
-    text: str
-    language: str
-    id: str | None
 
 
 @dataclass(frozen=True)
@@ -62,7 +55,7 @@ WHOLE = Part()
 def evaluate(
     run: RunConfig,
     model: str,
-    held_out: Path,
+    suite: Suite,
     out: Path,
     *,
     device: str = "cpu",
@@ -70,25 +63,23 @@ def evaluate(
 ) -> dict[str, Any]:
     """Evaluate the model of a folder (or a Hugging Face id); returns what report.json holds.
 
-    `held_out` is the parquet file of `ttsrl.prompts`; its first `eval.max_texts` rows are spoken.
     An evaluation of the same model, texts and settings that is already in `out` is not repeated.
     `on_progress` gets (utterances done, utterances in all). Raises BadInput.
     """
-    texts = read_texts(held_out, run.data.language, run.eval.max_texts)
-    identity = identify(run, model, texts)
+    identity = identify(run, model, suite)
     if (finished := _finished(out, identity)) is not None:
         return finished
     (out / "report.json").unlink(missing_ok=True)
     rows, synthesis_s = speak_and_hear(
-        run, model, texts, out, device=device, on_progress=on_progress
+        run, model, suite, out, device=device, on_progress=on_progress
     )
-    return write_report(run, out, identity, model, rows, synthesis_s)
+    return write_report(run, out, identity, model, suite.name, suite.judges, rows, synthesis_s)
 
 
 def speak_and_hear(
     run: RunConfig,
     model: str,
-    texts: Sequence[Text],
+    suite: Suite,
     out: Path,
     part: Part = WHOLE,
     *,
@@ -97,7 +88,7 @@ def speak_and_hear(
 ) -> tuple[list[dict[str, Any]], float]:
     """Write rows.jsonl and wav/ of a part; returns the rows, and the seconds of synthesis."""
     (out / "wav").mkdir(parents=True, exist_ok=True)
-    passes = passes_of(run)
+    passes, texts = passes_of(run), suite.texts
     size = run.eval.batch_size
     batches = [
         (begin, texts[begin : begin + size])
@@ -107,8 +98,11 @@ def speak_and_hear(
         (out / "rows.jsonl").touch()
         return [], 0.0
     total = sum(len(batch) for _, batch in batches) * len(passes)
+    check_independent(run, suite.judges)
     synthesiser = Synthesiser(model, run.codec, run.family, device)
-    judges = [Judge(config, device, size) for config in run.eval.judges]
+    voices = Voices(suite, synthesiser)
+    judges = [Judge(config, device, size, suite.wer) for config in suite.judges]
+    similarity = Similarity(suite, device, size) if suite.speaker_model else None
     with_wav = texts_with_wav(texts)
     rows: list[dict[str, Any]] = []
     synthesis_s = 0.0
@@ -116,9 +110,10 @@ def speak_and_hear(
         for this in passes:
             for begin, batch in batches:
                 start_s = time.perf_counter()
-                speeches = _speak(run, synthesiser, this, begin, batch)
+                speeches = _speak(run, synthesiser, voices, this, begin, batch)
                 synthesis_s += time.perf_counter() - start_s
-                for row, speech in zip(_rows(this, batch, speeches, judges), speeches, strict=True):
+                found = _rows(this, batch, speeches, judges, similarity)
+                for row, speech in zip(found, speeches, strict=True):
                     if row["index"] in with_wav and this in (passes[0], passes[-1]):
                         row["wav"] = f"wav/{row['index']:05d}-{this.mode}.wav"
                         write_wav(out / row["wav"], speech.waveform, speech.sample_rate_hz)
@@ -134,21 +129,24 @@ def write_report(
     out: Path,
     identity: Mapping[str, str],
     model: str,
+    suite: str,
+    judges: Sequence[JudgeConfig],
     rows: Sequence[dict[str, Any]],
     synthesis_s: float,
 ) -> dict[str, Any]:
     """Write report.json from all rows, in their order; returns what it holds."""
-    judges = [judge.name for judge in run.eval.judges]
+    names = [judge.name for judge in judges]
     report = {
         "identity": identity,
         "model": model,
+        "suite": suite,
         "texts": len({row["index"] for row in rows}),
         "seeds": run.eval.seeds,
         "temperature": run.rollout.temperature,
-        "judges": [judge.model_dump() for judge in run.eval.judges],
+        "judges": [judge.model_dump() for judge in judges],
         "tokens_per_s": sum(row["tokens"] for row in rows) / synthesis_s,
         "modes": {
-            mode: summarise([r for r in rows if r["mode"] == mode], judges)
+            mode: summarise([r for r in rows if r["mode"] == mode], names)
             for mode in ("sampled", "greedy")
         },
     }
@@ -164,36 +162,38 @@ def passes_of(run: RunConfig) -> list[Pass]:
     return [*sampled, Pass("greedy", 0, 0.0)]
 
 
-def read_texts(held_out: Path, language: str, max_texts: int) -> list[Text]:
-    """The first `max_texts` texts of a held-out parquet file. Raises BadInput."""
-    if not held_out.is_file():
-        raise BadInput(f"no held-out texts at {held_out}; prepare the run's data first")
-    try:
-        table = parquet.read_table(held_out, columns=["reward_model", "extra_info"])
-    except (OSError, ValueError, KeyError) as error:
-        raise BadInput(f"{held_out} is no parquet file of prompts: {error}") from error
-    rows = table.slice(0, max_texts).to_pylist()
-    if not rows:
-        raise BadInput(f"{held_out} holds no text; give more texts or a larger held-out share")
-    return [
-        Text(
-            index,
-            row["reward_model"]["ground_truth"],
-            row["extra_info"].get("language") or language,
-            row["extra_info"].get("id"),
-        )
-        for index, row in enumerate(rows)
-    ]
-
-
 def texts_with_wav(texts: Sequence[Text]) -> set[int]:
     """Indices of the texts whose speech is kept: a function of the texts, so the same each time."""
     ranked = sorted(texts, key=lambda text: hashlib.sha256(text.text.encode()).digest())
     return {text.index for text in ranked[:TEXTS_WITH_WAV]}
 
 
+class Voices:
+    """The recordings of a suite as speech tokens, each encoded once."""
+
+    def __init__(self, suite: Suite, synthesiser: Synthesiser) -> None:
+        self._folder = suite.folder
+        self._synthesiser = synthesiser
+        self._encoded: dict[tuple[str, str], Voice] = {}
+
+    def of(self, text: Text) -> Voice | None:
+        """The voice that a text is to be spoken in. Raises BadInput."""
+        if (voice := text.voice) is None:
+            return None
+        key = voice.sha256, voice.text
+        if key not in self._encoded:
+            recording = read_voice(self._folder / voice.audio)
+            self._encoded[key] = self._synthesiser.voice(voice.text, *recording)
+        return self._encoded[key]
+
+
 def _speak(
-    run: RunConfig, synthesiser: Synthesiser, this: Pass, begin: int, batch: Sequence[Text]
+    run: RunConfig,
+    synthesiser: Synthesiser,
+    voices: Voices,
+    this: Pass,
+    begin: int,
+    batch: Sequence[Text],
 ) -> list[Speech]:
     [speeches] = synthesiser.batches(
         [text.text for text in batch],
@@ -204,15 +204,21 @@ def _speak(
         max_tokens=run.rollout.max_speech_tokens,
         batch_size=run.eval.batch_size,
         first=begin,
+        voices=[voices.of(text) for text in batch],
     )
     return speeches
 
 
 def _rows(
-    this: Pass, texts: Sequence[Text], speeches: Sequence[Speech], judges: Sequence[Judge]
+    this: Pass,
+    texts: Sequence[Text],
+    speeches: Sequence[Speech],
+    judges: Sequence[Judge],
+    similarity: Similarity | None,
 ) -> list[dict[str, Any]]:
     languages = [text.language for text in texts]
     verdicts = {judge.name: judge.listen(speeches, languages) for judge in judges}
+    cosines = similarity.to_voices(speeches, texts) if similarity else [None] * len(texts)
     return [
         {
             **asdict(text),
@@ -222,18 +228,19 @@ def _rows(
             "finished": speech.finished,
             "duration_s": speech.duration_s,
             "judges": {name: asdict(heard[k]) for name, heard in verdicts.items()},
+            "similarity": cosines[k],
             "wav": None,
         }
         for k, (text, speech) in enumerate(zip(texts, speeches, strict=True))
     ]
 
 
-def identify(run: RunConfig, model: str, texts: Sequence[Text]) -> dict[str, str]:
+def identify(run: RunConfig, model: str, suite: Suite) -> dict[str, str]:
     """What an evaluation's numbers depend on; equal `protocol` makes two models comparable."""
-    return {"model": folder_digest(local_folder(model)), "protocol": protocol_of(run, texts)}
+    return {"model": folder_digest(local_folder(model)), "protocol": protocol_of(run, suite)}
 
 
-def protocol_of(run: RunConfig, texts: Sequence[Text]) -> str:
+def protocol_of(run: RunConfig, suite: Suite) -> str:
     """Digest of all but the model: texts, codec, sampling, judges."""
     protocol = {
         "family": run.family,
@@ -241,9 +248,18 @@ def protocol_of(run: RunConfig, texts: Sequence[Text]) -> str:
         "rollout": run.rollout.model_dump(
             include={"temperature", "top_p", "top_k", "max_speech_tokens"}
         ),
-        "eval": run.eval.model_dump(exclude={"bootstrap_samples"}),
-        "judges": [folder_digest(local_folder(judge.model)) for judge in run.eval.judges],
-        "texts": [asdict(text) for text in texts],
+        "eval": run.eval.model_dump(include={"seeds", "batch_size"}),
+        "judges": [
+            [judge.name, judge.type, folder_digest(local_folder(judge.model))]
+            for judge in suite.judges
+        ],
+        "wer": [suite.wer, NORMALISER_VERSION, BENCHMARK_VERSION],
+        "speaker_model": suite.speaker_model and model_digest(suite.speaker_model),
+        "texts": [
+            [text.index, text.text, text.language, text.id]
+            + ([text.voice.text, text.voice.sha256] if text.voice else [])
+            for text in suite.texts
+        ],
     }
     return hashlib.sha256(json.dumps(protocol, sort_keys=True).encode()).hexdigest()
 

@@ -5,24 +5,28 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
+from ttsrl.benchmark_text import benchmark_wer
 from ttsrl.codecs import Waveform
 from ttsrl.config import JudgeConfig
 from ttsrl.errors import BadInput
 from ttsrl.scorers import load_judge
 from ttsrl.synthesis import Speech
-from ttsrl.text import cer
+from ttsrl.text import cer, wer
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What one judge makes of one utterance: a transcript and its CER, or an error."""
+    """What one judge makes of one utterance: a transcript and its error rates, or an error."""
 
     transcript: str | None = None
     cer: float | None = None
     """Character error rate as a ratio; may exceed 1."""
+    wer: float | None = None
+    """Word error rate as a ratio, as the suite's authors compute it; may exceed 1."""
     cut: bool = False
     """The speech is longer than the judge can hear: it heard the beginning."""
     error: str | None = None
@@ -32,17 +36,24 @@ class Verdict:
 class Judge:
     """A recogniser of the evaluation under its name in the report."""
 
-    def __init__(self, config: JudgeConfig, device: str, batch_size: int) -> None:
+    def __init__(
+        self,
+        config: JudgeConfig,
+        device: str,
+        batch_size: int,
+        wer_of: Literal["ttsrl", "benchmark"] = "ttsrl",
+    ) -> None:
         self.name = config.name
+        self.wer = benchmark_wer if wer_of == "benchmark" else wer
         self.recogniser = load_judge(config, device, batch_size)
 
     def listen(self, speeches: Sequence[Speech], languages: Sequence[str]) -> list[Verdict]:
         """One verdict an utterance, in order.
 
-        Where there is no speech the transcript is empty and the CER 1. Raises BadInput for a
+        Where there is no speech the transcript is empty and both rates are 1. Raises BadInput for a
         language or a text that cannot be measured at all.
         """
-        verdicts = [Verdict(transcript="", cer=1.0)] * len(speeches)
+        verdicts = [Verdict(transcript="", cer=1.0, wer=1.0)] * len(speeches)
         audible = [i for i, speech in enumerate(speeches) if len(speech.waveform)]
         heard = [self._hearable(speeches[i]) for i in audible]
         transcripts = self._transcribe(
@@ -53,8 +64,8 @@ class Judge:
             if isinstance(transcript, Exception):
                 verdicts[i] = Verdict(cut=cut, error=f"{type(transcript).__name__}: {transcript}")
             else:
-                error_rate = cer(speeches[i].text, transcript, languages[i])
-                verdicts[i] = Verdict(transcript, error_rate, cut)
+                said = speeches[i].text, transcript, languages[i]
+                verdicts[i] = Verdict(transcript, cer(*said), self.wer(*said), cut)
         return verdicts
 
     def _hearable(self, speech: Speech) -> Waveform:

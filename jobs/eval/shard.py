@@ -1,6 +1,8 @@
-"""Evaluate one shard of a run's held-out texts, before and after training, and publish it.
+"""Evaluate one shard of a run's suites, before and after training, and publish it.
 
-python -m jobs.eval.shard --config run.json --work-dir DIR --of 4 [--index I] [--step N]
+python -m jobs.eval.shard --config run.json --work-dir DIR --of 4 [--index I] [--step N] [--suite S]
+
+The suites are the held-out texts and those of `eval.suites`, all of them or the one that is named.
 
 For clusters, one pod a shard: the shard's number is JOB_COMPLETION_INDEX where no --index is given.
 The policy that the run starts from is evaluated while the merge may still run; then the pod waits
@@ -16,17 +18,16 @@ import shutil
 import sys
 from pathlib import Path
 
-from jobs.eval.evaluate import Part, Text, identify, protocol_of, read_texts, speak_and_hear
+from jobs.eval.evaluate import Part, identify, protocol_of, speak_and_hear
+from jobs.eval.suites import Suite, read_suite
 from jobs.eval.waiting import wait_until
-from ttsrl.config import RunConfig
+from ttsrl.config import HELD_OUT, RunConfig
 from ttsrl.errors import BadInput
 from ttsrl.failing import exit_code
 from ttsrl.prompts import prepare
 from ttsrl.settings import load_run
 from ttsrl.storage import RunStore
 
-SUITE = "held_out"
-"""Name of the evaluation where none is given."""
 SHARD_FILE = "shard.json"
 """Beside rows.jsonl and wav/ of a shard: what its numbers depend on, and how long they took."""
 BEFORE = 0
@@ -48,11 +49,21 @@ def argument_parser(program: str, description: str | None) -> argparse.ArgumentP
     parser.add_argument("--work-dir", required=True, type=Path, help="local folder to work in")
     parser.add_argument("--of", required=True, type=int, help="number of shards")
     parser.add_argument("--step", type=int, help="step of the model; default: the run's last")
-    parser.add_argument("--suite", default=SUITE, help=f"name below eval/; default: {SUITE}")
+    parser.add_argument("--suite", help=f"{HELD_OUT}, or one of eval.suites; default: all of them")
+    parser.add_argument("--as", dest="name", help="name below eval/; default: that of the suite")
     parser.add_argument(
         "--wait-s", type=float, default=0.0, help="how long to wait for what other jobs publish"
     )
     return parser
+
+
+def named_suites(run: RunConfig, suite: str | None, name: str | None) -> dict[str, str]:
+    """Suite -> its name below eval/, as the command line asks. Raises BadInput."""
+    if suite is None and name is not None:
+        raise BadInput(f"--as {name} names one evaluation; say of which suite: --suite {HELD_OUT}")
+    if suite is not None:
+        return {suite: name or suite}
+    return {each: each for each in (HELD_OUT, *(listed.name for listed in run.eval.suites))}
 
 
 def _evaluate(arguments: argparse.Namespace) -> None:
@@ -61,14 +72,21 @@ def _evaluate(arguments: argparse.Namespace) -> None:
     store = RunStore(run.storage, run.name)
     work_dir: Path = arguments.work_dir.absolute()
     step = run.train.steps if arguments.step is None else arguments.step
-    shards = Shards(run, store, arguments.suite, part, work_dir)
-    shards.evaluate(BEFORE, run.model)
-    if shards.is_done(step):
+    data = work_dir / "data"
+    every = [
+        Shards(run, store, read_or_prepare(run, suite, data), name, part, work_dir)
+        for suite, name in named_suites(run, arguments.suite, arguments.name).items()
+    ]
+    for shards in every:
+        shards.evaluate(BEFORE, run.model)
+    left = [shards for shards in every if not shards.is_done(step)]
+    if not left:
         return
     wait_for_model(store, step, arguments.wait_s)
     model = work_dir / "model"
     store.storage.pull(store.model(step), model)
-    shards.evaluate(step, str(model))
+    for shards in left:
+        shards.evaluate(step, str(model))
 
 
 def wait_for_model(store: RunStore, step: int, wait_s: float) -> None:
@@ -86,18 +104,24 @@ def wait_for_model(store: RunStore, step: int, wait_s: float) -> None:
 
 
 class Shards:
-    """One shard of each step's evaluation, on this machine and in storage."""
+    """One shard of each step's evaluation of a suite, on this machine and in storage."""
 
     def __init__(
-        self, run: RunConfig, store: RunStore, suite: str, part: Part, work_dir: Path
+        self,
+        run: RunConfig,
+        store: RunStore,
+        suite: Suite,
+        name: str,
+        part: Part,
+        work_dir: Path,
     ) -> None:
         self.run = run
         self.store = store
         self.suite = suite
+        self.name = name
         self.part = part
         self.work_dir = work_dir
-        self.texts = _texts(run, work_dir / "data")
-        self.protocol = protocol_of(run, self.texts)
+        self.protocol = protocol_of(run, suite)
 
     def is_done(self, step: int) -> bool:
         """Whether this shard is published. Raises BadInput if it is one of other settings."""
@@ -108,9 +132,12 @@ class Shards:
         if found.get("identity", {}).get("protocol") != self.protocol:
             raise BadInput(
                 f"{self.store.storage.address(prefix)} was evaluated with other texts, settings "
-                "or judges; give this evaluation another name: --suite NAME"
+                "or judges; give this evaluation another name: --as NAME"
             )
-        print(f"step {step}: shard {self.part.index} of {self.part.of} is done", flush=True)
+        print(
+            f"{self.name}, step {step}: shard {self.part.index} of {self.part.of} is done",
+            flush=True,
+        )
         return True
 
     def evaluate(self, step: int, model: str) -> None:
@@ -122,22 +149,26 @@ class Shards:
         from transformers.utils import logging
 
         logging.disable_progress_bar()  # pyright: ignore[reportUnknownMemberType]
-        out = self.work_dir / "shards" / f"step_{step:06d}"
+        out = self.work_dir / "shards" / self.name / f"step_{step:06d}"
         shutil.rmtree(out, ignore_errors=True)
-        identity = identify(self.run, model, self.texts)
+        identity = identify(self.run, model, self.suite)
         rows, synthesis_s = speak_and_hear(
             self.run,
             model,
-            self.texts,
+            self.suite,
             out,
             self.part,
             device="cuda" if torch.cuda.is_available() else "cpu",
-            on_progress=lambda done, total: print(f"step {step}: {done}/{total}", flush=True),
+            on_progress=lambda done, total: print(
+                f"{self.name}, step {step}: {done}/{total}", flush=True
+            ),
         )
         shard = {
             "identity": identity,
             "model": self.run.model if step == BEFORE else self.store.model(step),
-            "texts": len(self.texts),
+            "suite": self.suite.name,
+            "judges": [judge.model_dump() for judge in self.suite.judges],
+            "texts": len(self.suite.texts),
             "rows": len(rows),
             "synthesis_s": synthesis_s,
         }
@@ -150,7 +181,7 @@ class Shards:
                 raise
 
     def _prefix(self, step: int) -> str:
-        return self.store.eval_shard(self.suite, step, self.part.index, self.part.of)
+        return self.store.eval_shard(self.name, step, self.part.index, self.part.of)
 
 
 def _index(given: int | None, of: int) -> int:
@@ -165,12 +196,12 @@ def _index(given: int | None, of: int) -> int:
     return int(named)
 
 
-def _texts(run: RunConfig, folder: Path) -> list[Text]:
-    """The held-out texts; the same on every machine, as their split is a hash."""
-    held_out = folder / "held_out.parquet"
-    if not held_out.is_file():
-        prepare(run, folder)
-    return read_texts(held_out, run.data.language, run.eval.max_texts)
+def read_or_prepare(run: RunConfig, suite: str, data: Path) -> Suite:
+    """A suite; the held-out texts are the same on every machine, as their split is a hash."""
+    held_out = data / "held_out.parquet"
+    if suite == HELD_OUT and not held_out.is_file():
+        prepare(run, data)
+    return read_suite(run, suite, held_out)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
@@ -13,12 +13,13 @@ Row = Mapping[str, Any]
 
 
 def summarise(rows: Sequence[Row], judges: Iterable[str]) -> dict[str, Any]:
-    """Numbers of one mode: rows of all its seeds -> rates, means, and CER for each judge."""
+    """Numbers of one mode: rows of all its seeds -> rates, means, error rates for each judge."""
     return {
         "utterances": len(rows),
         "end_token_rate": fmean(row["finished"] for row in rows),
         "mean_duration_s": fmean(row["duration_s"] for row in rows),
         "mean_tokens": fmean(row["tokens"] for row in rows),
+        "mean_similarity": _mean(mean_by_text(rows, lambda row: row["similarity"]).values()),
         "judges": {name: _of_judge(rows, name) for name in judges},
     }
 
@@ -33,16 +34,25 @@ def mean_by_text(rows: Iterable[Row], value: Callable[[Row], float | None]) -> d
 
 
 def _of_judge(rows: Sequence[Row], name: str) -> dict[str, Any]:
-    """Mean CER is over texts; corpus CER is all edits over all reference characters."""
+    """Means are over texts, as Seed-TTS-eval and CV3-Eval have it; corpus CER is all edits over all
+    reference characters."""
     heard = [row for row in rows if row["judges"][name]["cer"] is not None]
     verdicts = [row["judges"][name] for row in heard]
     characters = [len(normalise(row["text"], row["language"])) for row in heard]
     edits = sum(v["cer"] * n for v, n in zip(verdicts, characters, strict=True))
-    by_text = mean_by_text(rows, lambda row: row["judges"][name]["cer"])
+    cers, wers = (
+        mean_by_text(rows, lambda row, rate=rate: row["judges"][name][rate]).values()
+        for rate in ("cer", "wer")
+    )
     return {
-        "mean_cer": fmean(by_text.values()) if by_text else None,
+        "mean_cer": _mean(cers),
+        "mean_wer": _mean(wers),
         "corpus_cer": edits / sum(characters) if heard else None,
         "exact_share": fmean(v["cer"] == 0 for v in verdicts) if heard else None,
         "cut": sum(v["cut"] for v in verdicts),
         "errors": len(rows) - len(heard),
     }
+
+
+def _mean(values: Collection[float]) -> float | None:
+    return fmean(values) if values else None

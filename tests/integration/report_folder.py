@@ -10,7 +10,7 @@ from jobs.eval.summary import summarise
 from ttsrl.codecs import load_codec
 from ttsrl.settings import dump_run, load_run
 from ttsrl.synthesis import write_wav
-from ttsrl.text import cer
+from ttsrl.text import cer, wer
 
 TINY = Path("examples/tiny")
 TEXTS = [
@@ -55,6 +55,7 @@ def _write_evaluation(folder: Path, side: str, texts: int, draw: random.Random) 
                 "finished": side == "after" or draw.random() < 0.9,
                 "duration_s": len(tokens) / codec.tokens_per_s,
                 "judges": judges,
+                "similarity": draw.random() if index else None,
                 "wav": None,
             }
             if index < TEXTS_WITH_WAV:
@@ -64,6 +65,11 @@ def _write_evaluation(folder: Path, side: str, texts: int, draw: random.Random) 
     (folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     report = {
         "identity": {"model": side, "protocol": "same"},
+        "suite": "held_out",
+        "judges": [
+            {"name": "judge", "type": "ctc", "model": "judge"},
+            {"name": "whisper", "type": "whisper", "model": "whisper", "gave_reward": True},
+        ],
         "texts": texts,
         "modes": {
             mode: summarise([r for r in rows if r["mode"] == mode], ["judge", "whisper"])
@@ -78,7 +84,8 @@ def _hear(text: str, side: str, draw: random.Random) -> dict[str, Any]:
     heard = " ".join(
         draw.choice(wrong) if draw.random() < RATE_OF_ERROR[side] else word for word in text.split()
     )
-    return {"transcript": heard, "cer": cer(text, heard, "en"), "cut": False, "error": None}
+    rates = {"cer": cer(text, heard, "en"), "wer": wer(text, heard, "en")}
+    return {"transcript": heard, **rates, "cut": False, "error": None}
 
 
 def _write_training(folder: Path, steps: int, draw: random.Random) -> None:

@@ -10,9 +10,10 @@ import pytest
 
 from jobs.eval.evaluate import Part, evaluate, passes_of
 from jobs.eval.reduce import Sharded
-from jobs.eval.shard import SUITE, Shards
+from jobs.eval.shard import Shards, read_or_prepare
+from jobs.eval.suites import held_out_suite
 from jobs.eval.waiting import wait_until
-from ttsrl.config import RunConfig
+from ttsrl.config import HELD_OUT, RunConfig
 from ttsrl.errors import BadInput, Failure
 from ttsrl.settings import dump_run, load_run
 from ttsrl.storage import RunStore, StorageError
@@ -50,7 +51,8 @@ def store(run: RunConfig, tmp_path: Path) -> RunStore:
 
 
 def shards(run: RunConfig, store: RunStore, index: int, work_dir: Path) -> Shards:
-    return Shards(run, store, SUITE, Part(index, OF), work_dir)
+    suite = read_or_prepare(run, HELD_OUT, work_dir / "data")
+    return Shards(run, store, suite, HELD_OUT, Part(index, OF), work_dir)
 
 
 def rows_of(folder: Path) -> list[dict]:
@@ -64,11 +66,10 @@ def comparable(report: dict) -> dict:
 def test_shards_put_together_are_the_undivided_evaluation(
     run: RunConfig, store: RunStore, tmp_path: Path
 ) -> None:
-    sharded = Sharded(run, store, SUITE, OF, tmp_path / "reduce")
+    sharded = Sharded(run, store, HELD_OUT, HELD_OUT, OF, tmp_path / "reduce")
     for index in range(OF):
-        assert f"shards {', '.join(map(str, range(index, OF)))} of 2 of step 0" in sharded.missing(
-            [0, 3]
-        )
+        left = ", ".join(map(str, range(index, OF)))
+        assert f"shards {left} of 2 of held_out, step 0" in sharded.missing([0, 3])
         pod = shards(run, store, index, tmp_path / f"pod-{index}")
         pod.evaluate(0, run.model)
         pod.evaluate(3, POLICY)
@@ -76,10 +77,10 @@ def test_shards_put_together_are_the_undivided_evaluation(
     report = sharded.reduce(3)
 
     held_out = tmp_path / "pod-0" / "data" / "held_out.parquet"
-    whole = evaluate(run, POLICY, held_out, tmp_path / "whole")
+    whole = evaluate(run, POLICY, held_out_suite(run, held_out), tmp_path / "whole")
     assert comparable(report) == comparable(whole)
     final = tmp_path / "final"
-    store.storage.pull(store.eval(SUITE, 3), final)
+    store.storage.pull(store.eval(HELD_OUT, 3), final)
     assert (final / "rows.jsonl").read_bytes() == (tmp_path / "whole" / "rows.jsonl").read_bytes()
     assert {p.name: p.read_bytes() for p in (final / "wav").iterdir()} == {
         p.name: p.read_bytes() for p in (tmp_path / "whole" / "wav").iterdir()
@@ -108,7 +109,7 @@ def test_a_shard_that_is_done_is_not_done_again(
         restarted.evaluate(3, POLICY)
 
     other = run.model_copy(update={"eval": run.eval.model_copy(update={"seeds": [7]})})
-    with pytest.raises(BadInput, match=r"other texts, settings or judges.*--suite"):
+    with pytest.raises(BadInput, match=r"other texts, settings or judges.*--as"):
         shards(other, store, 1, tmp_path / "third").is_done(0)
 
 
@@ -134,23 +135,23 @@ def test_more_shards_than_batches_and_a_reduce_cut_in_the_middle(
 ) -> None:
     few = run.model_copy(update={"eval": run.eval.model_copy(update={"max_texts": 3})})
     for index in range(OF):
-        pod = Shards(few, store, SUITE, Part(index, OF), tmp_path / f"pod-{index}")
+        pod = shards(few, store, index, tmp_path / f"pod-{index}")
         pod.evaluate(0, few.model)
         pod.evaluate(3, POLICY)
-    sharded = Sharded(few, store, SUITE, OF, tmp_path / "reduce")
+    sharded = Sharded(few, store, HELD_OUT, HELD_OUT, OF, tmp_path / "reduce")
     sharded.reduce(3)
-    published = tmp_path / "storage" / store.eval(SUITE, 3)
+    published = tmp_path / "storage" / store.eval(HELD_OUT, 3)
     (published / "MANIFEST.json").unlink()  # as where a pod died before the manifest
     (tmp_path / "storage" / store.best).unlink()
     shutil.rmtree(tmp_path / "reduce")
-    again = Sharded(few, store, SUITE, OF, tmp_path / "reduce").reduce(3)
+    again = Sharded(few, store, HELD_OUT, HELD_OUT, OF, tmp_path / "reduce").reduce(3)
     assert again["texts"] == 3
-    assert store.storage.is_complete(store.eval(SUITE, 3))
+    assert store.storage.is_complete(store.eval(HELD_OUT, 3))
     assert (tmp_path / "storage" / store.best).is_file()
 
     shutil.rmtree(tmp_path / "reduce")
     page = (published / "report.html").read_bytes()
-    assert Sharded(few, store, SUITE, OF, tmp_path / "reduce").reduce(3) == again
+    assert Sharded(few, store, HELD_OUT, HELD_OUT, OF, tmp_path / "reduce").reduce(3) == again
     assert (published / "report.html").read_bytes() == page
     assert len(rows_of(published)) == 3 * len(passes_of(few))
 
@@ -210,17 +211,17 @@ def test_commands_wait_for_each_other_with_a_deadline(
     assert "the checkpoint of step 5; published are [3]" in merge.stderr
     reduce = command("jobs.eval.reduce", "--of", "1")
     assert reduce.returncode == 1
-    assert "shards 0 of 1 of step 0; shards 0 of 1 of step 5" in reduce.stderr
+    assert "shards 0 of 1 of held_out, step 0; shards 0 of 1 of held_out, step 5" in reduce.stderr
     shard = command("jobs.eval.shard", "--of", "1", "--index", "0")
     assert shard.returncode == 1
-    assert "step 0: 4/4\n" in shard.stdout
+    assert "held_out, step 0: 4/4\n" in shard.stdout
     assert "the merged model of step 5; merged are [3]" in shard.stderr
     third = command("jobs.eval.shard", "--of", "1", "--index", "0", "--step", "3")
     assert (third.returncode, third.stderr) == (0, "")
-    assert "step 0: shard 0 of 1 is done" in third.stdout
+    assert "held_out, step 0: shard 0 of 1 is done" in third.stdout
     done = command("jobs.eval.reduce", "--of", "1", "--step", "3")
     assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines()[-1].endswith("eval/held_out/step_000003/report.html")
+    assert done.stdout.splitlines()[-1].endswith("eval/held_out/step_000003")
     wrong = command("jobs.eval.shard", "--of", "2", "--index", "2")
     assert (wrong.returncode, "only 0 to 1" in wrong.stderr) == (2, True)
 

@@ -13,6 +13,7 @@ from pyarrow import parquet
 
 from jobs.eval.evaluate import TEXTS_WITH_WAV, evaluate
 from jobs.eval.judge import Judge, Verdict
+from jobs.eval.suites import held_out_suite
 from jobs.eval.summary import mean_by_text, summarise
 from ttsrl.codecs import Waveform
 from ttsrl.config import RunConfig
@@ -20,7 +21,7 @@ from ttsrl.errors import BadInput
 from ttsrl.prompts import prepare
 from ttsrl.settings import dump_run, load_run
 from ttsrl.synthesis import Speech
-from ttsrl.text import cer
+from ttsrl.text import cer, wer
 
 POLICY = "examples/tiny/policy"
 TEXTS, BATCH = 10, 4
@@ -48,7 +49,11 @@ def read_rows(out: Path) -> list[dict]:
 def test_evaluation_of_the_tiny_policy(run: RunConfig, held_out: Path, tmp_path: Path) -> None:
     seen: list[tuple[int, int]] = []
     report = evaluate(
-        run, POLICY, held_out, tmp_path, on_progress=lambda *progress: seen.append(progress)
+        run,
+        POLICY,
+        held_out_suite(run, held_out),
+        tmp_path,
+        on_progress=lambda *progress: seen.append(progress),
     )
     rows = read_rows(tmp_path)
 
@@ -65,6 +70,7 @@ def test_evaluation_of_the_tiny_policy(run: RunConfig, held_out: Path, tmp_path:
         for verdict in row["judges"].values():
             assert verdict["error"] is None
             assert verdict["cer"] == cer(row["text"], verdict["transcript"], "en")
+            assert verdict["wer"] == wer(row["text"], verdict["transcript"], "en")
     first, second = (
         [r["judges"]["judge"]["transcript"] for r in rows if (r["mode"], r["seed"]) == p]
         for p in passes[:2]
@@ -89,15 +95,15 @@ def test_same_model_same_rows_and_no_second_evaluation(
     run: RunConfig, held_out: Path, tmp_path: Path
 ) -> None:
     for folder in ("a", "b"):
-        evaluate(run, POLICY, held_out, tmp_path / folder)
+        evaluate(run, POLICY, held_out_suite(run, held_out), tmp_path / folder)
     assert read_rows(tmp_path / "a") == read_rows(tmp_path / "b")
 
     written = (tmp_path / "a" / "rows.jsonl").stat().st_mtime_ns
-    evaluate(run, POLICY, held_out, tmp_path / "a")
+    evaluate(run, POLICY, held_out_suite(run, held_out), tmp_path / "a")
     assert (tmp_path / "a" / "rows.jsonl").stat().st_mtime_ns == written
 
     fewer = run.model_copy(update={"eval": run.eval.model_copy(update={"max_texts": 3})})
-    report = evaluate(fewer, POLICY, held_out, tmp_path / "a")
+    report = evaluate(fewer, POLICY, held_out_suite(fewer, held_out), tmp_path / "a")
     assert report["texts"] == 3
     assert len(read_rows(tmp_path / "a")) == 9
 
@@ -131,10 +137,10 @@ def test_command(run: RunConfig, held_out: Path, tmp_path: Path) -> None:
 
 def test_held_out_texts_must_be_there(run: RunConfig, tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="no held-out texts"):
-        evaluate(run, POLICY, tmp_path / "held_out.parquet", tmp_path)
+        held_out_suite(run, tmp_path / "held_out.parquet")
     (tmp_path / "held_out.parquet").write_bytes(b"no parquet")
     with pytest.raises(BadInput, match="is no parquet file of prompts"):
-        evaluate(run, POLICY, tmp_path / "held_out.parquet", tmp_path)
+        held_out_suite(run, tmp_path / "held_out.parquet")
 
 
 class Stub:
@@ -179,15 +185,16 @@ def test_no_speech_is_an_empty_transcript_and_too_much_is_cut(judge: tuple[Judge
     listener, stub = judge
     verdicts = listener.listen([speech("one", 0), speech("one", 5), speech("one", 2)], ["en"] * 3)
     assert verdicts == [
-        Verdict(transcript="", cer=1.0),
-        Verdict(transcript="one", cer=0.0, cut=True),
-        Verdict(transcript="one", cer=0.0),
+        Verdict(transcript="", cer=1.0, wer=1.0),
+        Verdict(transcript="one", cer=0.0, wer=0.0, cut=True),
+        Verdict(transcript="one", cer=0.0, wer=0.0),
     ]
     assert stub.heard == [[2, 2]]
 
 
 def row(index: int, text: str, cer: float | None) -> dict:
-    judged = {"transcript": None, "cer": cer, "cut": False, "error": None}
+    wer = None if cer is None else 2 * cer
+    judged = {"transcript": None, "cer": cer, "wer": wer, "cut": False, "error": None}
     return {
         "index": index,
         "text": text,
@@ -195,6 +202,7 @@ def row(index: int, text: str, cer: float | None) -> dict:
         "tokens": 10,
         "finished": index == 0,
         "duration_s": 0.8,
+        "similarity": None if index else 0.5,
         "judges": {"judge": judged},
     }
 
@@ -207,9 +215,11 @@ def test_summary_weighs_texts_and_characters_as_it_says() -> None:
         "end_token_rate": 0.5,
         "mean_duration_s": pytest.approx(0.8),
         "mean_tokens": 10,
+        "mean_similarity": 0.5,
         "judges": {
             "judge": {
                 "mean_cer": 0.625,
+                "mean_wer": 1.25,
                 "corpus_cer": (2 + 0 + 16) / 24,
                 "exact_share": 1 / 3,
                 "cut": 0,

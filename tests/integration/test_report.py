@@ -3,12 +3,15 @@
 import json
 import re
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 from report_folder import TEXTS_WITH_WAV, write_run_folder
 
+from jobs.eval.compare import read
 from jobs.eval.report.charts import MAX_POINTS, Series, line_chart
 from jobs.eval.report.comparison import compare, verdict
 from jobs.eval.report.inputs import read_run_folder
@@ -16,6 +19,8 @@ from jobs.eval.report.listening import Recorder, before_and_after, marked, rollo
 from jobs.eval.report.page import render, write_report
 from jobs.eval.report.svg import nice_ticks
 from ttsrl.errors import BadInput
+from ttsrl.local_s3 import LocalS3
+from ttsrl.storage import RunStore
 
 
 @pytest.fixture(scope="module")
@@ -185,3 +190,75 @@ def test_line_chart_skips_gaps_and_bins_long_runs() -> None:
     values = [float(step % 2) for step in range(steps)]
     long = line_chart("t", list(range(steps)), [Series("v", values)], str)
     assert long.count("<circle") == steps // 3 + 1 <= MAX_POINTS
+
+
+@pytest.fixture
+def with_suite(folder: Path) -> Path:
+    """The same evaluations once more, as those of a suite."""
+    for side in ("before", "after"):
+        copied = folder / "eval" / "seed-en" / side
+        shutil.copytree(folder / "eval" / side, copied)
+        report = json.loads((copied / "report.json").read_text())
+        (copied / "report.json").write_text(json.dumps(report | {"suite": "seed-en"}))
+    run = json.loads((folder / "run.json").read_text())
+    suite = {"name": "seed-en", "type": "seed-tts-eval", "path": "meta.lst", "language": "en"}
+    run["eval"]["suites"] = [suite]
+    (folder / "run.json").write_text(json.dumps(run))
+    return folder
+
+
+def test_page_with_a_suite(with_suite: Path) -> None:
+    page = render(read_run_folder(with_suite))
+    section = page[page.index('<section id="suite-seed-en">') : page.index('<section id="listen">')]
+    for label in ("WER, judge", "CER, judge", "WER, whisper", "Speaker similarity"):
+        assert label in section
+    comparison = page[page.index('<section id="comparison">') : page.index("suite-seed-en")]
+    assert "WER" not in comparison
+
+
+def compared(*arguments: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "jobs.eval.compare", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True)
+
+
+def test_compare_tells_two_evaluations_apart(
+    with_suite: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, after = (with_suite / "eval" / "seed-en" / side for side in ("before", "after"))
+    shown = compared(before, after)
+    assert shown.returncode == 0, shown.stderr
+    lines = shown.stdout.splitlines()
+    assert re.match(r"\s+before\s+after\s+change\s+95 % interval\s+texts$", lines[0])
+    assert re.match(r"WER, judge\s+sampled( +[\d.]+ %){2} +−\d+ % +−\d+ % to −\d+ % +60$", lines[1])
+
+    found = json.loads(compared(before, after, "--json").stdout)
+    rows = {
+        side: [json.loads(line) for line in (folder / "rows.jsonl").read_text().splitlines()]
+        for side, folder in (("before", before), ("after", after))
+    }
+    for side, of_side in rows.items():
+        wers = [r["judges"]["judge"]["wer"] for r in of_side if r["mode"] == "greedy"]
+        assert found["wer/judge"]["greedy"][side]["value"] == pytest.approx(sum(wers) / len(wers))
+    assert found["similarity"]["sampled"]["texts"] == 59  # one text has no voice
+
+    with LocalS3(tmp_path / "s3", "bucket") as server:
+        for name, value in server.environment({}).items():
+            monkeypatch.setenv(name, value)
+        store = RunStore("s3://bucket/speech", "run")
+        store.storage.publish(before, store.eval("seed-en", 0))
+        assert read(store.storage.address(store.eval("seed-en", 0))).rows == rows["before"]
+
+
+def test_compare_refuses_what_cannot_be_compared(with_suite: Path) -> None:
+    before, after = (with_suite / "eval" / side for side in ("before", "after"))
+    path = after / "report.json"
+    report = json.loads(path.read_text())
+    report["identity"]["protocol"] = "other"
+    path.write_text(json.dumps(report))
+    refused = compared(before, after)
+    assert refused.returncode == 2
+    assert "cannot be compared: their texts, settings or judges differ" in refused.stderr
+    missing = compared(before, with_suite)
+    assert missing.returncode == 2
+    assert "no finished evaluation in" in missing.stderr
+    assert "no address of an evaluation" in compared(before, "s3://bucket/run").stderr

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from tiny_wavlm import save_tiny_wavlm
 from transformers import (
     ClapConfig,
     ClapFeatureExtractor,
     ClapModel,
     Wav2Vec2FeatureExtractor,
-    WavLMConfig,
     WavLMForXVector,
 )
 
@@ -63,22 +63,7 @@ def clap(request, tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def wavlm(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("wavlm")
-    torch.manual_seed(0)
-    config = WavLMConfig(
-        hidden_size=32,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        intermediate_size=64,
-        conv_dim=(16,) * 7,
-        tdnn_dim=(32, 32, 32, 32, 64),
-        xvector_output_dim=32,
-        num_conv_pos_embeddings=16,
-        num_conv_pos_embedding_groups=4,
-    )
-    WavLMForXVector(config).save_pretrained(folder)
-    Wav2Vec2FeatureExtractor(do_normalize=True).save_pretrained(folder)
-    return folder
+    return save_tiny_wavlm(tmp_path_factory.mktemp("wavlm"))
 
 
 @pytest.fixture(scope="module")

@@ -22,10 +22,10 @@ from transformers import (
 )
 from transformers.models.parakeet.modeling_parakeet import ParakeetEncoderModelOutput
 
-from ttsrl.config import RewardConfig, WhisperConfig
+from ttsrl.config import JudgeConfig, RewardConfig, WhisperConfig
 from ttsrl.errors import BadInput
 from ttsrl.reward import ParakeetCer, PinyinWer
-from ttsrl.scorers import Speech, load_scorers
+from ttsrl.scorers import Speech, load_judge, load_scorers
 from ttsrl.scorers.equal_lengths import equal_lengths
 from ttsrl.scorers.parakeet import load_parakeet
 from ttsrl.scorers.reference import RATE_HZ, check_scorer, voice
@@ -91,6 +91,49 @@ def sensevoice(tmp_path_factory) -> Path:
     lines = [f"{token} {n}" for n, token in enumerate(SENSEVOICE)]
     (folder / "tokens.txt").write_text("\n".join(lines) + "\n")
     return folder
+
+
+PARAFORMER = ["<blank>", "<s>", "</s>", "你", "好", "hel@@", "lo", "<unk>"]
+
+
+@pytest.fixture(scope="module")
+def paraformer(tmp_path_factory) -> Path:
+    """Paraformer's inputs, outputs and metadata; it says 你 where it is loud and 好 elsewhere."""
+    folder = tmp_path_factory.mktemp("paraformer")
+    size, features = len(PARAFORMER), 560
+    weight = np.zeros((features, size), np.float32)
+    weight[:, 3], weight[:, 4] = 1 / features, -1 / features
+    nodes = [
+        helper.make_node("MatMul", ["speech", "weight"], ["logits"]),
+        helper.make_node("Cast", ["speech_lengths"], ["token_num"], to=TensorProto.INT64),
+    ]
+    inputs = [helper.make_tensor_value_info("speech", TensorProto.FLOAT, ["N", "T", features])]
+    inputs += [helper.make_tensor_value_info("speech_lengths", TensorProto.INT32, ["N"])]
+    outputs = [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["N", "T", size])]
+    outputs += [helper.make_tensor_value_info("token_num", TensorProto.INT64, ["N"])]
+    graph = helper.make_graph(
+        nodes, "paraformer", inputs, outputs, [numpy_helper.from_array(weight, "weight")]
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    metadata = {"model_type": "paraformer", "vocab_size": str(size)}
+    metadata |= {"lfr_window_size": "7", "lfr_window_shift": "6"}
+    metadata |= {"neg_mean": ",".join(["-12"] * features), "inv_stddev": ",".join(["1"] * features)}
+    helper.set_model_props(model, metadata)
+    onnx.save(model, folder / "model.int8.onnx")
+    lines = [f"{token} {n}" for n, token in enumerate(PARAFORMER)]
+    (folder / "tokens.txt").write_text("\n".join(lines) + "\n")
+    return folder
+
+
+def test_paraformer_is_a_judge_that_hears_the_same_alone_and_in_a_batch(paraformer):
+    config = JudgeConfig(name="zh", type="paraformer", model=str(paraformer))
+    recogniser = load_judge(config, batch_size=2)
+    quiet = np.zeros(8_000, "f")
+    waveforms = [voice(1.0), np.concatenate([voice(1.0), quiet, quiet]), voice(1.0), quiet]
+    together = recogniser.transcribe(waveforms, RATE_HZ, ["zh"] * 4)
+    assert together[0] == together[2] and "你好" in together[0]
+    assert len(together[1]) > len(together[0]) and set(together[3]) == {"好"}
+    assert together == [recogniser.transcribe([w], RATE_HZ, ["zh"])[0] for w in waveforms]
 
 
 def parakeet_folder(folder: Path, kind: str) -> Path:

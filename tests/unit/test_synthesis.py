@@ -12,6 +12,7 @@ from safetensors.torch import load_file, save_file
 
 from ttsrl.errors import BadInput
 from ttsrl.synthesis import Speech, Synthesiser, write_wav
+from ttsrl.voice import Voice
 
 TINY = Path("examples/tiny")
 POLICY, CODEC = str(TINY / "policy"), str(TINY / "codec")
@@ -53,6 +54,23 @@ def test_same_seed_same_speech_and_other_batches_other_numbers(tiny: Synthesiser
     twice = list(tiny.batches(["one"] * 2, temperature=1, seed=0, max_tokens=12, batch_size=1))
     assert twice[0][0].speech_tokens != twice[1][0].speech_tokens
     assert tokens(temperature=0.0, seed=0) == tokens(temperature=0.0, seed=1)
+
+
+def test_a_voice_is_gone_on_from_and_left_out_of_what_is_returned(tiny: Synthesiser) -> None:
+    text = "three blue robots"
+    options = {"temperature": 0.0, "seed": 0, "max_tokens": 37}
+    [whole] = tiny.synthesise([text], **options)
+    begun = 9
+    recording = tiny.decode([whole.speech_tokens[:begun]])[0]
+    voice = tiny.voice("three", recording, tiny.sample_rate_hz)
+    assert len(voice.tokens) == begun
+    exact = Voice("three", whole.speech_tokens[:begun])
+    after, alone = tiny.synthesise(["blue robots", text], voices=[exact, None], **options)
+    assert after.speech_tokens == whole.speech_tokens[begun:]
+    assert (after.text, after.finished) == ("blue robots", whole.finished)
+    samples = begun * len(recording) // begun
+    np.testing.assert_allclose(after.waveform, whole.waveform[samples:], atol=1e-5)
+    assert alone.speech_tokens == whole.speech_tokens
 
 
 def test_no_speech_token_gives_an_empty_waveform(

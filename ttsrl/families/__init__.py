@@ -27,6 +27,8 @@ class Family(Protocol):
     stop_token_ids: list[int]
     speech_token_ids: range
     """Token ids of the codebook, in order: id = speech_token_ids[speech token]."""
+    text_joint: str
+    """What stands between the text of a voice prompt and the text to speak."""
 
     @property
     def allowed_token_ids(self) -> list[int]:

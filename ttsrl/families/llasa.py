@@ -33,6 +33,7 @@ class Llasa(TemplatedFamily):
     chat_template = CHAT_TEMPLATE
     markers = (SPEECH_START, TEXT_START, TEXT_END)
     stops = (SPEECH_END,)
+    text_joint = " "
 
     @classmethod
     def request(cls, text: str) -> str:

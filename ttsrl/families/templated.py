@@ -30,6 +30,8 @@ class TemplatedFamily:
     """Tokens that end the speech."""
     markers_in_text: ClassVar[frozenset[str]] = frozenset()
     """Markers that a text may contain, because the model was trained on such texts."""
+    text_joint: str = ""
+    """What stands between the text of a voice prompt and the text to speak."""
     languages: ClassVar[frozenset[str] | None] = None
     """ISO 639-1 codes that the published models speak; None: their fine-tunes speak any."""
 

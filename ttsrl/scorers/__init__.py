@@ -170,6 +170,10 @@ def load_judge(config: JudgeConfig, device: str = "cpu", batch_size: int = 32) -
             from ttsrl.scorers.ctc import CtcRecogniser
 
             return CtcRecogniser(config.model, device, batch_size)
+        case "paraformer":
+            from ttsrl.scorers.paraformer import Paraformer
+
+            return Paraformer(config.model, batch_size)
         case "whisper":
             from ttsrl.config import WhisperConfig
             from ttsrl.scorers.whisper import WhisperScorer

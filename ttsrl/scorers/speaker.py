@@ -17,58 +17,46 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import soundfile
 
-from ttsrl.audio import resample
-from ttsrl.codecs import Waveform
 from ttsrl.errors import BadInput
 from ttsrl.explain import did_you_mean
-from ttsrl.hub import folder_digest, load_model, local_folder
+from ttsrl.hub import folder_digest, model_digest
 from ttsrl.reward import Speaker
 from ttsrl.scorers import Speech
-from ttsrl.scorers.equal_lengths import equal_lengths
+from ttsrl.scorers.speaker_models import load_speaker_model
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 AUDIO = {".wav", ".flac", ".ogg", ".mp3"}
-SHORTEST_S = 1.0
-"""Shorter speech is repeated to this length: the network's context needs a third of a second."""
 
 
 class SpeakerScorer:
     """`speaker`: cosine of an utterance and the voice it names, or the component's own voice."""
 
     def __init__(self, component: Speaker, device: str, batch_size: int) -> None:
-        from transformers import AutoFeatureExtractor, WavLMForXVector
-
         voices = Path(component.voices)
         self._files = voices_in(voices)
         if component.voice is not None:
             self._file_of(component.voice)
-        folder = local_folder(component.model)
         self.spec: Mapping[str, Any] = {
             "version": 1,
-            "model": folder_digest(folder),
+            "model": model_digest(component.model),
             "voices": folder_digest(voices),
         }
         self.example: Mapping[str, Any] = {"speaker": next(iter(self._files))}
         self._voice = component.voice
-        self._device = device
-        self._batch_size = batch_size
-        self._model = load_model(WavLMForXVector, folder).to(device)
-        self._features = AutoFeatureExtractor.from_pretrained(folder)
-        self._rate_hz = int(self._features.sampling_rate)
+        self._model = load_speaker_model(component.model, device, batch_size)
         self._reference: dict[str, Tensor] = {}
 
     def score(self, speeches: Sequence[Speech]) -> list[dict[str, float]]:
         """Raises BadInput for a voice that is not in the folder."""
         import torch
 
-        with torch.inference_mode():
-            references = [self._reference_of(s.speaker or self._voice) for s in speeches]
-            embedded_ND = self._embed(
-                [self._prepare(s.waveform, s.sample_rate_hz) for s in speeches]
-            )
-            cosines = (embedded_ND * torch.stack(references)).sum(-1).tolist()
+        references = [self._reference_of(s.speaker or self._voice) for s in speeches]
+        embedded_ND = self._model.embed(
+            [s.waveform for s in speeches], [s.sample_rate_hz for s in speeches]
+        )
+        cosines = (embedded_ND * torch.stack(references)).sum(-1).tolist()
         return [{"speaker": cosine} for cosine in cosines]
 
     def _reference_of(self, name: str | None) -> Tensor:
@@ -81,7 +69,7 @@ class SpeakerScorer:
         if name not in self._reference:
             samples, rate_hz = soundfile.read(self._file_of(name), dtype="float32", always_2d=True)
             mono = np.ascontiguousarray(samples.mean(axis=1))
-            self._reference[name] = self._embed([self._prepare(mono, rate_hz)])[0]
+            self._reference[name] = self._model.embed([mono], [rate_hz])[0]
         return self._reference[name]
 
     def _file_of(self, name: str) -> Path:
@@ -89,26 +77,6 @@ class SpeakerScorer:
             return self._files[name]
         folder = next(iter(self._files.values())).parent
         raise BadInput(f"no voice {name!r} in {folder}{did_you_mean(name, self._files)}")
-
-    def _prepare(self, waveform: Waveform, sample_rate_hz: int) -> Waveform:
-        heard = resample(waveform, sample_rate_hz, self._rate_hz)
-        return np.tile(heard, -(-round(SHORTEST_S * self._rate_hz) // len(heard)))[
-            : max(len(heard), round(SHORTEST_S * self._rate_hz))
-        ]
-
-    def _embed(self, waveforms: list[Waveform]) -> Tensor:
-        """[N, D], of length 1. Only equal lengths share a batch: the statistics hear padding."""
-        import torch
-
-        embedded: list[Tensor | None] = [None] * len(waveforms)
-        for batch in equal_lengths(waveforms, self._batch_size):
-            inputs = self._features(
-                [waveforms[n] for n in batch], sampling_rate=self._rate_hz, return_tensors="pt"
-            )
-            found_BD = self._model(**inputs.to(self._device)).embeddings
-            for n, row_D in zip(batch, found_BD, strict=True):
-                embedded[n] = torch.nn.functional.normalize(row_D, dim=0)
-        return torch.stack([row_D for row_D in embedded if row_D is not None])
 
 
 def voices_in(folder: Path) -> dict[str, Path]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from jobs.eval.report.inputs import Evaluation, RunFolder
 from jobs.eval.summary import Row, mean_by_text
-from ttsrl.statistics import PairedBootstrap, paired_bootstrap
+from ttsrl.config import HELD_OUT, JudgeConfig
+from ttsrl.statistics import Estimate, PairedBootstrap, paired_bootstrap
 
 MODES = ("sampled", "greedy")
 
@@ -20,9 +22,9 @@ class Metric:
     label: str
     note: str
     unit: str
-    """`share` (shown in percent) or `s`."""
+    """`share` (shown in percent), `cosine` or `s`."""
     change: str
-    """How to say a change: `relative`, or in `points` of a share."""
+    """How to say a change: `relative`, in `points` of a share, or as a `difference`."""
     better: int
     """1 where more is better, -1 where less is, 0 where neither."""
     value: Callable[[Row], float | None]
@@ -52,36 +54,68 @@ class Comparison:
 
 
 def compare(folder: RunFolder) -> Comparison | None:
-    """Compare the two evaluations; None where one is missing."""
-    before, after = folder.before, folder.after
-    if before is None or after is None:
+    """Compare the two evaluations of the held-out texts; None where one is missing."""
+    if folder.before is None or folder.after is None:
         return None
+    return compare_evaluations(
+        folder.before,
+        folder.after,
+        samples=folder.run.eval.bootstrap_samples,
+        seed=folder.run.seed,
+    )
+
+
+def compare_evaluations(
+    before: Evaluation, after: Evaluation, *, samples: int, seed: int
+) -> Comparison:
+    """Every metric of two evaluations of one suite, paired by text."""
     if before.report["identity"]["protocol"] != after.report["identity"]["protocol"]:
         return Comparison([], comparable=False)
     rows = [
-        (metric, {mode: _compare(before, after, mode, metric, folder) for mode in MODES})
-        for metric in metrics(folder)
+        (
+            metric,
+            {mode: _compare(before, after, mode, metric, samples, seed) for mode in MODES},
+        )
+        for metric in metrics(before.report)
     ]
     return Comparison(rows, comparable=True)
 
 
-def metrics(folder: RunFolder) -> list[Metric]:
-    """CER of each judge, then what does not depend on a judge."""
+def metrics(report: Mapping[str, Any]) -> list[Metric]:
+    """Error rates of each judge, then what does not depend on a judge.
+
+    For the held-out texts the CER alone; for a suite also its authors' WER, and before it.
+    """
+    judges = [JudgeConfig.model_validate(judge) for judge in report["judges"]]
+    of_suite = report.get("suite", HELD_OUT) != HELD_OUT
     rows = [
         Metric(
-            f"cer/{judge.name}",
-            f"CER, {judge.name}",
+            f"{rate}/{judge.name}",
+            f"{rate.upper()}, {judge.name}",
             "gave the reward: its number shows over-fitting, not quality"
             if judge.gave_reward
             else "independent of the reward",
             "share",
             "relative",
             -1,
-            lambda row, name=judge.name: row["judges"][name]["cer"],
+            lambda row, name=judge.name, rate=rate: row["judges"][name][rate],
         )
-        for judge in folder.run.eval.judges
+        for judge in judges
+        for rate in (("wer", "cer") if of_suite else ("cer",))
     ]
-    first = folder.run.eval.judges[0].name
+    if any(mode["mean_similarity"] is not None for mode in report["modes"].values() if of_suite):
+        rows.append(
+            Metric(
+                "similarity",
+                "Speaker similarity",
+                "cosine with the voice prompt",
+                "cosine",
+                "difference",
+                1,
+                lambda row: row["similarity"],
+            )
+        )
+    first = judges[0].name
 
     def exact(row: Row) -> float | None:
         cer = row["judges"][first]["cer"]
@@ -159,6 +193,34 @@ def signed_percent(value: float) -> str:
     return f"{'+' if value > 0 else ''}{percent(value, 0)}"
 
 
+def shown_in(unit: str, value: float) -> str:
+    """A value in its metric's unit."""
+    match unit:
+        case "share":
+            return percent(value)
+        case "cosine":
+            return f"{value:.3f}".replace("-", "−")
+        case _:
+            return f"{value:.2f} {unit}"
+
+
+def change_of(
+    metric: Metric, result: PairedBootstrap
+) -> tuple[Estimate | None, Callable[[float], str]]:
+    """How a metric's change is told: the estimate, None where it has none, and how to write it."""
+    match metric.change:
+        case "points":
+            return result.difference, _signed_points
+        case "difference":
+            return result.difference, lambda v: f"{v:+.3f}".replace("-", "−")
+        case _:
+            return result.relative_change, signed_percent
+
+
+def _signed_points(value: float) -> str:
+    return f"{'+' if value > 0 else ''}{value * 100:.1f} pts".replace("-", "−")
+
+
 def _move(result: PairedBootstrap) -> str:
     move = f"from {percent(result.before.value)} to {percent(result.after.value)}"
     if (change := result.relative_change) is None:
@@ -168,7 +230,7 @@ def _move(result: PairedBootstrap) -> str:
 
 
 def _compare(
-    before: Evaluation, after: Evaluation, mode: str, metric: Metric, folder: RunFolder
+    before: Evaluation, after: Evaluation, mode: str, metric: Metric, samples: int, seed: int
 ) -> Compared | None:
     by_text = [mean_by_text(side.of_mode(mode), metric.value) for side in (before, after)]
     both = sorted(by_text[0].keys() & by_text[1].keys())
@@ -177,8 +239,8 @@ def _compare(
     result = paired_bootstrap(
         [by_text[0][index] for index in both],
         [by_text[1][index] for index in both],
-        samples=folder.run.eval.bootstrap_samples,
-        seed=folder.run.seed,
+        samples=samples,
+        seed=seed,
     )
     texts = {row["index"] for side in (before, after) for row in side.of_mode(mode)}
     return Compared(result, len(both), len(texts) - len(both))

@@ -22,6 +22,15 @@ class Evaluation:
     report: Json
     rows: list[Json]
 
+    @classmethod
+    def read(cls, folder: Path) -> Evaluation | None:
+        """The evaluation in a folder; None where none is finished."""
+        report = folder / "report.json"
+        if not report.is_file():
+            return None
+        rows = _json_lines(folder / "rows.jsonl")
+        return cls(folder, json.loads(report.read_text(encoding="utf-8")), rows)
+
     def of_mode(self, mode: str) -> list[Json]:
         return [row for row in self.rows if row["mode"] == mode]
 
@@ -34,6 +43,8 @@ class RunFolder:
     run: RunConfig
     before: Evaluation | None
     after: Evaluation | None
+    suites: list[tuple[Evaluation, Evaluation]]
+    """Before and after of each suite that was evaluated twice."""
     steps: list[Json]
     rollouts: list[Json]
     timeline: list[Json]
@@ -43,23 +54,22 @@ def read_run_folder(path: Path) -> RunFolder:
     """Read a run's folder. Raises BadInput where there is no run in it."""
     if not (path / "run.json").is_file():
         raise BadInput(f"no run in {path}: run.json is missing; give the run's own folder")
+    run = load_run(path / "run.json")
     return RunFolder(
         path=path,
-        run=load_run(path / "run.json"),
-        before=_evaluation(path / "eval" / "before"),
-        after=_evaluation(path / "eval" / "after"),
+        run=run,
+        before=Evaluation.read(path / "eval" / "before"),
+        after=Evaluation.read(path / "eval" / "after"),
+        suites=[
+            (before, after)
+            for suite in run.eval.suites
+            for folder in [path / "eval" / suite.name]
+            if (before := Evaluation.read(folder / "before"))
+            and (after := Evaluation.read(folder / "after"))
+        ],
         steps=_json_lines(path / "train" / "steps.jsonl"),
         rollouts=_json_lines(path / "train" / "rollouts.jsonl"),
         timeline=_json_lines(path / "train" / "timeline.jsonl"),
-    )
-
-
-def _evaluation(folder: Path) -> Evaluation | None:
-    report = folder / "report.json"
-    if not report.is_file():
-        return None
-    return Evaluation(
-        folder, json.loads(report.read_text(encoding="utf-8")), _json_lines(folder / "rows.jsonl")
     )
 
 

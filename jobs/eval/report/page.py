@@ -15,10 +15,12 @@ from jobs.eval.report.comparison import (
     Compared,
     Comparison,
     Metric,
+    change_of,
     compare,
+    compare_evaluations,
     direction,
     percent,
-    signed_percent,
+    shown_in,
     verdict,
 )
 from jobs.eval.report.curves import percent_0, step_time, training_curves
@@ -80,6 +82,7 @@ def render(folder: RunFolder) -> str:
         intervals=_intervals(folder, comparison),
         table=list(_table(comparison)),
         table_note=_table_note(folder, comparison),
+        suites=list(_suites(folder)),
         judge=folder.run.eval.judges[0].name,
         spoken=before_and_after(folder, Recorder(EVALUATION_AUDIO_BYTES)),
         curves=training_curves(folder),
@@ -123,13 +126,25 @@ def _table(comparison: Comparison | None) -> Iterator[TableRow]:
         yield TableRow(metric.label, metric.note, cells)
 
 
+def _suites(folder: RunFolder) -> Iterator[tuple[str, str, list[TableRow]]]:
+    """(name, what was done, table) of each suite that was evaluated before and after."""
+    for before, after in folder.suites:
+        comparison = compare_evaluations(
+            before, after, samples=folder.run.eval.bootstrap_samples, seed=folder.run.seed
+        )
+        note = f"{before.report['texts']} texts; 95 % intervals by a paired bootstrap over them."
+        if not comparison.comparable:
+            note = "The two evaluations differ in texts, settings or judges: evaluate both again."
+        yield before.report["suite"], note, list(_table(comparison))
+
+
 def _cells(metric: Metric, compared: Compared | None) -> list[Cell]:
     if compared is None:
         return [Cell("failed"), Cell("failed"), Cell("")]
     result = compared.result
 
     def shown(value: float) -> str:
-        return percent(value) if metric.unit == "share" else f"{value:.2f} {metric.unit}"
+        return shown_in(metric.unit, value)
 
     def interval(estimate: Estimate) -> str:
         return f"{shown(estimate.low)} to {shown(estimate.high)}"
@@ -139,18 +154,11 @@ def _cells(metric: Metric, compared: Compared | None) -> list[Cell]:
         Cell(shown(result.before.value), interval(result.before)),
         Cell(shown(result.after.value), interval(result.after)),
     ]
-    if metric.change == "points":
-        change, write = result.difference, _signed_points
-    else:
-        change, write = result.relative_change, signed_percent
+    change, write = change_of(metric, result)
     if change is None:
         return [*cells, Cell("")]
     detail = f"{write(change.low)} to {write(change.high)}"
     return [*cells, Cell(write(change.value), detail, ["", "better", "worse"][effect])]
-
-
-def _signed_points(value: float) -> str:
-    return f"{'+' if value > 0 else ''}{value * 100:.1f} pts".replace("-", "−")
 
 
 def _table_note(folder: RunFolder, comparison: Comparison | None) -> str:

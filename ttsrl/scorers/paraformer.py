@@ -1,0 +1,28 @@
+"""Paraformer, the judge of Mandarin in Seed-TTS-eval, in its ONNX form through sherpa-onnx."""
+
+# sherpa_onnx declares no types:
+# pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false
+
+from __future__ import annotations
+
+from typing import Any
+
+from ttsrl.scorers.sherpa import SherpaRecogniser
+
+
+class Paraformer(SherpaRecogniser):
+    """A folder of sherpa-onnx's, or its Hugging Face id; its language is its own.
+
+    The CosyVoice tutorial evaluates with the same network. FunASR runs it in float32 where a folder
+    holds only `model.int8.onnx`; give one with `model.onnx` for the last decimal.
+    """
+
+    def __init__(self, model: str, batch_size: int = 32) -> None:
+        def make(network: str, tokens: str, threads: int) -> Any:
+            import sherpa_onnx
+
+            return sherpa_onnx.OfflineRecognizer.from_paraformer(
+                paraformer=network, tokens=tokens, num_threads=threads
+            )
+
+        super().__init__("Paraformer", model, make, batch_size)
