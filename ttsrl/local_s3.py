@@ -81,6 +81,7 @@ class LocalS3:
                 stdout=log,
                 stderr=log,
                 preexec_fn=lambda: _end_with_parent(parent),
+                process_group=0,  # after a Ctrl-C the jobs still publish what they have
             )
         try:
             self.endpoint = self._wait(self._process, begin)
