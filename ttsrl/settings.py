@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -191,7 +192,14 @@ def _find_paths(raw: dict[str, Any], folder: Path, given: Sequence[Parts]) -> No
         if any(_overlap(key, other) for other in given):
             bases.insert(0, Path.cwd())
         paths = (base / Path(value).expanduser() for base in bases)
-        _get(raw, key[:-1])[key[-1]] = next((str(p.resolve()) for p in paths if p.exists()), value)
+        _get(raw, key[:-1])[key[-1]] = next((_absolute(p) for p in paths if p.exists()), value)
     storage = raw.get("storage", RunConfig.model_fields["storage"].default)
     if isinstance(storage, str) and storage and "://" not in storage:
-        raw["storage"] = str(Path(storage).expanduser().resolve())
+        raw["storage"] = _absolute(Path(storage).expanduser())
+
+
+def _absolute(path: Path) -> str:
+    """Its links are kept: a Secret or ConfigMap in a pod is a link, to another folder in each pod
+    and after each renewal.
+    """
+    return os.path.normpath(path.absolute())

@@ -49,6 +49,19 @@ def test_paths_beside_the_file_become_absolute_and_ids_stay(
     assert component["model"] == "hub/id"
 
 
+def test_the_links_of_a_mounted_secret_are_kept(run_file: Path, tmp_path: Path) -> None:
+    """Each pod has its own folder behind them, and another one after each renewal."""
+    for version in ("..1", "..2"):
+        (tmp_path / version).mkdir()
+        (tmp_path / version / "token").write_text(version)
+    (tmp_path / "..data").symlink_to("..1")
+    (tmp_path / "token").symlink_to("..data/token")
+    token = load_run(run_file, [f"reward.token_file={tmp_path}/token"]).reward.token_file
+    (tmp_path / "..data").unlink()
+    (tmp_path / "..data").symlink_to("..2")
+    assert Path(token or "").read_text() == "..2"
+
+
 def test_a_path_given_as_override_is_meant_from_the_working_directory_first(
     run_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
