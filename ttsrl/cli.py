@@ -312,9 +312,15 @@ def say(
         str | None, typer.Option(help="Folder of its codec; default: that of its run.")
     ] = None,
     voice: Annotated[
-        Path | None, typer.Option(help="Recording to speak in the voice of.", metavar="FILE")
+        str | None,
+        typer.Option(help="Recording (or CosyVoice2's speaker) to speak in the voice of."),
     ] = None,
-    voice_text: Annotated[str | None, typer.Option(help="What is said in that recording.")] = None,
+    voice_text: Annotated[
+        str | None, typer.Option(help="What is said in it: the model then goes on from there.")
+    ] = None,
+    family: Annotated[
+        str | None, typer.Option(help="Line of models; default: that of its run, or llasa.")
+    ] = None,
     temperature: Annotated[float, typer.Option(help="0: the likeliest token each time.")] = 0.0,
     seed: Annotated[int, typer.Option(help="Another seed, another reading.")] = 0,
 ) -> None:
@@ -328,11 +334,28 @@ def say(
         codec=codec,
         voice=voice,
         voice_text=voice_text,
+        family=family,
         temperature=temperature,
         seed=seed,
     )
     end = "" if said.finished else ", cut off: the model did not end by itself"
     print(f"{out}: {said.duration_s:.2f} s, {said.tokens} speech tokens{end}")
+
+
+@command("ttsrl convert CosyVoice2-0.5B policy")
+def convert(
+    source: Annotated[
+        Path, typer.Argument(help="CosyVoice2's checkpoint, or a Hugging Face folder made of one.")
+    ],
+    out: Annotated[Path, typer.Argument(help="The folder, or the llm.pt, to write.")],
+) -> None:
+    """Turn CosyVoice2's language model into a Hugging Face folder, or such a folder into llm.pt."""
+    from ttsrl.checkpoints.cosyvoice2 import LLM, to_huggingface, to_llm
+
+    if (source / "config.json").is_file() and not (source / LLM).is_file():
+        print(f"{out}: logits within {to_llm(source, out):.1g} of the folder's")
+    else:
+        print(f"{out}: {to_huggingface(source, out)}")
 
 
 @command("ttsrl report runs/NAME")

@@ -394,6 +394,9 @@ class RunConfig(Strict):
     """Policy to start from: a folder, relative to this file, or a Hugging Face id."""
     codec: str
     """Codec of the policy's speech tokens: a folder, relative to this file, or an id."""
+    voice: str | None = None
+    """Voice that CosyVoice2's codec speaks in: a recording of 0.5 to 30 s beside this file, or
+    the name of a speaker in its spk2info.pt. Other codecs have none."""
     data: DataConfig
     rollout: RolloutConfig = RolloutConfig()
     train: TrainConfig

@@ -10,3 +10,8 @@ class BadInput(ValueError):
 
 class Failure(RuntimeError):
     """Something failed that no other input mends; it may succeed another time. Exit code 1."""
+
+
+def reason_of(error: BaseException) -> str:
+    """What another program's error says, on one line; its class where it says nothing."""
+    return " ".join(str(error).split())[:200] or type(error).__name__

@@ -8,9 +8,10 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from ttsrl.codecs import takes_voice
 from ttsrl.config import RunConfig
 from ttsrl.errors import BadInput, Failure
-from ttsrl.hub import check_models
+from ttsrl.hub import check_models, local_folder
 from ttsrl.published import open_run, pull_from
 from ttsrl.settings import load_run
 from ttsrl.voice import read_voice
@@ -35,31 +36,34 @@ def say(
     out: Path,
     *,
     codec: str | None = None,
-    voice: Path | None = None,
+    voice: str | None = None,
     voice_text: str | None = None,
+    family: str | None = None,
     temperature: float = 0.0,
     seed: int = 0,
 ) -> Said:
     """Speak `text` with the model of a folder or of a published run; temperature 0 is greedy.
 
-    With a recording and what is said in it, the model goes on in that voice.
-    The codec is that of the model's run (a run.json in the folder or above it, or the published
-    one) unless it is given. Raises BadInput, Failure, StorageError; then nothing is written.
+    With a recording and what is said in it, the model goes on in that voice; a codec that speaks
+    in a given voice takes the recording alone, too. Codec, voice and family are those of the
+    model's run (a run.json in the folder or above it, or the published one) unless they are given.
+    Raises BadInput, Failure, StorageError; then nothing is written.
     """
     if "://" not in model:
         check_models({"--model": model} | ({"--codec": codec} if codec else {}))
-    if (voice is None) != (not voice_text):
-        raise BadInput(
-            "--voice and --voice-text belong together: the model must be told what is said in the "
-            "recording"
-        )
-    recording = read_voice(voice) if voice is not None else None
     where, run = _find(model)
     codec = codec or (run.codec if run else None)
     if codec is None:
         raise BadInput(
             f"no run.json beside {where} tells the model's codec; give it: --codec FOLDER"
         )
+    alone = voice is not None and takes_voice(str(local_folder(codec)))
+    if (voice is None) != (not voice_text) and not alone:
+        raise BadInput(
+            "--voice and --voice-text belong together: the model must be told what is said in the "
+            "recording"
+        )
+    recording = read_voice(Path(voice)) if voice is not None and voice_text else None
 
     import torch
     from transformers.utils import logging
@@ -70,8 +74,9 @@ def say(
     synthesiser = Synthesiser(
         where,
         codec,
-        run.family if run else "llasa",
+        family or (run.family if run else "llasa"),
         "cuda" if torch.cuda.is_available() else "cpu",
+        voice or (run.voice if run else None),
     )
     voices = [synthesiser.voice(voice_text, *recording)] if recording and voice_text else None
     [speech] = synthesiser.synthesise(

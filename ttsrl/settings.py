@@ -21,6 +21,7 @@ Parts = tuple[str, ...]
 PATHS: tuple[Parts, ...] = (
     ("model",),
     ("codec",),
+    ("voice",),
     ("data", "texts"),
     ("reward", "whisper", "model"),
     ("reward", "token_file"),

@@ -12,7 +12,7 @@ import numpy as np
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from ttsrl.audio import resample
-from ttsrl.codecs import Encoder, Waveform, load_codec, load_encoder
+from ttsrl.codecs import Encoder, VoicedCodec, Waveform, load_codec, load_encoder
 from ttsrl.errors import BadInput
 from ttsrl.families import load_family
 from ttsrl.hub import load_model, local_folder
@@ -45,12 +45,18 @@ class Synthesiser:
     """
 
     def __init__(
-        self, model_path: str, codec_path: str, family_name: str, device: str = "cpu"
+        self,
+        model_path: str,
+        codec_path: str,
+        family_name: str,
+        device: str = "cpu",
+        voice: str | None = None,
     ) -> None:
+        """`voice` is for codecs that speak in a given one."""
         folder = local_folder(model_path)
         tokenizer = _load_tokenizer(folder)
         try:
-            self.codec = load_codec(str(local_folder(codec_path)), device=device)
+            self.codec = load_codec(str(local_folder(codec_path)), device, voice=voice)
             self.family = load_family(family_name, tokenizer, self.codec.codebook_size)
         except BadInput:
             raise
@@ -58,6 +64,12 @@ class Synthesiser:
             raise BadInput(f"model {model_path} with codec {codec_path}: {error}") from error
         # last: a model of another family would load, with a page of warnings
         model = load_model(AutoModelForCausalLM, folder, "float32" if device == "cpu" else "auto")
+        for name, weight in model.named_parameters():
+            if weight.ndim > 1 and not weight.any():
+                raise BadInput(
+                    f"the model at {folder} has weights that are all zero, first {name}: its file "
+                    "was not written to its end; copy it again"
+                )
         self._codec_folder, self._device = str(local_folder(codec_path)), device
         self._encoder: Encoder | None = None
         self.sampler = Sampler(
@@ -72,7 +84,9 @@ class Synthesiser:
         if self._encoder is None:
             self._encoder = load_encoder(self._codec_folder, self._device)
         heard = resample(waveform, sample_rate_hz, self._encoder.sample_rate_hz)
-        return Voice(text, self._encoder.encode([heard])[0])
+        voiced = isinstance(self.codec, VoicedCodec)
+        codec = self.codec.in_voice(waveform, sample_rate_hz) if voiced else None
+        return Voice(text, self._encoder.encode([heard])[0], codec)
 
     def synthesise(
         self,
@@ -134,10 +148,9 @@ class Synthesiser:
                 seed=_seed_of_batch(seed, first + start),
             )
             read = [self.family.speech_tokens(response.token_ids) for response in sampled]
-            prefixes = [voice.tokens if voice else [] for voice in of_batch]
-            waveforms = self.decode(
+            waveforms = self._decode_in(
+                [of_batch[i // group_size] for i in range(len(read))],
                 [tokens for tokens, _ in read],
-                [prefixes[i // group_size] for i in range(len(read))],
             )
             yield [
                 Speech(batch[i // group_size], tokens, finished, waveform, self.sample_rate_hz)
@@ -166,6 +179,19 @@ class Synthesiser:
         return [
             next(waveforms)[round(len(prefix) * per_token) :] if tokens else silence
             for prefix, tokens in zip(prefixes_B, tokens_B, strict=True)
+        ]
+
+    def _decode_in(
+        self, voices_B: Sequence[Voice | None], tokens_B: Sequence[list[int]]
+    ) -> list[Waveform]:
+        """Each in its voice: by a codec that takes one, else after the recording's own tokens."""
+        if not any(voice and voice.codec for voice in voices_B):
+            return self.decode(tokens_B, [voice.tokens if voice else [] for voice in voices_B])
+        return [
+            ((voice and voice.codec) or self.codec).decode([tokens])[0]
+            if tokens
+            else np.zeros(0, np.float32)
+            for voice, tokens in zip(voices_B, tokens_B, strict=True)
         ]
 
     def _prompt_ids(self, text: str, voice: Voice | None) -> list[int]:

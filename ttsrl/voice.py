@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ttsrl.codecs import Waveform
+from ttsrl.codecs import Codec, Waveform
 from ttsrl.config import Gates
 from ttsrl.errors import BadInput
 from ttsrl.gates import check_level
@@ -26,6 +26,8 @@ class Voice:
     """What is said in it."""
     tokens: list[int]
     """Its speech tokens."""
+    codec: Codec | None = None
+    """The codec as it speaks in this voice, where it is one that takes a voice."""
 
 
 def read_voice(path: Path) -> tuple[Waveform, int]:

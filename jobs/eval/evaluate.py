@@ -22,6 +22,7 @@ from jobs.eval.similarity import Similarity
 from jobs.eval.suites import Suite, Text
 from jobs.eval.summary import summarise
 from ttsrl.benchmark_text import BENCHMARK_VERSION
+from ttsrl.codecs import codec_digest
 from ttsrl.config import JudgeConfig, RunConfig
 from ttsrl.hub import folder_digest, local_folder, model_digest
 from ttsrl.synthesis import Speech, Synthesiser, write_wav
@@ -99,7 +100,7 @@ def speak_and_hear(
         return [], 0.0
     total = sum(len(batch) for _, batch in batches) * len(passes)
     check_independent(run, suite.judges)
-    synthesiser = Synthesiser(model, run.codec, run.family, device)
+    synthesiser = Synthesiser(model, run.codec, run.family, device, run.voice)
     voices = Voices(suite, synthesiser)
     judges = [Judge(config, device, size, suite.wer) for config in suite.judges]
     similarity = Similarity(suite, device, size) if suite.speaker_model else None
@@ -244,7 +245,7 @@ def protocol_of(run: RunConfig, suite: Suite) -> str:
     """Digest of all but the model: texts, codec, sampling, judges."""
     protocol = {
         "family": run.family,
-        "codec": folder_digest(local_folder(run.codec)),
+        "codec": codec_digest(run.codec, run.voice),
         "rollout": run.rollout.model_dump(
             include={"temperature", "top_p", "top_k", "max_speech_tokens"}
         ),

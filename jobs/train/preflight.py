@@ -35,18 +35,23 @@ def prepare_prompts(run: RunConfig, work_dir: Path) -> None:
 
 
 def check_policy(run: RunConfig, codebook_size: int) -> Family:
-    """The policy must be one of the family, and its speech tokens those of the codec."""
+    """The policy must be whole and of the family, and its speech tokens those of the codec."""
     folder = Path(run.model)
     if folder.is_dir() and not (folder / "config.json").is_file():
         raise BadInput(f"no model at {folder}: config.json is missing; give a Hugging Face folder")
     from transformers import AutoTokenizer
 
+    from ttsrl.checkpoints.policy import check_policy_weights
     from ttsrl.families import load_family
 
     try:
-        return load_family(run.family, AutoTokenizer.from_pretrained(run.model), codebook_size)
+        family = load_family(run.family, AutoTokenizer.from_pretrained(run.model), codebook_size)
     except (OSError, ValueError) as error:
         raise BadInput(f"policy {run.model}: {error}") from None
+    if folder.is_dir():
+        for note in check_policy_weights(folder):
+            print(note, flush=True)
+    return family
 
 
 def check_prompts(run: RunConfig, work_dir: Path, family: Family) -> None:

@@ -24,17 +24,11 @@ from verl.utils.tensordict_utils import list_of_dict_to_tensordict
 
 from jobs.train.advantage import component_advantages, group_advantages
 from jobs.train.environment import reward_here, run_here
-from jobs.train.verl_args import GROUP_METRIC, NO_REWARD
+from jobs.train.verl_args import GROUP_METRIC, NO_REWARD, limits_of
 from ttsrl.client import RewardClient
 from ttsrl.config import RunConfig
-from ttsrl.families import Family, load_family
+from ttsrl.families import load_family
 from ttsrl.types import Failed, Gated, Ok, Outcome, Utterance
-
-LONGEST_MASK = 10_000
-"""Speech tokens of a codebook that vLLM is limited to: it takes them as a list with each request.
-
-XCodec2's 65 536 would cost more than the text that a Llasa says instead of speech, which is gated.
-"""
 
 
 @dataclass(frozen=True)
@@ -68,17 +62,6 @@ def reward_of(outcome: Outcome) -> float:
             return float(outcome.reward)
         case Failed():
             return NO_REWARD
-
-
-def limits_of(family: Family) -> dict[str, list[int]]:
-    """What vLLM is told beside temperature, top-p and top-k: where to stop, and its output mask.
-
-    The torch engine knows both from the family itself.
-    """
-    limits = {"stop_token_ids": family.stop_token_ids}
-    if len(family.speech_token_ids) <= LONGEST_MASK:
-        limits["allowed_token_ids"] = family.allowed_token_ids
-    return limits
 
 
 def utilities_of(outcome: Outcome, components: Sequence[str]) -> list[float]:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ttsrl.config import RunConfig
 from ttsrl.errors import BadInput
-from ttsrl.families import family_class
+from ttsrl.families import Family, family_class
 
 Value = str | int | float | bool | list[float] | list[str] | None
 
@@ -34,6 +34,12 @@ class RayThere:
 CPUS_PER_GPU = 3
 """What verl reserves on a machine for each of its GPUs."""
 
+LONGEST_MASK = 10_000
+"""Speech tokens of a codebook that vLLM is limited to: it takes them as a list with each request.
+
+XCodec2's 65 536 would cost more than the text that a Llasa says instead of speech, which is gated.
+"""
+
 NO_REWARD = -1.0
 """Carried in place of a reward where the measurement failed; every real reward lies in [0, 1]."""
 
@@ -41,6 +47,17 @@ ESTIMATORS = {"grpo": "ttsrl_grpo", "gdpo": "ttsrl_gdpo"}
 """`train.advantage` -> the name that jobs.train.advantage registers."""
 GROUP_METRIC = "advantage"
 """Field of a rollout's `reward_extra_info`: a group in which it is one number teaches nothing."""
+
+
+def limits_of(family: Family) -> dict[str, list[int]]:
+    """What vLLM is told beside temperature, top-p and top-k: where to stop, and its output mask.
+
+    The torch engine knows both from the family itself.
+    """
+    limits = {"stop_token_ids": family.stop_token_ids}
+    if len(family.speech_token_ids) <= LONGEST_MASK:
+        limits["allowed_token_ids"] = family.allowed_token_ids
+    return limits
 
 
 def rollout_engine(run: RunConfig, device: str) -> str:

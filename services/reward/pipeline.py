@@ -21,7 +21,7 @@ from services.reward.cache import OutcomeCache
 from services.reward.lane import Lane
 from services.reward.recording import Recording
 from ttsrl.audio import resample
-from ttsrl.codecs import Waveform, load_codec, resolve_precision
+from ttsrl.codecs import Waveform, codec_digest, load_codec, resolve_precision
 from ttsrl.config import RunConfig
 from ttsrl.errors import BadInput
 from ttsrl.gates import (
@@ -87,14 +87,14 @@ class Pipeline:
         torch.backends.cudnn.allow_tf32 = False
         codec_folder = local_folder(run.codec)
         precision = resolve_precision(run.reward, device)
-        self.codec = load_codec(str(codec_folder), device, precision)
+        self.codec = load_codec(str(codec_folder), device, precision, run.voice)
         self.whisper = WhisperScorer(run.reward.whisper, device, run.reward.batch_size)
         self.scorers: dict[str, Scorer] = load_scorers(run.reward, device)
         self.lanes = {name: Lane(name) for name in (WHISPER, *self.scorers)}
         self.specification: dict[str, Any] = {
             "version": SPEC_VERSION,
             "normaliser": NORMALISER_VERSION,
-            "codec": folder_digest(codec_folder),
+            "codec": codec_digest(run.codec, run.voice),
             "codec_precision": precision,
             "whisper": folder_digest(local_folder(run.reward.whisper.model)),
             "whisper_dtype": self.whisper.dtype,

@@ -339,3 +339,16 @@ def test_texts_must_name_what_the_reward_compares_speech_to(
     with pytest.raises(BadInput, match=rf"names no {field}.*set the component's '{own}'"):
         prepare_with(lines, component)
     prepare_with(lines, {**component, own: "x"})
+
+
+def test_a_text_in_a_language_that_the_policy_does_not_speak_is_refused(tmp_path: Path) -> None:
+    lines = [*GOOD, {"text": "Olá, mundo!", "language": "pt"}]
+    run = run_config(write(tmp_path / "t.jsonl", lines))
+    prepare(run, tmp_path / "llasa")  # of which fine-tunes speak any
+    cosy = run.model_copy(update={"family": "cosyvoice2"})
+    with pytest.raises(BadInput, match=r"'pt', and CosyVoice2 speaks en, ja, ko, yue, zh"):
+        prepare(cosy, tmp_path / "data")
+    assert not (tmp_path / "data").exists()
+    prepare(cosy.model_copy(update={"languages": ["en", "pt"]}), tmp_path / "data")
+    assert "Olá, mundo!" in [r["extra_info"]["text"] for s in ("train", "held_out")
+                             for r in rows(tmp_path / "data", s)]  # fmt: skip

@@ -1,11 +1,13 @@
 from pathlib import Path
 
 import pytest
+from family_tokenizers import llasa_tokenizer, qwen2_cosy_tokenizer
 
-from jobs.train.verl_args import RayHere, RayThere, verl_keys
+from jobs.train.verl_args import RayHere, RayThere, limits_of, verl_keys
 from jobs.train.verl_main import configuration
 from ttsrl.config import RunConfig
 from ttsrl.errors import BadInput
+from ttsrl.families import FAMILIES, family_class, load_family
 from ttsrl.settings import load_run
 
 TINY = Path(__file__).parents[2] / "examples" / "tiny" / "run.json"
@@ -147,3 +149,19 @@ def test_what_lives_once_a_machine_is_as_many_as_the_machines() -> None:
     storage = config.transfer_queue.backend.SimpleStorage
     assert storage.num_data_storage_units == 3
     assert storage.required_node_resource == "GPU", "a head without CPU slots would wait for ever"
+
+
+def test_vllm_is_told_where_to_stop_and_the_codebook_unless_it_is_huge(tmp_path: Path) -> None:
+    qwen = load_family("qwen2-cosy", qwen2_cosy_tokenizer(tmp_path), 6561)
+    assert limits_of(qwen) == {
+        "stop_token_ids": qwen.stop_token_ids,
+        "allowed_token_ids": [qwen.stop_token_ids[0], *qwen.speech_token_ids],
+    }
+    assert limits_of(load_family("llasa", llasa_tokenizer())) == {"stop_token_ids": [128_261]}
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_verl_renders_the_familys_own_template(family: str) -> None:
+    keys = keys_of(load_run(TINY, [f"family={family}"]))
+    template = configuration(keys).actor_rollout_ref.model.custom_chat_template
+    assert template == family_class(family).chat_template

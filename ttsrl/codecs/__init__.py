@@ -5,16 +5,20 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ttsrl.errors import BadInput
+from ttsrl.hub import folder_digest, local_folder
 
 if TYPE_CHECKING:
     from ttsrl.config import RewardConfig
 
+KNOWN = "tiny_codec, xcodec2, cosyvoice2"
+COSYVOICE2 = ("cosyvoice2.yaml", "flow.pt", "hift.pt", "speech_tokenizer_v2.onnx")
+"""Files of which a CosyVoice2 checkpoint has at least one."""
 Waveform = NDArray[np.float32]
 """Mono float32 samples in [-1, 1], shape [T]."""
 
@@ -31,6 +35,15 @@ class Codec(Protocol):
 
         The same tokens give the same waveform (to 1e-5) alone and in any batch.
         """
+        ...
+
+
+@runtime_checkable
+class VoicedCodec(Codec, Protocol):
+    """A codec that speaks in a given voice."""
+
+    def in_voice(self, waveform: Waveform, sample_rate_hz: int) -> Codec:
+        """The same codec in the voice of a recording [T]."""
         ...
 
 
@@ -60,9 +73,18 @@ def resolve_precision(reward: RewardConfig, device: str) -> Precision:
     return "tfloat32" if reward.codec_precision == "auto" else reward.codec_precision
 
 
-def load_codec(path: str, device: str = "cpu", precision: Precision = "float32") -> Codec:
-    """Load the codec of a local folder by the `model_type` in its config.json; or BadInput."""
+def load_codec(
+    path: str, device: str = "cpu", precision: Precision = "float32", voice: str | None = None
+) -> Codec:
+    """Load the codec of a local folder; `voice` is for one that speaks in a given voice.
+
+    Raises BadInput.
+    """
     match _model_type(path):
+        case "cosyvoice2":
+            from ttsrl.codecs.cosyvoice2 import CosyVoice2Codec
+
+            return CosyVoice2Codec(path, voice, device, precision)
         case "tiny_codec":
             from ttsrl.codecs.tiny import TinyCodec
 
@@ -72,7 +94,7 @@ def load_codec(path: str, device: str = "cpu", precision: Precision = "float32")
 
             return XCodec2(path, device, precision)
         case other:
-            raise BadInput(f"unknown codec {other!r} at {path}; known: tiny_codec, xcodec2")
+            raise BadInput(f"unknown codec {other!r} at {path}; known: {KNOWN}")
 
 
 def load_encoder(path: str, device: str = "cpu") -> Encoder:
@@ -86,13 +108,33 @@ def load_encoder(path: str, device: str = "cpu") -> Encoder:
             from ttsrl.codecs.xcodec2_encoder import XCodec2Encoder
 
             return XCodec2Encoder(path, device)
+        case "cosyvoice2":
+            from ttsrl.codecs.s3_tokenizer import S3Tokenizer
+
+            return S3Tokenizer(path, device)
         case other:
-            raise BadInput(
-                f"no encoder for the codec {other!r} at {path}; known: tiny_codec, xcodec2"
-            )
+            raise BadInput(f"no encoder for the codec {other!r} at {path}; known: {KNOWN}")
+
+
+def takes_voice(path: str) -> bool:
+    """Whether the codec of a local folder speaks in a given voice."""
+    return _model_type(path) == "cosyvoice2"
+
+
+def codec_digest(path: str, voice: str | None) -> str:
+    """SHA-256 of what decides a codec's waveforms, its voice included; of a folder or an id."""
+    folder = local_folder(path)
+    if takes_voice(str(folder)):
+        from ttsrl.codecs.cosyvoice2 import digest
+
+        return digest(folder, voice)
+    return folder_digest(folder)
 
 
 def _model_type(path: str) -> object:
+    """`model_type` of the config.json; CosyVoice2's checkpoints have none that tells theirs."""
+    if any((Path(path) / name).is_file() for name in COSYVOICE2):
+        return "cosyvoice2"
     config = Path(path) / "config.json"
     if not config.is_file():
         raise BadInput(f"no codec at {path!r}: {config} is missing; give a codec's folder")

@@ -7,8 +7,7 @@ a Llasa run in an environment with the extra `xcodec2`, the trainer needs no cod
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -16,6 +15,7 @@ import transformers
 
 from ttsrl.codecs import Precision, Waveform
 from ttsrl.codecs.by_length import check_tokens
+from ttsrl.codecs.precision import multiplying
 from ttsrl.codecs.xcodec2_decoder import MaskedDecoder
 from ttsrl.errors import BadInput
 
@@ -81,23 +81,6 @@ def model_class_of(path: str) -> Any:
             "not have; use an environment made with `uv sync --extra reward --extra xcodec2`"
         )
     return model_class
-
-
-@contextmanager
-def multiplying(device: torch.device, precision: Precision) -> Generator[None]:
-    """Matrix products and convolutions on a GPU in this precision; nothing changes on a CPU."""
-    if device.type != "cuda":
-        yield
-        return
-    products: Any = torch.backends.cuda.matmul
-    convolutions: Any = torch.backends.cudnn
-    before = products.allow_tf32, convolutions.allow_tf32
-    products.allow_tf32 = convolutions.allow_tf32 = precision != "float32"
-    try:
-        with torch.autocast("cuda", torch.bfloat16, enabled=precision == "bfloat16"):
-            yield
-    finally:
-        products.allow_tf32, convolutions.allow_tf32 = before
 
 
 def _batches(by_length: list[tuple[int, ...]]) -> Iterator[list[tuple[int, ...]]]:

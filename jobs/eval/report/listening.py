@@ -83,7 +83,7 @@ def rollouts(folder: RunFolder, recorder: Recorder) -> list[Spoken]:
     chosen = _chosen(folder.rollouts)
     if not chosen:
         return []
-    codec = load_codec(str(local_folder(folder.run.codec)))
+    codec = load_codec(str(local_folder(folder.run.codec)), voice=folder.run.voice)
     spoken: list[Spoken] = []
     for row in chosen:
         tokens = row["speech_tokens"]

@@ -1,0 +1,170 @@
+"""CosyVoice2's codec (arXiv 2412.10117): 6 561 codes, 25 tokens/s, 24 kHz, in one given voice.
+
+From the files of iic/CosyVoice2-0.5B as they are published. Upstream draws the vocoder's noise anew
+at every call; here it comes from the tokens, so that the same tokens sound the same.
+"""
+
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
+# pyright: reportUnknownArgumentType=false
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from copy import copy
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ttsrl.codecs import Precision, Waveform
+from ttsrl.codecs.by_length import check_tokens
+from ttsrl.codecs.cosyvoice2_network import (
+    CODEBOOK_SIZE,
+    FRAMES,
+    HARMONICS,
+    HOP,
+    SAMPLE_RATE_HZ,
+    flow_of,
+    hift_of,
+    start_noise,
+    vocode,
+)
+from ttsrl.codecs.precision import multiplying
+from ttsrl.codecs.s3_tokenizer import FILE as TOKENIZER
+from ttsrl.codecs.voice import CAMPPLUS, SPEAKERS, Voice, load_voice, make_voice, voice_digest
+from ttsrl.errors import BadInput, reason_of
+
+FLOW, HIFT = "flow.pt", "hift.pt"
+STEPS = 10
+"""Of the flow's Euler solver."""
+
+
+class CosyVoice2Codec:
+    """See `ttsrl.codecs.Codec`. Raises BadInput for a file that is missing or of another model."""
+
+    codebook_size = CODEBOOK_SIZE
+    sample_rate_hz = SAMPLE_RATE_HZ
+    tokens_per_s = 25.0
+
+    def __init__(
+        self,
+        path: str | Path,
+        voice: str | None,
+        device: str = "cpu",
+        precision: Precision = "float32",
+    ) -> None:
+        folder = Path(path)
+        check_files(folder, voice)
+        self.device = torch.device(device)
+        self.precision: Precision = precision
+        self.flow = _load(flow_of, folder / FLOW).to(self.device)
+        self.hift = _load(hift_of, folder / HIFT).to(self.device)
+        self._folder = folder
+        self._noise = start_noise().to(self.device)
+        self._speak_in(load_voice(folder, voice))
+
+    def _speak_in(self, voice: Voice) -> None:
+        self.voice = voice
+        self._prompt = {
+            "prompt_token": self.voice.tokens.to(self.device),
+            "prompt_token_len": torch.tensor([self.voice.tokens.shape[1]], device=self.device),
+            "prompt_feat": self.voice.mel.to(self.device),
+            "prompt_feat_len": None,
+            "embedding": self.voice.embedding.to(self.device),
+        }
+
+    def in_voice(self, waveform: Waveform, sample_rate_hz: int) -> CosyVoice2Codec:
+        """The same networks in the voice of a recording [T]."""
+        other = copy(self)
+        other._speak_in(make_voice(self._folder, waveform, sample_rate_hz))
+        return other
+
+    @torch.inference_mode()
+    def decode(self, tokens_B: Sequence[Sequence[int]]) -> list[Waveform]:
+        """Decode utterances of any lengths >= 1; ValueError for tokens outside the codebook.
+
+        One after the other, equal ones once. The network hears padding, so that only equal lengths
+        could share a pass; and there the pitch would differ in its last bits, which a phase that is
+        summed up over seconds turns into another waveform.
+        """
+        longest = FRAMES // 2 - self.voice.tokens.shape[1]
+        for tokens in tokens_B:
+            check_tokens(tokens, self.codebook_size)
+            if len(tokens) > longest:
+                raise ValueError(f"{len(tokens)} speech tokens are more than {longest}: runaway")
+        distinct = {tuple(tokens) for tokens in tokens_B}
+        waveforms = {tokens: self._decode(tokens) for tokens in distinct}
+        return [waveforms[tuple(tokens)] for tokens in tokens_B]
+
+    def _decode(self, tokens: tuple[int, ...]) -> Waveform:
+        with multiplying(self.device, self.precision):
+            mel_1MT = self._mel(tokens)
+        # the vocoder's Fourier transforms take no bfloat16
+        with multiplying(self.device, "float32" if self.precision == "float32" else "tfloat32"):
+            noise_1SH = _noise_of(tokens)[None].to(self.device)
+            return vocode(self.hift, mel_1MT.float(), noise_1SH)[0].float().cpu().numpy()
+
+    def _mel(self, tokens: tuple[int, ...]) -> Tensor:
+        """Log-mel [1, MELS, 2 T], in STEPS from the noise that all speech starts from."""
+        frames = 2 * (len(tokens) + self.voice.tokens.shape[1])
+        mel_1MT, _ = self.flow.inference(
+            token=torch.tensor([tokens], device=self.device),
+            token_len=torch.tensor([len(tokens)], device=self.device),
+            **self._prompt,
+            finalize=True,
+            n_timesteps=STEPS,
+            noised_mels=self._noise[:, :, :frames],
+        )
+        return mel_1MT
+
+
+def digest(folder: Path, voice: str | None) -> str:
+    """SHA-256 over the files and the voice that decide a waveform: llm.pt does not."""
+    total = hashlib.sha256()
+    for name in (FLOW, HIFT):
+        with (folder / name).open("rb") as stream:
+            total.update(hashlib.file_digest(stream, "sha256").digest())
+    total.update(voice_digest(folder, voice or "").encode())
+    return total.hexdigest()
+
+
+def check_files(folder: Path, voice: str | None) -> None:
+    """Raise BadInput naming all files that are missing."""
+    from_recording = voice is not None and Path(voice).is_file()
+    wanted = [FLOW, HIFT, *((CAMPPLUS, TOKENIZER) if from_recording else ())]
+    if missing := [name for name in wanted if not (folder / name).is_file()]:
+        raise BadInput(
+            f"the codec at {folder} lacks {', '.join(missing)}; give the folder of a CosyVoice2 "
+            "checkpoint as it is published (iic/CosyVoice2-0.5B on ModelScope, "
+            f"FunAudioLLM/CosyVoice2-0.5B on Hugging Face): {FLOW} and {HIFT} speak, {CAMPPLUS} "
+            f"and {TOKENIZER} read the voice of a recording, {SPEAKERS} holds saved voices"
+        )
+
+
+def _load(network_of: Callable[[Mapping[str, Tensor]], Any], file: Path) -> Any:
+    """A network with its weights, from a state dict as upstream saves it."""
+    try:
+        state = torch.load(file, map_location="cpu", weights_only=True)
+        # hift.pt is saved out of the pair of generator and discriminators
+        state = {key.replace("generator.", ""): tensor for key, tensor in state.items()}
+        network = network_of(state)
+    except Exception as error:  # pickle's, zip's and torch's own
+        raise BadInput(
+            f"{file} does not hold the weights of CosyVoice2: {reason_of(error)}; copy it again "
+            "from the published checkpoint"
+        ) from error
+    for name, tensor in network.named_parameters():
+        if not tensor.isfinite().all():
+            raise BadInput(f"{file} has weights that are not finite, first in {name}")
+    return network
+
+
+def _noise_of(tokens: tuple[int, ...]) -> Tensor:
+    """Normal numbers [S, HARMONICS] that depend on the tokens alone."""
+    content = np.asarray(tokens, "<i4").tobytes()
+    seed = int.from_bytes(hashlib.sha256(content).digest()[:8], "little") >> 1
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(len(tokens) * 2 * HOP, HARMONICS, generator=generator)

@@ -1,0 +1,101 @@
+"""CosyVoice2's speech tokenizer (S3, arXiv 2412.10117): 16 kHz speech -> 25 tokens/s of 6 561.
+
+The weights are read from the published speech_tokenizer_v2.onnx into the network of the PyPI
+package s3tokenizer, which takes batches; the file itself takes one utterance at a time.
+"""
+
+# s3tokenizer has no types:
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
+# pyright: reportUnknownArgumentType=false, reportMissingTypeStubs=false
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from ttsrl.codecs import Waveform
+from ttsrl.errors import BadInput, reason_of
+
+FILE = "speech_tokenizer_v2.onnx"
+HEAD_WIDTH = 64
+SHORTEST_S = 0.04
+"""Of one token."""
+
+
+class S3Tokenizer:
+    """Speech -> speech tokens; needs the extra `cosyvoice`."""
+
+    codebook_size = 6561
+    sample_rate_hz = 16_000
+    tokens_per_s = 25.0
+
+    def __init__(self, path: str | Path, device: str = "cpu") -> None:
+        """`path`: speech_tokenizer_v2.onnx, or the folder that holds it. Raises BadInput."""
+        file = Path(path) / FILE if Path(path).is_dir() else Path(path)
+        if not file.is_file():
+            raise BadInput(
+                f"no speech tokenizer at {file}; give {FILE} of iic/CosyVoice2-0.5B (ModelScope) "
+                "or FunAudioLLM/CosyVoice2-0.5B (Hugging Face), or the folder that holds it"
+            )
+        s3tokenizer = _s3tokenizer()
+        from s3tokenizer.model_v2 import ModelConfig, S3TokenizerV2
+
+        try:
+            weights: dict[str, torch.Tensor] = s3tokenizer.onnx2torch(str(file))
+            width, mels = weights["encoder.conv1.weight"].shape[:2]
+            layers = {key.split(".")[2] for key in weights if key.startswith("encoder.blocks.")}
+            config = ModelConfig(
+                n_mels=mels,
+                n_audio_state=width,
+                n_audio_head=width // HEAD_WIDTH,
+                n_audio_layer=len(layers),
+            )
+            self._network: Any = S3TokenizerV2("speech_tokenizer_v2_25hz", config)
+            self._network.load_state_dict(weights)
+        except Exception as error:  # protobuf's, onnx's and torch's own: there is no common one
+            raise BadInput(
+                f"{file} is no speech tokenizer of CosyVoice2: {reason_of(error)}; copy it again"
+            ) from error
+        self._network.eval().to(device)
+        self._log_mel: Any = s3tokenizer.log_mel_spectrogram
+        self._padding: Any = s3tokenizer.padding
+        self._mels = mels
+
+    @torch.inference_mode()
+    def encode(self, waveforms_B: Sequence[Waveform]) -> list[list[int]]:
+        """Tokens of mono 16 kHz speech of any lengths; one batch, so sort long work by length.
+
+        Speech of more than 30 s is cut into overlapping windows. Raises ValueError for less than
+        one token's 40 ms.
+        """
+        if not waveforms_B:
+            return []
+        shortest = round(SHORTEST_S * self.sample_rate_hz)
+        if short := [len(w) for w in waveforms_B if len(w) < shortest]:
+            raise ValueError(f"speech of {short[0]} samples is shorter than one token ({shortest})")
+        features = [
+            self._log_mel(torch.from_numpy(np.ascontiguousarray(w, np.float32)), self._mels)
+            for w in waveforms_B
+        ]
+        features_BMT, lengths_B = self._padding(features)
+        device = self._network.device
+        codes_BT, counts_B = self._network.quantize(features_BMT.to(device), lengths_B.to(device))
+        return [
+            codes[:count].tolist()
+            for codes, count in zip(codes_BT.cpu(), counts_B.tolist(), strict=True)
+        ]
+
+
+def _s3tokenizer() -> Any:
+    try:
+        import s3tokenizer
+    except ImportError:
+        raise BadInput(
+            "CosyVoice2's speech tokenizer needs the package s3tokenizer; use an environment made "
+            "with `uv sync --extra cosyvoice`"
+        ) from None
+    return s3tokenizer
