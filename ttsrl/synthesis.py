@@ -12,7 +12,7 @@ import numpy as np
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from ttsrl.audio import resample
-from ttsrl.codecs import Encoder, VoicedCodec, Waveform, load_codec, load_encoder
+from ttsrl.codecs import Codec, Encoder, VoicedCodec, Waveform, load_codec, load_encoder
 from ttsrl.errors import BadInput
 from ttsrl.families import load_family
 from ttsrl.hub import load_model, local_folder
@@ -84,8 +84,9 @@ class Synthesiser:
         if self._encoder is None:
             self._encoder = load_encoder(self._codec_folder, self._device)
         heard = resample(waveform, sample_rate_hz, self._encoder.sample_rate_hz)
-        voiced = isinstance(self.codec, VoicedCodec)
-        codec = self.codec.in_voice(waveform, sample_rate_hz) if voiced else None
+        codec: Codec | None = None
+        if isinstance(self.codec, VoicedCodec):
+            codec = self.codec.in_voice(waveform, sample_rate_hz)
         return Voice(text, self._encoder.encode([heard])[0], codec)
 
     def synthesise(
@@ -170,7 +171,8 @@ class Synthesiser:
 
         An utterance is decoded after its prefix, so that it goes on in that voice, and without it.
         """
-        prefixes_B = prefixes_B or [[]] * len(tokens_B)
+        none: list[list[int]] = [[]] * len(tokens_B)
+        prefixes_B = prefixes_B or none
         both = zip(prefixes_B, tokens_B, strict=True)
         spoken = [prefix + tokens for prefix, tokens in both if tokens]
         waveforms = iter(self.codec.decode(spoken) if spoken else [])
