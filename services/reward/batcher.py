@@ -33,6 +33,8 @@ class _Item:
     outcome: asyncio.Future[Outcome]
     arrived_s: float
     """On the monotonic clock."""
+    longest: int
+    """Tokens of the longest utterance of its request."""
     losses: int = 0
     """Workers that were lost while they measured it."""
 
@@ -40,9 +42,11 @@ class _Item:
 class Batcher:
     """Forms batches of at most `batch_size`; each worker that runs `work` takes one at a time.
 
-    What waits when a worker comes free is measured in order of length, because a batch costs as
-    much as its longest utterance; what arrives meanwhile waits for the next round, so that nothing
-    starves. An utterance whose request was cancelled is not measured.
+    What waits when a worker comes free is measured in order of length, because utterances of one
+    length are decoded together; a request stays whole, because it is answered when its last
+    utterance is, and its client may have more. What arrives meanwhile waits for the next round, so
+    that nothing starves; the last batch of a round is filled from the next, because a small batch
+    takes nearly as long as a full one. An utterance whose request was cancelled is not measured.
     """
 
     def __init__(
@@ -84,7 +88,8 @@ class Batcher:
             return []
         loop = asyncio.get_running_loop()
         now_s = time.monotonic()
-        items = [_Item(utterance, loop.create_future(), now_s) for utterance in utterances]
+        longest = max(len(utterance.speech_tokens) for utterance in utterances)
+        items = [_Item(u, loop.create_future(), now_s, longest) for u in utterances]
         self._arrived += items
         self._report()
         try:
@@ -146,9 +151,9 @@ class Batcher:
         if self._suspects:
             return [self._suspects.pop(0)]
         self._round = _wanted(self._round)
-        if not self._round:
+        if len(self._round) < self._batch_size:
             arrived, self._arrived = _wanted(self._arrived), []
-            self._round = sorted(arrived, key=lambda item: len(item.utterance.speech_tokens))
+            self._round += sorted(arrived, key=lambda item: item.longest)
         batch, self._round = self._round[: self._batch_size], self._round[self._batch_size :]
         return batch
 

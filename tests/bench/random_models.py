@@ -1,13 +1,15 @@
-"""Whisper and XCodec2 of a real size with random weights: good for speed and memory alone.
+"""Whisper, XCodec2 and Llasa of a real size with random weights: good for speed and memory alone.
 
 The Whisper writes whole words of the tiny stack's tokenizer and ends every transcript by itself
-after `WORDS` of them, about what eight seconds of speech have, so that it can be run as it is.
+after `WORDS` of them, about what eight seconds of speech have, so that it can be run as it is. The
+Llasa says speech tokens alone and ends by itself, so that a reward can be measured of what it says.
 """
 
 from __future__ import annotations
 
 import json
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -92,6 +94,167 @@ def make_xcodec2(folder: Path, *, small: bool, device: str) -> None:
     model.save_pretrained(folder)
 
 
+LLASA_SHAPES: dict[str, dict[str, Any]] = {
+    "1b": {
+        "hidden_size": 2048,
+        "intermediate_size": 8192,
+        "num_hidden_layers": 16,
+        "num_attention_heads": 32,
+        "num_key_value_heads": 8,
+        "head_dim": 64,
+    },
+    "test": {
+        "hidden_size": 128,
+        "intermediate_size": 256,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "head_dim": 32,
+    },
+}
+CODES = 65_536
+STATES = 32
+"""States that an utterance passes through, one code each to enter it: its length is a sum of as
+many geometric ones, so that a step's rollouts differ by about 1 / sqrt(STATES)."""
+
+
+def make_llasa(folder: Path, shape: str, device: str, tokens: float) -> None:
+    """A Llasa in its published format, 193 800 token ids, that says `tokens` codes on average.
+
+    Sampled at temperature 0.8 and top_p 0.9, as channel-io's recipe does.
+    """
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    tokenizer = llasa_tokenizer()
+    tokenizer.save_pretrained(folder)
+    first, end, start = (
+        int(tokenizer.convert_tokens_to_ids(f"<|{name}|>"))  # pyright: ignore
+        for name in ("s_0", "SPEECH_GENERATION_END", "SPEECH_GENERATION_START")
+    )
+    config = LlamaConfig(
+        vocab_size=len(tokenizer),
+        max_position_embeddings=131_072,
+        tie_word_embeddings=True,
+        rms_norm_eps=1e-5,
+        bos_token_id=128_000,
+        eos_token_id=end,
+        pad_token_id=128_001,
+        rope_parameters={
+            "rope_type": "llama3",
+            "rope_theta": 500_000.0,
+            "factor": 32.0,
+            "high_freq_factor": 4.0,
+            "low_freq_factor": 1.0,
+            "original_max_position_embeddings": 8192,
+        },
+        **LLASA_SHAPES[shape],
+    )
+    torch.manual_seed(0)
+    with torch.device(device):
+        model = LlamaForCausalLM(config)
+    with torch.no_grad():
+        _teach_states(model, first, end, start, tokens)
+    generation = model.generation_config
+    generation.eos_token_id, generation.pad_token_id = end, config.pad_token_id
+    model.to(torch.bfloat16).save_pretrained(folder)
+
+
+def llasa_tokenizer() -> Any:
+    """Llasa's ids over bytes: 128 000 text tokens, 256 special ones, 8 markers, the codes."""
+    from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    letters = sorted(pre_tokenizers.ByteLevel.alphabet())
+    vocabulary = {letter: i for i, letter in enumerate(letters)}
+    vocabulary |= {f"<f{i}>": i for i in range(len(letters), 128_000)}
+    tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=[]))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    names = {0: "begin_of_text", 1: "end_of_text", 6: "start_header_id", 7: "end_header_id"}
+    names[9] = "eot_id"
+    special = [f"<|{names.get(i, f'reserved_special_token_{i}')}|>" for i in range(256)]
+    markers = [
+        f"<|{what}_{side}|>"
+        for what in (
+            "TEXT_GENERATION",
+            "TEXT_UNDERSTANDING",
+            "SPEECH_GENERATION",
+            "SPEECH_UNDERSTANDING",
+        )
+        for side in ("START", "END")
+    ]
+    codes = [f"<|s_{i}|>" for i in range(CODES)]
+    tokenizer.add_special_tokens([AddedToken(t, special=True, normalized=False) for t in special])
+    tokenizer.add_tokens([AddedToken(t, normalized=False) for t in [*markers, *codes]])
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        bos_token="<|begin_of_text|>",
+        eos_token="<|eot_id|>",
+        pad_token="<|end_of_text|>",
+    )
+
+
+def _teach_states(model: Any, first: int, end: int, start: int, tokens: float) -> None:
+    """Write a chain of states into random weights.
+
+    Channel 0 tells codes from text. A code's state is one of the next `STATES` channels; the one
+    that enters a state has another channel beside it, which the first layer's feed sets for the
+    state that follows. The other channels are noise, of random sign in the last norm: tied
+    embeddings would say the token they read once more.
+    """
+    known, beside = 1 + STATES, 1 + 2 * STATES + 1
+    strength, quiet = 1.5, 2e-5
+    per_state = CODES // STATES
+    for name, weight in model.named_parameters():
+        if weight.dim() > 1:
+            out = name.endswith(("o_proj.weight", "down_proj.weight"))
+            weight.normal_(0.0, quiet if out else 0.02)
+            if out:
+                weight[:beside] = 0.0
+    table = model.model.embed_tokens.weight
+    table[:, :beside] = 0.0
+    table[:, 0] = -strength
+    codes = torch.arange(CODES, device=table.device)
+    state = codes // per_state
+    table[first : first + CODES, 0] = strength
+    table[first + codes, 1 + state] = strength
+    entering = first + per_state * torch.arange(STATES, device=table.device)
+    table[entering, known + torch.arange(STATES, device=table.device)] = strength
+    table[start, :beside] = table[first + 1, :beside]
+    table[end, 0] = table[end, known + STATES] = strength
+
+    # The odds of leaving a state, as top_p 0.9 and temperature 0.8 leave them.
+    leave = 0.9 * STATES / tokens
+    margin = 0.8 * np.log(leave * per_state / (1 - leave))
+    width = table.shape[1]
+    noise = 0.02**2 * (width - beside)
+    sharpness = 7.0  # a code's logit is 30 above that of text
+    nudge = (strength**2 + margin / sharpness) / strength
+    norm = model.model.norm.weight
+    norm[:beside] = sharpness * ((2 * strength**2 + noise + nudge**2) / width) ** 0.5
+    norm[beside:] = torch.where(torch.rand_like(norm[beside:]) < 0.5, -1.0, 1.0)
+    feed = model.model.layers[0].mlp
+    units, gate, up = 2 * STATES, 4.0, 0.1
+    feed.gate_proj.weight[:units] = 0.0
+    feed.up_proj.weight[:units] = 0.0
+    feed.down_proj.weight[:, :units] = 0.0
+    scale = (width / (2 * strength**2 + noise)) ** 0.5
+    feed.gate_proj.weight[:units, 0] = gate / (scale * strength)
+
+    def out(size_squared: float) -> float:
+        """What a unit gives for a channel of a token of this size."""
+        normed = (width / size_squared) ** 0.5
+        opened = gate * normed / scale
+        return opened / (1 + np.exp(-opened)) * up * normed * strength
+
+    for k in range(STATES):
+        feed.up_proj.weight[k, 1 + k] = up
+        feed.down_proj.weight[known + k + 1, k] = nudge / out(2 * strength**2 + noise)
+        # What entered a state shall not be said again.
+        feed.up_proj.weight[STATES + k, known + k] = up
+        feed.down_proj.weight[known + k, STATES + k] = -strength / out(3 * strength**2 + noise)
+
+
 def durations_s(count: int) -> list[float]:
     """2 to 12 s, the same every time."""
     return np.random.default_rng(1234).uniform(2.0, 12.0, count).tolist()
@@ -131,3 +294,23 @@ def _words(tokenizer: Any) -> list[int]:
         if spaced and tokenizer.encode(text, add_special_tokens=False) == [token]:
             found.append(token)
     return found
+
+
+def main() -> None:
+    """random_models.py FOLDER whisper SHAPE | xcodec2 SHAPE | llasa SHAPE TOKENS"""
+    folder, kind, shape, *rest = sys.argv[1:]
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    match kind:
+        case "whisper":
+            make_whisper(Path(folder), shape, device)
+        case "xcodec2":
+            make_xcodec2(Path(folder), small=shape == "test", device=device)
+        case "llasa":
+            make_llasa(Path(folder), shape, device, float(rest[0]))
+        case _:
+            raise SystemExit(f"no model {kind}")
+
+
+if __name__ == "__main__":
+    main()

@@ -92,11 +92,11 @@ def by_seed(utterances: list[Utterance]) -> float:
 
 
 @contextmanager
-def server(*arguments: str) -> Iterator[str]:
+def server(*arguments: str, python: str = sys.executable) -> Iterator[str]:
     """Run Python with these arguments and a port, on which it serves, as the last one."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    process = subprocess.Popen([sys.executable, *arguments, str(port)])
+    process = subprocess.Popen([python, *arguments, str(port)])
     try:
         yield f"http://127.0.0.1:{port}"
     finally:

@@ -1,4 +1,4 @@
-"""The reward service's queue: near lengths together, bounded, nothing lost or starved."""
+"""The reward service's queue: near lengths together, requests whole, nothing lost or starved."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ async def held(queue: Batcher) -> tuple[Worker, asyncio.Task[list[Outcome]]]:
     return worker, first
 
 
-def test_requests_share_batches_by_length_and_each_gets_its_own_in_order() -> None:
+def test_requests_share_batches_by_length_stay_whole_and_get_their_own_in_order() -> None:
     async def test() -> None:
         queue = batcher()
         worker, first = await held(queue)
@@ -89,7 +89,25 @@ def test_requests_share_batches_by_length_and_each_gets_its_own_in_order() -> No
         worker.may_measure.set()
         assert lengths(await first) == [1]
         assert [lengths(await score) for score in scores] == [[9, 1], [2, 8], [7, 3], [4]]
-        assert worker.batches == [[1], [1, 2, 3, 4], [7, 8, 9]]
+        assert worker.batches == [[1], [4, 7, 3, 2], [8, 9, 1]]
+
+    run(test)
+
+
+def test_a_batch_is_filled_from_the_next_round() -> None:
+    async def test() -> None:
+        queue = batcher(size=2)
+        worker, first = await held(queue)
+        waiting = [asyncio.create_task(queue.score([utterance(n)], DEADLINE_S)) for n in (5, 6, 7)]
+        await asyncio.sleep(0)
+        worker.may_measure.set()
+        worker.may_measure.clear()  # one batch, and the next is held
+        await first
+        late = asyncio.create_task(queue.score([utterance(3)], DEADLINE_S))
+        await asyncio.sleep(0)
+        worker.may_measure.set()
+        await asyncio.gather(*waiting, late)
+        assert worker.batches == [[1], [5, 6], [7, 3]]
 
     run(test)
 

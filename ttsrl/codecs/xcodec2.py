@@ -29,11 +29,13 @@ class XCodec2:
     def __init__(self, path: str, device: str = "cpu", precision: Precision = "float32") -> None:
         """`precision`: what a GPU multiplies in; weights and sums stay in float32."""
         model: Any = model_class_of(path).from_pretrained(path, dtype=torch.float32).eval()
-        self.decoder = MaskedDecoder(model)
         for part in (model.quantizer, model.acoustic_decoder):  # the encoder stays where it is
             part.to(device)
         self.device = torch.device(device)
         self.precision: Precision = precision
+        # float16 keeps as many bits as TF32, and attention has fast kernels for it alone
+        rounded = self.device.type == "cuda" and precision == "tfloat32"
+        self.decoder = MaskedDecoder(model, torch.float16 if rounded else None)
         levels = model.config.quantization_levels
         self.codebook_size = int(torch.tensor(levels).prod())
         self.sample_rate_hz = int(model.config.sampling_rate)
@@ -50,26 +52,28 @@ class XCodec2:
         distinct = sorted({tuple(tokens) for tokens in tokens_B}, key=lambda t: (len(t), t))
         with multiplying(self.device, self.precision):
             batches = [(batch, self._launch(batch)) for batch in _batches(distinct)]
-        if self.device.type == "cuda":
-            torch.cuda.current_stream().synchronize()
-        waveforms = {
-            tokens: samples[: self.decoder.hop * len(tokens)].copy()
-            for batch, samples_BS in batches
-            for tokens, samples in zip(batch, samples_BS.numpy(), strict=True)
-        }
+        waveforms: dict[tuple[int, ...], Waveform] = {}
+        for batch, (samples_BS, arrived) in batches:
+            if arrived is not None:
+                arrived.synchronize()
+            for tokens, samples in zip(batch, samples_BS.numpy(), strict=True):
+                waveforms[tokens] = samples[: self.decoder.hop * len(tokens)].copy()
         return [waveforms[tuple(tokens)] for tokens in tokens_B]
 
-    def _launch(self, batch: list[tuple[int, ...]]) -> torch.Tensor:
-        """Samples [B, S] on the CPU, which a GPU still has to fill."""
+    def _launch(self, batch: list[tuple[int, ...]]) -> tuple[torch.Tensor, torch.cuda.Event | None]:
+        """Samples [B, S] on the CPU, and when a GPU will have filled them."""
         lengths_B = torch.tensor([len(tokens) for tokens in batch])
         codes_BT = torch.nn.utils.rnn.pad_sequence(
             [torch.tensor(tokens) for tokens in batch], batch_first=True
         )
         samples = self.decoder(codes_BT.to(self.device), lengths_B.to(self.device)).clamp(-1.0, 1.0)
         if self.device.type != "cuda":
-            return samples
+            return samples, None
         arriving = torch.empty(samples.shape, pin_memory=True)
-        return arriving.copy_(samples, non_blocking=True)
+        arriving.copy_(samples, non_blocking=True)
+        arrived = torch.cuda.Event()
+        arrived.record()
+        return arriving, arrived
 
 
 def model_class_of(path: str) -> Any:

@@ -1,9 +1,13 @@
 """XCodec2's decoder for utterances of unequal lengths in one batch, each as if it were alone.
 
 transformers' own decoder has no mask: convolutions, group norms and attention hear what pads the
-shorter ones. The same modules are called here, with nothing beyond an utterance's end: silence
-where a convolution pads with zeros itself, and no part in a mean, a soft-max or the overlap-add.
-Shapes: B utterances, T tokens, D channels.
+shorter ones. Its weights are used here, with nothing beyond an utterance's end: silence where a
+convolution pads with zeros itself, and no part in a mean, a soft-max or the overlap-add.
+
+Two things are computed in another way than there. Convolutions are products over neighbouring
+positions side by side, which needs no transposing. The rotary embedding is left out: XCodec2 gives
+every position of a head the same angle, which turns queries and keys alike and changes no score.
+Shapes: B utterances, T tokens, D channels, G groups, H heads, d channels a head.
 """
 
 # transformers declares some types only in part:
@@ -12,6 +16,7 @@ Shapes: B utterances, T tokens, D channels.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -22,66 +27,163 @@ from torch.nn import functional as F
 class MaskedDecoder:
     """Codes and their lengths -> samples; what lies behind an utterance's own is to be cut off."""
 
-    def __init__(self, model: Any) -> None:
+    def __init__(self, model: Any, attention_dtype: torch.dtype | None = None) -> None:
+        """`attention_dtype`: what queries, keys and values are rounded to; None: not at all."""
+        decoder = model.acoustic_decoder
         self.quantizer = model.quantizer
-        self.decoder = model.acoustic_decoder
+        self.first, self.norm, self.head = decoder.fc, decoder.norm, decoder.head
         self.hop = int(model.config.hop_length)
+        self.embed = _Convolution.of(decoder.embed)
+        self.prior = [_Residual.of(block) for block in decoder.prior_net]
+        self.layers = [_Layer.of(layer, attention_dtype) for layer in decoder.layers]
+        self.post = [_Residual.of(block) for block in decoder.post_net]
 
     def __call__(self, codes_BT: Tensor, lengths_B: Tensor) -> Tensor:
         """Codes padded with any code -> samples [B, T hop]."""
-        d = self.decoder
         valid_BT = torch.arange(codes_BT.shape[1], device=codes_BT.device) < lengths_B[:, None]
-        valid_BT1 = valid_BT[..., None]
-        x = d.fc(self.quantizer.from_codes(codes_BT[..., None]))
-        x = d.embed((x * valid_BT1).transpose(1, 2)).transpose(1, 2)
-        for block in d.prior_net:
-            x = _residual(block, x, valid_BT1)
-        rotary = d.rotary_emb(x, torch.arange(d.num_attention_heads, device=x.device)[None])
-        unheard = torch.zeros_like(valid_BT, dtype=x.dtype).masked_fill(~valid_BT, -torch.inf)
-        for layer in d.layers:
-            x = layer(x, attention_mask=unheard[:, None, None], position_embeddings=rotary)
-        for block in d.post_net:
-            x = _residual(block, x, valid_BT1)
-        return self._waveform(d.head, d.norm(x), valid_BT)
+        x = self.first(self.quantizer.from_codes(codes_BT[..., None]))
+        valid_BT1 = valid_BT[..., None].to(x.dtype)
+        x = self.embed(x * valid_BT1) * valid_BT1
+        for block in self.prior:
+            x = block(x, valid_BT1)
+        unheard_B11T = torch.zeros_like(valid_BT, dtype=x.dtype)[:, None, None]
+        unheard_B11T = unheard_B11T.masked_fill(~valid_BT[:, None, None], -torch.inf)
+        for layer in self.layers:
+            x = layer(x, unheard_B11T)
+        x = x * valid_BT1
+        for block in self.post:
+            x = block(x, valid_BT1)
+        return self._waveform(self.norm(x), valid_BT)
 
-    def _waveform(self, head: Any, x_BTD: Tensor, valid_BT: Tensor) -> Tensor:
+    def _waveform(self, x_BTD: Tensor, valid_BT: Tensor) -> Tensor:
         """Inverse short-time Fourier transform; a frame is as long as in the whole utterance."""
+        head = self.head
         magnitude, phase = head.linear(x_BTD).float().chunk(2, -1)
         spectrum = torch.polar(magnitude.exp().clamp(max=1e2), phase)
         frames_BTN = torch.fft.irfft(spectrum, head.n_fft, dim=-1) * head.window
-        frames_BTN = frames_BTN * valid_BT[..., None]
-        size = (valid_BT.shape[1] - 1) * self.hop + head.n_fft
-        summed = F.fold(
-            frames_BTN.transpose(1, 2),
-            output_size=(1, size),
-            kernel_size=(1, head.n_fft),
-            stride=(1, self.hop),
-        )[:, 0, 0]
-        window = head.window.square()[None, None]
-        weights = F.conv_transpose1d(valid_BT[:, None].float(), window, stride=self.hop)[:, 0]
-        inner = slice(head.padding, size - head.padding)
+        valid_BT1 = valid_BT[..., None].float()
+        summed = self._overlap(frames_BTN * valid_BT1)
+        weights = self._overlap(head.window.square() * valid_BT1)
+        inner = slice(head.padding, -head.padding)
         return summed[:, inner] / weights[:, inner].clamp(min=1e-11)
 
-
-def _residual(block: Any, x_BTD: Tensor, valid_BT1: Tensor) -> Tensor:
-    """A residual block of two convolutions."""
-    x = block.activation1(_group_norm(block.norm1, x_BTD, valid_BT1))
-    x = _convolve(block.conv1, x, valid_BT1)
-    x = block.activation2(_group_norm(block.norm2, x, valid_BT1))
-    return x_BTD + _convolve(block.conv2, x, valid_BT1)
-
-
-def _convolve(convolution: Any, x_BTD: Tensor, valid_BT1: Tensor) -> Tensor:
-    return convolution((x_BTD * valid_BT1).transpose(1, 2)).transpose(1, 2)
+    def _overlap(self, frames_BTN: Tensor) -> Tensor:
+        """Add up frames, each `hop` samples after the one before."""
+        rows, count, size = frames_BTN.shape
+        parts = size // self.hop  # XCodec2's frames are four hops long
+        frames = frames_BTN.view(rows, count, parts, self.hop)
+        summed = frames.new_zeros(rows, count + parts - 1, self.hop)
+        for k in range(parts):
+            summed[:, k : k + count] += frames[:, :, k]
+        return summed.flatten(1)
 
 
-def _group_norm(norm: Any, x_BTD: Tensor, valid_BT1: Tensor) -> Tensor:
+@dataclass(frozen=True)
+class _Convolution:
+    """Over time, as long after it as before, with zeros around."""
+
+    weight: Tensor
+    """[out, width in]."""
+    bias: Tensor
+    width: int
+
+    def __call__(self, x_BTD: Tensor) -> Tensor:
+        count, beside = x_BTD.shape[1], self.width // 2
+        padded = F.pad(x_BTD, (0, 0, beside, beside))
+        neighbours = [padded[:, k : k + count] for k in range(self.width)]
+        return F.linear(torch.cat(neighbours, -1), self.weight, self.bias)
+
+    @classmethod
+    def of(cls, convolution: Any) -> _Convolution:
+        weight = convolution.weight.detach()
+        return cls(weight.transpose(1, 2).flatten(1).contiguous(), convolution.bias.detach(),
+                   weight.shape[2])  # fmt: skip
+
+
+@dataclass(frozen=True)
+class _GroupNorm:
     """Mean and variance over the channels of a group and the utterance's own positions."""
-    rows, length, width = x_BTD.shape
-    x = x_BTD.float().view(rows, length, norm.num_groups, -1)
-    valid = valid_BT1[..., None]
-    count = valid.sum((1, 3), keepdim=True) * (width // norm.num_groups)
-    mean = (x * valid).sum((1, 3), keepdim=True) / count
-    variance = ((x - mean) * valid).square().sum((1, 3), keepdim=True) / count
-    x = ((x - mean) * torch.rsqrt(variance + norm.eps)).view(rows, length, width)
-    return (x * norm.weight + norm.bias).to(x_BTD.dtype)
+
+    weight: Tensor
+    bias: Tensor
+    groups: int
+    eps: float
+
+    def __call__(self, x_BTD: Tensor, valid_BT1: Tensor) -> Tensor:
+        """Of x that is 0 beyond its utterance; what comes of it is anything there."""
+        rows, length, width = x_BTD.shape
+        x = x_BTD.float().view(rows, length, self.groups, -1)
+        heard = valid_BT1.float().sum(1)[..., None, None]
+        each = width // self.groups
+        mean = x.sum((1, 3), keepdim=True) / (heard * each)
+        centred = x - mean
+        # what pads an utterance lies at -mean now
+        beyond = (length - heard) * each * mean.square()
+        squares = torch.linalg.vector_norm(centred, dim=(1, 3), keepdim=True).square()
+        variance = (squares - beyond).clamp_min(0.0) / (heard * each)
+        scale = torch.rsqrt(variance + self.eps) * self.weight.view(self.groups, -1)
+        normed = torch.addcmul(self.bias.view(self.groups, -1), centred, scale)
+        return normed.view_as(x_BTD).to(x_BTD.dtype)
+
+    @classmethod
+    def of(cls, norm: Any) -> _GroupNorm:
+        return cls(norm.weight.detach(), norm.bias.detach(), norm.num_groups, norm.eps)
+
+
+@dataclass(frozen=True)
+class _Residual:
+    """Two convolutions beside the identity."""
+
+    first: tuple[_GroupNorm, _Convolution]
+    second: tuple[_GroupNorm, _Convolution]
+
+    def __call__(self, x_BTD: Tensor, valid_BT1: Tensor) -> Tensor:
+        h = x_BTD
+        for norm, convolution in (self.first, self.second):
+            h = convolution(F.silu(norm(h, valid_BT1)) * valid_BT1) * valid_BT1
+        return x_BTD + h
+
+    @classmethod
+    def of(cls, block: Any) -> _Residual:
+        first = _GroupNorm.of(block.norm1), _Convolution.of(block.conv1)
+        return cls(first, (_GroupNorm.of(block.norm2), _Convolution.of(block.conv2)))
+
+
+@dataclass(frozen=True)
+class _Layer:
+    """Attention over the whole utterance, and a feed."""
+
+    own: Any
+    qkv: Tensor
+    """[(heads + 2 key-value heads) d, D]."""
+    heads: tuple[int, int]
+    """Of queries, and of keys and values."""
+    dtype: torch.dtype | None
+
+    def __call__(self, x_BTD: Tensor, unheard_B11T: Tensor) -> Tensor:
+        own, (heads, shared) = self.own, self.heads
+        rows, length, _ = x_BTD.shape
+        qkv = F.linear(_rms_norm(own.input_layernorm, x_BTD), self.qkv)
+        if self.dtype is not None:
+            qkv, unheard_B11T = qkv.to(self.dtype), unheard_B11T.to(self.dtype)
+        qkv = qkv.view(rows, length, heads + 2 * shared, -1).transpose(1, 2)
+        q, k, v = qkv.split([heads, shared, shared], 1)
+        taken = F.scaled_dot_product_attention(
+            q, k, v, unheard_B11T, scale=own.self_attn.scaling, enable_gqa=heads != shared
+        )
+        x = x_BTD + own.self_attn.o_proj(taken.transpose(1, 2).flatten(2).to(x_BTD.dtype))
+        return x + own.mlp(_rms_norm(own.post_attention_layernorm, x))
+
+    @classmethod
+    def of(cls, layer: Any, dtype: torch.dtype | None) -> _Layer:
+        attention = layer.self_attn
+        config = attention.config
+        projections = attention.q_proj, attention.k_proj, attention.v_proj
+        if any(projection.bias is not None for projection in projections):
+            raise ValueError("an XCodec2 whose attention has biases")
+        qkv = torch.cat([projection.weight.detach() for projection in projections])
+        return cls(layer, qkv, (config.num_attention_heads, config.num_key_value_heads), dtype)
+
+
+def _rms_norm(norm: Any, x: Tensor) -> Tensor:
+    return F.rms_norm(x, norm.weight.shape, norm.weight.to(x.dtype), norm.variance_epsilon)

@@ -16,6 +16,7 @@ import math
 from collections.abc import Sequence
 from itertools import product
 
+import numpy as np
 import torch
 
 from ttsrl.scorers import whisper_tokens
@@ -82,17 +83,16 @@ class Pool:
         count = self._width(len(self.rows))
         longest = max(map(len, guesses))
         length = 1 + (DRAFTED if self.graphed and longest else longest)
-        ids = torch.zeros(count, length, dtype=torch.long)
-        starts = torch.zeros(count, dtype=torch.long)
+        # The start of each row, then what is read there; numpy, because the device waits meanwhile.
+        asked = np.zeros((count, 1 + length), dtype=np.int64)
         needed = 0
         for k, (row, guess) in enumerate(zip(self.rows, guesses, strict=True)):
             if row is None:
                 continue
-            starts[k] = row.start
-            ids[k, : 1 + len(guess)] = torch.tensor([row.written[-1], *guess])
-            needed = max(needed, row.start + length)
-        self._ids[:count, :length].copy_(ids)
-        self._starts[:count].copy_(starts)
+            start = row.start
+            asked[k, : 2 + len(guess)] = [start, row.written[-1], *guess]
+            needed = max(needed, start + length)
+        self._asked[:count, : 1 + length].copy_(torch.from_numpy(asked), non_blocking=True)
         self._step(count, length, self._text_length(needed))
 
     def best(self, length: int) -> list[list[int]]:
@@ -114,8 +114,8 @@ class Pool:
 
     def _extend(self, count: int, length: int, text: int) -> None:
         hidden = self.network.extend(
-            self._ids[:count, :length],
-            self._starts[:count],
+            self._asked[:count, 1 : 1 + length],
+            self._asked[:count, 0],
             self.audio[:count],
             None if self.heard is None else self.heard[:count],
             self.text[:count, ..., :text, :],
@@ -173,8 +173,7 @@ class Pool:
         self.capacity = capacity
         device = network.device
         self._heard = torch.zeros(capacity, network.positions, dtype=torch.bool, device=device)
-        self._ids = torch.zeros(capacity, 1 + DRAFTED, dtype=torch.long, device=device)
-        self._starts = torch.zeros(capacity, dtype=torch.long, device=device)
+        self._asked = torch.zeros(capacity, 2 + DRAFTED, dtype=torch.long, device=device)
         self._best = torch.zeros(capacity, 1 + DRAFTED, dtype=torch.long, device=device)
         self._graph_memory = torch.cuda.graph_pool_handle() if self.graphed else None
         self.open(network.positions, masked=False)

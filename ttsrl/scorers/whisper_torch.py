@@ -80,6 +80,8 @@ class WhisperTorch:
                 if waiting and pool.alive <= pool.capacity // 2:
                     pool.compact()
                     free = pool.capacity - pool.alive
+                    if free >= ENCODED_TOGETHER:
+                        free -= free % ENCODED_TOGETHER  # whole passes
                     entering, waiting = waiting[:free], waiting[free:]
                     rows, forced = self._enter(entering, [jobs[n] for n in entering])
                     yield from _readings(done)

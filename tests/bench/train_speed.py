@@ -1,0 +1,220 @@
+"""Seconds of a training step with its rewards on one GPU: ours, then with the seed's settings.
+
+On a GPU: python tests/bench/train_speed.py --shape full --work-dir /tmp/speed
+--reward-python names the interpreter of an environment with the extras reward and xcodec2.
+
+Random weights: the policy, Llasa-1B's size, says as many codes as `--tokens` on average and ends by
+itself, so that XCodec2 and Whisper large-v3 have speech to measure; what they hear means nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+import numpy as np
+from reward_speed import server
+
+from jobs.train.supervisor import train
+
+BENCH = Path(__file__).parent
+SHAPES: dict[str, dict[str, Any]] = {
+    "full": {"llasa": "1b", "whisper": "large-v3", "prompts": 8, "group": 16, "longest": 2048},
+    "test": {"llasa": "test", "whisper": "test", "prompts": 2, "group": 4, "longest": 96},
+}
+WORDS = "the speech model reads this line aloud while rain falls over green hills near old town"
+
+
+class Done(Exception):
+    """As many steps as were asked for."""
+
+
+def main() -> None:
+    """Make the models, serve rewards, train, print the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--shape", choices=[*SHAPES], default="test")
+    parser.add_argument("--work-dir", type=Path, required=True)
+    parser.add_argument("--reward-python", default=sys.executable)
+    parser.add_argument("--tokens", type=float, default=1250, help="mean length of a rollout")
+    parser.add_argument(
+        "--steps", type=int, default=3, help="with our settings, the first included"
+    )
+    parser.add_argument("--no-seed", action="store_true", help="leave the seed's step out")
+    parser.add_argument("--set", action="append", default=[], help="as of `ttsrl train`")
+    arguments = parser.parse_args()
+    folder = arguments.work_dir.absolute()
+    folder.mkdir(parents=True, exist_ok=True)
+    shape = SHAPES[arguments.shape]
+    start = time.perf_counter()
+    make_models(arguments.reward_python, folder, shape, arguments.tokens)
+    print(f"models made in {time.perf_counter() - start:.0f} s", flush=True)
+    with reward_service(arguments.reward_python, folder, shape) as url:
+        overrides = [f"reward.url={url}", *arguments.set]
+        config = write_run(folder, shape, overrides, seed=not arguments.no_seed)
+        last = arguments.steps + (0 if arguments.no_seed else 1)
+        run_steps(config, folder / "run", arguments.steps + 1, last)
+    table(folder / "run" / "train" / "steps.jsonl", arguments.steps)
+
+
+def make_models(reward_python: str, folder: Path, shape: dict[str, Any], tokens: float) -> None:
+    """Where they are not there yet; XCodec2 exists in the reward's environment alone."""
+    makes = [
+        (reward_python, "whisper", shape["whisper"]),
+        (reward_python, "xcodec2", shape["whisper"]),
+        (sys.executable, "llasa", shape["llasa"], str(tokens)),
+    ]
+    jobs = [
+        subprocess.Popen([python, str(BENCH / "random_models.py"), str(folder / kind), kind, *rest])
+        for python, kind, *rest in makes
+        if not (folder / kind / "config.json").exists()
+    ]
+    if any([job.wait() for job in jobs]):
+        raise SystemExit("a model could not be made")
+
+
+def write_run(folder: Path, shape: dict[str, Any], overrides: list[str], *, seed: bool) -> Path:
+    """The recipe llasa-channel-io at its published sizes, on one GPU that the reward shares."""
+    words = np.array(WORDS.split())
+    random = np.random.default_rng(0)
+    with (folder / "texts.jsonl").open("w") as file:
+        for _ in range(256):
+            count = 28 if shape["longest"] == 2048 else 3
+            file.write(json.dumps({"text": " ".join(random.choice(words, count))}) + "\n")
+    run: dict[str, Any] = {
+        "name": "speed",
+        "model": "llasa",
+        "codec": "xcodec2",
+        "data": {"texts": "texts.jsonl"},
+        "rollout": {
+            "group_size": shape["group"],
+            "temperature": 0.8,
+            "top_p": 0.9,
+            "max_prompt_tokens": 256,
+            "max_speech_tokens": shape["longest"],
+            "gpu_memory_utilization": 0.3,  # the reward's models and the optimiser stay
+        },
+        "train": {
+            "steps": 1000,
+            "save_every": 1000,
+            "prompts_per_step": shape["prompts"],
+            "micro_batch_size": 4,
+        },
+        "reward": {"whisper": {"model": "whisper"}},
+        "eval": {"judges": [{"name": "none", "type": "ctc", "model": "none"}]},
+        "storage": str(folder / "storage"),
+        "verl": {},
+    }
+    if seed:
+        run["verl"] |= {
+            "trainer.v1.sampler.custom_sampler.path": "pkg://seed_settings",
+            "trainer.v1.sampler.custom_sampler.name": "ReplayBuffer",
+        }
+    for override in overrides:
+        key, _, value = override.partition("=")
+        at = run
+        *parents, last = key.split(".") if not key.startswith("verl.") else ["verl", key[5:]]
+        for parent in parents:
+            at = at.setdefault(parent, {})
+        try:
+            at[last] = json.loads(value)
+        except json.JSONDecodeError:
+            at[last] = value
+    path = folder / "run.json"
+    path.write_text(json.dumps(run, indent=2))
+    return path
+
+
+@contextmanager
+def reward_service(python: str, folder: Path, shape: dict[str, Any]) -> Iterator[str]:
+    """Serves while it lasts; the trainer waits for it."""
+    config = write_run(folder, shape, [], seed=False).rename(folder / "reward.json")
+    with server("-m", "services.reward", "--config", str(config), "--port", python=python) as url:
+        yield url
+
+
+def run_steps(config: Path, work_dir: Path, seed_step: int, last: int) -> None:
+    """Train until so many steps are in the log."""
+    os.environ["TTSRL_SEED_STEP"] = str(seed_step)
+    paths = [str(BENCH), *filter(None, [os.environ.get("PYTHONPATH")])]
+    os.environ["PYTHONPATH"] = os.pathsep.join(paths)
+    log = work_dir / "train" / "steps.jsonl"
+    start = time.perf_counter()
+    seen = 0
+
+    def look() -> None:
+        nonlocal seen
+        lines = log.read_text().splitlines() if log.exists() else []
+        for line in lines[seen:]:
+            step = json.loads(line)
+            print(f"{time.perf_counter() - start:6.1f} s: step {step['step']}", flush=True)
+            print("   ", json.dumps(step), flush=True)
+        seen = len(lines)
+        if seen >= last:
+            raise Done
+
+    try:
+        with memory_peak():
+            train(str(config), work_dir, look)
+    except Done:
+        pass
+
+
+@contextmanager
+def memory_peak() -> Iterator[None]:
+    """Prints the most memory of the GPU that was in use, by all processes together."""
+    command = ["nvidia-smi", "--query-gpu=memory.used", "--format=csv,noheader,nounits"]
+    most, over = 0, threading.Event()
+
+    def watch() -> None:
+        nonlocal most
+        while not over.wait(1.0):
+            try:
+                done = subprocess.run(command, capture_output=True, text=True, check=True)
+            except (OSError, subprocess.CalledProcessError):
+                return
+            most = max(most, int(done.stdout.split()[0]))
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+        print(f"most GPU memory in use, all processes: {most / 1024:.1f} GiB", flush=True)
+
+
+def table(log: Path, ours: int) -> None:
+    """Mean of our steps after the first, and the seed's one."""
+    steps = [json.loads(line) for line in log.read_text().splitlines()]
+    print(f"  {'':24} {'step s':>8} {'generate':>9} {'wait':>7} {'old log p':>9} {'update':>8}")
+    for name, part in (("ours", steps[1:ours]), ("the seed's settings", steps[ours:])):
+        if not part:
+            continue
+        stage = {
+            key: fmean(s["seconds_by_stage"].get(key, 0.0) for s in part)
+            for key in ("generate", "wait_for_scores", "old_log_prob", "update")
+        }
+        seconds = fmean(s["seconds"] for s in part)
+        print(
+            f"  {name:24} {seconds:8.1f} {stage['generate']:9.1f} {stage['wait_for_scores']:7.2f} "
+            f"{stage['old_log_prob']:9.1f} {stage['update']:8.1f}"
+        )
+    lengths = [s["length_tokens"] for s in steps]
+    failed = max(s["failed_share"] for s in steps)
+    gated = fmean(s["gated_share"] for s in steps)
+    print(f"  {fmean(lengths):.0f} tokens a rollout; gated {gated:.0%}, failed {failed:.0%}")
+
+
+if __name__ == "__main__":
+    main()
