@@ -120,6 +120,8 @@ def _extra_fields(batch: Any) -> list[dict[str, Any] | None]:
     )
     return [
         # tensordict wraps what is no tensor
-        None if tag.get("is_padding", False) else getattr(extra, "data", extra)
+        None
+        if tag.get("is_padding", False)
+        else cast("dict[str, Any]", getattr(extra, "data", extra))
         for extra, tag in zip(data["extra_fields"], batch.tags, strict=True)
     ]
