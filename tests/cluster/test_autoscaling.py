@@ -51,14 +51,14 @@ def test_replicas_follow_the_queue_and_no_score_is_lost_on_the_way(
     namespace.install(*bucket.values, "-f", values, "--set", server)
     ready = ("wait", "scaledobject/ttsrl-reward", "--for=condition=Ready", "--timeout=60s")
     namespace.kubectl(*ready)
-    until_replicas(namespace, 1, 240)  # until the first scrape the fallback holds
+    until_replicas(namespace, 1, 600)  # until the first scrape the fallback holds
 
     with load(namespace, at_once=96) as work:
         until_replicas(namespace, 3, 420)
         refused = f'sum(ttsrl_reward_requests_total{{namespace="{namespace.name}", code="429"}})'
         namespace.until("requests beyond the queue", lambda: ask(refused) > 0, 60)
         work.calm()
-        until_replicas(namespace, 1, 240)
+        until_replicas(namespace, 1, 600)
         work.stop()
     assert work.scored > 96
     assert (work.failed, work.wrong) == ({}, 0)
@@ -69,7 +69,7 @@ def test_replicas_follow_the_queue_and_no_score_is_lost_on_the_way(
         until_replicas(namespace, 2, 120)  # the fallback
     finally:
         operators.prometheus()
-    until_replicas(namespace, 1, 240)
+    until_replicas(namespace, 1, 600)
 
 
 def ready_replicas(namespace: Namespace) -> int:

@@ -18,6 +18,9 @@ from .tools import binary, manifests, tool_image
 
 Manifest = dict[str, Any]
 
+# Where every core is busy, a pod gets as much of them as it asked for among all that ask.
+CPU = "50m"
+LEASE = {"LEASE_DURATION": "120s", "RENEW_DEADLINE": "90s", "RETRY_PERIOD": "10s"}
 KUEUE_FRAMEWORKS = ["batch/job", "ray.io/rayjob", "ray.io/raycluster", "kubeflow.org/pytorchjob"]
 
 # Its own template runs as root: Pod Security "restricted" refuses that, and the job never starts.
@@ -92,7 +95,16 @@ def training_operator() -> None:
 
 
 def keda() -> None:
-    _install("keda", "config/default", _nothing)
+    """On a machine that is busy its operator would lose its lease within 10 seconds, and end."""
+
+    def with_patience(deployment: Manifest) -> None:
+        [container] = deployment["spec"]["template"]["spec"]["containers"]
+        container.setdefault("env", []).extend(
+            {"name": f"KEDA_OPERATOR_LEADER_ELECTION_{name}", "value": value}
+            for name, value in LEASE.items()
+        )
+
+    _install("keda", "config/default", with_patience)
 
 
 def kueue() -> None:
@@ -208,7 +220,7 @@ def _install(
         for container in deployment["spec"]["template"]["spec"]["containers"]:
             container["image"] = tool_image(name)
             container["imagePullPolicy"] = "IfNotPresent"
-            container["resources"] = {"requests": {"cpu": "10m", "memory": "64Mi"}}
+            container["resources"] = {"requests": {"cpu": CPU, "memory": "64Mi"}}
             for probe in ("readinessProbe", "livenessProbe"):
                 container.get(probe, {}).update(initialDelaySeconds=2, periodSeconds=3)
         change(deployment)
