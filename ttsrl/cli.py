@@ -208,6 +208,20 @@ def serve(
     _become("services.reward", ["--config", str(resolved), "--host", host, "--port", str(port)])
 
 
+@command("ttsrl audit --config run.json --clips clips.jsonl")
+def audit(
+    config: Config,
+    clips: Annotated[
+        Path, typer.Option(help="JSONL with text and wav a line: clean speech.", metavar="FILE")
+    ],
+    override: Override = None,
+    work_dir: WorkDir = None,
+) -> None:
+    """Spoil clean speech in many ways; fail if the run's reward pays as much for one of them."""
+    _, _, resolved = _resolve(config, override, work_dir)
+    _become("services.reward.audit", ["--config", str(resolved), "--clips", str(clips)])
+
+
 @command("ttsrl train --config run.json")
 def train(config: Config, override: Override = None, work_dir: WorkDir = None) -> None:
     """Train; the same command goes on from the newest checkpoint. Rewards must be served."""

@@ -26,7 +26,7 @@ RUN = {
 }
 COMMANDS = [
     *("quickstart", "prepare", "serve", "train", "merge", "eval"),
-    *("pull", "say", "report", "prefer", "doctor", "config"),
+    *("pull", "say", "report", "prefer", "audit", "doctor", "config"),
     *("submit", "status", "logs", "stop"),
 ]
 TTSRL = Path(sys.executable).with_name("ttsrl")
