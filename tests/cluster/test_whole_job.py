@@ -99,7 +99,7 @@ def told_to_a_user(namespace: Namespace) -> None:
     """`ttsrl status` and `logs` of a job that is done."""
     cli = Cli(namespace)
     assert "ttsrl-train: done" in cli.done("status")
-    # An attempt whose end Ray's busy dashboard did not tell is followed by one with nothing to do.
+    # An end that a busy KubeRay did not see is followed by an attempt with nothing to do.
     logs = cli.done("logs")
     assert "step 8/8" in logs or "all 8 steps are done and published" in logs
 
