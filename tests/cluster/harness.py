@@ -99,6 +99,11 @@ class Namespace:
         text = yaml.safe_dump({"apiVersion": "v1", "kind": "List", "items": objects})
         self.kubectl("apply", "--server-side", "-f", "-", input=text)
 
+    def apply_as_users_do(self, objects: list[Manifest]) -> None:
+        """`kubectl apply -f`, which leaves alone what it did not write the time before."""
+        text = yaml.safe_dump({"apiVersion": "v1", "kind": "List", "items": objects})
+        self.kubectl("apply", "-f", "-", input=text)
+
     def get(self, kind: str, name: str) -> Manifest | None:
         """The object, or None where there is none."""
         text = self.kubectl("get", kind, name, "--ignore-not-found", "-o", "json")

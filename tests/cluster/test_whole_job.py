@@ -52,13 +52,15 @@ def test_a_policy_is_trained_on_ray_merged_evaluated_and_pulled_and_speaks_bette
 ):
     namespace.cluster.require_api("rayjobs.ray.io")
     install(namespace, bucket)
-    namespace.apply(on_cpus(manifests(JOBS / "train")))
+    namespace.apply_as_users_do(on_cpus(manifests(JOBS / "train")))
     end = namespace.until("the end of training", lambda: ended(namespace), 900)
     assert (end, rayjob(namespace)["jobStatus"]) == ("Complete", "SUCCEEDED")
     told_to_a_user(namespace)
 
     status = rayjob(namespace)
-    namespace.apply(on_cpus(manifests(JOBS / "train")))  # once more: nothing begins again
+    namespace.apply_as_users_do(
+        on_cpus(manifests(JOBS / "train"))
+    )  # once more: nothing begins again
     evaluate_and_pull(namespace, bucket, tmp_path)
     assert rayjob(namespace) == status
 
