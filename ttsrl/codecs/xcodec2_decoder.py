@@ -113,14 +113,11 @@ class _GroupNorm:
         """Of x that is 0 beyond its utterance; what comes of it is anything there."""
         rows, length, width = x_BTD.shape
         x = x_BTD.float().view(rows, length, self.groups, -1)
-        heard = valid_BT1.float().sum(1)[..., None, None]
-        each = width // self.groups
-        mean = x.sum((1, 3), keepdim=True) / (heard * each)
-        centred = x - mean
-        # what pads an utterance lies at -mean now
-        beyond = (length - heard) * each * mean.square()
-        squares = torch.linalg.vector_norm(centred, dim=(1, 3), keepdim=True).square()
-        variance = (squares - beyond).clamp_min(0.0) / (heard * each)
+        valid = valid_BT1[..., None].float()
+        count = valid.sum((1, 3), keepdim=True) * (width // self.groups)
+        mean = x.sum((1, 3), keepdim=True) / count
+        centred = (x - mean) * valid
+        variance = torch.linalg.vector_norm(centred, dim=(1, 3), keepdim=True).square() / count
         scale = torch.rsqrt(variance + self.eps) * self.weight.view(self.groups, -1)
         normed = torch.addcmul(self.bias.view(self.groups, -1), centred, scale)
         return normed.view_as(x_BTD).to(x_BTD.dtype)
