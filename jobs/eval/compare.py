@@ -81,7 +81,8 @@ def read(where: str) -> Evaluation:
 
 def lines(found: Comparison) -> list[str]:
     """One line a metric and mode, in columns."""
-    table = [("", "", "before", "after", "change", "95 % interval", "texts")]
+    head = ("", "", "before", "after", "change", "95 % interval", "texts")
+    table: list[tuple[str, ...]] = [head]
     for metric, by_mode in found.rows:
         for mode, compared in by_mode.items():
             if compared is None:
