@@ -172,7 +172,7 @@ def test_a_resumed_run_refuses_a_service_that_measures_something_else(
     began_with = spec.model_copy(update={"specification": theirs, "spec_hash": hash_of(theirs)})
     store.storage.write_json(store.reward_json, began_with.model_dump())
     job = start_training(run, tmp_path / "run")
-    output, _ = job.communicate(timeout=60)
+    output, _ = job.communicate(timeout=240)
     assert job.returncode == 2
     assert 'whisper is "of another release" there' in output
     assert "Traceback" not in output
@@ -180,7 +180,7 @@ def test_a_resumed_run_refuses_a_service_that_measures_something_else(
 
     heavier = load_run(reward_service.config, ["reward.gates.slack_s=2", f"storage={run.storage}"])
     job = start_training(heavier, tmp_path / "other")
-    output, _ = job.communicate(timeout=60)
+    output, _ = job.communicate(timeout=240)
     assert job.returncode == 2
     assert "gates.slack_s is 1.0 there, 2.0 here" in output
 
