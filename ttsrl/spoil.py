@@ -37,7 +37,7 @@ def noise(waveform: Waveform, rate_hz: int) -> Waveform:
 
 def noisy(waveform: Waveform, rate_hz: int) -> Waveform:
     """Speech under white noise, `NOISE_DB` below it."""
-    return waveform + noise(waveform, rate_hz) * np.float32(10 ** (-NOISE_DB / 20))
+    return (waveform + noise(waveform, rate_hz) * 10 ** (-NOISE_DB / 20)).astype(np.float32)
 
 
 def loop(waveform: Waveform, rate_hz: int) -> Waveform:
@@ -108,8 +108,10 @@ def _white(waveform: Waveform) -> Waveform:
 def _stretched(waveform: Waveform, rate_hz: int, tempo: float) -> Waveform:
     """By FFmpeg's atempo, which keeps the pitch."""
     import av
+    from av.error import BlockingIOError, EOFError
+    from av.filter import Graph
 
-    graph = av.filter.Graph()
+    graph = Graph()
     source = graph.add_abuffer(sample_rate=rate_hz, format="flt", layout="mono", time_base=None)
     chain = [source, graph.add("atempo", str(tempo)), graph.add("abuffersink")]
     graph.link_nodes(*chain).configure()
@@ -122,6 +124,6 @@ def _stretched(waveform: Waveform, rate_hz: int, tempo: float) -> Waveform:
     parts: list[Waveform] = []
     while True:
         try:
-            parts.append(graph.pull().to_ndarray().reshape(-1))
-        except (av.EOFError, av.BlockingIOError):
+            parts.append(graph.pull().to_ndarray().reshape(-1).astype(np.float32))
+        except (EOFError, BlockingIOError):
             return np.concatenate(parts, dtype=np.float32)

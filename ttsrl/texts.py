@@ -132,11 +132,11 @@ def _string_or_none(fields: Mapping[str, Any], key: str) -> str | None:
 
 
 def _speech_tokens(fields: Mapping[str, Any], key: str) -> list[int]:
-    value = fields.get(key)
+    value = cast("object", fields.get(key))
     tokens = cast("list[object]", value)
     if not isinstance(value, list) or any(type(token) is not int for token in tokens):
         raise BadInput(
-            f"{key} = {shorten(value)} are no speech tokens, and data.prefix wants those of each "
+            f"{key} = {shorten(tokens)} are no speech tokens, and data.prefix wants those of each "
             "text's recording; make them with `ttsrl encode`, or name their key: data.prefix.column"
         )
     return cast("list[int]", value)

@@ -70,8 +70,8 @@ def pairs_of(clips: list[Clip], count: int, seed: int) -> list[Pair]:
     rounds: dict[int, list[tuple[Clip, Clip]]] = defaultdict(list)
     for of_one in of_text.values():
         possible = list(combinations(of_one, 2))
-        for n, k in enumerate(random.permutation(len(possible))):
-            rounds[n].append(possible[k])
+        for n, k in enumerate(random.permutation(len(possible)).tolist()):
+            rounds[n].append(possible[int(k)])
     if not rounds:
         raise BadInput(
             f"{len(clips)} clips, and no text has two: there is nothing to compare; evaluate with "
