@@ -669,6 +669,7 @@ def test_no_secret_is_written_anywhere(
         except (BadInput, StorageError) as error:
             shown.extend(traceback.format_exception(error))
 
+    monkeypatch.setattr("ttsrl.storage.s3.ROTATION_WAIT_S", 0.1)
     with caplog.at_level(logging.DEBUG):
         storage = open_storage(root)
         storage.publish(source, "p")
