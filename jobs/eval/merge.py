@@ -39,6 +39,7 @@ def main() -> None:
         help="wait so long for the step's checkpoint; the run's last step if none is given",
     )
     arguments = parser.parse_args()
+    os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")  # shards are merged in RAM
     sys.exit(exit_code(lambda: _merge(arguments)))
 
 
@@ -93,7 +94,6 @@ def merge_fsdp(actor: Path, model: Path) -> None:
 
     A LoRA run's adapters are folded into the weights, so that the folder is a plain model.
     """
-    os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")  # shards are merged in RAM
     from verl.model_merger.base_model_merger import ModelMergerConfig
     from verl.model_merger.fsdp_model_merger import FSDPModelMerger
 
