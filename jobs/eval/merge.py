@@ -39,7 +39,6 @@ def main() -> None:
         help="wait so long for the step's checkpoint; the run's last step if none is given",
     )
     arguments = parser.parse_args()
-    os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")  # shards are merged in RAM
     sys.exit(exit_code(lambda: _merge(arguments)))
 
 
@@ -50,6 +49,7 @@ def _merge(arguments: argparse.Namespace) -> None:
     if arguments.wait_s is not None:
         step = run.train.steps if step is None else step
         wait_for_checkpoint(store, step, arguments.wait_s)
+    os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")  # shards are merged in RAM
     step = merge(store, arguments.work_dir.absolute(), step)
     print(f"merged and published: {store.storage.address(store.model(step))}")
 

@@ -84,7 +84,11 @@ def of_driver(run: RunConfig, device: str) -> dict[str, str]:
         "RAY_OVERRIDE_JOB_RUNTIME_ENV": "1",
     }
     if device == "cpu" and ray_address() is None:
+        slots = run.train.gpus_per_node * run.train.nodes
         variables |= {
+            # Ray counts its slots called GPU by this one where it is set, as in shells that hide
+            # a GPU with an empty value
+            "CUDA_VISIBLE_DEVICES": ",".join(str(n) for n in range(slots)),
             "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", str(os.cpu_count() or 1)),
             # its default is 8, and a warning a call on a machine with fewer cores
             "TQ_NUM_THREADS": str(min(8, psutil.cpu_count(logical=False) or 1)),

@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 from family_tokenizers import llasa_tokenizer, qwen2_cosy_tokenizer
 
+from jobs.train.environment import of_driver
 from jobs.train.verl_args import RayHere, RayThere, limits_of, verl_keys
 from jobs.train.verl_main import configuration
 from ttsrl.config import RunConfig
@@ -165,3 +166,14 @@ def test_verl_renders_the_familys_own_template(family: str) -> None:
     keys = keys_of(load_run(TINY, [f"family={family}"]))
     template = configuration(keys).actor_rollout_ref.model.custom_chat_template
     assert template == family_class(family).chat_template
+
+
+@pytest.mark.parametrize("hidden", ["", "-1", "0"])
+def test_a_shell_that_hides_its_gpu_hides_no_slot_of_ray(
+    hidden: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", hidden)
+    run = load_run(TINY, ["train.gpus_per_node=2", "train.micro_batch_size=48"])
+    assert of_driver(run, "cpu")["CUDA_VISIBLE_DEVICES"] == "0,1"
+    assert "CUDA_VISIBLE_DEVICES" not in of_driver(run, "cuda")  # where the user's choice holds
