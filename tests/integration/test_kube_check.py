@@ -11,7 +11,10 @@ import pytest
 from reward_server import RewardServer, StartRewards
 
 from ttsrl.errors import BadInput, Failure
-from ttsrl.kube import check
+from ttsrl.kube import bucket, check
+from ttsrl.kube.names import Names
+from ttsrl.kube.release import Release
+from ttsrl.local_s3 import LocalS3
 from ttsrl.settings import load_run
 
 
@@ -61,6 +64,34 @@ def test_storage_is_written_read_and_left_clean(
     run = load_run(run_with(reward_service, tmp_path, f"storage={root}"))
     assert str(root) in check.storage(run)
     assert [path for path in root.rglob("*") if path.is_file()] == []
+
+
+def test_a_bucket_is_looked_for_with_the_keys_of_the_release(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"):
+        monkeypatch.delenv(name, raising=False)
+
+    def look(storage: str, endpoint: str, keys: str | None) -> tuple[str, str]:
+        run = load_run("examples/tiny/run.json", [f"storage={storage}"])
+        there = Release(Names("ttsrl"), run, {"AWS_ENDPOINT_URL": endpoint}, None)
+        found = bucket.look_at(there, keys)
+        return found.state, found.found
+
+    with LocalS3(tmp_path, "speech") as server:
+        keys = server.credentials_file.read_text()
+        wrong = keys[: keys.index("aws_secret_access_key")] + "aws_secret_access_key = wrong\n"
+        assert look("s3://speech/a", server.endpoint, keys) == ("ok", "s3://speech/a answers")
+        state, said = look("s3://absent", server.endpoint, keys)
+        assert state == "bad" and "no bucket 'absent'" in said and "create it" in said
+        state, said = look("s3://speech", server.endpoint, wrong)
+        assert state == "bad" and "refused the credentials" in said
+        assert look("s3://speech", server.endpoint, "[default")[0] == "bad"
+        assert look("s3://speech", server.endpoint, None)[0] == "note"
+    # what only pods can reach
+    state, said = look("s3://speech", server.endpoint, keys)
+    assert state == "note" and "does not answer this machine" in said
+    assert look("/data", server.endpoint, keys)[0] == "bad"
 
 
 def test_the_command_tells_what_is_wrong_and_fails(tmp_path: Path) -> None:

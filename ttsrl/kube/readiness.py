@@ -4,11 +4,13 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ttsrl.doctor import Check
 from ttsrl.errors import BadInput
+from ttsrl.kube import bucket
 from ttsrl.kube.cluster import Cluster, HiddenError
 from ttsrl.kube.manifests import Kind, Manifest, gpus_of, pods_of
 from ttsrl.kube.objects import Object, entries, labels_of, part
@@ -40,6 +42,7 @@ def examine(cluster: Cluster, release: Release, kind: Kind, job: Manifest) -> li
         _look(f"Secret {name}", lambda n=name, k=key, o=optional: _secret(cluster, n, k, o))
         for name, key, optional in secrets
     ]
+    checks.append(_look("storage", lambda: _storage(cluster, release)))
     checks.append(_look(f"volume {names.models}", lambda: _volume(cluster, names.models)))
     checks.append(_look("reward service", lambda: _reward(cluster, release)))
     nodes = cluster.items("/api/v1/nodes")
@@ -186,6 +189,13 @@ def _dry_run(cluster: Cluster, kind: Kind, job: Manifest) -> Check:
 def _secret(cluster: Cluster, name: str, key: str, optional: bool) -> Check:
     found = cluster.get(cluster.core(f"secrets/{name}"))
     return secret_has(found, name, key, optional=optional)
+
+
+def _storage(cluster: Cluster, release: Release) -> Check:
+    secret = cluster.get(cluster.core(f"secrets/{release.names.s3}"))
+    encoded = part(secret or {}, "data").get("credentials")
+    keys = None if encoded is None else base64.b64decode(encoded).decode(errors="replace")
+    return bucket.look_at(release, keys)
 
 
 def _volume(cluster: Cluster, name: str) -> Check:

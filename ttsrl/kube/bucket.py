@@ -1,0 +1,75 @@
+"""Whether a release's bucket is there, asked from this machine with the release's own keys."""
+
+# boto3 makes its classes at run time and has no types.
+# pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false
+# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
+
+from __future__ import annotations
+
+import os
+from configparser import ConfigParser
+from configparser import Error as ConfigParserError
+from typing import Any, cast
+
+import boto3.session
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from ttsrl.doctor import Check
+from ttsrl.errors import BadInput
+from ttsrl.kube.release import Release
+from ttsrl.storage.s3_errors import explain
+
+WHAT = "storage"
+INSIDE = "`helm test` asks from within the cluster"
+TIMEOUT_S = 5.0
+
+
+def look_at(release: Release, credentials: str | None) -> Check:
+    """`credentials` is the text of the release's Secret; None where it has none, or hides it.
+
+    A server that only pods can reach is no fault, and noted.
+    """
+    storage = release.run.storage
+    if not storage.startswith("s3://"):
+        return Check(WHAT, "bad", storage, "pods share no folder: set run.storage to s3://BUCKET")
+    if credentials is None:
+        return Check(WHAT, "note", f"{storage}: no keys to ask it with", INSIDE)
+    there = {**os.environ, **release.storage_environment(os.environ)}
+    endpoint = there.get("AWS_ENDPOINT_URL_S3") or there.get("AWS_ENDPOINT_URL")
+    bucket, _, prefix = storage.removeprefix("s3://").partition("/")
+    try:
+        keys = _keys(credentials)
+        client: Any = (
+            cast(Any, boto3.session)
+            .Session(**keys)
+            .client(
+                "s3",
+                endpoint_url=endpoint,
+                region_name=there.get("AWS_REGION") or "us-east-1",
+                config=Config(
+                    connect_timeout=TIMEOUT_S,
+                    read_timeout=TIMEOUT_S,
+                    retries={"total_max_attempts": 1},
+                    s3={"addressing_style": "path"},
+                ),
+            )
+        )
+        client.list_objects_v2(Bucket=bucket, Prefix=prefix, MaxKeys=1)
+    except ClientError as error:
+        said = explain(error, storage, endpoint or "AWS", attempts=1)
+        return Check(WHAT, "bad" if isinstance(said, BadInput) else "note", str(said), INSIDE)
+    except (BotoCoreError, ValueError) as error:
+        found = f"{endpoint or 'AWS'} does not answer this machine ({type(error).__name__})"
+        return Check(WHAT, "note", found, INSIDE)
+    except ConfigParserError as error:
+        return Check(WHAT, "bad", f"its keys cannot be read: {error}", "write them as AWS does")
+    return Check(WHAT, "ok", f"{storage} answers")
+
+
+def _keys(credentials: str) -> dict[str, str]:
+    parser = ConfigParser()
+    parser.read_string(credentials)
+    profile = parser["default"] if parser.has_section("default") else {}
+    names = ("aws_access_key_id", "aws_secret_access_key", "aws_session_token")
+    return {name: profile[name] for name in names if name in profile}
