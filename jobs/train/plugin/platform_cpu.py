@@ -118,6 +118,11 @@ verl.utils.distributed.initialize_global_process_group_ray = functools.partial(
     verl.utils.distributed.initialize_global_process_group_ray, backend="cpu:gloo"
 )
 
-# the reference policy is off-loaded into pinned memory, and pinning needs an accelerator
+
+def _without_pinned_memory(policy: Any) -> Any:
+    """verl off-loads the reference policy into pinned memory, and pinning needs an accelerator."""
+    return lambda pin_memory=False: policy(pin_memory=False)
+
+
 fsdp_utils: Any = verl.utils.fsdp_utils
-fsdp_utils.CPUOffloadPolicy = functools.partial(fsdp_utils.CPUOffloadPolicy, pin_memory=False)
+fsdp_utils.CPUOffloadPolicy = _without_pinned_memory(fsdp_utils.CPUOffloadPolicy)
