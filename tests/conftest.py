@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Generator, Iterator, Mapping, Sequence
+from pathlib import Path
 
 import pytest
 from browser import start_browser
-from reward_server import RewardServer, StartRewards, start
+from reward_server import TINY_RUN, RewardServer, StartRewards, start
 
 # Tiny models gain nothing from threads, and the processes of one test share the cores.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -34,9 +35,10 @@ def start_reward_service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
         url: str | None = None,
         command: Sequence[str] = (),
         environment: Mapping[str, str] = {},
+        base: Path = TINY_RUN,
     ) -> RewardServer:
         folder = tmp_path_factory.mktemp("reward")
-        servers.append(start(folder, overrides, url, command, environment))
+        servers.append(start(folder, overrides, url, command, environment, base))
         return servers[-1]
 
     yield start_and_remember

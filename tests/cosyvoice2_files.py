@@ -10,11 +10,12 @@ from pathlib import Path
 import numpy as np
 import onnx
 import torch
-from family_tokenizers import write_qwen2_tokenizer
+from family_tokenizers import qwen2_cosy_tokenizer, write_qwen2_tokenizer
 from s3tokenizer.model_v2 import ModelConfig, S3TokenizerV2
 from transformers import Qwen2Config, Qwen2ForCausalLM
 
-from ttsrl.codecs.cosyvoice2_network import make_flow, make_hift
+from ttsrl.codecs.cosyvoice2_network import CODEBOOK_SIZE, make_flow, make_hift
+from ttsrl.families.qwen2_cosy import TURN_END
 
 TEXT_ROWS = 384
 WIDTH = 64
@@ -31,11 +32,12 @@ QUANTIZER = {
 """Names that the exporter has given, by which s3tokenizer knows them."""
 
 
-def write_llm(folder: Path, *, bias: float = 0.0, common: float = 1.0) -> Path:
+def write_llm(folder: Path, *, bias: float = 0.0, common: float = 1.0, ending: float = 0.0) -> Path:
     """llm.pt and CosyVoice-BlankEN/; returns `folder`.
 
     `bias` is the size of the head's, `common` that of a part which all embeddings share, as those
-    of trained models do.
+    of trained models do. `ending` is added to the bias of the first end token: with random weights
+    speech does not end before its limit, with 10 most of it does within 20 tokens.
     """
     torch.manual_seed(0)
     blank_en = folder / "CosyVoice-BlankEN"
@@ -63,6 +65,7 @@ def write_llm(folder: Path, *, bias: float = 0.0, common: float = 1.0) -> Path:
             torch.nn.init.normal_(layer.self_attn.q_proj.bias)
         head.weight.normal_(0, 0.3)
         head.bias.normal_(0, 1).mul_(bias)
+        head.bias[CODEBOOK_SIZE] += ending
     tensors = {f"llm.model.{name}": t.clone() for name, t in qwen.state_dict().items()} | {
         "speech_embedding.weight": torch.randn(6564, WIDTH) * 0.1 + shared,
         "llm_embedding.weight": torch.randn(2, WIDTH) * 0.1 + shared,
@@ -70,6 +73,27 @@ def write_llm(folder: Path, *, bias: float = 0.0, common: float = 1.0) -> Path:
         "llm_decoder.bias": head.bias.detach(),
     }
     torch.save(tensors, folder / "llm.pt")
+    return folder
+
+
+def write_qwen2_cosy(folder: Path, *, ending: float = 1.0) -> Path:
+    """A Qwen2 that speaks CosyVoice2's tokens, as a Hugging Face folder; returns it.
+
+    `ending` multiplies the end token's row of the head: with 1 speech does not end before its
+    limit, with 6 most of it does within 10 tokens.
+    """
+    tokenizer = qwen2_cosy_tokenizer(folder)
+    torch.manual_seed(0)
+    config = Qwen2Config(
+        vocab_size=len(tokenizer), hidden_size=32, intermediate_size=48, num_hidden_layers=1,
+        num_attention_heads=4, num_key_value_heads=2, max_position_embeddings=256,
+        initializer_range=0.2,
+    )  # fmt: skip
+    model = Qwen2ForCausalLM(config)
+    with torch.no_grad():
+        model.lm_head.weight[tokenizer.convert_tokens_to_ids(TURN_END)] *= ending
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
     return folder
 
 

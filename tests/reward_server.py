@@ -1,4 +1,4 @@
-"""A reward service of the tiny stack in a process of its own."""
+"""A reward service in a process of its own, of the tiny stack where nothing else is said."""
 
 from __future__ import annotations
 
@@ -70,16 +70,16 @@ def start(
     url: str | None = None,
     command: Sequence[str] = (),
     environment: Mapping[str, str] = {},
+    base: Path = TINY_RUN,
 ) -> RewardServer:
     """Start a service that loads its models; `wait_ready` waits for them.
 
-    `overrides` are as for `load_run`; without `url` a free port is taken; `command`, with {config}
-    and {port} in it, starts another server than `python -m services.reward`.
+    `overrides` of the run at `base` are as for `load_run`; without `url` a free port is taken;
+    `command`, with {config} and {port} in it, starts another server than `python -m
+    services.reward`.
     """
     port = int(url.rpartition(":")[2]) if url else free_port()
-    run = load_run(
-        TINY_RUN, ["reward.cache_size=0", *overrides, f"reward.url=http://127.0.0.1:{port}"]
-    )
+    run = load_run(base, ["reward.cache_size=0", *overrides, f"reward.url=http://127.0.0.1:{port}"])
     config, log = folder / "run.json", folder / "log"
     config.write_text(dump_run(run))
     launcher = (sys.executable, "-m", "services.reward", "--config", "{config}", "--port", "{port}")

@@ -3,28 +3,25 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import httpx
 import psutil
 import pytest
 from pyarrow import parquet
-from reward_server import ROOT, RewardServer, StartRewards
+from reward_server import RewardServer, StartRewards
+from training_job import lines_of, start_training
 
 from examples.tiny.domain import read_texts
 from examples.tiny.word_tokens import say
 from ttsrl.client import score_blocking
 from ttsrl.config import RunConfig
-from ttsrl.prompts import prepare
-from ttsrl.settings import dump_run, load_run
+from ttsrl.settings import load_run
 from ttsrl.specification import hash_of
 from ttsrl.storage import RunStore
 from ttsrl.types import Ok, ServiceSpec, Utterance
@@ -35,25 +32,6 @@ SMALL = (
     "train.prompts_per_step=4",
     "rollout.group_size=4",
 )
-
-
-def lines_of(path: Path) -> list[dict[str, Any]]:
-    return [json.loads(x) for x in path.read_text().splitlines()] if path.exists() else []
-
-
-def start_training(run: RunConfig, work_dir: Path) -> subprocess.Popen[str]:
-    work_dir.mkdir(parents=True, exist_ok=True)
-    config = work_dir / "run.json"
-    config.write_text(dump_run(run))
-    prepare(run, work_dir / "data")
-    return subprocess.Popen(
-        [sys.executable, "-m", "jobs.train", "--config", config, "--work-dir", work_dir],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )
 
 
 def wait_until(condition: Callable[[], bool], process: subprocess.Popen[str]) -> None:

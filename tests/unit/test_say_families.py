@@ -6,10 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-import torch
-from cosyvoice2_files import write_codec, write_llm, write_voice_models
-from family_tokenizers import qwen2_cosy_tokenizer
-from transformers import Qwen2Config, Qwen2ForCausalLM
+from cosyvoice2_files import write_codec, write_llm, write_qwen2_cosy, write_voice_models
 
 from services.reward.pipeline import Pipeline
 from ttsrl.checkpoints import cosyvoice2_head
@@ -67,15 +64,7 @@ def test_cosyvoice2_says_a_text_in_the_given_voice(checkpoint: Path, tmp_path: P
 
 
 def test_qwen2_cosy_says_a_text_through_the_same_codec(checkpoint: Path, tmp_path: Path) -> None:
-    tokenizer = qwen2_cosy_tokenizer(tmp_path / "policy")
-    torch.manual_seed(0)
-    config = Qwen2Config(
-        vocab_size=len(tokenizer), hidden_size=32, intermediate_size=48, num_hidden_layers=1,
-        num_attention_heads=4, num_key_value_heads=2, max_position_embeddings=256,
-        initializer_range=0.2,
-    )  # fmt: skip
-    Qwen2ForCausalLM(config).save_pretrained(tmp_path / "policy")
-    tokenizer.save_pretrained(tmp_path / "policy")
+    write_qwen2_cosy(tmp_path / "policy")
     write_run(tmp_path, "qwen2-cosy", checkpoint)
     said = say("Hello.", str(tmp_path / "policy"), tmp_path / "said.wav", temperature=1.0)
     assert said.tokens > 0

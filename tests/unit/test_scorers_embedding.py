@@ -9,14 +9,9 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from tiny_scorers import save_tiny_clap
 from tiny_wavlm import save_tiny_wavlm
-from transformers import (
-    ClapConfig,
-    ClapFeatureExtractor,
-    ClapModel,
-    Wav2Vec2FeatureExtractor,
-    WavLMForXVector,
-)
+from transformers import ClapFeatureExtractor, ClapModel, Wav2Vec2FeatureExtractor, WavLMForXVector
 
 from ttsrl.audio import resample
 from ttsrl.errors import BadInput
@@ -26,39 +21,10 @@ from ttsrl.scorers.reference import RATE_HZ, check_scorer, voice
 from ttsrl.scorers.speaker import SpeakerScorer
 from ttsrl.scorers.style import StyleScorer, windows_of
 
-WORDS = ["<s>", "<pad>", "</s>", "<unk>", "a", "man", "whispering"]
-WORDS += ["person", "speaking", "sadly", "happily"]
-
 
 @pytest.fixture(scope="module", params=[False, True], ids=["unfused", "fused"])
 def clap(request, tmp_path_factory) -> Path:
-    from tokenizers import Tokenizer, models, pre_tokenizers, processors
-    from transformers import PreTrainedTokenizerFast
-
-    folder = tmp_path_factory.mktemp("clap")
-    torch.manual_seed(0)
-    audio = dict(patch_embeds_hidden_size=8, depths=[1] * 4, num_attention_heads=[1] * 4)
-    audio |= dict(hidden_size=64, projection_dim=16, enable_fusion=request.param)
-    text = dict(vocab_size=len(WORDS), hidden_size=16, num_hidden_layers=1, num_attention_heads=2)
-    text |= dict(intermediate_size=32, projection_dim=16, max_position_embeddings=80)
-    config = ClapConfig(text_config=text, audio_config=audio, projection_dim=16)
-    model = ClapModel(config)
-    with torch.no_grad():
-        for weight in model.parameters():
-            if weight.dim() > 1:
-                weight.normal_(std=0.3)
-    model.save_pretrained(folder)
-    ClapFeatureExtractor().save_pretrained(folder)
-    core = Tokenizer(models.WordLevel({w: n for n, w in enumerate(WORDS)}, unk_token="<unk>"))
-    core.pre_tokenizer = pre_tokenizers.Whitespace()
-    core.post_processor = processors.TemplateProcessing(
-        single="<s> $A </s>", special_tokens=[("<s>", 0), ("</s>", 2)]
-    )
-    tokenizer = PreTrainedTokenizerFast(
-        tokenizer_object=core, pad_token="<pad>", bos_token="<s>", eos_token="</s>"
-    )
-    tokenizer.save_pretrained(folder)
-    return folder
+    return save_tiny_clap(tmp_path_factory.mktemp("clap"), fused=request.param)
 
 
 @pytest.fixture(scope="module")

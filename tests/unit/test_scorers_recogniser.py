@@ -11,15 +11,8 @@ import onnx
 import pytest
 import torch
 from onnx import TensorProto, helper, numpy_helper
-from tokenizers import Tokenizer, models, pre_tokenizers
-from transformers import (
-    ParakeetCTCConfig,
-    ParakeetFeatureExtractor,
-    ParakeetForCTC,
-    ParakeetForTDT,
-    ParakeetTDTConfig,
-    ParakeetTokenizer,
-)
+from tiny_scorers import LETTERS, save_tiny_parakeet, save_tiny_sensevoice
+from transformers import ParakeetFeatureExtractor, ParakeetForTDT
 from transformers.models.parakeet.modeling_parakeet import ParakeetEncoderModelOutput
 
 from ttsrl.config import JudgeConfig, RewardConfig, WhisperConfig
@@ -32,10 +25,6 @@ from ttsrl.scorers.reference import RATE_HZ, check_scorer, voice
 from ttsrl.scorers.sensevoice import SenseVoice
 from ttsrl.text import cer, pinyin_wer
 
-SENSEVOICE = ["<unk>", "<s>", "</s>", "<|zh|>", "<|NEUTRAL|>", "<|Speech|>", "<|woitn|>"]
-SENSEVOICE += ["你", "好"]
-LETTERS = ["<pad>", "<unk>", "▁", "a", "b", "c", "d", "e", "f", "g", "h", "<blank>"]
-
 
 def clips() -> list[np.ndarray]:
     made = [(1.5, 120), (2.3, 200), (1.5, 260), (0.9, 90)]
@@ -44,53 +33,7 @@ def clips() -> list[np.ndarray]:
 
 @pytest.fixture(scope="module")
 def sensevoice(tmp_path_factory) -> Path:
-    """SenseVoice's inputs, outputs and metadata; it says 你 where it is loud and 好 elsewhere."""
-    folder = tmp_path_factory.mktemp("sensevoice")
-    size, features = len(SENSEVOICE), 560
-    weight = np.zeros((features, size), np.float32)
-    weight[:, 7], weight[:, 8] = 1 / features, -1 / features
-    prompt = np.zeros((1, 4, size), np.float32)
-    prompt[0, range(4), range(3, 7)] = 1.0
-    nodes = [
-        helper.make_node("MatMul", ["x", "weight"], ["frames"]),
-        helper.make_node("Gather", ["shape", "zero"], ["batch"], axis=0),
-        helper.make_node("Shape", ["x"], ["shape"]),
-        helper.make_node("Concat", ["batch", "rest"], ["prompt_shape"], axis=0),
-        helper.make_node("Expand", ["prompt", "prompt_shape"], ["prompts"]),
-        helper.make_node("Concat", ["prompts", "frames"], ["logits"], axis=1),
-    ]
-    nodes[1], nodes[2] = nodes[2], nodes[1]
-    # sherpa-onnx hands over language and text_norm; they must be inputs, and may be unused.
-    inputs = [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", "T", features])]
-    inputs += [
-        helper.make_tensor_value_info(name, TensorProto.INT32, ["N"])
-        for name in ("x_length", "language", "text_norm")
-    ]
-    output = helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["N", "T_out", size])
-    constants = {
-        "weight": weight,
-        "prompt": prompt,
-        "zero": np.array([0], np.int64),
-        "rest": np.array([4, size], np.int64),
-    }
-    graph = helper.make_graph(
-        nodes,
-        "sensevoice",
-        inputs,
-        [output],
-        [numpy_helper.from_array(value, name) for name, value in constants.items()],
-    )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-    numbers = dict(vocab_size=size, lfr_window_size=7, lfr_window_shift=6, normalize_samples=0)
-    numbers |= dict(with_itn=14, without_itn=15, lang_auto=0, lang_zh=3, lang_en=4, lang_yue=7)
-    numbers |= dict(lang_ja=11, lang_ko=12)
-    metadata = {name: str(value) for name, value in numbers.items()}
-    metadata |= {"neg_mean": ",".join(["-12"] * features), "inv_stddev": ",".join(["1"] * features)}
-    helper.set_model_props(model, metadata)
-    onnx.save(model, folder / "model.onnx")
-    lines = [f"{token} {n}" for n, token in enumerate(SENSEVOICE)]
-    (folder / "tokens.txt").write_text("\n".join(lines) + "\n")
-    return folder
+    return save_tiny_sensevoice(tmp_path_factory.mktemp("sensevoice"))
 
 
 PARAFORMER = ["<blank>", "<s>", "</s>", "你", "好", "hel@@", "lo", "<unk>"]
@@ -136,42 +79,9 @@ def test_paraformer_is_a_judge_that_hears_the_same_alone_and_in_a_batch(paraform
     assert together == [recogniser.transcribe([w], RATE_HZ, ["zh"])[0] for w in waveforms]
 
 
-def parakeet_folder(folder: Path, kind: str) -> Path:
-    torch.manual_seed(0)
-    encoder = dict(hidden_size=32, num_hidden_layers=1, num_attention_heads=2)
-    encoder |= dict(intermediate_size=64, subsampling_conv_channels=8, num_mel_bins=80)
-    if kind == "ctc":
-        config = ParakeetCTCConfig(vocab_size=len(LETTERS), encoder_config=encoder, pad_token_id=0)
-        model = ParakeetForCTC(config)
-    else:
-        config = ParakeetTDTConfig(
-            vocab_size=len(LETTERS),
-            encoder_config=encoder,
-            pad_token_id=0,
-            blank_token_id=len(LETTERS) - 1,
-            decoder_start_token_id=len(LETTERS) - 1,
-            bos_token_id=len(LETTERS) - 1,
-            decoder_hidden_size=32,
-            num_decoder_layers=1,
-        )
-        model = ParakeetForTDT(config)
-    with torch.no_grad():
-        for _, weight in sorted(model.named_parameters()):
-            if weight.dim() > 1:
-                weight.normal_(std=0.25)
-    model.save_pretrained(folder)
-    ParakeetFeatureExtractor(feature_size=80).save_pretrained(folder)
-    core = Tokenizer(models.BPE({t: n for n, t in enumerate(LETTERS)}, [], unk_token="<unk>"))
-    core.pre_tokenizer = pre_tokenizers.Metaspace()
-    ParakeetTokenizer(
-        tokenizer_object=core, pad_token="<pad>", unk_token="<unk>", additional_special_tokens=[]
-    ).save_pretrained(folder)
-    return folder
-
-
 @pytest.fixture(scope="module", params=["ctc", "tdt"])
 def parakeet(request, tmp_path_factory) -> Path:
-    return parakeet_folder(tmp_path_factory.mktemp(request.param), request.param)
+    return save_tiny_parakeet(tmp_path_factory.mktemp(request.param), request.param)
 
 
 def test_sensevoice_hears_the_same_alone_and_in_a_batch(sensevoice):
@@ -265,7 +175,7 @@ def test_parakeet_cer_is_a_component_measured_by_either_kind(parakeet):
 
 
 def test_tdt_decodes_greedily(tmp_path):
-    folder = parakeet_folder(tmp_path, "tdt")
+    folder = save_tiny_parakeet(tmp_path, "tdt")
     model = ParakeetForTDT.from_pretrained(folder).eval()
     extractor = ParakeetFeatureExtractor.from_pretrained(folder)
     blank, written = len(LETTERS) - 1, [""] * len(clips())

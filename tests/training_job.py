@@ -1,0 +1,35 @@
+"""A training job in a process of its own, and what it writes."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from reward_server import ROOT
+
+from ttsrl.config import RunConfig
+from ttsrl.prompts import prepare
+from ttsrl.settings import dump_run
+
+
+def lines_of(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(x) for x in path.read_text().splitlines()] if path.exists() else []
+
+
+def start_training(run: RunConfig, work_dir: Path) -> subprocess.Popen[str]:
+    work_dir.mkdir(parents=True, exist_ok=True)
+    config = work_dir / "run.json"
+    config.write_text(dump_run(run))
+    prepare(run, work_dir / "data")
+    return subprocess.Popen(
+        [sys.executable, "-m", "jobs.train", "--config", config, "--work-dir", work_dir],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
