@@ -6,12 +6,15 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+from bed import operators
 from bed.paths import REPOSITORY
-from harness import CHART, TINY, Namespace
+from harness import CHART, TINY, Bucket, Namespace
 
 TTSRL = Path(sys.executable).with_name("ttsrl")
 A100 = REPOSITORY / "jobs/train/overlays/a100-80/values.yaml"
@@ -156,6 +159,48 @@ def test_what_is_amiss_is_refused_before_anything_starts(namespace: Namespace, c
     namespace.kubectl("delete", "secret", "ttsrl-s3", "ttsrl-token")
     assert "Secret ttsrl-token: absent" in cli.refused("submit", "--overlay", "a100-80")
     assert namespace.get("rayjobs", "ttsrl-train") is None
+
+
+def test_a_bucket_that_is_missing_is_refused_before_anything_starts(
+    namespace: Namespace, bucket: Bucket, cli: Cli
+) -> None:
+    namespace.cluster.require_api("rayjobs.ray.io")
+    absent = f"run.storage=s3://{bucket.name}-absent,s3.endpoint={bucket.endpoint}"
+    install(namespace, "--set", absent)
+    said = cli.refused("submit")
+    assert f"no bucket '{bucket.name}-absent'" in said and "create it" in said
+    assert namespace.get("rayjobs", "ttsrl-train") is None
+    install(namespace, *bucket.values)
+    assert "created" in cli.done("submit")
+
+
+def test_an_operator_that_is_missing_or_too_old_is_refused(namespace: Namespace, cli: Cli) -> None:
+    namespace.cluster.require_bed("KubeRay, whose API can be made older")
+    install(namespace)
+    with rayjobs_api(namespace) as version:
+        version["served"] = False
+    said = cli.refused("submit")
+    assert "the cluster has no rayjobs of ray.io/v1; install KubeRay" in said
+    with rayjobs_api(namespace) as version:
+        version["served"] = True
+        del version["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"]["backoffLimit"]
+    try:
+        said = cli.refused("submit")
+        assert "backoffLimit" in said and "the operator is too old: install KubeRay" in said
+    finally:
+        operators.kuberay()
+    namespace.until("KubeRay's own API", lambda: cli("doctor", "--cluster").returncode == 0, 60)
+
+
+@contextmanager
+def rayjobs_api(namespace: Namespace) -> Iterator[Any]:
+    """The version v1 of the RayJobs' definition, to be changed in the block."""
+    crd = namespace.get("crd", "rayjobs.ray.io")
+    assert crd
+    [version] = [one for one in crd["spec"]["versions"] if one["name"] == "v1"]
+    yield version
+    del crd["metadata"]["resourceVersion"]
+    namespace.kubectl("replace", "-f", "-", input=json.dumps(crd))
 
 
 def test_the_doctor_lists_what_a_job_would_need(namespace: Namespace, cli: Cli) -> None:

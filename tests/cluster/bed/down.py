@@ -8,6 +8,7 @@ import shutil
 import signal
 from pathlib import Path
 
+from .images import STORAGE
 from .node import FIRST, SECOND, Machine
 from .paths import STATE, BedError
 from .pki import DNS_IP
@@ -61,7 +62,8 @@ def _running(machine: Machine) -> bool:
 
 
 def _unmount() -> None:
-    ours = (f"{STATE}/", *(f"{machine.containerd_root}/" for machine in (FIRST, SECOND)))
+    folders = (STATE, STORAGE, *(machine.containerd_root for machine in (FIRST, SECOND)))
+    ours = tuple(f"{folder}/" for folder in folders)
     for _, target, *_ in map(str.split, reversed(Path("/proc/mounts").read_text().splitlines())):
         if target.startswith(ours):
             run("umount", "--lazy", target)
