@@ -159,6 +159,18 @@ class Clipping(Part):
         return math.exp(-raw / self.scale)
 
 
+class Clicks(Part):
+    """Sudden samples a second."""
+
+    type: Literal["clicks"] = "clicks"
+    scale: float = Field(default=4.0, gt=0)
+    """Utility is 1/e at so many."""
+
+    def utility(self, raw: float) -> float:
+        """exp(-clicks / scale)."""
+        return math.exp(-raw / self.scale)
+
+
 class Reverb(Band):
     """Seconds in which an ending sound would fall by 60 dB."""
 
@@ -282,6 +294,7 @@ Component = Annotated[
     | Pauses
     | Snr
     | Clipping
+    | Clicks
     | Reverb
     | Dnsmos
     | Style

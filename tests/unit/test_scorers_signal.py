@@ -11,9 +11,9 @@ import onnxruntime
 import pytest
 
 from ttsrl.config import RewardConfig, WhisperConfig
-from ttsrl.reward import ALPHABETIC_RATE, PitchSpread, Rate, band, utilities_of
+from ttsrl.reward import ALPHABETIC_RATE, Clicks, PitchSpread, Rate, band, utilities_of
 from ttsrl.scorers import SCORER_OF, Speech, load_scorers
-from ttsrl.scorers.clean_signal import CleanSignalScorer, clipping
+from ttsrl.scorers.clean_signal import CleanSignalScorer, clicks_per_s, clipping
 from ttsrl.scorers.dnsmos import WINDOW, DnsmosScorer, windows_of
 from ttsrl.scorers.prosody import ProsodyScorer, pause_share, prosody
 from ttsrl.scorers.rate import RateScorer
@@ -141,6 +141,17 @@ def test_noise_clipping_and_rooms_are_told_apart():
     assert measure(clean)["clipping"] == 0
     assert measure(np.clip(8 * clean, -1, 1))["clipping"] > 0.005
     assert clipping(np.array([0.0, 1.0, 0.0, -1.0, -1.0, 0.0], "f")) == pytest.approx(2 / 6)
+
+
+@pytest.mark.parametrize("clicks", [0, 1, 7])
+def test_clicks_are_counted_and_what_belongs_to_speech_is_none(clicks):
+    white = np.random.default_rng(0).standard_normal(2 * RATE_HZ).astype("f") * 1e-3
+    for clean in (voice(2.0) + white, white, np.zeros_like(white), white[:1]):
+        spoiled = clean.copy()
+        if len(clean) > 1:
+            spoiled[np.linspace(3_001, 28_001, clicks).astype(int)] += 0.5
+            assert clicks_per_s(spoiled, RATE_HZ) == clicks / 2
+    assert Clicks().utility(0) == 1 and Clicks().utility(12) < 0.1
 
 
 def test_dnsmos_prefers_the_cleaner_signal_alone_and_in_a_batch(dnsmos):

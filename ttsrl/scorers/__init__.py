@@ -88,6 +88,7 @@ SCORER_OF = {
     "pauses": "prosody",
     "snr": "clean_signal",
     "clipping": "clean_signal",
+    "clicks": "clean_signal",
     "reverb": "clean_signal",
 }
 """Component type -> scorer that measures it; the others have one of their own name."""
@@ -113,7 +114,7 @@ def _load(component: Component, device: str, batch_size: int) -> Scorer:
             from ttsrl.scorers.prosody import ProsodyScorer
 
             return ProsodyScorer()
-        case "snr" | "clipping" | "reverb":
+        case "snr" | "clipping" | "clicks" | "reverb":
             from ttsrl.scorers.clean_signal import CleanSignalScorer
 
             return CleanSignalScorer()
