@@ -3,6 +3,7 @@ weights, and the tiny stack's Whisper for Mandarin."""
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -141,9 +142,15 @@ def save_tiny_parakeet(folder: Path, kind: str) -> Path:
 
 
 def save_tiny_mandarin_whisper(folder: Path) -> Path:
-    """The tiny stack's Whisper, which may be told that it hears Mandarin; it writes English."""
+    """The tiny stack's Whisper, which may be told that it hears Mandarin.
+
+    It writes English all the same, and as published ones do never nothing at all.
+    """
     shutil.copytree(TINY_WHISPER, folder, dirs_exist_ok=True)
     for name in ("tokenizer.json", "tokenizer_config.json"):
         text = (folder / name).read_text().replace("<|startoflm|>", "<|zh|>")
         (folder / name).write_text(text)
+    generation = json.loads((folder / "generation_config.json").read_text())
+    generation["begin_suppress_tokens"] = [generation["eos_token_id"]]
+    (folder / "generation_config.json").write_text(json.dumps(generation))
     return folder

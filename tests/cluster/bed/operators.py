@@ -3,6 +3,7 @@
 Changed are the image, what a pod asks for (the node has two cores) and how soon it is probed.
 """
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,8 @@ import yaml
 from . import gpus, pki
 from .images import ttsrl_image
 from .node import address, kubectl
-from .paths import STATE
-from .processes import start
+from .paths import STATE, BedError
+from .processes import start, wait
 from .tools import binary, manifests, tool_image
 
 Manifest = dict[str, Any]
@@ -59,11 +60,19 @@ def apply(objects: list[Manifest]) -> None:
     definitions = [o for o in objects if o["kind"] == "CustomResourceDefinition"]
     others = [o for o in objects if o["kind"] != "CustomResourceDefinition"]
     for items in filter(None, (definitions, others)):
-        text = yaml.safe_dump({"apiVersion": "v1", "kind": "List", "items": items})
+        text = json.dumps({"apiVersion": "v1", "kind": "List", "items": items})
         kubectl("apply", "--server-side", "--force-conflicts", "-f", "-", input=text)
         if items is definitions:
             names = [f"crd/{o['metadata']['name']}" for o in items]
-            kubectl("wait", "--for=condition=Established", "--timeout=60s", *names)
+            wait("the definitions' kinds", lambda names=names: _established(names), 60)
+
+
+def _established(names: list[str]) -> bool:
+    try:
+        kubectl("wait", "--for=condition=Established", "--timeout=60s", *names)
+    except BedError:  # a definition that is new has no conditions, and `kubectl wait` fails on it
+        return False
+    return True
 
 
 def kuberay() -> None:
@@ -230,7 +239,14 @@ def _install(
 def _rendered(path: Path) -> list[Manifest]:
     """Of a folder with a kustomization, or of a file."""
     text = path.read_text() if path.is_file() else kubectl("kustomize", path)
-    return [o for o in yaml.safe_load_all(text) if o]
+    return [o for o in yaml.load_all(text, _Loader) if o]
+
+
+class _Loader(yaml.CSafeLoader):
+    """Definitions of operators are megabytes, and prometheus-operator's have the value `=`."""
+
+
+_Loader.add_constructor("tag:yaml.org,2002:value", _Loader.construct_scalar)
 
 
 def _nothing(_: Manifest) -> None:
