@@ -1,6 +1,7 @@
 # make env         the project's Python in .venv, as uv.lock says; nothing outside this folder changes
 # make quickstart  the whole path on this machine; add ARGS="--set train.steps=40"
 # make test        the tests
+# make test-recipes  every published recipe for two steps, of which `make test` leaves out two
 # make test-xcodec2  the codec of Llasa, with the newer transformers that has it
 # make test-parakeet  .nemo files, with NeMo in an environment of its own
 # make test-cluster  the chart and the jobs in a real Kubernetes cluster, made here (as root) or, with
@@ -12,7 +13,7 @@
 # make fuzz        10 000 hostile requests to the reward service
 # make seeds       the quickstart with three seeds, and the table that README quotes
 # make tiny        train the tiny codec, recognisers and policy of examples/tiny anew
-.PHONY: help env quickstart test test-xcodec2 test-parakeet test-cluster test-cluster-full
+.PHONY: help env quickstart test test-recipes test-xcodec2 test-parakeet test-cluster test-cluster-full
 .PHONY: cluster-tools
 .PHONY: cluster-up cluster-down lint bench load fuzz seeds tiny
 .DEFAULT_GOAL := help
@@ -48,6 +49,9 @@ quickstart: env
 
 test: env
 	.venv/bin/pytest $(ARGS)
+
+test-recipes: env
+	.venv/bin/pytest -m '' tests/integration/test_train_recipes.py $(ARGS)
 
 # The cluster's own group of tests: core, scale (autoscaling, Prometheus) or full.
 GROUP ?= scale

@@ -43,10 +43,10 @@ def wait_until(condition: Callable[[], bool], process: subprocess.Popen[str]) ->
         time.sleep(0.05)
 
 
-def run_on(server: RewardServer, tmp_path: Path) -> RunConfig:
+def run_on(server: RewardServer, tmp_path: Path, *overrides: str) -> RunConfig:
     config = Path(server.config)
     storage = f"storage={tmp_path / 'object storage'}"
-    return load_run(config, [*SMALL, storage, f"reward.url={server.url}"])
+    return load_run(config, [*SMALL, storage, f"reward.url={server.url}", *overrides])
 
 
 def with_prefixes(run: RunConfig, folder: Path) -> RunConfig:
@@ -66,7 +66,7 @@ def test_no_step_is_lost_when_service_and_trainer_are_killed(
     start_reward_service: StartRewards, tmp_path: Path
 ) -> None:
     server = start_reward_service()
-    run = with_prefixes(run_on(server, tmp_path), tmp_path)
+    run = with_prefixes(run_on(server, tmp_path, "train.kl_coefficient=0.04"), tmp_path)
     work_dir = tmp_path / "a path with a space"
     steps = work_dir / "train" / "steps.jsonl"
     store = RunStore(run.storage, run.name)
@@ -98,6 +98,11 @@ def test_no_step_is_lost_when_service_and_trainer_are_killed(
     assert all(line["failed_share"] == 0 for line in after)
     assert len({line["prompts_sha256"] for line in after}) == 4, "a step saw another step's data"
     assert store.list_checkpoints() == [2, 4]
+
+    # the KL is that to the policy which all began with, not to the one that another machine goes on
+    # from; of two warm-up steps the first one's rate is 0
+    assert [line["kl"] for line in after[:2]] == pytest.approx([0, 0], abs=1e-6)
+    assert all(1e-5 < line["kl"] < 1 for line in after[2:])
 
     # the run and each checkpoint say what was measured
     spec = ServiceSpec.model_validate(httpx.get(f"{server.url}/v1/spec").json())

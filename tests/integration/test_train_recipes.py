@@ -1,0 +1,224 @@
+"""Each published recipe starts: two steps on tiny models, verl on Ray, rewards over HTTP.
+
+Models, texts and sizes are tiny; all else is as the recipe has it.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import pytest
+import soundfile
+import torch
+from cosyvoice2_files import write_codec, write_llm, write_qwen2_cosy, write_voice_models
+from reward_server import ROOT, TINY_RUN, StartRewards
+from tiny_scorers import (
+    save_tiny_clap,
+    save_tiny_mandarin_whisper,
+    save_tiny_parakeet,
+    save_tiny_sensevoice,
+)
+from training_job import lines_of, start_training
+from transformers import AutoModelForCausalLM
+
+from jobs.eval.merge import ADAPTERS, merge
+from jobs.train.verl_args import ESTIMATORS
+from ttsrl.checkpoints import cosyvoice2_head
+from ttsrl.checkpoints.cosyvoice2 import to_huggingface
+from ttsrl.config import RunConfig
+from ttsrl.scorers.reference import voice
+from ttsrl.settings import load_run
+from ttsrl.storage import RunStore
+
+COVERED = {"llasa-channel-io", "llasa-deep-unlearning"}
+"""All that they train with, the others train with too: `make test-recipes` starts these."""
+RECIPES = [
+    pytest.param(
+        recipe, id=recipe.stem, marks=[pytest.mark.covered] if recipe.stem in COVERED else []
+    )
+    for recipe in sorted((ROOT / "examples/recipes").glob("*.json"))
+]
+TINY = TINY_RUN.parent
+SMALL = (
+    "train.steps=2",
+    "train.save_every=2",
+    "train.gpus_per_node=1",
+    "rollout.group_size=4",
+    "rollout.max_prompt_tokens=96",
+    "rollout.max_speech_tokens=37",
+    "reward.batch_size=4",
+    "reward.workers=1",
+)
+VISIBLE_RATE = "train.learning_rate=1e-3"
+"""At a published rate the second step's KL is nothing beside the rounding of float32."""
+
+pytestmark = pytest.mark.timeout(600)
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What two steps have left behind."""
+
+    run: RunConfig
+    folder: Path
+    steps: list[dict[str, Any]]
+
+    @property
+    def store(self) -> RunStore:
+        return RunStore(self.run.storage, self.run.name)
+
+    def published(self, shard: str) -> dict[str, Any]:
+        """A shard of the second step's checkpoint, as it lies in storage."""
+        there = self.folder / "pulled"
+        self.store.storage.pull(self.store.checkpoint(2), there)
+        return torch.load(there / f"actor/{shard}_world_size_1_rank_0.pt", weights_only=False)
+
+
+@pytest.fixture(scope="module")
+def cosyvoice2(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A whole CosyVoice2 checkpoint, its voice, and policies whose speech mostly ends in time."""
+    folder = tmp_path_factory.mktemp("CosyVoice2-0.5B")
+    write_voice_models(write_codec(write_llm(folder, ending=10)))
+    soundfile.write(folder / "voice.wav", voice(1.2, 24_000), 24_000)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cosyvoice2_head, "SAMPLES", 1)
+        patch.setattr(cosyvoice2_head, "TOKENS", 32)
+        to_huggingface(folder, folder / "cosyvoice2")
+    write_qwen2_cosy(folder / "qwen2-cosy", ending=6)
+    save_tiny_mandarin_whisper(folder / "whisper")
+    (folder / "texts.txt").write_text("\n".join(map("".join, product("你好", repeat=6))))
+    return folder
+
+
+def tiny_stack(family: str, cosyvoice2: Callable[[], Path]) -> dict[str, Path]:
+    """Keys that say what a recipe of this family speaks with, and to whom."""
+    if family == "llasa":
+        keys = {"model": TINY / "policy", "codec": TINY / "codec"}
+        return keys | {"reward.whisper.model": TINY / "whisper", "data.texts": TINY / "texts.jsonl"}
+    folder = cosyvoice2()
+    keys = {"model": folder / family, "codec": folder, "voice": folder / "voice.wav"}
+    return keys | {
+        "reward.whisper.model": folder / "whisper",
+        "data.texts": folder / "texts.txt",
+    }
+
+
+def tiny_scorers(run: RunConfig, folder: Path) -> dict[str, Path]:
+    """Keys of the models that the reward's components listen with."""
+    save = {
+        "style": save_tiny_clap,
+        "parakeet_cer": lambda folder: save_tiny_parakeet(folder, "ctc"),
+        "pinyin_wer": save_tiny_sensevoice,
+    }
+    keys: dict[str, Path] = {}
+    for n, component in enumerate(run.reward.components):
+        if component.type in save:
+            (folder / component.type).mkdir()
+            saved = save[component.type](folder / component.type)
+            keys[f"reward.components[{n}].model"] = saved
+    return keys
+
+
+def two_steps(start: StartRewards, base: Path, overrides: Sequence[str], folder: Path) -> Trained:
+    """Train with the reward service of the same run; both have ended when this returns."""
+    # its home is where a codec keeps the voices that it has made
+    server = start(overrides, base=base, environment={"HOME": str(folder)})
+    run = load_run(server.config, [f"storage={folder / 'storage'}"])
+    server.wait_ready()
+    job = start_training(run, folder / "run")
+    try:
+        output, _ = job.communicate(timeout=400)
+    finally:
+        job.terminate()
+        server.stop()
+    log = folder / "run/logs/verl.log"
+    assert job.returncode == 0, output + (log.read_text()[-5000:] if log.exists() else "")
+    return Trained(run, folder, lines_of(folder / "run/train/steps.jsonl"))
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_a_recipe_trains(
+    recipe: Path,
+    start_reward_service: StartRewards,
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
+) -> None:
+    published = load_run(recipe)
+    models = tiny_stack(published.family, lambda: request.getfixturevalue("cosyvoice2"))
+    models |= tiny_scorers(published, tmp_path)
+    overrides = [*SMALL, *(f"{key}={path}" for key, path in models.items())]
+    overrides.append(f"train.prompts_per_step={min(2, published.train.prompts_per_step)}")
+    if published.train.kl_coefficient:
+        overrides.append(VISIBLE_RATE)
+
+    trained = two_steps(start_reward_service, recipe, overrides, tmp_path)
+
+    assert [step["step"] for step in trained.steps] == [1, 2]
+    assert trained.store.list_checkpoints() == [2]
+    for step in trained.steps:
+        assert step["failed_share"] == 0
+        assert step["gated_share"] < 1, "nothing was measured"
+        assert math.isfinite(step["grad_norm"])
+    assert max(step["grad_norm"] for step in trained.steps) > 0
+    # gradients of an update are accumulated over its passes, and an update is one optimiser step
+    train = trained.run.train
+    done = {float(state["step"]) for state in trained.published("optim")["state"].values()}
+    assert done == {2 * train.updates_per_step}
+    verl = json.loads((tmp_path / "run/train/verl.json").read_text())
+    assert verl["algorithm.adv_estimator"] == ESTIMATORS[train.advantage]
+    if train.dynamic_sampling:
+        check_equal_groups_were_replaced(trained)
+    if train.kl_coefficient:
+        check_kl_grew(trained)
+    if train.lora:
+        check_adapters_alone_were_trained(trained)
+        check_merged_model_is_plain_and_another(trained)
+
+
+def check_equal_groups_were_replaced(trained: Trained) -> None:
+    assert sum(step["replaced_groups"] for step in trained.steps) > 0
+    for step in trained.steps:
+        assert step["zero_advantage_share"] == 0
+        assert (
+            step["rollouts"] == trained.run.train.prompts_per_step * trained.run.rollout.group_size
+        )
+
+
+def check_kl_grew(trained: Trained) -> None:
+    """The first step's rollouts are the reference's own; its update moves the policy away."""
+    first, second = (step["kl"] for step in trained.steps)
+    assert first == pytest.approx(0, abs=1e-6)
+    assert 1e-5 < second < 1
+
+
+def check_adapters_alone_were_trained(trained: Trained) -> None:
+    weights = {name: shard.to_local() for name, shard in trained.published("model").items()}
+    adapters = [name for name in weights if "lora_" in name]
+    assert len(adapters) == len(trained.published("optim")["state"]) > 0
+    base = AutoModelForCausalLM.from_pretrained(trained.run.model, dtype="float32").state_dict()
+    frozen = {
+        name.removeprefix("base_model.model.").replace(".base_layer", ""): weight
+        for name, weight in weights.items()
+        if name not in adapters
+    }
+    assert frozen.keys() == base.keys()
+    assert all(torch.equal(weight, base[name]) for name, weight in frozen.items())
+
+
+def check_merged_model_is_plain_and_another(trained: Trained) -> None:
+    assert merge(trained.store, trained.folder / "merging", 2) == 2
+    model = trained.folder / "merged"
+    trained.store.storage.pull(trained.store.model(2), model)
+    assert not (model / ADAPTERS).exists()
+    loaded: Any = AutoModelForCausalLM.from_pretrained(model, output_loading_info=True)
+    merged, info = loaded
+    assert not any(info[kind] for kind in ("missing_keys", "unexpected_keys", "mismatched_keys"))
+    base = AutoModelForCausalLM.from_pretrained(trained.run.model).state_dict()
+    moved = [name for name, weight in merged.state_dict().items() if not weight.equal(base[name])]
+    assert moved and all("_proj" in name for name in moved), moved
