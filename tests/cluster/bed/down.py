@@ -24,7 +24,7 @@ def down() -> None:
             end_containers(machine)
     for path in RUN.glob("*.pid"):
         stop(path.stem, patience_s=1.0 if path.stem == "kube-apiserver" else 10.0)
-    _unmount()
+    unmount(STATE, STORAGE, *(machine.containerd_root for machine in (FIRST, SECOND)))
     for machine in (FIRST, SECOND):
         run("ip", "link", "delete", machine.bridge, check=False)
     for address in (DNS_IP, SECOND.address):
@@ -61,8 +61,8 @@ def _running(machine: Machine) -> bool:
     return any("RUNNING" in line for line in machine.ctr("tasks", "list").splitlines())
 
 
-def _unmount() -> None:
-    folders = (STATE, STORAGE, *(machine.containerd_root for machine in (FIRST, SECOND)))
+def unmount(*folders: Path) -> None:
+    """Everything that is mounted below these folders."""
     ours = tuple(f"{folder}/" for folder in folders)
     for _, target, *_ in map(str.split, reversed(Path("/proc/mounts").read_text().splitlines())):
         if target.startswith(ours):

@@ -88,15 +88,14 @@ def build_tool(name: str) -> None:
 
 def load(images: list[str], machine: node.Machine = node.FIRST) -> None:
     """Bring images into a machine's containerd."""
-    there = machine.containerd_root / "io.containerd.content.v1.content/blobs/sha256"
     with TemporaryDirectory(dir=CACHE) as folder:
         layout = Path(folder)
         blobs = layout / "blobs/sha256"
         blobs.mkdir(parents=True)
         # Blobs that lie in the layout already are not written again.
-        known = {path.name for path in there.iterdir()} if there.exists() else set()
-        for name in known:
-            os.link(there / name, blobs / name)
+        known = _blobs(machine)
+        for path in {**_blobs(node.FIRST), **known}.values():
+            os.link(path, blobs / path.name)
         storage = f"containers-storage:[overlay@{STORAGE}+{RUN_ROOT}]"
         for image in images:
             # Uncompressed, a layer has the same name here and there; buildah's push compresses.
@@ -123,6 +122,12 @@ def load(images: list[str], machine: node.Machine = node.FIRST) -> None:
         importing.stdin.close()
         if importing.wait():
             raise RuntimeError("containerd did not take the images; its words are above")
+
+
+def _blobs(machine: node.Machine) -> dict[str, Path]:
+    """Name -> file of what a machine's containerd has."""
+    folder = machine.containerd_root / "io.containerd.content.v1.content/blobs/sha256"
+    return {path.name: path for path in folder.iterdir()} if folder.exists() else {}
 
 
 @contextmanager

@@ -220,7 +220,7 @@ def start_runtime(machine: Machine) -> None:
     )
     name = f"containerd{machine.suffix}"
     start(name, "containerd", "--config", config)
-    wait("containerd's start", lambda: machine.ctr("version", check=False), 60, name)
+    wait("containerd's start", lambda: "Server" in machine.ctr("version", check=False), 60, name)
 
 
 def _dns() -> None:

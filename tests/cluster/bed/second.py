@@ -1,11 +1,12 @@
 """A second machine, which can be lost: on the same host, all else of its own."""
 
 import os
+import shutil
 import signal
 from pathlib import Path
 
 from . import images, node, pki
-from .down import end_containers
+from .down import end_containers, unmount
 from .node import SECOND, kubectl
 from .processes import run, stop
 from .tools import tool_image
@@ -44,6 +45,8 @@ def forget() -> None:
     node.start_runtime(SECOND)  # to remove what it had
     end_containers(SECOND)
     stop(f"containerd{SECOND.suffix}")
+    unmount(SECOND.containerd_root)
+    shutil.rmtree(SECOND.containerd_root)  # as large as the first one's
 
 
 def _controllers() -> list[Path]:
