@@ -49,7 +49,8 @@ def test_replicas_follow_the_queue_and_no_score_is_lost_on_the_way(
     values.write_text(yaml.safe_dump(SMALL_QUEUE))
     server = f"reward.autoscaling.keda.serverAddress={operators.prometheus_url()}"
     namespace.install(*bucket.values, "-f", values, "--set", server)
-    ready = ("wait", "scaledobject/ttsrl-reward", "--for=condition=Ready", "--timeout=60s")
+    # a KEDA that began anew, as it does once when it starts, waits for its former self's lease
+    ready = ("wait", "scaledobject/ttsrl-reward", "--for=condition=Ready", "--timeout=180s")
     namespace.kubectl(*ready)
     until_replicas(namespace, 1, 600)  # until the first scrape the fallback holds
 
