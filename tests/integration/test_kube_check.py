@@ -87,6 +87,8 @@ def test_a_bucket_is_looked_for_with_the_keys_of_the_release(
         state, said = look("s3://speech", server.endpoint, wrong)
         assert state == "bad" and "refused the credentials" in said
         assert look("s3://speech", server.endpoint, "[default")[0] == "bad"
+        state, said = look("s3://speech", server.endpoint, "[default]\naws_access_key_id = a\n")
+        assert state == "bad" and "aws_secret_access_key" in said
         assert look("s3://speech", server.endpoint, None)[0] == "note"
     # what only pods can reach
     state, said = look("s3://speech", server.endpoint, keys)

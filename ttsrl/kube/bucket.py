@@ -23,6 +23,7 @@ from ttsrl.storage.s3_errors import explain
 WHAT = "storage"
 INSIDE = "`helm test` asks from within the cluster"
 TIMEOUT_S = 5.0
+NEEDED = ("aws_access_key_id", "aws_secret_access_key")
 
 
 def look_at(release: Release, credentials: str | None) -> Check:
@@ -40,6 +41,9 @@ def look_at(release: Release, credentials: str | None) -> Check:
     bucket, _, prefix = storage.removeprefix("s3://").partition("/")
     try:
         keys = _keys(credentials)
+        if lacking := [name for name in NEEDED if name not in keys]:
+            found = f"its keys lack {' and '.join(lacking)} in the profile [default]"
+            return Check(WHAT, "bad", found, "write them as AWS does")
         client: Any = (
             cast(Any, boto3.session)
             .Session(**keys)
@@ -71,5 +75,4 @@ def _keys(credentials: str) -> dict[str, str]:
     parser = ConfigParser()
     parser.read_string(credentials)
     profile = parser["default"] if parser.has_section("default") else {}
-    names = ("aws_access_key_id", "aws_secret_access_key", "aws_session_token")
-    return {name: profile[name] for name in names if name in profile}
+    return {name: profile[name] for name in (*NEEDED, "aws_session_token") if name in profile}

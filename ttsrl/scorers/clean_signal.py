@@ -15,7 +15,7 @@ FRAME_S = 0.02
 CLIPPED = 0.99
 """Of full scale; two such samples in a row are clipping, one may be a peak."""
 CLICK_DB = 30.0
-"""Above what its surroundings hold that is as sudden; an open glottis reaches 25 dB."""
+"""Above the usual suddenness of its surroundings."""
 CLICK_FLOOR = 1e-3
 """Of full scale: in digital silence the least noise would be a click."""
 ONE_CLICK_S = 1e-3
