@@ -258,6 +258,9 @@ class RewardConfig(Strict):
     """Longest wait for one score, retries included; then the rollout has no reward."""
     workers: int = Field(default=1, ge=1)
     """Processes that measure: as many as the service has GPUs; on CPUs they share the cores."""
+    gpu_memory_utilization: float | None = Field(default=None, gt=0, le=1)
+    """Share of its GPU that a worker may take, for a service on the GPU of the trainer; null: all
+    that is free."""
     worker_deadline_s: float = Field(default=90.0, gt=0)
     """A worker that takes longer for a batch is taken for hung, and another one replaces it."""
     queue_size: int = Field(default=4096, ge=1)

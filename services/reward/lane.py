@@ -38,3 +38,4 @@ class Lane:
                 future.set_result(function())
             except BaseException as error:  # the caller's to handle, whatever it is
                 future.set_exception(error)
+            del future, function  # else what they hold lives until the next call

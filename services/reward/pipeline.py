@@ -34,6 +34,7 @@ from ttsrl.gates import (
 from ttsrl.hub import folder_digest, local_folder
 from ttsrl.reward import compose, utilities_of
 from ttsrl.scorers import Raw, Scorer, Speech, load_scorers
+from ttsrl.scorers.memory import is_out_of_memory
 from ttsrl.scorers.reference import check_scorer
 from ttsrl.scorers.whisper import WhisperScorer
 from ttsrl.specification import configured, hash_of
@@ -336,7 +337,7 @@ def _isolate(
                 logger.exception("an utterance cannot be measured: %s", label or kind)
             kind = "rejected" if isinstance(error, BadInput) else kind
             return [Failed(kind=kind, detail=f"{label}{type(error).__name__}: {error}")]
-        full = isinstance(error, torch.OutOfMemoryError)
+        full = is_out_of_memory(error)
     # Only here is the error gone, and with it what its frames hold of the device's memory.
     if full:
         logger.warning("%d utterances do not fit into the GPU's memory; halved", len(items))

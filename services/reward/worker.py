@@ -94,7 +94,9 @@ def main() -> None:
 def load(run: RunConfig, device: str, stages: list[tuple[str, float]]) -> Pipeline:
     """A pipeline that has measured a batch already and agrees with itself."""
     from services.reward.pipeline import Pipeline
+    from ttsrl.scorers import memory
 
+    memory.limit(device, run.reward.gpu_memory_utilization)
     pipeline = Pipeline(run, device, on_stage=lambda name, seconds: stages.append((name, seconds)))
     pipeline.warm_up()
     pipeline.self_test()

@@ -44,6 +44,12 @@ def test_the_estimate_is_what_torchs_allocator_held(
     assert need_of(run, LLASA_1B).allocated / GIB == pytest.approx(peak_gib, rel=0.1)
 
 
+def test_the_estimate_is_what_trainer_and_vllm_held_while_vllm_spoke() -> None:
+    """A LoRA run on one NVIDIA H100: 8.0 GiB the trainer, 8.7 GiB vLLM, whose share was 7.2 GiB."""
+    need = need_of(recipe("llasa-clap-style"), LLASA_1B)
+    assert need.generation(7.18 * GIB) / GIB == pytest.approx(8.0 + 8.7, rel=0.1)
+
+
 @pytest.mark.parametrize(
     ("name", "total", "reward_service"),
     [
@@ -88,6 +94,14 @@ def test_vllm_may_take_neither_too_little_nor_what_the_trainer_holds() -> None:
 def test_a_gpu_that_others_use_has_less() -> None:
     with pytest.raises(BadInput, match=r"20\.0 GiB of its 47\.5 GiB are free"):
         check_gpus(recipe("llasa-channel-io"), LLASA_1B, [gpu(A6000, 27.5 * GIB)])
+
+
+def test_what_the_reward_service_may_still_take_is_not_free() -> None:
+    shared = recipe("llasa-clap-style", "reward.gpu_memory_utilization=0.6")
+    with pytest.raises(
+        BadInput, match=r"8\.4 GiB of .* left by reward\.gpu_memory_utilization = 0"
+    ):
+        check_gpus(shared, LLASA_1B, [gpu(RTX_4090)])
 
 
 @pytest.fixture

@@ -20,6 +20,7 @@ import numpy as np
 import torch
 
 from ttsrl.scorers import whisper_tokens
+from ttsrl.scorers.memory import is_out_of_memory
 from ttsrl.scorers.whisper_forcing import Forcing
 from ttsrl.scorers.whisper_reading import Row
 
@@ -164,8 +165,8 @@ class Pool:
         try:
             self._memory = network.new_cache(capacity, network.positions).flatten()
             self.text = network.new_cache(capacity, self.text_positions)
-        except torch.OutOfMemoryError:
-            if capacity == 1:
+        except RuntimeError as error:
+            if capacity == 1 or not is_out_of_memory(error):
                 raise
             self._memory = self.text = torch.empty(0)
             logger.warning("%d rows do not fit into the GPU's memory; trying half", capacity)
