@@ -5,7 +5,9 @@ All are tiny.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -32,8 +34,22 @@ QUANTIZER = {
 """Names that the exporter has given, by which s3tokenizer knows them."""
 
 
-def write_llm(folder: Path, *, bias: float = 0.0, common: float = 1.0, ending: float = 0.0) -> Path:
-    """llm.pt and CosyVoice-BlankEN/; returns `folder`.
+TINY = {
+    "vocab_size": TEXT_ROWS, "hidden_size": WIDTH, "intermediate_size": 96, "num_hidden_layers": 2,
+    "num_attention_heads": 4, "num_key_value_heads": 2, "max_position_embeddings": 1024,
+    "initializer_range": 0.1,
+}  # fmt: skip
+
+
+def write_llm(
+    folder: Path,
+    *,
+    bias: float = 0.0,
+    common: float = 1.0,
+    ending: float = 0.0,
+    shape: Mapping[str, Any] = TINY,
+) -> Path:
+    """llm.pt and CosyVoice-BlankEN/; returns `folder`. `shape` is of a Qwen2Config.
 
     `bias` is the size of the head's, `common` that of a part which all embeddings share, as those
     of trained models do. `ending` is added to the bias of the first end token: with random weights
@@ -42,33 +58,22 @@ def write_llm(folder: Path, *, bias: float = 0.0, common: float = 1.0, ending: f
     torch.manual_seed(0)
     blank_en = folder / "CosyVoice-BlankEN"
     write_qwen2_tokenizer(blank_en)
-    config = Qwen2Config(
-        vocab_size=TEXT_ROWS,
-        hidden_size=WIDTH,
-        intermediate_size=96,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        max_position_embeddings=1024,
-        initializer_range=0.1,
-        tie_word_embeddings=True,
-        bos_token_id=256,
-        eos_token_id=258,
-    )
+    config = Qwen2Config(tie_word_embeddings=True, bos_token_id=256, eos_token_id=258, **shape)
     config.save_pretrained(blank_en)
     qwen = Qwen2ForCausalLM(config)
-    shared = common * torch.randn(WIDTH)
-    head = torch.nn.Linear(WIDTH, 6564)
+    width = config.hidden_size
+    shared = common * torch.randn(width)
+    head = torch.nn.Linear(width, 6564)
     with torch.no_grad():
         qwen.model.embed_tokens.weight.add_(shared)
         for layer in qwen.model.layers:  # initialised to 0, which would hide a forgotten bias
             torch.nn.init.normal_(layer.self_attn.q_proj.bias)
-        head.weight.normal_(0, 0.3)
+        head.weight.normal_(0, 0.3 * (WIDTH / width) ** 0.5)
         head.bias.normal_(0, 1).mul_(bias)
         head.bias[CODEBOOK_SIZE] += ending
     tensors = {f"llm.model.{name}": t.clone() for name, t in qwen.state_dict().items()} | {
-        "speech_embedding.weight": torch.randn(6564, WIDTH) * 0.1 + shared,
-        "llm_embedding.weight": torch.randn(2, WIDTH) * 0.1 + shared,
+        "speech_embedding.weight": torch.randn(6564, width) * 0.1 + shared,
+        "llm_embedding.weight": torch.randn(2, width) * 0.1 + shared,
         "llm_decoder.weight": head.weight.detach(),
         "llm_decoder.bias": head.bias.detach(),
     }

@@ -34,17 +34,23 @@ LETTERS = ["<pad>", "<unk>", "▁", "a", "b", "c", "d", "e", "f", "g", "h", "<bl
 
 
 def save_tiny_clap(folder: Path, *, fused: bool = False) -> Path:
-    torch.manual_seed(0)
     audio = dict(patch_embeds_hidden_size=8, depths=[1] * 4, num_attention_heads=[1] * 4)
     audio |= dict(hidden_size=64, projection_dim=16, enable_fusion=fused)
     text = dict(vocab_size=len(WORDS), hidden_size=16, num_hidden_layers=1, num_attention_heads=2)
     text |= dict(intermediate_size=32, projection_dim=16, max_position_embeddings=80)
-    config = ClapConfig(text_config=text, audio_config=audio, projection_dim=16)
+    return save_clap(
+        folder, ClapConfig(text_config=text, audio_config=audio, projection_dim=16), 0.3
+    )
+
+
+def save_clap(folder: Path, config: ClapConfig, spread: float) -> Path:
+    """With a tokenizer that knows a few words; `spread` is the weights' standard deviation."""
+    torch.manual_seed(0)
     model = ClapModel(config)
     with torch.no_grad():
         for weight in model.parameters():
             if weight.dim() > 1:
-                weight.normal_(std=0.3)
+                weight.normal_(std=spread)
     model.save_pretrained(folder)
     ClapFeatureExtractor().save_pretrained(folder)
     core = Tokenizer(models.WordLevel({w: n for n, w in enumerate(WORDS)}, unk_token="<unk>"))
@@ -109,28 +115,34 @@ def save_tiny_sensevoice(folder: Path) -> Path:
 
 
 def save_tiny_parakeet(folder: Path, kind: str) -> Path:
-    torch.manual_seed(0)
     encoder = dict(hidden_size=32, num_hidden_layers=1, num_attention_heads=2)
     encoder |= dict(intermediate_size=64, subsampling_conv_channels=8, num_mel_bins=80)
     if kind == "ctc":
         config = ParakeetCTCConfig(vocab_size=len(LETTERS), encoder_config=encoder, pad_token_id=0)
-        model = ParakeetForCTC(config)
-    else:
-        config = ParakeetTDTConfig(
-            vocab_size=len(LETTERS),
-            encoder_config=encoder,
-            pad_token_id=0,
-            blank_token_id=len(LETTERS) - 1,
-            decoder_start_token_id=len(LETTERS) - 1,  # pyright: ignore[reportCallIssue]
-            bos_token_id=len(LETTERS) - 1,  # pyright: ignore[reportCallIssue]
-            decoder_hidden_size=32,
-            num_decoder_layers=1,
-        )
-        model = ParakeetForTDT(config)
+        return save_parakeet(folder, config, 0.25)
+    config = ParakeetTDTConfig(
+        vocab_size=len(LETTERS),
+        encoder_config=encoder,
+        pad_token_id=0,
+        blank_token_id=len(LETTERS) - 1,
+        decoder_start_token_id=len(LETTERS) - 1,  # pyright: ignore[reportCallIssue]
+        bos_token_id=len(LETTERS) - 1,  # pyright: ignore[reportCallIssue]
+        decoder_hidden_size=32,
+        num_decoder_layers=1,
+    )
+    return save_parakeet(folder, config, 0.25)
+
+
+def save_parakeet(
+    folder: Path, config: ParakeetCTCConfig | ParakeetTDTConfig, spread: float
+) -> Path:
+    """With a tokenizer of a few letters; `spread` is the weights' standard deviation."""
+    torch.manual_seed(0)
+    model = (ParakeetForCTC if isinstance(config, ParakeetCTCConfig) else ParakeetForTDT)(config)
     with torch.no_grad():
         for _, weight in sorted(model.named_parameters()):
             if weight.dim() > 1:
-                weight.normal_(std=0.25)
+                weight.normal_(std=spread)
     model.save_pretrained(folder)
     ParakeetFeatureExtractor(feature_size=80).save_pretrained(folder)
     core = Tokenizer(models.BPE({t: n for n, t in enumerate(LETTERS)}, [], unk_token="<unk>"))

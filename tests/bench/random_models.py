@@ -1,4 +1,4 @@
-"""Whisper, XCodec2 and Llasa of a real size with random weights: good for speed and memory alone.
+"""Models of their published sizes with random weights: good for speed and memory alone.
 
 The Whisper writes whole words of the tiny stack's tokenizer and ends every transcript by itself
 after `WORDS` of them, about what eight seconds of speech have, so that it can be run as it is. The
@@ -15,12 +15,28 @@ from typing import Any
 
 import numpy as np
 import torch
-from transformers import AutoTokenizer, WhisperConfig, WhisperForConditionalGeneration
+from transformers import (
+    AutoTokenizer,
+    ClapConfig,
+    ParakeetCTCConfig,
+    WhisperConfig,
+    WhisperForConditionalGeneration,
+)
+
+sys.path.append(str(Path(__file__).parents[1]))  # the makers of the tests' models
 
 TINY = Path(__file__).parents[2] / "examples/tiny/whisper"
 WORDS = 27
 SHAPES = {
     "large-v3": {"d_model": 1280, "layers": 32, "heads": 20, "mels": 128, "vocabulary": 51_866},
+    "large-v3-turbo": {
+        "d_model": 1280,
+        "layers": 32,
+        "decoder_layers": 4,
+        "heads": 20,
+        "mels": 128,
+        "vocabulary": 51_866,
+    },
     "tiny": {"d_model": 384, "layers": 4, "heads": 6, "mels": 80, "vocabulary": 51_865},
     "test": {"d_model": 64, "layers": 2, "heads": 2, "mels": 80, "vocabulary": 600},
 }
@@ -41,7 +57,7 @@ def make_whisper(folder: Path, shape: str, device: str) -> None:
     config = WhisperConfig(
         d_model=s["d_model"],
         encoder_layers=s["layers"],
-        decoder_layers=s["layers"],
+        decoder_layers=s.get("decoder_layers", s["layers"]),
         encoder_attention_heads=s["heads"],
         decoder_attention_heads=s["heads"],
         encoder_ffn_dim=4 * s["d_model"],
@@ -123,9 +139,11 @@ def make_llasa(folder: Path, shape: str, device: str, tokens: float) -> None:
 
     Sampled at temperature 0.8 and top_p 0.9, as channel-io's recipe does.
     """
+    from family_tokenizers import llasa_tokenizer
     from transformers import LlamaConfig, LlamaForCausalLM
 
     tokenizer = llasa_tokenizer()
+    tokenizer.pad_token = "<|end_of_text|>"
     tokenizer.save_pretrained(folder)
     first, end, start = (
         int(tokenizer.convert_tokens_to_ids(f"<|{name}|>"))  # pyright: ignore
@@ -157,41 +175,6 @@ def make_llasa(folder: Path, shape: str, device: str, tokens: float) -> None:
     generation = model.generation_config
     generation.eos_token_id, generation.pad_token_id = end, config.pad_token_id
     model.to(torch.bfloat16).save_pretrained(folder)
-
-
-def llasa_tokenizer() -> Any:
-    """Llasa's ids over bytes: 128 000 text tokens, 256 special ones, 8 markers, the codes."""
-    from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
-    from transformers import PreTrainedTokenizerFast
-
-    letters = sorted(pre_tokenizers.ByteLevel.alphabet())
-    vocabulary = {letter: i for i, letter in enumerate(letters)}
-    vocabulary |= {f"<f{i}>": i for i in range(len(letters), 128_000)}
-    tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=[]))
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    names = {0: "begin_of_text", 1: "end_of_text", 6: "start_header_id", 7: "end_header_id"}
-    names[9] = "eot_id"
-    special = [f"<|{names.get(i, f'reserved_special_token_{i}')}|>" for i in range(256)]
-    markers = [
-        f"<|{what}_{side}|>"
-        for what in (
-            "TEXT_GENERATION",
-            "TEXT_UNDERSTANDING",
-            "SPEECH_GENERATION",
-            "SPEECH_UNDERSTANDING",
-        )
-        for side in ("START", "END")
-    ]
-    codes = [f"<|s_{i}|>" for i in range(CODES)]
-    tokenizer.add_special_tokens([AddedToken(t, special=True, normalized=False) for t in special])
-    tokenizer.add_tokens([AddedToken(t, normalized=False) for t in [*markers, *codes]])
-    return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer,
-        bos_token="<|begin_of_text|>",
-        eos_token="<|eot_id|>",
-        pad_token="<|end_of_text|>",
-    )
 
 
 def _teach_states(model: Any, first: int, end: int, start: int, tokens: float) -> None:
@@ -255,6 +238,63 @@ def _teach_states(model: Any, first: int, end: int, start: int, tokens: float) -
         feed.down_proj.weight[known + k, STATES + k] = -strength / out(3 * strength**2 + noise)
 
 
+QWEN2_SHAPES: dict[str, dict[str, Any]] = {
+    "0.5b": {
+        "vocab_size": 151_936,
+        "hidden_size": 896,
+        "intermediate_size": 4864,
+        "num_hidden_layers": 24,
+        "num_attention_heads": 14,
+        "num_key_value_heads": 2,
+        "max_position_embeddings": 32_768,
+        "rope_parameters": {"rope_type": "default", "rope_theta": 1e6},
+    },
+}
+
+
+def make_cosyvoice2(folder: Path, shape: str, device: str) -> None:
+    """A published checkpoint's language model, CosyVoice2's size, and its Hugging Face folder.
+
+    Utterances end by themselves after some hundred tokens, more or less by chance.
+    """
+    from cosyvoice2_files import TINY as SMALL
+    from cosyvoice2_files import write_llm
+
+    from ttsrl.checkpoints.cosyvoice2 import to_huggingface
+
+    write_llm(folder / "checkpoint", ending=7.0, shape=QWEN2_SHAPES.get(shape, SMALL))
+    print(to_huggingface(folder / "checkpoint", folder / "model", device), flush=True)
+    (folder / "config.json").write_text("{}")
+
+
+def make_cosyvoice2_codec(folder: Path, *, small: bool) -> None:
+    """flow.pt and hift.pt of the published sizes; what reads a voice is small."""
+    import soundfile
+    from cosyvoice2_files import write_codec, write_voice_models
+
+    from ttsrl.codecs.cosyvoice2_network import make_flow, make_hift
+    from ttsrl.scorers.reference import voice
+
+    write_voice_models(write_codec(folder))
+    if not small:
+        flow, hift = make_flow(), make_hift()
+        hift.f0_predictor.classifier.bias.data.fill_(150.0)
+        torch.save(flow.state_dict(), folder / "flow.pt")
+        torch.save({f"generator.{k}": t for k, t in hift.state_dict().items()}, folder / "hift.pt")
+    soundfile.write(folder / "voice.wav", voice(3.0, 24_000), 24_000)
+    (folder / "config.json").write_text("{}")
+
+
+def make_listener(folder: Path, kind: str) -> None:
+    """laion/clap-htsat's and nvidia/parakeet-ctc-0.6b's sizes, which are their classes' own."""
+    from tiny_scorers import LETTERS, save_clap, save_parakeet
+
+    if kind == "clap":
+        save_clap(folder, ClapConfig(), 0.02)
+    else:
+        save_parakeet(folder, ParakeetCTCConfig(vocab_size=len(LETTERS), pad_token_id=0), 0.02)
+
+
 def durations_s(count: int) -> list[float]:
     """2 to 12 s, the same every time."""
     return np.random.default_rng(1234).uniform(2.0, 12.0, count).tolist()
@@ -297,7 +337,7 @@ def _words(tokenizer: Any) -> list[int]:
 
 
 def main() -> None:
-    """random_models.py FOLDER whisper SHAPE | xcodec2 SHAPE | llasa SHAPE TOKENS"""
+    """random_models.py FOLDER KIND SHAPE [TOKENS]; TOKENS of llasa alone."""
     folder, kind, shape, *rest = sys.argv[1:]
     Path(folder).mkdir(parents=True, exist_ok=True)
     device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -308,6 +348,12 @@ def main() -> None:
             make_xcodec2(Path(folder), small=shape == "test", device=device)
         case "llasa":
             make_llasa(Path(folder), shape, device, float(rest[0]))
+        case "cosyvoice2":
+            make_cosyvoice2(Path(folder), shape, device)
+        case "cosyvoice2-codec":
+            make_cosyvoice2_codec(Path(folder), small=shape == "test")
+        case "clap" | "parakeet":
+            make_listener(Path(folder), kind)
         case _:
             raise SystemExit(f"no model {kind}")
 

@@ -116,5 +116,15 @@ def wait_for(url: str) -> None:
     raise RuntimeError(f"no server at {url}")
 
 
+def wait_loaded(url: str) -> None:
+    """Until a reward service can measure, or has ended."""
+    wait_for(url)
+    try:
+        while httpx.get(f"{url}/readyz", timeout=60).status_code != 200:
+            time.sleep(0.5)
+    except httpx.TransportError:
+        raise SystemExit("the reward service has ended") from None
+
+
 if __name__ == "__main__":
     main()

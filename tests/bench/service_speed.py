@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import json
 import tempfile
 import time
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
@@ -113,6 +115,8 @@ def measure(config: Path, url: str, count: int, device: str) -> None:
     cer = float(np.mean([o.raw["cer"] for o in alone if isinstance(o, Ok)]))
     print(f"  in one process, CER {cer:.0%}{rate:32.1f} utt/s {memory} GiB", flush=True)
     del pipeline
+    gc.collect()
+    torch.cuda.empty_cache()
     asyncio.run(all_at_once(url, asked))  # plans its kernels, as the other one did when it heard
     seconds, outcomes = asyncio.run(all_at_once(url, asked))
     served = count / seconds
@@ -122,12 +126,29 @@ def measure(config: Path, url: str, count: int, device: str) -> None:
     middle, late = np.percentile(times, [50, 99])
     print(
         f"  one utterance a request, {LOAD:.0%} load: median {middle:.3f} s, p99 {late:.3f} s, "
-        f"{late / middle:.1f} x"
+        f"{late / middle:.1f} x",
+        flush=True,
     )
+    if device == "cuda":
+        precisions(config, asked)
+
+
+def precisions(config: Path, asked: list[Utterance]) -> None:
+    """How far rewards move with the codec's arithmetic, in the same batches."""
+    exact: list[Outcome] = []
+    for precision in ("float32", "tfloat32", "bfloat16"):
+        run = load_run(config, [f"reward.codec_precision={precision}"])
+        outcomes = Pipeline(run, "cuda:0").score(asked)
+        gc.collect()
+        torch.cuda.empty_cache()
+        if exact:
+            print(f"  codec in {precision} instead of float32:")
+            compare(exact, outcomes)
+        exact = exact or outcomes
 
 
 def compare(alone: list[Outcome], served: list[Outcome]) -> None:
-    """How far rewards move with the company that an utterance is measured in."""
+    """How far rewards move with the company that an utterance is measured in, or the precision."""
     pairs = [
         (a, b)
         for a, b in zip(alone, served, strict=True)
@@ -167,15 +188,17 @@ async def all_at_once(url: str, asked: list[Utterance]) -> tuple[float, list[Out
     outcomes: dict[int, Any] = {}
     waiting = iter(requests)
 
-    async def client() -> None:
-        async with httpx.AsyncClient() as http:
-            for request in waiting:
-                answers = await ask(http, url, [asked[n] for n in request])
-                outcomes.update(zip(request, answers, strict=True))
+    async def client(http: httpx.AsyncClient) -> None:
+        for request in waiting:
+            answers = await ask(http, url, [asked[n] for n in request])
+            outcomes.update(zip(request, answers, strict=True))
 
-    start = time.perf_counter()
-    await asyncio.gather(*(client() for _ in range(CLIENTS)))
-    seconds = time.perf_counter() - start
+    async with AsyncExitStack() as stack:
+        # made before: httpx reads its certificates for each, 20 ms and more
+        clients = [await stack.enter_async_context(httpx.AsyncClient()) for _ in range(CLIENTS)]
+        start = time.perf_counter()
+        await asyncio.gather(*map(client, clients))
+        seconds = time.perf_counter() - start
     of = [outcomes[n] for n in range(len(asked))]
     return seconds, [Ok(**o) if o["status"] == "ok" else o for o in of]
 

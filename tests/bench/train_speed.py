@@ -23,15 +23,17 @@ from statistics import fmean
 from typing import Any
 
 import numpy as np
-from reward_speed import server
+from reward_speed import server, wait_loaded
 
 from jobs.train.supervisor import train
+from ttsrl.machine import GIB, gpus
 
 BENCH = Path(__file__).parent
 SHAPES: dict[str, dict[str, Any]] = {
     "full": {"llasa": "1b", "whisper": "large-v3", "prompts": 8, "group": 16, "longest": 2048},
     "test": {"llasa": "test", "whisper": "test", "prompts": 2, "group": 4, "longest": 96},
 }
+REWARD = ("-m", "services.reward", "--config")
 WORDS = "the speech model reads this line aloud while rain falls over green hills near old town"
 
 
@@ -45,7 +47,7 @@ def main() -> None:
     parser.add_argument("--shape", choices=[*SHAPES], default="test")
     parser.add_argument("--work-dir", type=Path, required=True)
     parser.add_argument("--reward-python", default=sys.executable)
-    parser.add_argument("--tokens", type=float, default=1250, help="mean length of a rollout")
+    parser.add_argument("--tokens", type=float, default=1150, help="mean length of a rollout")
     parser.add_argument(
         "--steps", type=int, default=3, help="with our settings, the first included"
     )
@@ -58,12 +60,20 @@ def main() -> None:
     start = time.perf_counter()
     make_models(arguments.reward_python, folder, shape, arguments.tokens)
     print(f"models made in {time.perf_counter() - start:.0f} s", flush=True)
-    with reward_service(arguments.reward_python, folder, shape) as url:
+    served = write_run(folder, shape, [], seed=False).rename(folder / "reward.json")
+    with server(*REWARD, str(served), "--port", python=arguments.reward_python) as url:
+        wait_loaded(url)
         overrides = [f"reward.url={url}", *arguments.set]
         config = write_run(folder, shape, overrides, seed=not arguments.no_seed)
         last = arguments.steps + (0 if arguments.no_seed else 1)
-        run_steps(config, folder / "run", arguments.steps + 1, last)
+        os.environ["TTSRL_SEED_STEP"] = str(arguments.steps + 1)
+        run_steps(config, folder / "run", last)
     table(folder / "run" / "train" / "steps.jsonl", arguments.steps)
+    if not arguments.no_seed:
+        print("  beside it, the seed scores its rollouts one at a time:", flush=True)
+        duration_s, count = arguments.tokens / 50, shape["prompts"] * shape["group"]
+        seed = [str(BENCH / "whisper_speed.py"), "--shape", shape["whisper"], "--seed-step"]
+        subprocess.run([arguments.reward_python, *seed, str(count), str(duration_s)], check=True)
 
 
 def make_models(reward_python: str, folder: Path, shape: dict[str, Any], tokens: float) -> None:
@@ -84,12 +94,7 @@ def make_models(reward_python: str, folder: Path, shape: dict[str, Any], tokens:
 
 def write_run(folder: Path, shape: dict[str, Any], overrides: list[str], *, seed: bool) -> Path:
     """The recipe llasa-channel-io at its published sizes, on one GPU that the reward shares."""
-    words = np.array(WORDS.split())
-    random = np.random.default_rng(0)
-    with (folder / "texts.jsonl").open("w") as file:
-        for _ in range(256):
-            count = 28 if shape["longest"] == 2048 else 3
-            file.write(json.dumps({"text": " ".join(random.choice(words, count))}) + "\n")
+    write_texts(folder / "texts.jsonl", 28 if shape["longest"] == 2048 else 3)
     run: dict[str, Any] = {
         "name": "speed",
         "model": "llasa",
@@ -99,7 +104,7 @@ def write_run(folder: Path, shape: dict[str, Any], overrides: list[str], *, seed
             "group_size": shape["group"],
             "temperature": 0.8,
             "top_p": 0.9,
-            "max_prompt_tokens": 256,
+            "max_prompt_tokens": 320,  # this tokenizer takes one for each letter
             "max_speech_tokens": shape["longest"],
             "gpu_memory_utilization": 0.3,  # the reward's models and the optimiser stay
         },
@@ -107,6 +112,7 @@ def write_run(folder: Path, shape: dict[str, Any], overrides: list[str], *, seed
             "steps": 1000,
             "save_every": 1000,
             "prompts_per_step": shape["prompts"],
+            "learning_rate": 1e-12,  # else the policy learns: speech gets shorter
             "micro_batch_size": 4,
         },
         "reward": {"whisper": {"model": "whisper"}},
@@ -134,17 +140,18 @@ def write_run(folder: Path, shape: dict[str, Any], overrides: list[str], *, seed
     return path
 
 
-@contextmanager
-def reward_service(python: str, folder: Path, shape: dict[str, Any]) -> Iterator[str]:
-    """Serves while it lasts; the trainer waits for it."""
-    config = write_run(folder, shape, [], seed=False).rename(folder / "reward.json")
-    with server("-m", "services.reward", "--config", str(config), "--port", python=python) as url:
-        yield url
+def write_texts(path: Path, words: int) -> None:
+    """Lines of so many words, at random."""
+    random = np.random.default_rng(0)
+    lines = (" ".join(random.choice(WORDS.split(), words)) for _ in range(256))
+    path.write_text("".join(json.dumps({"text": line}) + "\n" for line in lines))
 
 
-def run_steps(config: Path, work_dir: Path, seed_step: int, last: int) -> None:
-    """Train until so many steps are in the log."""
-    os.environ["TTSRL_SEED_STEP"] = str(seed_step)
+def run_steps(config: Path, work_dir: Path, last: int | None = None, *, held: float = 0.0) -> None:
+    """Train until so many steps are in the log, or to the end.
+
+    `held` is the share of the GPU that a process has which is no part of the run.
+    """
     paths = [str(BENCH), *filter(None, [os.environ.get("PYTHONPATH")])]
     os.environ["PYTHONPATH"] = os.pathsep.join(paths)
     log = work_dir / "train" / "steps.jsonl"
@@ -159,30 +166,26 @@ def run_steps(config: Path, work_dir: Path, seed_step: int, last: int) -> None:
             print(f"{time.perf_counter() - start:6.1f} s: step {step['step']}", flush=True)
             print("   ", json.dumps(step), flush=True)
         seen = len(lines)
-        if seen >= last:
+        if last is not None and seen >= last:
             raise Done
 
     try:
-        with memory_peak():
+        with memory_peak(held):
             train(str(config), work_dir, look)
     except Done:
         pass
 
 
 @contextmanager
-def memory_peak() -> Iterator[None]:
-    """Prints the most memory of the GPU that was in use, by all processes together."""
-    command = ["nvidia-smi", "--query-gpu=memory.used", "--format=csv,noheader,nounits"]
-    most, over = 0, threading.Event()
+def memory_peak(held: float) -> Iterator[None]:
+    """Prints the most memory of the GPU that was in use, by all processes of the run together."""
+    most, over = 0.0, threading.Event()
 
     def watch() -> None:
         nonlocal most
         while not over.wait(1.0):
-            try:
-                done = subprocess.run(command, capture_output=True, text=True, check=True)
-            except (OSError, subprocess.CalledProcessError):
-                return
-            most = max(most, int(done.stdout.split()[0]))
+            for gpu in gpus()[:1]:
+                most = max(most, gpu.total_bytes * (1 - held) - gpu.free_bytes)
 
     thread = threading.Thread(target=watch)
     thread.start()
@@ -191,7 +194,7 @@ def memory_peak() -> Iterator[None]:
     finally:
         over.set()
         thread.join()
-        print(f"most GPU memory in use, all processes: {most / 1024:.1f} GiB", flush=True)
+        print(f"most GPU memory in use, all processes: {most / GIB:.1f} GiB", flush=True)
 
 
 def table(log: Path, ours: int) -> None:

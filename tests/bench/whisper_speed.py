@@ -41,13 +41,33 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=16)
     parser.add_argument("--rows", type=int, nargs="*", default=[32])
     parser.add_argument("--short", action="store_true", help="without the first and the last row")
+    parser.add_argument(
+        "--seed-step",
+        nargs=2,
+        type=float,
+        metavar=("COUNT", "SECONDS"),
+        help="no table: how long openai-whisper takes for so many utterances, so long each",
+    )
     arguments = parser.parse_args()
     device = "cuda" if torch.cuda.is_available() else "cpu"
+    if arguments.seed_step:
+        return seed_step(arguments.shape, device, *arguments.seed_step)
     with tempfile.TemporaryDirectory() as folder:
         random_models.make_whisper(Path(folder), arguments.shape, device)
         Bench(Path(folder), arguments.shape, arguments.count, device).run(
             arguments.rows, short=arguments.short
         )
+
+
+def seed_step(shape: str, device: str, count: float, duration_s: float) -> None:
+    """Measured on some of them."""
+    few = [
+        np.random.default_rng(0).standard_normal(int(RATE_HZ * duration_s)).astype(np.float32)
+    ] * 12
+    if (seconds := openai_whisper(shape, device, few)) is None:
+        print("  not measured: openai-whisper is not installed")
+    else:
+        print(f"  {count:.0f} utterances of {duration_s:.0f} s: {count * seconds / len(few):.0f} s")
 
 
 class Bench:
