@@ -71,7 +71,7 @@ def test_what_skaffold_builds_is_rendered_deployed_and_verified(
     assert built.keys() == {"ttsrl-reward", "ttsrl-train", "ttsrl-jobs"}
     of_these = f"--build-artifacts={artifacts}"
 
-    rendered = list(yaml.safe_load_all(skaffold("render", of_these)))
+    rendered = list(yaml.safe_load_all(skaffold("render", of_these, "--digest-source=tag")))
     [deployment] = [o for o in rendered if o and o["kind"] == "Deployment"]
     assert image_of(deployment) == built["ttsrl-reward"]
 

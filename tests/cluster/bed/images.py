@@ -23,6 +23,15 @@ STORAGE = CACHE / "images/storage"
 RUN_ROOT = "/run/ttsrl-buildah"
 FOLDERS = ["--root", STORAGE, "--runroot", RUN_ROOT, "--storage-driver", "overlay"]
 TEMPORARY = CACHE / "images/tmp"  # buildah's, with uv's downloads
+# In Docker's own format, so that a build through its API finds these layers.
+BUILD = ["build-using-dockerfile", "--format", "docker"]
+PODMAN = """\
+[containers]
+netns = "host"
+[engine]
+runtime = "runc"
+cgroup_manager = "cgroupfs"
+"""
 BASE = "localhost/ttsrl-base:bookworm"
 VERSION = "0.1.0"
 TTSRL = {"reward": "reward", "train": "train", "jobs": "reward"}  # image -> extras on CPUs
@@ -64,7 +73,7 @@ def build_ttsrl(name: str) -> None:
     """Build one of the three images for CPUs; unchanged layers are taken as they are."""
     _build_base()
     buildah(
-        *("build-using-dockerfile", "--layers", "--isolation", "chroot", "--network", "host"),
+        *(*BUILD, "--layers", "--isolation", "chroot", "--network", "host"),
         *("--pull-never", "--build-arg", f"BASE={BASE}", "--build-arg", f"EXTRAS={TTSRL[name]}"),
         *("--file", REPOSITORY / f"images/{name}/Dockerfile", "--tag", ttsrl_image(name)),
         REPOSITORY,
@@ -134,11 +143,13 @@ def _blobs(machine: node.Machine) -> dict[str, Path]:
 def docker_api() -> Iterator[str]:
     """Podman on the same images and layers, for programs that know Docker alone; its address."""
     if not shutil.which("podman"):
-        run("apt-get", "install", "--yes", "--no-install-recommends", "podman", "crun")
-    socket = Path("/run/ttsrl-podman.sock")
+        run("apt-get", "install", "--yes", "--no-install-recommends", "podman", "runc")
+    socket, settings = Path("/run/ttsrl-podman.sock"), CACHE / "images/containers.conf"
+    settings.write_text(PODMAN)
+    settings_of = {"TMPDIR": str(TEMPORARY), "CONTAINERS_CONF": str(settings)}
     service = subprocess.Popen(
         ["podman", *FOLDERS, "system", "service", "--time=0", f"unix://{socket}"],
-        env={**os.environ, "TMPDIR": str(TEMPORARY), "BUILDAH_ISOLATION": "chroot"},
+        env={**os.environ, **settings_of, "BUILDAH_ISOLATION": "chroot"},
         stderr=subprocess.DEVNULL,
     )
     try:
@@ -165,7 +176,7 @@ def _build_base() -> None:
 
 def _build(folder: Path, image: str, rest: str) -> None:
     (folder / "Dockerfile").write_text(f"FROM scratch\nCOPY root /\n{rest}")
-    buildah("build-using-dockerfile", "--quiet", "--tag", image, folder)
+    buildah(*BUILD, "--quiet", "--tag", image, folder)
 
 
 def _is_built(image: str) -> bool:
