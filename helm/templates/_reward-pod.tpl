@@ -96,20 +96,24 @@ priorityClassName: {{ . }}
 nodeSelector:
   {{- toYaml . | nindent 2 }}
 {{- end }}
-{{- if or $gpu.products .Values.reward.affinity }}
+{{- $affinity := deepCopy .Values.reward.affinity }}
+{{- with $gpu.products }}
+{{- $product := dict "key" "nvidia.com/gpu.product" "operator" "In" "values" . }}
+{{- $terms := list (dict "matchExpressions" (list $product)) }}
+{{- $required := dict "requiredDuringSchedulingIgnoredDuringExecution" (dict "nodeSelectorTerms" $terms) }}
+{{- $_ := set $affinity "nodeAffinity" $required }}
+{{- end }}
+{{- $selector := include "ttsrl.selectorLabels" (dict "root" . "component" "reward") | fromYaml }}
+{{- $spread := .Values.reward.topologySpreadConstraints }}
+{{- if not (or $spread (hasKey $affinity "podAntiAffinity")) }}
+{{- /* Zones not by a spread: a node without their label would void the one over nodes too. */}}
+{{- $term := dict "topologyKey" "topology.kubernetes.io/zone" "labelSelector" (dict "matchLabels" $selector) }}
+{{- $preferred := list (dict "weight" 50 "podAffinityTerm" $term) }}
+{{- $_ := set $affinity "podAntiAffinity" (dict "preferredDuringSchedulingIgnoredDuringExecution" $preferred) }}
+{{- end }}
+{{- with $affinity }}
 affinity:
-  {{- with .Values.reward.affinity }}
   {{- toYaml . | nindent 2 }}
-  {{- end }}
-  {{- with $gpu.products }}
-  nodeAffinity:
-    requiredDuringSchedulingIgnoredDuringExecution:
-      nodeSelectorTerms:
-        - matchExpressions:
-            - key: nvidia.com/gpu.product
-              operator: In
-              values: {{ toJson . }}
-  {{- end }}
 {{- end }}
 {{- if or $gpu.count .Values.reward.tolerations }}
 tolerations:
@@ -123,17 +127,15 @@ tolerations:
   {{- end }}
 {{- end }}
 topologySpreadConstraints:
-{{- with .Values.reward.topologySpreadConstraints }}
+{{- with $spread }}
   {{- toYaml . | nindent 2 }}
 {{- else }}
-  {{- range list "topology.kubernetes.io/zone" "kubernetes.io/hostname" }}
-  - topologyKey: {{ . }}
+  - topologyKey: kubernetes.io/hostname
     maxSkew: 1
     whenUnsatisfiable: ScheduleAnyway
     labelSelector:
       matchLabels:
-        {{- include "ttsrl.selectorLabels" (dict "root" $ "component" "reward") | nindent 8 }}
-  {{- end }}
+        {{- toYaml $selector | nindent 8 }}
 {{- end }}
 {{- end }}
 

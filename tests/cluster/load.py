@@ -48,10 +48,15 @@ class Load:
 
 
 @contextmanager
-def load(namespace: Namespace, at_once: int, release: str = "ttsrl") -> Iterator[Load]:
+def load(
+    namespace: Namespace, at_once: int, release: str = "ttsrl", machine: str | None = None
+) -> Iterator[Load]:
     """`at_once` utterances at a time on a release, from when the first are asked for."""
     name = f"load-{secrets.token_hex(2)}"
-    namespace.apply([pod_of(release, name, "-c", SCRIPT.read_text(), str(at_once))])
+    pod = pod_of(release, name, "-c", SCRIPT.read_text(), str(at_once))
+    if machine:
+        pod["spec"]["nodeName"] = machine
+    namespace.apply([pod])
     started = ("exec", name, "--", "ls", "/tmp/started")
 
     def asks() -> bool:

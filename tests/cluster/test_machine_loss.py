@@ -45,7 +45,7 @@ def test_training_goes_on_and_rewards_are_given_when_a_machine_is_lost(
     worker = f"ray.io/cluster={lost},ray.io/node-type=worker"
     assert machines(namespace, worker) == {SECOND.name}
 
-    with load(namespace, at_once=2) as work:
+    with load(namespace, at_once=2, machine=NODE) as work:
         second.lose()
         one_left = [pod for pod in namespace.list("pods", REWARD) if on(pod, NODE)]
         assert all(map(is_ready, one_left))

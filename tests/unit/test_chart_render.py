@@ -332,3 +332,33 @@ def test_a_release_without_its_own_rewards_has_none_of_their_parts() -> None:
         "ttsrl-train"
     }
     assert run_of(manifests)["reward"]["url"] == "http://rewards:3000"
+
+
+def placement(reward: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """Affinity of the reward's pods, and what they are spread over."""
+    deployment = find(render({"reward": reward}), "Deployment", "ttsrl-reward")
+    pod = deployment["spec"]["template"]["spec"]
+    return pod["affinity"], [c["topologyKey"] for c in pod["topologySpreadConstraints"]]
+
+
+def test_replicas_keep_apart_on_nodes_that_have_no_zone_too() -> None:
+    """The scheduler scores no spread on a node that lacks one of its constraints' labels."""
+    affinity, spread = placement({"gpu": {"products": ["NVIDIA-RTX-A6000"]}})
+    assert spread == ["kubernetes.io/hostname"]
+    assert affinity.keys() == {"nodeAffinity", "podAntiAffinity"}
+    [term] = affinity["podAntiAffinity"]["preferredDuringSchedulingIgnoredDuringExecution"]
+    assert term["podAffinityTerm"]["topologyKey"] == "topology.kubernetes.io/zone"
+
+
+def test_ones_own_placement_takes_the_place_of_the_chart_s() -> None:
+    own = {"requiredDuringSchedulingIgnoredDuringExecution": [{"topologyKey": "rack"}]}
+    affinity, _ = placement({"affinity": {"podAntiAffinity": own}})
+    assert affinity == {"podAntiAffinity": own}
+    node = {"preferredDuringSchedulingIgnoredDuringExecution": []}
+    affinity, spread = placement(
+        {
+            "affinity": {"nodeAffinity": node},
+            "topologySpreadConstraints": [{"topologyKey": "rack", "maxSkew": 1}],
+        }
+    )
+    assert (affinity, spread) == ({"nodeAffinity": node}, ["rack"])
