@@ -49,6 +49,8 @@ def test_training_goes_on_and_rewards_are_given_when_a_machine_is_lost(
         second.lose()
         one_left = [pod for pod in namespace.list("pods", REWARD) if on(pod, NODE)]
         assert all(map(is_ready, one_left))
+        # as a cloud's controller does with an instance that is gone, and an owner of machines
+        namespace.kubectl("delete", "node", SECOND.name)
         end = namespace.until("the end of training", lambda: ended(namespace), 1200)
         work.stop()
     assert work.scored > 0
