@@ -23,7 +23,7 @@ from typing import Any
 
 import torch
 from reward_speed import server, wait_loaded
-from train_speed import BENCH, REWARD, run_steps, write_texts
+from train_speed import REWARD, make_all, run_steps, write_texts
 
 from jobs.eval.merge import merge
 from jobs.train.verl_args import limits_of
@@ -66,10 +66,10 @@ def main() -> None:
 
 
 def make_models(recipe: dict[str, Any], folder: Path, arguments: argparse.Namespace) -> None:
-    """All at once; where they are not there yet."""
+    """What the recipe speaks and listens with."""
     listens, trains = arguments.reward_python, sys.executable
     small = arguments.small
-    makes = [(listens, "whisper", "test" if small else WHISPER)]
+    makes: list[tuple[str, ...]] = [(listens, "whisper", "test" if small else WHISPER)]
     if recipe["family"] == "llasa":
         llasa = "test" if small else "1b"
         makes += [(listens, "xcodec2", "test" if small else WHISPER)]
@@ -80,15 +80,7 @@ def make_models(recipe: dict[str, Any], folder: Path, arguments: argparse.Namesp
     kinds = {component["type"] for component in recipe["reward"]["components"]}
     makes += [(listens, "clap", "full")] * ("style" in kinds)
     makes += [(listens, "parakeet", "full")] * ("parakeet_cer" in kinds)
-    start = time.perf_counter()
-    jobs = [
-        subprocess.Popen([python, str(BENCH / "random_models.py"), str(folder / kind), kind, *rest])
-        for python, kind, *rest in makes
-        if not (folder / kind / "config.json").exists()
-    ]
-    if any([job.wait() for job in jobs]):
-        raise SystemExit("a model could not be made")
-    print(f"models made in {time.perf_counter() - start:.0f} s", flush=True)
+    make_all(folder, makes)
 
 
 @contextmanager

@@ -57,9 +57,7 @@ def main() -> None:
     folder = arguments.work_dir.absolute()
     folder.mkdir(parents=True, exist_ok=True)
     shape = SHAPES[arguments.shape]
-    start = time.perf_counter()
     make_models(arguments.reward_python, folder, shape, arguments.tokens)
-    print(f"models made in {time.perf_counter() - start:.0f} s", flush=True)
     served = write_run(folder, shape, [], seed=False).rename(folder / "reward.json")
     with server(*REWARD, str(served), "--port", python=arguments.reward_python) as url:
         wait_loaded(url)
@@ -77,12 +75,18 @@ def main() -> None:
 
 
 def make_models(reward_python: str, folder: Path, shape: dict[str, Any], tokens: float) -> None:
-    """Where they are not there yet; XCodec2 exists in the reward's environment alone."""
-    makes = [
+    """XCodec2 exists in the reward's environment alone."""
+    makes: list[tuple[str, ...]] = [
         (reward_python, "whisper", shape["whisper"]),
         (reward_python, "xcodec2", shape["whisper"]),
         (sys.executable, "llasa", shape["llasa"], str(tokens)),
     ]
+    make_all(folder, makes)
+
+
+def make_all(folder: Path, makes: list[tuple[str, ...]]) -> None:
+    """Interpreter, kind and sizes of each; all at once, where they are not there yet."""
+    start = time.perf_counter()
     jobs = [
         subprocess.Popen([python, str(BENCH / "random_models.py"), str(folder / kind), kind, *rest])
         for python, kind, *rest in makes
@@ -90,6 +94,7 @@ def make_models(reward_python: str, folder: Path, shape: dict[str, Any], tokens:
     ]
     if any([job.wait() for job in jobs]):
         raise SystemExit("a model could not be made")
+    print(f"models made in {time.perf_counter() - start:.0f} s", flush=True)
 
 
 def write_run(folder: Path, shape: dict[str, Any], overrides: list[str], *, seed: bool) -> Path:
