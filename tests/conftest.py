@@ -15,6 +15,21 @@ from reward_server import TINY_RUN, RewardServer, StartRewards, start
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """`make test` has two processes: one trains, the other runs all else, a file at a time.
+
+    verl's start leaves half of two cores idle, and two trainings at once would fight over both.
+    """
+
+    def trains(item: pytest.Item) -> bool:
+        return item.path.stem.startswith("test_train_") and item.path.parent.stem == "integration"
+
+    for item in items:
+        group = "training" if trains(item) else item.path.stem
+        item.add_marker(pytest.mark.xdist_group(group))
+    items.sort(key=trains, reverse=True)
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Where TTSRL_NO_SKIP=1 says that every program is there, a test that is skipped has failed."""

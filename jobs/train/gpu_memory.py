@@ -4,7 +4,8 @@ Held against peaks of torch's allocator on one NVIDIA H200 with Llama-3.2-1B's s
 193 800 token ids (fused soft-max): 8 rollouts of 2048 tokens without checkpointing 55.5 GiB, 16 of
 512 tokens 41.8 GiB; the test of this file asks for 10 %. What LoRA and checkpointing save is taken
 from the same arithmetic. While vLLM spoke for a LoRA run on one NVIDIA H100, its processes held
-1.5 GiB beyond their share, and the trainer 8.0 GiB.
+1.5 GiB beyond their share, and the trainer 8.0 GiB; while it folded its adapters into the weights
+for vLLM, whose processes held 4.6 GiB then, the trainer held 10.0 GiB and asked for 1.5 more.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from jobs.train.verl_args import weight_bucket_mib
 from ttsrl.config import RunConfig
 from ttsrl.errors import BadInput
 from ttsrl.machine import GIB, Gpu
@@ -93,6 +95,10 @@ class Need:
     """Of one micro batch of the longest prompts and rollouts."""
     resting_state: float
     """What stays of the trainer while vLLM generates: no gradients."""
+    handing_over: float
+    """What the trainer takes beyond that while it gives vLLM new weights: the bucket that they pass
+    through, the largest in one piece, and where adapters are folded in its copy."""
+    vllm_weights: float
     vllm_least: float
     """vLLM's weights, buffers, and the key-value cache of one rollout."""
 
@@ -106,10 +112,19 @@ class Need:
         """While the policy is updated and vLLM sleeps."""
         return self.allocated + 2 * PROCESS_BYTES
 
+    @property
+    def resting(self) -> float:
+        """The trainer's process while it does not train."""
+        return self.resting_state + REST_BYTES + PROCESS_BYTES
+
+    @property
+    def handover(self) -> float:
+        """While vLLM, without a cache, takes new weights."""
+        return self.resting + self.handing_over + self.vllm_weights + VLLM_BEYOND_BYTES
+
     def generation(self, vllm: float) -> float:
         """While vLLM generates with so many bytes."""
-        trainer = self.resting_state + REST_BYTES + PROCESS_BYTES
-        return trainer + vllm + VLLM_BEYOND_BYTES
+        return self.resting + vllm + VLLM_BEYOND_BYTES
 
 
 def need_of(run: RunConfig, shape: Shape) -> Need:
@@ -130,6 +145,8 @@ def need_of(run: RunConfig, shape: Shape) -> Need:
         gathered=shape.embedding * (8 if trained else 2) + chunk,
         activations=float(tokens * kept),
         resting_state=weights * (3 if trained else 1),
+        handing_over=(weight_bucket_mib(run) << 20) + shape.embedding * (2 if trained else 8),
+        vllm_weights=2.0 * shape.parameters,
         vllm_least=2 * shape.parameters
         + VLLM_WORK_BYTES
         + length * shape.layers * 2 * 2 * shape.kv,
@@ -167,6 +184,13 @@ def check_gpus(run: RunConfig, shape: Shape, gpus: list[Gpu]) -> None:
                 f"{_gib(vllm)}, by rollout.gpu_memory_utilization = {share:g}; beside it the "
                 f"trainer's {_gib(need.resting_state)}), and {free}; lower "
                 "rollout.gpu_memory_utilization, set train.lora, or take more GPUs"
+            )
+        if need.handover > room:
+            raise BadInput(
+                f"giving vLLM new weights needs about {_gib(need.handover)} of GPU {gpu.name} "
+                f"(trainer {_gib(need.resting + need.handing_over)}, vLLM's weights "
+                f"{_gib(need.vllm_weights)}), and {free}; lower reward.gpu_memory_utilization, "
+                "set train.lora, or take more GPUs"
             )
 
 

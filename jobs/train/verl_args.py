@@ -34,6 +34,15 @@ class RayThere:
 CPUS_PER_GPU = 3
 """What verl reserves on a machine for each of its GPUs."""
 
+
+def weight_bucket_mib(run: RunConfig) -> int:
+    """Memory that new weights pass through on their way to vLLM: verl's own size, or half of it.
+
+    Folding adapters in holds copies of the weights beside it.
+    """
+    return 2048 if run.train.lora is None else 1024
+
+
 LONGEST_MASK = 10_000
 """Speech tokens of a codebook that vLLM is limited to: it takes them as a list with each request.
 
@@ -207,6 +216,7 @@ def _rollout(run: RunConfig, device: str) -> dict[str, Value]:
         f"{rollout}.gpu_memory_utilization": run.rollout.gpu_memory_utilization,
         # else vLLM keeps room for a rollout as long as the model's context: 131 072 in Llama-3.2
         f"{rollout}.max_model_len": run.rollout.max_prompt_tokens + run.rollout.max_speech_tokens,
+        f"{rollout}.checkpoint_engine.update_weights_bucket_megabytes": weight_bucket_mib(run),
         f"{rollout}.calculate_log_probs": True,
         f"{rollout}.log_prob_micro_batch_size_per_gpu": run.micro_batch_size,
         f"{rollout}.agent.num_workers": run.train.nodes,

@@ -87,7 +87,7 @@ def test_a_run_that_cannot_begin_ends_as_failed_with_its_reason_and_leaves_no_po
     namespace.cluster.require_api("rayjobs.ray.io")
     install(namespace, bucket, "--set", "reward.enabled=false,run.model=/app/none")
     [job] = on_cpus(manifests(JOBS / "train"))
-    job["spec"]["backoffLimit"] = 1
+    job["spec"] |= {"backoffLimit": 1, "ttlSecondsAfterFinished": 20}
     namespace.apply([job])
     end = namespace.until("the end of training", lambda: ended(namespace), 600)
     assert (end, rayjob(namespace)["failed"]) == ("Failed", 2)

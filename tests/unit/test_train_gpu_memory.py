@@ -55,7 +55,7 @@ def test_the_estimate_is_what_trainer_and_vllm_held_while_vllm_spoke() -> None:
     [
         ("llasa-channel-io", A6000, 0.0),
         ("llasa-deep-unlearning", A100_80, 16 * GIB),
-        ("llasa-clap-style", RTX_4090, 8 * GIB),
+        ("llasa-clap-style", RTX_4090, 7 * GIB),
         ("cosyvoice2-official", A100_80, 16 * GIB),
         ("cosyvoice2-dapo", A100_80, 16 * GIB),
     ],

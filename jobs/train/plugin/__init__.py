@@ -13,6 +13,8 @@ import verl.utils.import_utils
 from verl.workers.rollout.base import _ROLLOUT_REGISTRY
 from verl.workers.rollout.replica import RolloutReplicaRegistry
 
+from jobs.train.plugin import fsdp_units as fsdp_units
+
 if os.environ.get("VERL_PLATFORM") == "cpu":
     from jobs.train.plugin import platform_cpu as platform_cpu
 
