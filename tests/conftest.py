@@ -15,6 +15,7 @@ from reward_server import TINY_RUN, RewardServer, StartRewards, start
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """`make test` has two processes: one trains, the other runs all else, a file at a time.
 
