@@ -130,6 +130,9 @@ def _actor(run: RunConfig, device: str) -> dict[str, Value]:
         "actor_rollout_ref.model.use_remove_padding": False,
         "actor_rollout_ref.model.enable_gradient_checkpointing": train.gradient_checkpointing,
         "+actor_rollout_ref.model.override_config.attn_implementation": "sdpa",
+        # on an H100 over Llasa's 193 800 token ids 4x faster, on two cores over the tiny stack's
+        # 1 425 still 1.6x
+        "actor_rollout_ref.model.use_fused_kernels": True,
         f"{actor}.strategy": "fsdp2",
         f"{actor}.ppo_mini_batch_size": train.prompts_per_step // train.updates_per_step,
         f"{actor}.ppo_micro_batch_size_per_gpu": run.micro_batch_size,
@@ -152,9 +155,6 @@ def _actor(run: RunConfig, device: str) -> dict[str, Value]:
         # bfloat16 buys nothing on a CPU, and a tiny policy feels its rounding
         keys[f"+{actor}.fsdp_config.mixed_precision.param_dtype"] = "fp32"
         keys["+actor_rollout_ref.ref.fsdp_config.mixed_precision.param_dtype"] = "fp32"
-    else:
-        # over Llasa's 193 800 token ids the fused soft-max is 4x faster
-        keys["actor_rollout_ref.model.use_fused_kernels"] = True
     return keys
 
 

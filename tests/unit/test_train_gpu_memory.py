@@ -50,6 +50,13 @@ def test_the_estimate_is_what_trainer_and_vllm_held_while_vllm_spoke() -> None:
     assert need.generation(7.18 * GIB) / GIB == pytest.approx(8.0 + 8.7, rel=0.1)
 
 
+def test_the_estimate_is_what_both_held_while_adapters_were_folded_in() -> None:
+    """The same run: 10.0 GiB and 1.5 more that it asked for, with verl's bucket of 2 GiB; 4.6."""
+    need = need_of(recipe("llasa-clap-style"), LLASA_1B)
+    bucket_saved = 1.0
+    assert need.handover / GIB == pytest.approx(10.0 + 1.5 - bucket_saved + 4.6, rel=0.1)
+
+
 @pytest.mark.parametrize(
     ("name", "total", "reward_service"),
     [
@@ -89,6 +96,12 @@ def test_vllm_may_take_neither_too_little_nor_what_the_trainer_holds() -> None:
     with pytest.raises(BadInput, match=r"generating needs about .*lower rollout"):
         much = recipe("llasa-clap-style", "rollout.gpu_memory_utilization=0.9")
         check_gpus(much, LLASA_1B, [gpu(RTX_4090)])
+
+
+def test_new_weights_need_room_beside_those_that_vllm_has() -> None:
+    small = recipe("llasa-clap-style", "rollout.gpu_memory_utilization=0.2")
+    with pytest.raises(BadInput, match=r"giving vLLM new weights needs about 15\.3 GiB .*lower"):
+        check_gpus(small, LLASA_1B, [gpu(RTX_4090, 9 * GIB)])
 
 
 def test_a_gpu_that_others_use_has_less() -> None:

@@ -96,7 +96,7 @@ def test_a_step_is_scraped_with_its_outcomes_and_its_seconds(run: Run) -> None:
     seen = run.scrape()
     expected = {
         "step": 7,
-        "planned_steps": 30,
+        "planned_steps": 24,
         "last_step_timestamp_seconds": 104,
         "reward_mean": 1 / 3,
         'raw_mean{component="cer"}': 0.2,
@@ -188,6 +188,6 @@ def test_metrics_are_served_and_a_taken_port_is_refused() -> None:
     metrics = TrainMetrics(load_run(TINY), "cpu")
     serve(metrics, port)
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
-        assert 'ttsrl_train_planned_steps{run="quickstart"} 30.0' in answer.read().decode()
+        assert 'ttsrl_train_planned_steps{run="quickstart"} 24.0' in answer.read().decode()
     with pytest.raises(BadInput, match=str(port)):
         serve(metrics, port)
