@@ -12,6 +12,8 @@ import textwrap
 from dataclasses import dataclass
 from pathlib import Path
 
+import grpc
+
 from . import pki
 from .paths import CACHE, KUBECONFIG, STATE, BedError
 from .pki import DNS_IP, PKI
@@ -220,7 +222,18 @@ def start_runtime(machine: Machine) -> None:
     )
     name = f"containerd{machine.suffix}"
     start(name, "containerd", "--config", config)
-    wait("containerd's start", lambda: "Server" in machine.ctr("version", check=False), 60, name)
+    wait("containerd's start", lambda: _answers_kubelets(machine), 120, name)
+
+
+def _answers_kubelets(machine: Machine) -> bool:
+    """A kubelet that finds a containerd whose own parts are up, but not this one, ends at once."""
+    with grpc.insecure_channel(f"unix://{machine.containerd}") as channel:
+        try:
+            # VersionRequest is empty, and any answer will do
+            channel.unary_unary("/runtime.v1.RuntimeService/Version")(b"", timeout=5)
+        except grpc.RpcError:
+            return False
+    return True
 
 
 def _dns() -> None:
