@@ -1,7 +1,8 @@
 """An output head with weights of its own belongs to the root of FSDP2's units, as a tied one does.
 
 verl's fused soft-max reads `lm_head.weight` without calling `lm_head`. As a unit of its own, which
-verl 0.9.1 makes of it, the head is then never gathered, and the first log-probability fails.
+verl 0.9.1 makes of it, the head is then never gathered, and the first log-probability fails
+(pull request 7427 of verl-project/verl tells of it).
 """
 
 from __future__ import annotations
