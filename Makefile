@@ -48,7 +48,7 @@ quickstart: env
 	@.venv/bin/ttsrl quickstart $(ARGS)
 
 test: env
-	.venv/bin/pytest --numprocesses 2 --dist loadgroup --no-loadscope-reorder $(ARGS)
+	.venv/bin/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 test-recipes: env
 	.venv/bin/pytest -m '' tests/integration/test_train_recipes.py $(ARGS)

@@ -6,29 +6,39 @@ import os
 import signal
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from browser import start_browser
 from reward_server import TINY_RUN, RewardServer, StartRewards, start
+from xdist.scheduler import LoadFileScheduling
+
+TRAINS = "integration/test_train_"
 
 # Tiny models gain nothing from threads, and the processes of one test share the cores.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+class OneTrains(LoadFileScheduling):
     """`make test` has two processes: one trains, the other runs all else, a file at a time.
 
     verl's start leaves half of two cores idle, and two trainings at once would fight over both.
     """
 
-    def trains(item: pytest.Item) -> bool:
-        return item.path.stem.startswith("test_train_") and item.path.parent.stem == "integration"
+    def _split_scope(self, nodeid: str) -> str:
+        file = super()._split_scope(nodeid)
+        return "training" if TRAINS in file else file
 
-    for item in items:
-        group = "training" if trains(item) else item.path.stem
-        item.add_marker(pytest.mark.xdist_group(group))
-    items.sort(key=trains, reverse=True)
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> OneTrains:
+    """Instead of xdist's own; its groups by mark do nothing under pytest 9.2."""
+    return OneTrains(config, log)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What trains comes first: the other process has enough to do meanwhile."""
+    items.sort(key=lambda item: TRAINS not in item.nodeid)
 
 
 @pytest.hookimpl(wrapper=True)
