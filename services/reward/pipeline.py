@@ -43,7 +43,7 @@ from ttsrl.types import Failed, Gated, Ok, Outcome, Utterance
 
 logger = logging.getLogger(__name__)
 
-SPEC_VERSION = 5
+SPEC_VERSION = 6
 """Raise it whenever this file, the gates, the scorers or the codecs give other rewards."""
 
 LEAST_UTILITY = {"correct": 0.0, "channel-io": 0.0, "deep-unlearning": 1e-8}

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import time
@@ -21,7 +22,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import httpx
 import torch
+from prometheus_client.parser import text_string_to_metric_families
 from reward_speed import server, wait_loaded
 from train_speed import REWARD, make_all, run_steps, write_texts
 
@@ -62,7 +65,16 @@ def main() -> None:
             wait_loaded(url)
             override(run, [f"reward.url={url}"])
             run_steps(run, folder / "run", held=1 - share)
+            print(f"seconds of the reward service: {reward_seconds(url)}", flush=True)
         speak(run, folder)
+
+
+def reward_seconds(url: str) -> str:
+    """What its stages took in all, warming up left out."""
+    text = httpx.get(f"{url}/metrics").text
+    samples = [s for f in text_string_to_metric_families(text) for s in f.samples]
+    took = [s for s in samples if s.name == "ttsrl_reward_stage_seconds_sum"]
+    return ", ".join(f"{s.labels['stage']} {s.value:.1f}" for s in took)
 
 
 def make_models(recipe: dict[str, Any], folder: Path, arguments: argparse.Namespace) -> None:
@@ -161,6 +173,7 @@ def speak(config: Path, folder: Path) -> None:
     lines = (folder / "texts.jsonl").read_text().splitlines()[:PROMPTS]
     prompts = [family.prompt_ids(json.loads(line)["text"]) for line in lines]
     start = time.perf_counter()
+    os.environ["VLLM_WORKER_MULTIPROC_METHOD"] = "spawn"  # merging may have begun to use the GPU
     engine = LLM(
         str(model),
         dtype="bfloat16",

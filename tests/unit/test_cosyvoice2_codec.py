@@ -1,6 +1,7 @@
 """CosyVoice2's codec and its voice, on files in the published format with tiny random weights."""
 
 from collections.abc import Iterator
+from copy import copy
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +10,10 @@ import soundfile
 import torch
 from cosyvoice2_files import write_codec, write_voice_models
 
-from ttsrl.codecs import Codec, codec_digest, load_codec, load_encoder
+from ttsrl.codecs import codec_digest, load_codec, load_encoder
 from ttsrl.codecs import voice as voices
+from ttsrl.codecs.cosyvoice2 import CosyVoice2Codec
+from ttsrl.codecs.cosyvoice2_flow import STEPS
 from ttsrl.codecs.cosyvoice2_network import harmonics, start_noise
 from ttsrl.codecs.voice import load_voice
 from ttsrl.errors import BadInput
@@ -35,8 +38,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def codec(folder: Path) -> Codec:
-    return load_codec(str(folder), voice=str(folder / "voice.wav"))
+def codec(folder: Path) -> CosyVoice2Codec:
+    return CosyVoice2Codec(folder, str(folder / "voice.wav"))
 
 
 @pytest.fixture(scope="module")
@@ -45,11 +48,13 @@ def utterances() -> list[list[int]]:
     return [random.integers(0, 6561, length).tolist() for length in LENGTHS]
 
 
-def test_the_codec_says_what_it_is(codec: Codec) -> None:
+def test_the_codec_says_what_it_is(codec: CosyVoice2Codec) -> None:
     assert (codec.codebook_size, codec.sample_rate_hz, codec.tokens_per_s) == (6561, 24_000, 25)
 
 
-def test_a_waveform_depends_on_its_tokens_alone(codec: Codec, utterances: list[list[int]]) -> None:
+def test_a_waveform_depends_on_its_tokens_alone(
+    codec: CosyVoice2Codec, utterances: list[list[int]]
+) -> None:
     together = codec.decode(utterances)
     for tokens, waveform in zip(utterances, together, strict=True):
         assert len(waveform) == 960 * len(tokens)
@@ -60,7 +65,43 @@ def test_a_waveform_depends_on_its_tokens_alone(codec: Codec, utterances: list[l
     assert np.abs(together[0] - together[2]).max() > 1e-3
 
 
-def test_tokens_outside_the_codebook_and_runaway_are_refused(codec: Codec) -> None:
+def test_the_flow_is_the_one_of_chatterbox(
+    codec: CosyVoice2Codec, utterances: list[list[int]]
+) -> None:
+    voice = codec.voice
+    for tokens in utterances:
+        with torch.inference_mode():
+            [mel_MT] = codec.flow.mels([tokens], voice)
+            theirs_1MT, _ = codec.flow.network.inference(
+                token=torch.tensor([tokens]),
+                token_len=torch.tensor([len(tokens)]),
+                prompt_token=voice.tokens,
+                prompt_token_len=torch.tensor([voice.tokens.shape[1]]),
+                prompt_feat=voice.mel,
+                prompt_feat_len=None,
+                embedding=voice.embedding,
+                finalize=True,
+                n_timesteps=STEPS,
+                noised_mels=start_noise()[:, :, : 2 * (len(tokens) + voice.tokens.shape[1])],
+            )
+        torch.testing.assert_close(mel_MT, theirs_1MT[0], rtol=0, atol=0)
+
+
+def test_a_pass_of_several_pads_what_the_flow_does_not_hear(
+    codec: CosyVoice2Codec, utterances: list[list[int]]
+) -> None:
+    together = copy(codec.flow)
+    together.rows, together.tokens = 4, 64  # as on a GPU
+    with torch.inference_mode():
+        alone = codec.flow.mels(utterances, codec.voice)
+        padded = together.mels(utterances, codec.voice)
+        other_company = together.mels(utterances[::-1], codec.voice)[::-1]
+    for one, other, again in zip(alone, padded, other_company, strict=True):
+        torch.testing.assert_close(one, other, rtol=0, atol=2e-5)
+        assert torch.equal(other, again)
+
+
+def test_tokens_outside_the_codebook_and_runaway_are_refused(codec: CosyVoice2Codec) -> None:
     for tokens, message in ([6561], "6561"), ([], "no speech tokens"), ([1] * 7_500, "runaway"):
         with pytest.raises(ValueError, match=message):
             codec.decode([[1], tokens])
@@ -124,7 +165,7 @@ def test_a_voice_is_made_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_a_saved_speaker_is_the_recording_it_was_made_of(
-    folder: Path, utterances: list[list[int]], codec: Codec
+    folder: Path, utterances: list[list[int]], codec: CosyVoice2Codec
 ) -> None:
     made = load_voice(folder, str(folder / "voice.wav"))
     speakers = {

@@ -21,6 +21,7 @@ from torch import Tensor
 
 from ttsrl.codecs import Precision, Waveform
 from ttsrl.codecs.by_length import check_tokens
+from ttsrl.codecs.cosyvoice2_flow import Flow
 from ttsrl.codecs.cosyvoice2_network import (
     CODEBOOK_SIZE,
     FRAMES,
@@ -29,17 +30,14 @@ from ttsrl.codecs.cosyvoice2_network import (
     SAMPLE_RATE_HZ,
     flow_of,
     hift_of,
-    start_noise,
     vocode,
 )
 from ttsrl.codecs.precision import multiplying
 from ttsrl.codecs.s3_tokenizer import FILE as TOKENIZER
-from ttsrl.codecs.voice import CAMPPLUS, SPEAKERS, Voice, load_voice, make_voice, voice_digest
+from ttsrl.codecs.voice import CAMPPLUS, SPEAKERS, load_voice, make_voice, voice_digest
 from ttsrl.errors import BadInput, reason_of
 
 FLOW, HIFT = "flow.pt", "hift.pt"
-STEPS = 10
-"""Of the flow's Euler solver."""
 
 
 class CosyVoice2Codec:
@@ -60,65 +58,46 @@ class CosyVoice2Codec:
         check_files(folder, voice)
         self.device = torch.device(device)
         self.precision: Precision = precision
-        self.flow = _load(flow_of, folder / FLOW).to(self.device)
+        network = _load(flow_of, folder / FLOW).to(self.device)
+        self.flow = Flow(network, self.device, bfloat16=precision == "bfloat16")
         self.hift = _load(hift_of, folder / HIFT).to(self.device)
+        self.hift.stft_window = self.hift.stft_window.to(self.device)  # else copied at every call
         self._folder = folder
-        self._noise = start_noise().to(self.device)
-        self._speak_in(load_voice(folder, voice))
-
-    def _speak_in(self, voice: Voice) -> None:
-        self.voice = voice
-        self._prompt = {
-            "prompt_token": self.voice.tokens.to(self.device),
-            "prompt_token_len": torch.tensor([self.voice.tokens.shape[1]], device=self.device),
-            "prompt_feat": self.voice.mel.to(self.device),
-            "prompt_feat_len": None,
-            "embedding": self.voice.embedding.to(self.device),
-        }
+        self.voice = load_voice(folder, voice)
 
     def in_voice(self, waveform: Waveform, sample_rate_hz: int) -> CosyVoice2Codec:
         """The same networks in the voice of a recording [T]."""
         other = copy(self)
-        other._speak_in(make_voice(self._folder, waveform, sample_rate_hz))
+        other.voice = make_voice(self._folder, waveform, sample_rate_hz)
         return other
 
     @torch.inference_mode()
     def decode(self, tokens_B: Sequence[Sequence[int]]) -> list[Waveform]:
         """Decode utterances of any lengths >= 1; ValueError for tokens outside the codebook.
 
-        One after the other, equal ones once. The network hears padding, so that only equal lengths
-        could share a pass; and there the pitch would differ in its last bits, which a phase that is
-        summed up over seconds turns into another waveform.
+        Equal ones once, and the vocoder one after the other: it hears padding, so that only equal
+        lengths could share a pass; and there the pitch would differ in its last bits, which a phase
+        that is summed up over seconds turns into another waveform.
         """
         longest = FRAMES // 2 - self.voice.tokens.shape[1]
         for tokens in tokens_B:
             check_tokens(tokens, self.codebook_size)
             if len(tokens) > longest:
                 raise ValueError(f"{len(tokens)} speech tokens are more than {longest}: runaway")
-        distinct = {tuple(tokens) for tokens in tokens_B}
-        waveforms = {tokens: self._decode(tokens) for tokens in distinct}
-        return [waveforms[tuple(tokens)] for tokens in tokens_B]
-
-    def _decode(self, tokens: tuple[int, ...]) -> Waveform:
+        distinct = sorted({tuple(tokens) for tokens in tokens_B})
         with multiplying(self.device, self.precision):
-            mel_1MT = self._mel(tokens)
+            mels = self.flow.mels(distinct, self.voice)
         # the vocoder's Fourier transforms take no bfloat16
         with multiplying(self.device, "float32" if self.precision == "float32" else "tfloat32"):
-            noise_1SH = _noise_of(tokens)[None].to(self.device)
-            return vocode(self.hift, mel_1MT.float(), noise_1SH)[0].float().cpu().numpy()
+            waveforms = {
+                tokens: self._vocode(tokens, mel_MT)
+                for tokens, mel_MT in zip(distinct, mels, strict=True)
+            }
+        return [waveforms[tuple(tokens)] for tokens in tokens_B]
 
-    def _mel(self, tokens: tuple[int, ...]) -> Tensor:
-        """Log-mel [1, MELS, 2 T], in STEPS from the noise that all speech starts from."""
-        frames = 2 * (len(tokens) + self.voice.tokens.shape[1])
-        mel_1MT, _ = self.flow.inference(
-            token=torch.tensor([tokens], device=self.device),
-            token_len=torch.tensor([len(tokens)], device=self.device),
-            **self._prompt,
-            finalize=True,
-            n_timesteps=STEPS,
-            noised_mels=self._noise[:, :, :frames],
-        )
-        return mel_1MT
+    def _vocode(self, tokens: tuple[int, ...], mel_MT: Tensor) -> Waveform:
+        noise_1SH = _noise_of(tokens, self.device)[None]
+        return vocode(self.hift, mel_MT[None], noise_1SH)[0].float().cpu().numpy()
 
 
 def digest(folder: Path, voice: str | None) -> str:
@@ -162,9 +141,10 @@ def _load(network_of: Callable[[Mapping[str, Tensor]], Any], file: Path) -> Any:
     return network
 
 
-def _noise_of(tokens: tuple[int, ...]) -> Tensor:
-    """Normal numbers [S, HARMONICS] that depend on the tokens alone."""
+def _noise_of(tokens: tuple[int, ...], device: torch.device) -> Tensor:
+    """Normal numbers [S, HARMONICS] that depend on the tokens alone, and on the kind of device."""
     content = np.asarray(tokens, "<i4").tobytes()
     seed = int.from_bytes(hashlib.sha256(content).digest()[:8], "little") >> 1
-    generator = torch.Generator().manual_seed(seed)
-    return torch.randn(len(tokens) * 2 * HOP, HARMONICS, generator=generator)
+    generator = torch.Generator(device).manual_seed(seed)
+    shape = len(tokens) * 2 * HOP, HARMONICS
+    return torch.randn(shape, generator=generator, device=device)

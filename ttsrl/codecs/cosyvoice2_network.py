@@ -25,6 +25,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+from torch.nn.utils.parametrize import is_parametrized, remove_parametrizations
 
 from ttsrl.errors import BadInput
 
@@ -42,6 +43,8 @@ ALIAS = "ttsrl_chatterbox_models"
 
 def make_flow(encoder_blocks: int = 6, mid_blocks: int = 12, transformers: int = 4) -> Any:
     """Tokens, prompt and speaker -> mel, with random weights; the defaults are CosyVoice2's."""
+    for name in ("s3gen.transformer.upsample_encoder", "s3gen.decoder"):
+        _module(name).add_optional_chunk_mask = _mask_as_it_is
     encoder = _module("s3gen.transformer.upsample_encoder").UpsampleConformerEncoder(
         output_size=512,
         attention_heads=8,
@@ -79,6 +82,11 @@ def make_flow(encoder_blocks: int = 6, mid_blocks: int = 12, transformers: int =
     return flow.eval()
 
 
+def _mask_as_it_is(_: Tensor, mask: Tensor, *_chunks: object) -> Tensor:
+    """What chatterbox makes of a mask without chunks, but for a look that a GPU has to stop for."""
+    return mask
+
+
 def make_hift(channels: int = 512, pitch_channels: int = 512) -> Any:
     """Mel -> waveform, with random weights; the defaults are CosyVoice2's."""
     vocoder = _module("s3gen.hifigan").HiFTGenerator(
@@ -110,6 +118,9 @@ def hift_of(state: Mapping[str, Tensor]) -> Any:
         state[f"conv_pre.{weight}"].shape[0], state[f"f0_predictor.condnet.0.{weight}"].shape[0]
     )
     hift.load_state_dict(state)
+    for module in hift.modules():
+        if is_parametrized(module, "weight"):  # by a norm, which would be taken at every call
+            remove_parametrizations(module, "weight")
     return hift
 
 

@@ -19,10 +19,12 @@ def multiplying(device: torch.device, precision: Precision) -> Generator[None]:
         return
     products: Any = torch.backends.cuda.matmul
     convolutions: Any = torch.backends.cudnn
-    before = products.allow_tf32, convolutions.allow_tf32
+    before = products.allow_tf32, convolutions.allow_tf32, convolutions.deterministic
     products.allow_tf32 = convolutions.allow_tf32 = precision != "float32"
+    # some algorithms add in any order, and the same tokens would not sound the same twice
+    convolutions.deterministic = True
     try:
         with torch.autocast("cuda", torch.bfloat16, enabled=precision == "bfloat16"):
             yield
     finally:
-        products.allow_tf32, convolutions.allow_tf32 = before
+        products.allow_tf32, convolutions.allow_tf32, convolutions.deterministic = before
