@@ -47,8 +47,11 @@ env: .venv/.synced
 quickstart: env
 	@.venv/bin/ttsrl quickstart $(ARGS)
 
+# Two processes, of which one has all that keeps the cores busy (tests/conftest.py).
+IN_TWO = --numprocesses 2 --dist loadfile --no-loadscope-reorder
+
 test: env
-	.venv/bin/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder $(ARGS)
+	.venv/bin/pytest $(IN_TWO) $(ARGS)
 
 test-recipes: env
 	.venv/bin/pytest -m '' tests/integration/test_train_recipes.py $(ARGS)
@@ -58,7 +61,7 @@ GROUP ?= scale
 BED = PYTHONPATH=tests/cluster .venv/bin/python -m bed
 
 test-cluster: env
-	TTSRL_CLUSTER_GROUP=$(GROUP) .venv/bin/pytest tests/cluster $(ARGS)
+	TTSRL_CLUSTER_GROUP=$(GROUP) .venv/bin/pytest tests/cluster $(IN_TWO) $(ARGS)
 
 test-cluster-full: env
 	TTSRL_CLUSTER_GROUP=full .venv/bin/pytest tests/cluster $(ARGS)

@@ -13,32 +13,43 @@ from browser import start_browser
 from reward_server import TINY_RUN, RewardServer, StartRewards, start
 from xdist.scheduler import LoadFileScheduling
 
-TRAINS = "integration/test_train_"
+ALONE = (
+    "integration/test_train_",
+    *(
+        f"cluster/test_{name}"
+        for name in ("whole_job", "autoscaling", "monitors", "release", "disruption")
+    ),
+)
+"""Files of tests that keep both cores busy, or must not be disturbed."""
 
 # Tiny models gain nothing from threads, and the processes of one test share the cores.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
-class OneTrains(LoadFileScheduling):
-    """`make test` has two processes: one trains, the other runs all else, a file at a time.
+class OneBusy(LoadFileScheduling):
+    """Two processes: one runs what keeps the cores busy, the other all else, a file at a time.
 
-    verl's start leaves half of two cores idle, and two trainings at once would fight over both.
+    The start of verl or of a pod leaves half of two cores idle; two trainings fight for both.
     """
 
     def _split_scope(self, nodeid: str) -> str:
-        file = super()._split_scope(nodeid)
-        return "training" if TRAINS in file else file
+        return "alone" if is_alone(nodeid) else super()._split_scope(nodeid)
+
+
+def is_alone(nodeid: str) -> bool:
+    """Whether a test is of a file in ALONE."""
+    return any(file in nodeid for file in ALONE)
 
 
 @pytest.hookimpl(optionalhook=True)
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> OneTrains:
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> OneBusy:
     """Instead of xdist's own; its groups by mark do nothing under pytest 9.2."""
-    return OneTrains(config, log)
+    return OneBusy(config, log)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What trains comes first: the other process has enough to do meanwhile."""
-    items.sort(key=lambda item: TRAINS not in item.nodeid)
+    """These come first: the other process has enough to do meanwhile."""
+    items.sort(key=lambda item: not is_alone(item.nodeid))
 
 
 @pytest.hookimpl(wrapper=True)

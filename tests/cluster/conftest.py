@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -24,12 +25,14 @@ from bed.processes import alive
 from harness import Bucket, Cluster, Namespace
 
 WAS_UP = pytest.StashKey[bool]()
+SESSION, LABEL = "TTSRL_TEST_SESSION", "ttsrl.dev/test-session"
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
     """Here, because no test's time limit should hold for builds."""
-    if session.config.option.collectonly:
+    if session.config.option.collectonly or is_worker(session):
         return
+    os.environ[SESSION] = secrets.token_hex(4)
     group = os.environ.get("TTSRL_CLUSTER_GROUP", "scale")
     try:
         if os.environ.get("KUBECONFIG"):
@@ -50,8 +53,28 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
+    if SESSION not in os.environ or is_worker(session):
+        return
+    named = os.environ.get("KUBECONFIG")
+    if left := left_behind(Cluster(Path(named or KUBECONFIG), is_bed=not named)):
+        print(f"\nnamespaces that do not go: {left}")
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
     if session.config.stash.get(WAS_UP, True) is False:
         down()
+
+
+def is_worker(session: pytest.Session) -> bool:
+    """Whether this is one of xdist's processes, which leave the bed to the one above them."""
+    return hasattr(session.config, "workerinput")
+
+
+def left_behind(cluster: Cluster) -> str:
+    """Namespaces of this session that are still there when they had time to go."""
+    mine = ("get", "namespaces", "-l", f"{LABEL}={os.environ[SESSION]}", "-o", "name")
+    deadline = time.monotonic() + 180
+    while (left := cluster.kubectl(*mine)) and time.monotonic() < deadline:
+        time.sleep(1)
+    return left
 
 
 @pytest.fixture(scope="session")
@@ -99,14 +122,14 @@ def release(namespace: Namespace, bucket: Bucket) -> Namespace:
 
 def _namespace(cluster: Cluster) -> Iterator[Namespace]:
     name = f"ttsrl-test-{secrets.token_hex(3)}"
-    labels = {"pod-security.kubernetes.io/enforce": "restricted"}
+    labels = {"pod-security.kubernetes.io/enforce": "restricted", LABEL: os.environ[SESSION]}
     namespace = Namespace(cluster, name)
     metadata = {"name": name, "labels": labels}
     namespace.apply([{"apiVersion": "v1", "kind": "Namespace", "metadata": metadata}])
     yield namespace
     for release in namespace.releases:
         namespace.helm("uninstall", release, "--ignore-not-found")
-    cluster.kubectl("delete", "namespace", name, "--timeout=180s")
+    cluster.kubectl("delete", "namespace", name, "--wait=false")  # `left_behind` waits for all
 
 
 def _bucket(cluster: Cluster, namespace: Namespace) -> Bucket:

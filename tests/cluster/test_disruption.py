@@ -11,7 +11,9 @@ def test_a_drain_never_takes_the_last_replica_that_answers(namespace: Namespace,
     namespace.cluster.require_bed("only node, which is drained")
     two = "reward.replicas=2,reward.podDisruptionBudget.minAvailable=1,reward.preStopSeconds=5"
     namespace.install(*bucket.values, "--set", two)
-    selector = "app.kubernetes.io/component=reward"
+    pod = namespace.list("pods", "app.kubernetes.io/component=reward")[0]
+    # kubectl drains a node of all namespaces' pods
+    selector = f"pod-template-hash={pod['metadata']['labels']['pod-template-hash']}"
     with load(namespace, at_once=4) as work:
         drain = ("drain", NODE, f"--pod-selector={selector}", "--delete-emptydir-data")
         said = namespace.kubectl(*drain, "--timeout=30s", check=False)

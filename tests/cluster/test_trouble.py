@@ -32,6 +32,7 @@ def test_no_step_and_no_score_is_lost_with_pods_s3_keys_and_prometheus(
     namespace: Namespace, bucket: Bucket, tmp_path: Path
 ):
     """Reward pod, Prometheus, S3 server, keys of the bucket, a Ray worker, the Ray head."""
+    namespace.cluster.require_full()
     namespace.cluster.require_api("rayjobs.ray.io")
     run = f"run.train.steps={STEPS},run.train.save_every={SAVE_EVERY}"
     install(namespace, bucket, "--set", run)

@@ -80,23 +80,6 @@ def test_the_same_is_done_by_a_pytorchjob_where_there_is_no_kuberay(
     evaluate_and_pull(namespace, bucket, tmp_path)
 
 
-@pytest.mark.timeout(900)
-def test_a_run_that_cannot_begin_ends_as_failed_with_its_reason_and_leaves_no_pod(
-    namespace: Namespace, bucket: Bucket
-):
-    namespace.cluster.require_api("rayjobs.ray.io")
-    install(namespace, bucket, "--set", "reward.enabled=false,run.model=/app/none")
-    [job] = on_cpus(manifests(JOBS / "train"))
-    job["spec"] |= {"backoffLimit": 1, "ttlSecondsAfterFinished": 20}
-    namespace.apply([job])
-    end = namespace.until("the end of training", lambda: ended(namespace), 600)
-    assert (end, rayjob(namespace)["failed"]) == ("Failed", 2)
-    status = Cli(namespace).done("status")
-    assert "after 2 of 2 attempts" in status
-    gone = "ray.io/node-type in (head,worker)"
-    namespace.until("no pods of Ray", lambda: not namespace.list("pods", gone), 420)
-
-
 def told_to_a_user(namespace: Namespace) -> None:
     """`ttsrl status` and `logs` of a job that is done."""
     cli = Cli(namespace)

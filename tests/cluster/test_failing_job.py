@@ -1,0 +1,26 @@
+"""A training that cannot begin."""
+
+from __future__ import annotations
+
+import pytest
+from bed.paths import REPOSITORY
+from harness import Bucket, Namespace, manifests, on_cpus
+from test_submit import Cli
+from test_whole_job import ended, install, rayjob
+
+
+@pytest.mark.timeout(900)
+def test_a_run_that_cannot_begin_ends_as_failed_with_its_reason_and_leaves_no_pod(
+    namespace: Namespace, bucket: Bucket
+):
+    namespace.cluster.require_api("rayjobs.ray.io")
+    install(namespace, bucket, "--set", "reward.enabled=false,run.model=/app/none")
+    [job] = on_cpus(manifests(REPOSITORY / "jobs/train"))
+    job["spec"] |= {"backoffLimit": 1, "ttlSecondsAfterFinished": 20}
+    namespace.apply([job])
+    end = namespace.until("the end of training", lambda: ended(namespace), 600)
+    assert (end, rayjob(namespace)["failed"]) == ("Failed", 2)
+    status = Cli(namespace).done("status")
+    assert "after 2 of 2 attempts" in status
+    gone = "ray.io/node-type in (head,worker)"
+    namespace.until("no pods of Ray", lambda: not namespace.list("pods", gone), 420)
