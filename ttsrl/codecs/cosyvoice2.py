@@ -79,7 +79,8 @@ class CosyVoice2Codec:
         lengths could share a pass; and there the pitch would differ in its last bits, which a phase
         that is summed up over seconds turns into another waveform.
         """
-        longest = FRAMES // 2 - self.voice.tokens.shape[1]
+        rounded = self.flow.tokens
+        longest = FRAMES // 2 // rounded * rounded - self.voice.tokens.shape[1]
         for tokens in tokens_B:
             check_tokens(tokens, self.codebook_size)
             if len(tokens) > longest:
