@@ -15,6 +15,8 @@ from pathlib import Path
 from .paths import CACHE, TOOLS, BedError
 
 GROUPS = ("core", "scale", "full")
+GO = CACHE / "go"
+"""Go's own caches while it builds; 14 GB for the group scale, which nobody needs afterwards."""
 
 
 @dataclass(frozen=True)
@@ -91,6 +93,7 @@ def build(groups: tuple[str, ...]) -> None:
             f"{_children_cpu_s() - cpu_s:.0f} CPU-s",
             flush=True,
         )
+    shutil.rmtree(GO, ignore_errors=True)
 
 
 def _build(tool: Tool) -> None:
@@ -111,9 +114,6 @@ def _build(tool: Tool) -> None:
             shutil.copytree(found, kept, dirs_exist_ok=True)
         else:
             shutil.copyfile(found, kept)
-    # The module cache is read-only, and so would these copies be.
-    for path in unfinished.rglob("*"):
-        path.chmod(path.stat().st_mode | 0o200)
     unfinished.rename(tool.home)
 
 
@@ -126,11 +126,12 @@ def _ldflags(tool: Tool) -> list[str]:
 
 
 def _go(tool: Tool, *arguments: str) -> str:
-    environment = {**os.environ, "CGO_ENABLED": "0", "GOTOOLCHAIN": "local", "GOFLAGS": ""}
+    settings = {"CGO_ENABLED": "0", "GOTOOLCHAIN": "local", "GOFLAGS": "-modcacherw"}
+    caches = {"GOPATH": str(GO), "GOMODCACHE": str(GO / "mod"), "GOCACHE": str(GO / "build")}
     done = subprocess.run(
         ["go", *arguments],
         cwd=tool.source,
-        env=environment,
+        env={**os.environ, **settings, **caches},
         capture_output=True,
         text=True,
     )
