@@ -71,7 +71,7 @@ def is_worker(session: pytest.Session) -> bool:
 def left_behind(cluster: Cluster) -> str:
     """Namespaces of this session that are still there when they had time to go."""
     mine = ("get", "namespaces", "-l", f"{LABEL}={os.environ[SESSION]}", "-o", "name")
-    deadline = time.monotonic() + 180
+    deadline = time.monotonic() + 300
     while (left := cluster.kubectl(*mine)) and time.monotonic() < deadline:
         time.sleep(1)
     return left
