@@ -36,7 +36,7 @@ def test_pods_that_the_training_operator_makes_are_admitted_with_what_it_adds_to
     replicas["Worker"] = {**replicas["Master"], "replicas": 1}
     namespace.apply([job])
     selector = "training.kubeflow.org/replica-type=worker"
-    pods = namespace.until("a worker", lambda: namespace.list("pods", selector), 60)
+    pods = namespace.until("a worker", lambda: namespace.list("pods", selector), 180)
     (waiting,) = pods[0]["spec"]["initContainers"]
     assert waiting["name"] == "init-pytorch"
     assert waiting["securityContext"]["runAsNonRoot"] is True

@@ -57,7 +57,7 @@ def test_replicas_follow_the_queue_and_no_score_is_lost_on_the_way(
     with load(namespace, at_once=96) as work:
         until_replicas(namespace, 3, 420)
         refused = f'sum(ttsrl_reward_requests_total{{namespace="{namespace.name}", code="429"}})'
-        namespace.until("requests beyond the queue", lambda: ask(refused) > 0, 60)
+        namespace.until("requests beyond the queue", lambda: ask(refused) > 0, 180)
         work.calm()
         until_replicas(namespace, 1, 600)
         work.stop()

@@ -109,7 +109,7 @@ def test_a_prometheus_of_the_operator_scrapes_the_service_and_evaluates_its_rule
         namespace.until(
             "scores", lambda: value(namespace, f"ttsrl_reward_outcomes_total{own} > 0"), 60
         )
-        rules = namespace.until("rules", lambda: ask(namespace, "rules"), 60)["groups"]
+        rules = namespace.until("rules", lambda: ask(namespace, "rules"), 180)["groups"]
         assert {group["name"] for group in rules} >= {"ttsrl-reward", "ttsrl-train"}
         evaluated = [rule for group in rules for rule in group["rules"]]
         namespace.until(

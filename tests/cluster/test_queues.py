@@ -60,7 +60,7 @@ def test_the_second_tenant_waits_without_a_pod_until_the_first_is_done(
 
     second.done(*submit, "--queue", "ttsrl")
     words = "its queue has not admitted it"
-    other_namespace.until("the second's wait", lambda: words in second.done("status"), 60)
+    other_namespace.until("the second's wait", lambda: words in second.done("status"), 180)
     assert other_namespace.list("pods", PODS) == []  # whole or not at all
 
     first.done("stop")

@@ -104,7 +104,7 @@ def test_a_job_is_submitted_once_and_stopped_without_leaving_a_pod(
     other = {"rayjob": "pytorchjob", "pytorchjob": "rayjob"}[kind]
     assert "two trainers would undo each other's work" in cli.refused("submit", "--kind", other)
     selector = "app.kubernetes.io/component=train"
-    namespace.until("pods of the job", lambda: namespace.list("pods", selector), 60)
+    namespace.until("pods of the job", lambda: namespace.list("pods", selector), 180)
     assert "ttsrl-train" in cli.done("status")
     assert "are gone" in cli.done("stop")
     assert namespace.get(api, "ttsrl-train") is None
@@ -133,7 +133,7 @@ def test_a_pending_pod_is_explained_by_who_holds_the_gpus(namespace: Namespace, 
         said = cli.done("status")
         return "no node has 8 NVIDIA-A100-SXM4-80GB free;" in said and holder in said
 
-    namespace.until("the reason in words", explained, 60)
+    namespace.until("the reason in words", explained, 180)
 
 
 def test_what_is_amiss_is_refused_before_anything_starts(namespace: Namespace, cli: Cli) -> None:
@@ -189,7 +189,7 @@ def test_an_operator_that_is_missing_or_too_old_is_refused(namespace: Namespace,
         assert "backoffLimit" in said and "the operator is too old: install KubeRay" in said
     finally:
         operators.kuberay()
-    namespace.until("KubeRay's own API", lambda: cli("doctor", "--cluster").returncode == 0, 60)
+    namespace.until("KubeRay's own API", lambda: cli("doctor", "--cluster").returncode == 0, 180)
 
 
 @contextmanager

@@ -61,7 +61,7 @@ def test_no_step_and_no_score_is_lost_with_pods_s3_keys_and_prometheus(
     assert status["failed"] - LOST_PODS in (0, 1)
     assert status["rayClusterName"] != lost
     left = f"ray.io/cluster={lost}"
-    namespace.until("the lost cluster's end", lambda: not namespace.list("pods", left), 60)
+    namespace.until("the lost cluster's end", lambda: not namespace.list("pods", left), 180)
 
     steps = [json.loads(line) for line in bucket.read("runs/ttsrl/log/steps.jsonl").splitlines()]
     assert [step["step"] for step in steps] == list(range(1, STEPS + 1))

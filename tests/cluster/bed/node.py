@@ -168,7 +168,6 @@ def _control_plane() -> None:
             *("--use-service-account-credentials=true", "--allocate-node-cidrs=true"),
             *(f"--cluster-cidr={PODS}", f"--service-cluster-ip-range={SERVICES}"),
             # tests need not wait as long as operations should
-            "--node-monitor-grace-period=16s",
             "--horizontal-pod-autoscaler-sync-period=5s",
             "--horizontal-pod-autoscaler-downscale-stabilization=10s",
         ),
