@@ -12,6 +12,8 @@ from types import FrameType
 
 from jobs.quickstart.stages import Session, StageOfRun, free_url
 from jobs.quickstart.state import State, forget, locked
+from jobs.train.environment import device_of
+from jobs.train.verl_config import check_verl_keys
 from ttsrl.config import RunConfig
 from ttsrl.errors import BadInput
 from ttsrl.hub import check_models, models_of
@@ -41,6 +43,7 @@ def quickstart(
             f"--fresh forgets {work_dir}, but not what is published in {run.storage}; "
             "give this run another name: --set name=other"
         )
+    check_verl_keys(run, device_of(run))
     check_models(models_of(run))
     url = free_url(run.reward.url)
     if not local_storage:

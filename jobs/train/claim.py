@@ -74,6 +74,6 @@ def claim_reward(run: RunConfig, spec: ServiceSpec, store: RunStore) -> None:
 
 def _difference(theirs: object, ours: object) -> str:
     if isinstance(theirs, dict) and isinstance(ours, dict):
-        keys = sorted(k for k in ours if ours[k] != theirs.get(k))
-        return ", ".join(f"{k} is {theirs.get(k)!r} there, {ours[k]!r} here" for k in keys)
+        keys = sorted(k for k in {*ours, *theirs} if ours.get(k) != theirs.get(k))
+        return ", ".join(f"{k} is {theirs.get(k)!r} there, {ours.get(k)!r} here" for k in keys)
     return f"{theirs!r} there, {ours!r} here"

@@ -11,6 +11,7 @@ from pyarrow import parquet
 
 from jobs.train.environment import ray_address
 from jobs.train.gpu_memory import Shape, check_gpus, need_of
+from jobs.train.verl_config import check_verl_keys
 from ttsrl.client import RewardClient
 from ttsrl.config import RunConfig
 from ttsrl.errors import BadInput
@@ -129,6 +130,7 @@ def check(run: RunConfig, work_dir: Path, device: str) -> ServiceSpec:
 
     Raises BadInput.
     """
+    check_verl_keys(run, device)
     check_models({"model": run.model})
     if device == "cpu" and ray_address() is None:
         check_memory(run)

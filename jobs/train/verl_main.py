@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
 import ray
-from hydra import compose, initialize_config_module
-from omegaconf import DictConfig, OmegaConf
 from ray.exceptions import RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from verl.trainer.main_ppo import TaskRunnerV1, run_ppo
@@ -20,6 +17,7 @@ from verl.utils.config import validate_config
 from jobs.train.cluster import gpus_of_machine, wait_for_cluster
 from jobs.train.environment import ray_address, run_here
 from jobs.train.gpu_memory import check_gpus, shape_of
+from jobs.train.verl_config import configuration
 from ttsrl.errors import BadInput, Failure
 from ttsrl.failing import BAD_INPUT, FAILED
 
@@ -55,18 +53,6 @@ class BesideTheDriver:
         here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
         runner: Any = ray.remote(SpeechTaskRunner)
         return runner.options(num_cpus=0, scheduling_strategy=here).remote()
-
-
-def configuration(keys: Mapping[str, Any]) -> DictConfig:
-    """verl's defaults with these keys set; an unknown key without a leading + is refused."""
-    with initialize_config_module("verl.trainer.config", version_base=None):
-        config = compose("ppo_trainer")
-    for key, value in keys.items():
-        parent, _, last = key.rpartition(".")
-        if not key.startswith("+") and last not in list(OmegaConf.select(config, parent) or {}):
-            raise SystemExit(f"verl 0.9.1 has no key {key!r}; write +{key} to add it all the same")
-        OmegaConf.update(config, key.lstrip("+"), value, force_add=True)
-    return config
 
 
 def main(keys_file: str) -> None:

@@ -211,6 +211,7 @@ def test_what_cannot_begin_leaves_no_trace(here: Path) -> None:
         "eval": {"judges": [{"name": "j", "type": "ctc", "model": "../judges/a"}]},
         "storage": "gs://bucket",
         "reward": config["reward"] | {"url": "http://reward:80"},
+        "verl": {"data.train_batch_size": 7},
     }
     for key, value in wrong.items():
         (here / "run.json").write_text(json.dumps(config | {key: value}))

@@ -19,8 +19,14 @@ def test_a_name_taken_by_another_configuration_is_refused(tmp_path: Path) -> Non
     claim_run(load_run(TINY, operation), store)  # the same run
     with pytest.raises(BadInput, match=r"learning_rate is 0\.0004 there, 0\.001 here"):
         claim_run(load_run(TINY, ["train.learning_rate=0.001"]), store)
+    with pytest.raises(BadInput, match="another verl: a is None there, 1 here"):
+        claim_run(load_run(TINY, ['verl={"a": 1}']), store)
     with pytest.raises(BadInput, match="nodes is 1 there, 2 here"):
         claim_run(load_run(TINY, ["train.nodes=2", "train.prompts_per_step=16"]), store)
+    with_key = RunStore(str(tmp_path / "storage"), "with a key of verl")
+    claim_run(load_run(TINY, ['verl={"a": 1}']), with_key)
+    with pytest.raises(BadInput, match="another verl: a is 1 there, None here"):
+        claim_run(load_run(TINY), with_key)
 
 
 def measuring(**specification: object) -> ServiceSpec:

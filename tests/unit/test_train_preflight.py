@@ -7,7 +7,7 @@ import pytest
 
 from examples.tiny.domain import HERE, read_texts
 from examples.tiny.word_tokens import say
-from jobs.train.preflight import check_policy, check_prompts
+from jobs.train.preflight import check, check_policy, check_prompts
 from ttsrl.errors import BadInput
 from ttsrl.prompts import prepare
 from ttsrl.settings import load_run
@@ -38,3 +38,14 @@ def test_a_prompt_that_is_too_long_or_not_of_the_codebook_is_refused(tmp_path: P
     prepare(run, tmp_path / "data")
     with pytest.raises(BadInput, match=r"speech token 1000, outside the codebook \[0, 1000\)"):
         check_prompts(run, tmp_path, family)
+
+
+def test_a_key_of_verl_that_is_not_the_users_is_refused_first(tmp_path: Path) -> None:
+    for key, why in {
+        "data.train_batch_size": r"'data\.train_batch_size' may not be set",
+        "data.no_such_key": r"no key 'data\.no_such_key'; write \+data",
+    }.items():
+        run = load_run(HERE / "run.json", [f'verl={{"{key}": 7}}', "model=/nowhere"])
+        with pytest.raises(BadInput, match=why):
+            check(run, tmp_path, "cpu")
+    assert not list(tmp_path.iterdir())

@@ -5,7 +5,7 @@ from family_tokenizers import llasa_tokenizer, qwen2_cosy_tokenizer
 
 from jobs.train.environment import of_driver
 from jobs.train.verl_args import RayHere, RayThere, limits_of, verl_keys
-from jobs.train.verl_main import configuration
+from jobs.train.verl_config import configuration
 from ttsrl.config import RunConfig
 from ttsrl.errors import BadInput
 from ttsrl.families import FAMILIES, family_class, load_family
@@ -114,7 +114,7 @@ def test_a_key_of_verl_may_be_added_but_not_contradicted() -> None:
 
 def test_an_unknown_key_of_verl_is_refused_by_name() -> None:
     keys = keys_of(load_run(TINY, ['verl={"actor_rollout_ref.actor.entropy_coef": 0.01}']))
-    with pytest.raises(SystemExit, match="entropy_coef"):
+    with pytest.raises(BadInput, match="entropy_coef"):
         configuration(keys)
 
 
