@@ -11,6 +11,8 @@ from ttsrl.errors import BadInput
 from ttsrl.storage import RunStore
 
 What = Literal["model", "checkpoint"]
+RUN = "run.json"
+"""File of a merged model: the configuration of the run that it is of."""
 
 
 def open_run(address: str) -> RunStore:

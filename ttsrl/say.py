@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from ttsrl.codecs import takes_voice
 from ttsrl.config import RunConfig
 from ttsrl.errors import BadInput, Failure
 from ttsrl.hub import check_models, local_folder
-from ttsrl.published import open_run, pull_from
+from ttsrl.published import RUN, open_run, pull_from
 from ttsrl.settings import load_run
 from ttsrl.voice import read_voice
 
@@ -46,17 +47,16 @@ def say(
 
     With a recording and what is said in it, the model goes on in that voice; a codec that speaks
     in a given voice takes the recording alone, too. Codec, voice and family are those of the
-    model's run (a run.json in the folder or above it, or the published one) unless they are given.
+    model's run (the run.json in its folder or above it, or the published one) unless given.
     Raises BadInput, Failure, StorageError; then nothing is written.
     """
     if "://" not in model:
-        check_models({"--model": model} | ({"--codec": codec} if codec else {}))
+        check_models({"--model": model})
     where, run = _find(model)
     codec = codec or (run.codec if run else None)
     if codec is None:
-        raise BadInput(
-            f"no run.json beside {where} tells the model's codec; give it: --codec FOLDER"
-        )
+        raise BadInput(f"no run.json of {where} tells the model's codec; give it: --codec FOLDER")
+    check_models({"--codec": codec})
     alone = voice is not None and takes_voice(str(local_folder(codec)))
     if (voice is None) != (not voice_text) and not alone:
         raise BadInput(
@@ -95,20 +95,29 @@ def say(
 
 def _find(model: str) -> tuple[str, RunConfig | None]:
     """Folder or id of the model, and the run that it came from where that is known."""
-    if "://" not in model:
-        folder = Path(model).expanduser().absolute()
-        beside = next((d for d in (folder, folder.parent) if (d / "run.json").is_file()), None)
-        if not folder.is_dir():
-            return model, None
-        return str(folder), load_run(beside / "run.json") if beside else None
-    store = open_run(model)
-    published = store.storage.read_json(store.run_json)
+    if "://" in model:
+        return _published(model)
+    folder = Path(model).expanduser().absolute()
+    if not folder.is_dir():
+        return model, None
+    if (own := folder / RUN).is_file():
+        return str(folder), _run_of(own.read_text(encoding="utf-8"))
+    beside = folder.parent / RUN
+    return str(folder), load_run(beside) if beside.is_file() else None
+
+
+def _published(address: str) -> tuple[str, RunConfig | None]:
+    store = open_run(address)
     step = max(store.list_models(), default=0)
-    cached = CACHE.expanduser() / hashlib.sha256(model.encode()).hexdigest()[:16]
+    cached = CACHE.expanduser() / hashlib.sha256(address.encode()).hexdigest()[:16]
     folder = cached / f"step_{step:06d}"
     pull_from(store, "model", step or None, folder)
+    return str(folder), _run_of(json.dumps(store.storage.read_json(store.run_json)))
+
+
+def _run_of(published: str) -> RunConfig | None:
+    """None where another version of ttsrl made it: then the codec must be given."""
     try:
-        run = RunConfig.model_validate(published) if published else None
+        return RunConfig.model_validate_json(published)
     except ValidationError:
-        run = None  # of another version of ttsrl; its codec must be given
-    return str(folder), run
+        return None

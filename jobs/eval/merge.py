@@ -10,6 +10,7 @@ The merged weights are bfloat16, as verl's merger writes them.
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import shutil
 import sys
@@ -20,6 +21,7 @@ from typing import Any
 from jobs.eval.waiting import wait_until
 from ttsrl.errors import BadInput
 from ttsrl.failing import exit_code
+from ttsrl.published import RUN
 from ttsrl.settings import load_run
 from ttsrl.storage import RunStore
 
@@ -73,7 +75,8 @@ def wait_for_checkpoint(store: RunStore, step: int, wait_s: float) -> None:
 def merge(store: RunStore, work_dir: Path, step: int | None = None) -> int:
     """Merge one checkpoint and publish the model; returns its step.
 
-    Raises BadInput where there is no such checkpoint, StorageError where storage fails.
+    The folder holds its run's configuration, which tells how the model is spoken with. Raises
+    BadInput where there is no such checkpoint, StorageError where storage fails.
     """
     step = step or store.newest_checkpoint()
     if step is None:
@@ -85,6 +88,8 @@ def merge(store: RunStore, work_dir: Path, step: int | None = None) -> int:
         checkpoint, model = Path(temporary) / "checkpoint", Path(temporary) / "model"
         store.storage.pull(store.checkpoint(step), checkpoint)
         merge_fsdp(checkpoint / "actor", model)
+        if run := store.storage.read_json(store.run_json):
+            (model / RUN).write_text(json.dumps(run, indent=2) + "\n", encoding="utf-8")
         store.storage.publish(model, store.model(step))
     return step
 

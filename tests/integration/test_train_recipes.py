@@ -32,6 +32,7 @@ from jobs.train.verl_args import ESTIMATORS
 from ttsrl.checkpoints import cosyvoice2_head
 from ttsrl.checkpoints.cosyvoice2 import to_huggingface
 from ttsrl.config import RunConfig
+from ttsrl.published import RUN
 from ttsrl.scorers.reference import voice
 from ttsrl.settings import load_run
 from ttsrl.storage import RunStore
@@ -216,6 +217,7 @@ def check_merged_model_is_plain_and_another(trained: Trained) -> None:
     model = trained.folder / "merged"
     trained.store.storage.pull(trained.store.model(2), model)
     assert not (model / ADAPTERS).exists()
+    assert json.loads((model / RUN).read_text()) == trained.run.model_dump(mode="json")
     loaded: Any = AutoModelForCausalLM.from_pretrained(model, output_loading_info=True)
     merged, info = loaded
     assert not any(info[kind] for kind in ("missing_keys", "unexpected_keys", "mismatched_keys"))

@@ -290,9 +290,23 @@ def test_there_is_an_overlay_for_each_kind_of_cluster() -> None:
 
 @needs_kubectl
 @pytest.mark.parametrize("folder", KUSTOMIZATIONS, ids=str)
-def test_every_kustomization_renders_one_job(folder: Path) -> None:
-    [document] = render(folder)
-    assert named(document) in ("RayJob/ttsrl-train", "PyTorchJob/ttsrl-train")
+def test_every_kustomization_renders_its_jobs(folder: Path) -> None:
+    rendered = [named(document) for document in render(folder)]
+    if folder.is_relative_to("jobs/eval"):
+        assert rendered == ["Job/ttsrl-eval", "Job/ttsrl-eval-reduce", "Job/ttsrl-merge"]
+    else:
+        assert rendered in (["RayJob/ttsrl-train"], ["PyTorchJob/ttsrl-train"])
+
+
+@needs_kubectl
+def test_on_cpus_nothing_asks_for_a_gpu_or_a_labelled_node() -> None:
+    rooms = (Path("jobs", room, "overlays/cpu") for room in ("train", "eval"))
+    asked = [pod for folder in rooms for pod in pods(render(folder))]
+    assert len(asked) == 6  # submitter, head, worker; merge, shards, reduce
+    for pod in asked:
+        assert "nvidia.com/gpu" not in json.dumps(pod)
+        affinity = pod["spec"].get("affinity", {}).get("nodeAffinity", {})
+        assert affinity.keys() <= {"preferredDuringSchedulingIgnoredDuringExecution"}
 
 
 @needs_kubectl
@@ -306,11 +320,12 @@ def test_an_overlay_has_the_gpus_of_its_run(folder: Path) -> None:
     nodes, pod = worker_of(document)
     assert machines_of(document) == (nodes, run.train.gpus_per_node)
     assert nodes == run.train.nodes
+    if run.train.device == "cpu":
+        return
     affinity = pod["spec"]["affinity"]["nodeAffinity"]
     [term] = affinity["requiredDuringSchedulingIgnoredDuringExecution"]["nodeSelectorTerms"]
     pool, *products = term["matchExpressions"]
-    where = "cpu" if run.train.device == "cpu" else "train"
-    assert pool == {"key": names.POOL_LABEL, "operator": "In", "values": [where]}
+    assert pool == {"key": names.POOL_LABEL, "operator": "In", "values": ["train"]}
     assert [product["key"] for product in products] == [names.GPU_PRODUCT_LABEL] * len(products)
     if document["kind"] == "RayJob":
         [group] = document["spec"]["rayClusterSpec"]["workerGroupSpecs"]
