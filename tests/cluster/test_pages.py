@@ -5,7 +5,6 @@ One that is added to a page fails the last test until it is typed too, or has it
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 import pytest
@@ -115,6 +114,7 @@ def on_cpus(typed: Typist, namespace: Namespace, bucket: Bucket) -> None:
     typed.run("kubectl rollout status deployment/ttsrl-reward --timeout=5m")
     typed("kubectl apply -k jobs/train/overlays/cpu")
     assert "ttsrl-train" in typed("kubectl get rayjob ttsrl-train --watch", ends_after=10)
+    ask_prometheus(typed, namespace)
     typed("ttsrl status --follow")
     assert namespace.until("the end of training", lambda: ended(namespace), 600) == "Complete"
     assert "step 8/8" in typed("ttsrl logs")
@@ -132,24 +132,33 @@ def on_cpus(typed: Typist, namespace: Namespace, bucket: Bucket) -> None:
         assert (typed.folder / "hello.wav").stat().st_size > 10_000
 
 
-def in_trouble(typed: Typist, namespace: Namespace) -> None:
-    """What to look at, and what to renew."""
+def ask_prometheus(typed: Typist, namespace: Namespace) -> None:
+    """While training runs: which panels show something."""
     check = "python -m monitoring --check http://127.0.0.1:9090 --release ttsrl"
+    panels = ("ttsrl / Reward service / Latency / Request", "ttsrl / Training / Now / Reward")
+
+    def shown(command: str) -> bool:
+        said = typed(command, codes=(1,))  # exporters of Kubernetes and NVIDIA are missing
+        assert "queries have series" in said
+        return not any(f"no series: {panel}" in said for panel in panels)
+
     for where, command in {
         "kubectl port-forward -n monitoring svc/prometheus-operated 9090 &": check,
         "kubectl -n monitoring port-forward svc/prometheus-operated 9090 &": f"{check} --range 6h",
     }.items():
         with typed.in_background(where):
-            said = typed(command, codes=(1,))  # exporters of Kubernetes and NVIDIA are missing
-        found = re.search(r"(\d+) of \d+ queries have series", said)
-        assert found and int(found[1]) > 50, said
+            namespace.until("panels", lambda command=command: shown(command), 180)
+
+
+def in_trouble(typed: Typist, namespace: Namespace) -> None:
+    """What to look at, and what to renew."""
     assert "ttsrl-reward" in typed(f"kubectl get pods {REWARD}")
     assert "Liveness" in typed(f"kubectl describe pod {REWARD}")
     assert typed("kubectl logs deployment/ttsrl-reward")
     assert typed("kubectl logs deployment/ttsrl-reward -f", ends_after=5)
     typed("kubectl logs deployment/ttsrl-reward --previous", codes=(0, 1))  # 1: none restarted
     typed("kubectl rollout status deployment/ttsrl-reward")
-    assert "serverAddress" in typed("kubectl describe scaledobject ttsrl-reward")
+    assert "Server Address" in typed("kubectl describe scaledobject ttsrl-reward")
     typed("kubectl get events --sort-by=.lastTimestamp")
     typed(
         "kubectl create secret generic ttsrl-s3 --from-file=credentials=FILE --dry-run=client "
