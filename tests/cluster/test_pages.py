@@ -12,9 +12,10 @@ import yaml
 from bed.operators import prometheus_url
 from bed.paths import REPOSITORY
 from harness import Bucket, Namespace
+from pages import commands
 from test_monitors import LABELS, prometheus_of
 from test_whole_job import FEW_STEPS, ended, ending
-from typist import Typist, commands
+from typist import Typist
 
 UNTYPED = {
     "docker build ": "its bases come from a registry; bed/images.py builds the same files",
@@ -44,8 +45,18 @@ def test_each_command_of_the_pages_works_as_it_stands(
     with_gpus(typed, namespace, bucket)
     on_cpus(typed, namespace, bucket)
     in_trouble(typed, namespace)
-    left = [c for c in commands() if c not in NAMED and not c.startswith(tuple(UNTYPED))]
+    left = [c for c in commands(pages()) if c not in NAMED and not c.startswith(tuple(UNTYPED))]
     assert set(left) <= set(typed.typed)
+
+
+def pages() -> list[str]:
+    """README's part on Kubernetes, and the pages about it."""
+    readme = (REPOSITORY / "README.md").read_text()
+    docs = ("cluster-owner", "user", "troubleshooting")
+    return [
+        readme.partition("\n## On Kubernetes\n")[2].partition("\n## ")[0],
+        *((REPOSITORY / f"docs/{name}.md").read_text() for name in docs),
+    ]
 
 
 def as_an_owner(typed: Typist, namespace: Namespace, bucket: Bucket) -> None:

@@ -1,9 +1,8 @@
-"""Somebody with README and docs open, who types their commands as they stand."""
+"""Somebody with a page open, who types its commands as they stand."""
 
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import signal
 import subprocess
@@ -19,24 +18,6 @@ from bed import tools
 from bed.gpus import FAKE
 from bed.paths import REPOSITORY
 from harness import TINY, Bucket, Namespace
-
-PAGES = ("cluster-owner", "user", "troubleshooting")
-
-
-def commands() -> list[str]:
-    """Every command of README's part on Kubernetes and of the pages about it, once."""
-    readme = (REPOSITORY / "README.md").read_text()
-    texts = [readme.partition("\n## On Kubernetes\n")[2].partition("\n## ")[0]]
-    texts += [(REPOSITORY / f"docs/{page}.md").read_text() for page in PAGES]
-    found: list[str] = []
-    for text in texts:
-        parts = re.split(r"^```(\w*)\n(.*?)^```$", text, flags=re.MULTILINE | re.DOTALL)
-        for language, block in zip(parts[1::3], parts[2::3], strict=True):
-            found += [line.split(" # ")[0].strip() for line in block.splitlines() if not language]
-        for prose in parts[::3]:
-            spans = re.findall(r"`((?:kubectl|helm|ttsrl|python) [^`]+)`", prose)
-            found += [" ".join(span.replace(r"\|", "|").split()) for span in spans]
-    return list(dict.fromkeys(filter(None, found)))
 
 
 class Typist:

@@ -7,19 +7,17 @@ from typing import Any
 
 import pytest
 import typer
+from pages import commands
 
 from ttsrl.cli import app
 
 DOCUMENTS = [Path("README.md"), *sorted(Path("docs").glob("*.md"))]
-CODE = re.compile(r"^```[a-z]*\n(.*?)^```|`([^`\n]+)`", re.MULTILINE | re.DOTALL)
 COMMANDS: dict[str, Any] = vars(typer.main.get_command(app))["commands"]
 
 
 def commands_of(document: Path) -> list[str]:
-    """Lines that begin with ttsrl and a command, in code."""
-    code = [block or span for block, span in CODE.findall(document.read_text())]
-    lines = [line.strip() for part in code for line in part.replace("\\\n", " ").splitlines()]
-    return [line for line in lines if re.match(r"ttsrl [a-z]", line)]
+    """Those that begin with ttsrl and a command."""
+    return [line for line in commands([document.read_text()]) if re.match(r"ttsrl [a-z]", line)]
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=str)
