@@ -24,7 +24,8 @@ def test_the_api_server_takes_each_manifest_as_it_stands(
 ):
     for document in yaml.safe_load_all((REPOSITORY / path).read_text()):
         cluster.require_api(kind_of(document))
-    shared_namespace.kubectl("apply", "--server-side", "--dry-run=server", "-f", path)
+    said = shared_namespace.kubectl("apply", "--server-side", "--dry-run=server", "-f", path)
+    assert "serverside-applied" in said
 
 
 @pytest.mark.parametrize("path", OVERLAYS, ids=str)
@@ -33,7 +34,8 @@ def test_the_api_server_takes_each_overlay_as_it_stands(
 ):
     for document in yaml.safe_load_all(cluster.kubectl("kustomize", path)):
         cluster.require_api(kind_of(document))
-    shared_namespace.kubectl("apply", "--server-side", "--dry-run=server", "-k", path)
+    said = shared_namespace.kubectl("apply", "--server-side", "--dry-run=server", "-k", path)
+    assert "serverside-applied" in said
 
 
 def test_a_misspelt_field_is_refused(shared_namespace: Namespace):

@@ -1,6 +1,6 @@
 """Every command of README and docs about Kubernetes is typed, in an order that makes sense.
 
-One that is added to a page fails the last test until it is typed too, or has its reason here.
+One that is added to a page fails this test until it is typed too, or has its reason here.
 """
 
 from __future__ import annotations
@@ -65,6 +65,7 @@ def as_an_owner(typed: Typist, namespace: Namespace, bucket: Bucket) -> None:
     typed("kubectl label node NODE ttsrl.dev/pool=reward")
     typed("kubectl taint node NODE nvidia.com/gpu=present:NoSchedule")
     assert typed.node in typed("kubectl get nodes -L ttsrl.dev/pool,nvidia.com/gpu.product")
+    typed("kubectl delete node NAME")
     assert "keda:" in typed("helm show values ./helm")
     typed.write_values(bucket)
     typed("kubectl -n speech create secret generic ttsrl-s3 --from-file=credentials=FILE")
@@ -175,7 +176,6 @@ def in_trouble(typed: Typist, namespace: Namespace) -> None:
         "kubectl create secret generic ttsrl-s3 --from-file=credentials=FILE --dry-run=client "
         "-o yaml | kubectl apply -f -"
     )
-    typed("kubectl delete node NAME")
 
 
 def until_gone(namespace: Namespace) -> None:

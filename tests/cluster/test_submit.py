@@ -129,11 +129,11 @@ def test_a_pending_pod_is_explained_by_who_holds_the_gpus(namespace: Namespace, 
     cli.done("submit", "--overlay", "a100-80")
     holder = f"{namespace.name}/holds-a100-1"
 
-    def explained() -> bool:
+    def explained() -> str:
         said = cli.done("status")
-        return "no node has 8 NVIDIA-A100-SXM4-80GB free;" in said and holder in said
+        return said if "no node has 8 NVIDIA-A100-SXM4-80GB free;" in said else ""
 
-    namespace.until("the reason in words", explained, 180)
+    assert holder in namespace.until("the reason in words", explained, 180)
 
 
 def test_what_is_amiss_is_refused_before_anything_starts(namespace: Namespace, cli: Cli) -> None:

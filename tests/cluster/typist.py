@@ -92,8 +92,7 @@ class Typist:
 
     def _filled(self, command: str) -> str:
         for words, mine in self.written.items():
-            if words in command:
-                command = command.replace(words, mine)
+            command = command.replace(words, mine)
         return command
 
     def _started(self, command: str) -> subprocess.Popen[str]:

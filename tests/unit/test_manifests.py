@@ -161,7 +161,9 @@ def test_every_pod_is_admitted_by_the_restricted_standard(document: dict[str, An
 
 @pytest.mark.parametrize("document", committed(), ids=named)
 def test_kubernetes_own_parts_fit_its_schemas(document: dict[str, Any]) -> None:
-    for pod in pods(document):
+    found = list(pods(document))
+    assert found
+    for pod in found:
         whole = {"apiVersion": "v1", "kind": "Pod", **copy.deepcopy(pod)}
         whole["metadata"] = {**whole["metadata"], "name": "pod"}
         kubernetes_validate.validate(whole, KUBERNETES, strict=True)
