@@ -58,7 +58,7 @@ test-recipes: env
 
 # The cluster's own group of tests: core, scale (autoscaling, Prometheus) or full.
 GROUP ?= scale
-BED = PYTHONPATH=tests/cluster .venv/bin/python -m bed
+TESTBED = PYTHONPATH=tests/cluster .venv/bin/python -m testbed
 
 test-cluster: env
 	TTSRL_CLUSTER_GROUP=$(GROUP) .venv/bin/pytest tests/cluster $(IN_TWO) $(ARGS)
@@ -67,27 +67,28 @@ test-cluster-full: env
 	TTSRL_CLUSTER_GROUP=full .venv/bin/pytest tests/cluster $(ARGS)
 
 cluster-tools: env
-	$(BED) tools $(GROUP)
+	$(TESTBED) tools $(GROUP)
 
 cluster-up: env
-	$(BED) up $(GROUP)
+	$(TESTBED) up $(GROUP)
 
 cluster-down: env
-	$(BED) down
+	$(TESTBED) down
 
 lint: env
+	.venv/bin/lint-imports --quiet
 	.venv/bin/ruff check
 	.venv/bin/ruff format --check
 	.venv/bin/pyright
 
 bench: env
-	PYTHONPATH=. .venv/bin/python tests/bench
+	PYTHONPATH=. .venv/bin/python benchmarks
 
 load: env
-	PYTHONPATH=.:tests .venv/bin/python tests/reward_load.py $(ARGS)
+	PYTHONPATH=.:tests .venv/bin/python benchmarks/reward_load.py $(ARGS)
 
 fuzz: env
-	PYTHONPATH=.:tests .venv/bin/python tests/reward_fuzz.py $(ARGS)
+	PYTHONPATH=.:tests .venv/bin/python benchmarks/reward_fuzz.py $(ARGS)
 
 tiny: env
 	.venv/bin/python -m examples.tiny.build
@@ -103,4 +104,4 @@ test-parakeet:
 	  pytest --noconftest tests/parakeet
 
 seeds: env
-	PYTHONPATH=. .venv/bin/python tests/bench/seeds.py
+	PYTHONPATH=. .venv/bin/python benchmarks/seeds.py

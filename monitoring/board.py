@@ -21,7 +21,7 @@ from grafana_foundation_sdk.models.dashboard import (
     VariableSort,
 )
 
-from monitoring.panels import PROMETHEUS, Row, build
+from monitoring.panels import PROMETHEUS, PanelRow, build
 
 TAG = "ttsrl"
 SEEN = '{__name__=~"ttsrl_reward_ready|ttsrl_train_info"'
@@ -29,7 +29,7 @@ SEEN = '{__name__=~"ttsrl_reward_ready|ttsrl_train_info"'
 
 
 @dataclass(frozen=True)
-class Variable:
+class BoardVariable:
     """A choice at the top of a dashboard: from the values of a label, or typed in; `every` adds
     the choice of all values."""
 
@@ -41,8 +41,8 @@ class Variable:
 
 
 RELEASE = (
-    Variable("namespace", "Namespace", f"label_values({SEEN}}}, namespace)", every=True),
-    Variable("release", "Release", f'label_values({SEEN},namespace=~"$namespace"}}, release)'),
+    BoardVariable("namespace", "Namespace", f"label_values({SEEN}}}, namespace)", every=True),
+    BoardVariable("release", "Release", f'label_values({SEEN},namespace=~"$namespace"}}, release)'),
 )
 
 
@@ -53,8 +53,8 @@ class Board:
     uid: str
     title: str
     about: str
-    rows: tuple[Row, ...]
-    variables: tuple[Variable, ...] = ()
+    rows: tuple[PanelRow, ...]
+    variables: tuple[BoardVariable, ...] = ()
     """Beside the data source, the namespace and the release."""
     since: str = "now-6h"
 
@@ -91,7 +91,7 @@ def model(board: Board) -> Dashboard:
     return builder.build()
 
 
-def _variable(variable: Variable) -> builders.QueryVariable | builders.TextBoxVariable:
+def _variable(variable: BoardVariable) -> builders.QueryVariable | builders.TextBoxVariable:
     if not variable.query:
         return (
             builders.TextBoxVariable(variable.name)

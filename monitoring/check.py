@@ -16,7 +16,7 @@ DEFAULTS = {"run": ".+", "price": "2"}
 
 
 @dataclass(frozen=True)
-class Answer:
+class QueryResult:
     """What a query of a panel gives now."""
 
     panel: str
@@ -39,14 +39,14 @@ def answers(
     values: Mapping[str, str],
     range_shown: str = "1h",
     rate: str = "1m",
-) -> list[Answer]:
+) -> list[QueryResult]:
     """One answer a query, in the order of the dashboards."""
-    found: list[Answer] = []
+    found: list[QueryResult] = []
     for board in boards:
         for panel, expression in expressions(board):
             query = fill(expression, values, range_shown, rate)
             reply = prometheus.post("/api/v1/query", data={"query": query}).json()
             series = reply.get("data", {}).get("result", [])
             numbers = tuple(s for s in series if math.isfinite(float(s["value"][1])))
-            found.append(Answer(panel, query, numbers, reply.get("error", "")))
+            found.append(QueryResult(panel, query, numbers, reply.get("error", "")))
     return found

@@ -7,8 +7,8 @@ and a point have a price where nothing of Kubernetes is scraped; on CPUs read pr
 
 from __future__ import annotations
 
-from monitoring.board import Board, Variable
-from monitoring.panels import COUNT, PLAIN, SECONDS, SHARE, YELLOW, Panel, Row
+from monitoring.board import Board, BoardVariable
+from monitoring.panels import COUNT, PLAIN, SECONDS, SHARE, YELLOW, Panel, PanelRow
 from monitoring.reward import OF as SERVICE
 from monitoring.reward import gpu
 from monitoring.training import OF, RUN
@@ -65,10 +65,10 @@ BOARD = Board(
     title="ttsrl / Cost",
     about="What a run costs in GPU-seconds, and what they buy. Sums are over the range shown: "
     "choose the run's whole time.",
-    variables=(RUN, Variable("price", "Price of a GPU-hour", default="2.00")),
+    variables=(RUN, BoardVariable("price", "Price of a GPU-hour", default="2.00")),
     since="now-24h",
     rows=(
-        Row(
+        PanelRow(
             "The range shown",
             (
                 Panel(
@@ -124,7 +124,7 @@ BOARD = Board(
                 ),
             ),
         ),
-        Row(
+        PanelRow(
             "Where it goes",
             (
                 Panel(
@@ -196,7 +196,7 @@ BOARD = Board(
                 ),
             ),
         ),
-        Row(
+        PanelRow(
             "Pace",
             (
                 Panel(

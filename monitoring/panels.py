@@ -65,7 +65,7 @@ class Panel:
 
 
 @dataclass(frozen=True)
-class Row:
+class PanelRow:
     """Panels below one heading."""
 
     title: str

@@ -14,7 +14,7 @@ from monitoring.panels import (
     WATT,
     YELLOW,
     Panel,
-    Row,
+    PanelRow,
 )
 
 OF = 'namespace=~"$namespace",release=~"$release"'
@@ -54,7 +54,7 @@ BOARD = Board(
     title="ttsrl / Reward service",
     about="Whether rollouts get their scores, how soon, and with how much hardware.",
     rows=(
-        Row(
+        PanelRow(
             "Now",
             (
                 Panel(
@@ -132,7 +132,7 @@ BOARD = Board(
                 ),
             ),
         ),
-        Row(
+        PanelRow(
             "Load and queue",
             (
                 Panel(
@@ -195,7 +195,7 @@ BOARD = Board(
                 ),
             ),
         ),
-        Row(
+        PanelRow(
             "Latency",
             (
                 Panel(
@@ -252,7 +252,7 @@ BOARD = Board(
                 ),
             ),
         ),
-        Row(
+        PanelRow(
             "What is measured",
             (
                 Panel(
@@ -327,7 +327,7 @@ BOARD = Board(
                 ),
             ),
         ),
-        Row(
+        PanelRow(
             "Replicas",
             (
                 Panel(
@@ -418,7 +418,7 @@ BOARD = Board(
                 ),
             ),
         ),
-        Row(
+        PanelRow(
             "GPU (NVIDIA's DCGM exporter)",
             (
                 Panel(

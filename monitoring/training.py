@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from monitoring.board import Board, Variable
-from monitoring.panels import BYTES, COUNT, PLAIN, RED, SECONDS, SHARE, YELLOW, Panel, Row
+from monitoring.board import Board, BoardVariable
+from monitoring.panels import BYTES, COUNT, PLAIN, RED, SECONDS, SHARE, YELLOW, Panel, PanelRow
 
 OF = 'namespace=~"$namespace",release=~"$release",run=~"$run"'
-RUN = Variable(
+RUN = BoardVariable(
     "run",
     "Run",
     'label_values(ttsrl_train_info{namespace=~"$namespace",release=~"$release"}, run)',
@@ -54,7 +54,7 @@ BOARD = Board(
     about="What the policy learns, and what holds it up. Gauges hold the last finished step.",
     variables=(RUN,),
     rows=(
-        Row(
+        PanelRow(
             "Now",
             (
                 stat(
@@ -98,7 +98,7 @@ BOARD = Board(
                 ),
             ),
         ),
-        Row(
+        PanelRow(
             "Reward",
             (
                 Panel(
@@ -163,7 +163,7 @@ BOARD = Board(
                 ),
             ),
         ),
-        Row(
+        PanelRow(
             "Speech",
             (
                 Panel(
@@ -211,7 +211,7 @@ BOARD = Board(
                 ),
             ),
         ),
-        Row(
+        PanelRow(
             "Optimisation",
             (
                 Panel(
@@ -262,7 +262,7 @@ BOARD = Board(
                 ),
             ),
         ),
-        Row(
+        PanelRow(
             "Time",
             (
                 Panel(
@@ -318,7 +318,7 @@ BOARD = Board(
                 ),
             ),
         ),
-        Row(
+        PanelRow(
             "Checkpoints",
             (
                 Panel(

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from browser import start_browser
-from reward_server import TINY_RUN, RewardServer, StartRewards, start
 from xdist.scheduler import LoadFileScheduling
+
+from support.browser import start_browser
+from support.reward_server import TINY_RUN, RewardServer, StartRewards, start
 
 ALONE = (
     "integration/test_train_",

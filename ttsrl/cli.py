@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ttsrl.failing import exit_code
+from ttsrl.runtime.exit_codes import exit_code
 
 if TYPE_CHECKING:
-    from ttsrl.config import RunConfig
-    from ttsrl.process import Job
-    from ttsrl.progress import Stage
+    from ttsrl.config.schema import RunConfig
+    from ttsrl.runtime.job import Job
+    from ttsrl.runtime.progress import Stage
 
 TINY = Path(__file__).resolve().parents[1] / "examples" / "tiny" / "run.json"
 
@@ -116,15 +116,15 @@ def quickstart(
     """
     arguments = ["--config", str(config), *(f"--set={item}" for item in override or [])]
     arguments += ["--work-dir", str(work_dir)] if work_dir else []
-    _become("jobs.quickstart", [*arguments, *(["--fresh"] if fresh else [])])
+    _become("ttsrl.quickstart", [*arguments, *(["--fresh"] if fresh else [])])
 
 
 @command("ttsrl prepare --config run.json")
 def prepare(config: Config, override: Override = None, work_dir: WorkDir = None) -> None:
     """Check the texts and write them as prompts, training and held out."""
-    from ttsrl.progress import Progress
-    from ttsrl.prompts import prepare
-    from ttsrl.settings import load_run
+    from ttsrl.config.load import load_run
+    from ttsrl.data.prompts import prepare
+    from ttsrl.runtime.progress import Progress
 
     run = load_run(config, override or [])
     folder = (work_dir or Path("runs") / run.name) / "data"
@@ -161,9 +161,9 @@ def encode(
     device: Annotated[Device, typer.Option(help="auto: cuda where there is one.")] = Device.auto,
 ) -> None:
     """Turn recordings into speech tokens; the same command goes on where a killed one ended."""
-    from ttsrl.encode import SKIPPED, EncodeOptions, encode
+    from ttsrl.data.encode import SKIPPED, EncodeOptions, encode
     from ttsrl.errors import BadInput
-    from ttsrl.progress import Progress, duration
+    from ttsrl.runtime.progress import Progress, duration
 
     if bad := [item for item in column or [] if "=" not in item]:
         raise BadInput(f"--column {bad[0]} names no column; write FIELD=NAME")
@@ -205,7 +205,7 @@ def serve(
 ) -> None:
     """Serve rewards until Ctrl-C."""
     _, _, resolved = _resolve(config, override, work_dir)
-    _become("services.reward", ["--config", str(resolved), "--host", host, "--port", str(port)])
+    _become("ttsrl.serving", ["--config", str(resolved), "--host", host, "--port", str(port)])
 
 
 @command("ttsrl audit --config run.json --clips clips.jsonl")
@@ -217,20 +217,20 @@ def audit(
     override: Override = None,
     work_dir: WorkDir = None,
 ) -> None:
-    """Spoil clean speech in many ways; fail if the run's reward pays as much for one of them."""
+    """Degrade clean speech in many ways; fail if the run's reward pays as much for one of them."""
     _, _, resolved = _resolve(config, override, work_dir)
-    _become("services.reward.audit", ["--config", str(resolved), "--clips", str(clips)])
+    _become("ttsrl.serving.audit", ["--config", str(resolved), "--clips", str(clips)])
 
 
 @command("ttsrl train --config run.json")
 def train(config: Config, override: Override = None, work_dir: WorkDir = None) -> None:
     """Train; the same command goes on from the newest checkpoint. Rewards must be served."""
-    from ttsrl.follow import steps
+    from ttsrl.runtime.follow import steps
 
     run, folder, resolved = _resolve(config, override, work_dir)
     _do(
         "train",
-        "jobs.train",
+        "ttsrl.training",
         ["--config", resolved, "--work-dir", folder],
         folder,
         lambda job, stage: steps(job, folder, stage, run.train.steps),
@@ -241,7 +241,7 @@ def train(config: Config, override: Override = None, work_dir: WorkDir = None) -
 def merge(config: Config, override: Override = None, work_dir: WorkDir = None) -> None:
     """Turn the newest checkpoint into a Hugging Face folder and publish it."""
     _, folder, resolved = _resolve(config, override, work_dir)
-    _do("merge", "jobs.eval.merge", ["--config", resolved, "--work-dir", folder], folder)
+    _do("merge", "ttsrl.evaluation.merge", ["--config", resolved, "--work-dir", folder], folder)
 
 
 @command("ttsrl eval --config run.json --model runs/NAME/pulled --as after")
@@ -260,14 +260,14 @@ def eval(
     work_dir: WorkDir = None,
 ) -> None:
     """Speak the texts of a suite with a model and let every judge listen."""
-    from ttsrl.config import HELD_OUT
-    from ttsrl.follow import counts
+    from ttsrl.config.schema import HELD_OUT
+    from ttsrl.runtime.follow import counts
 
     run, folder, resolved = _resolve(config, override, work_dir)
     out = folder / "eval" / ("" if suite == HELD_OUT else suite) / name
     arguments = ["--config", resolved, "--model", model or run.model, "--suite", suite]
     arguments += ["--data", folder / "data" / "held_out.parquet", "--out", out]
-    _do(f"evaluate-{suite}-{name}", "jobs.eval", arguments, folder, counts)
+    _do(f"evaluate-{suite}-{name}", "ttsrl.evaluation", arguments, folder, counts)
     print(out / "report.json")
 
 
@@ -283,7 +283,7 @@ def compare(
 ) -> None:
     """Tell what two models differ by: paired bootstrap over the texts that both have spoken."""
     options = ["--samples", str(samples), "--seed", str(seed), *(["--json"] if json else [])]
-    _become("jobs.eval.compare", [before, after, *options])
+    _become("ttsrl.evaluation.compare", [before, after, *options])
 
 
 @command("ttsrl pull s3://bucket/prefix/runs/NAME --to model")
@@ -298,8 +298,8 @@ def pull(
     namespace: Namespace = None,
 ) -> None:
     """Bring a published model or checkpoint here, verified; an interrupted pull goes on."""
-    from ttsrl.progress import Progress
-    from ttsrl.published import best_step, open_run, pull_from
+    from ttsrl.runtime.progress import Progress
+    from ttsrl.storage.published import best_step, open_run, pull_from
 
     if "/" not in run:
         from ttsrl.kube.cluster import Cluster
@@ -339,7 +339,7 @@ def say(
     seed: Annotated[int, typer.Option(help="Another seed, another reading.")] = 0,
 ) -> None:
     """Speak one text into a WAV file, in a voice of your choice where the model can."""
-    from ttsrl.say import say
+    from ttsrl.synthesis.say import say
 
     said = say(
         text,
@@ -364,7 +364,7 @@ def convert(
     out: Annotated[Path, typer.Argument(help="The folder, or the llm.pt, to write.")],
 ) -> None:
     """Turn CosyVoice2's language model into a Hugging Face folder, or such a folder into llm.pt."""
-    from ttsrl.checkpoints.cosyvoice2 import LLM, to_huggingface, to_llm
+    from ttsrl.models.cosyvoice2 import LLM, to_huggingface, to_llm
 
     if (source / "config.json").is_file() and not (source / LLM).is_file():
         print(f"{out}: logits within {to_llm(source, out):.1g} of the folder's")
@@ -376,7 +376,7 @@ def convert(
 def report(work_dir: Annotated[Path, typer.Argument(help="The run's folder.")]) -> None:
     """Write report.html from what a run has left in its folder."""
     folder = work_dir.absolute()
-    _do("report", "jobs.eval.report", ["--work-dir", folder], folder)
+    _do("report", "ttsrl.evaluation.report", ["--work-dir", folder], folder)
     print(folder / "report.html")
 
 
@@ -440,16 +440,16 @@ def submit(
     ] = None,
 ) -> None:
     """Start training in the cluster, or go on with it; checked before a GPU is spent."""
+    from ttsrl.config.load import load_run
     from ttsrl.kube.cluster import Cluster
     from ttsrl.kube.release import check_same, read_release
-    from ttsrl.kube.training import Request, submit
-    from ttsrl.settings import load_run
+    from ttsrl.kube.training import JobRequest, submit
 
     cluster = Cluster(namespace)
     there = read_release(cluster, release)
     if config is not None:
         check_same(there, load_run(config, override or []))
-    print(submit(cluster, there, Request(kind.value, overlay, image, queue)))
+    print(submit(cluster, there, JobRequest(kind.value, overlay, image, queue)))
 
 
 @command("ttsrl status --release ttsrl --follow")
@@ -464,7 +464,7 @@ def status(
     from ttsrl.kube import status
     from ttsrl.kube.cluster import Cluster
     from ttsrl.kube.names import Names
-    from ttsrl.progress import Progress
+    from ttsrl.runtime.progress import Progress
 
     cluster, names = Cluster(namespace), Names(release)
     if follow:
@@ -518,7 +518,7 @@ def doctor(
     overlay: Overlay = None,
 ) -> None:
     """Tell what works on this machine, or in a cluster, and what to do about what does not."""
-    from ttsrl.doctor import examine, show
+    from ttsrl.runtime.doctor import examine, show
 
     if not in_cluster:
         show(examine(), as_json=json)
@@ -526,11 +526,11 @@ def doctor(
     from ttsrl.kube import readiness
     from ttsrl.kube.cluster import Cluster
     from ttsrl.kube.release import read_release
-    from ttsrl.kube.training import Request, job_for
+    from ttsrl.kube.training import JobRequest, job_for
 
     cluster = Cluster(namespace)
     there = read_release(cluster, release)
-    job = job_for(there, Request(kind.value, overlay))
+    job = job_for(there, JobRequest(kind.value, overlay))
     show(readiness.examine(cluster, there, kind.value, job), as_json=json)
 
 
@@ -551,8 +551,8 @@ def config(
     """Print the run with every default and override in it."""
     import json
 
-    from ttsrl import settings
-    from ttsrl.config import RunConfig
+    from ttsrl.config import load
+    from ttsrl.config.schema import RunConfig
     from ttsrl.errors import BadInput
 
     if schema:
@@ -566,16 +566,16 @@ def config(
     if config is None:
         raise BadInput("no run given; write --config run.json, or --schema for what it may hold")
     if origin is not None:
-        print(settings.origin(config, override or [], origin))
+        print(load.origin(config, override or [], origin))
         return
-    print(settings.dump_run(settings.load_run(config, override or [])), end="")
+    print(load.dump_run(load.load_run(config, override or [])), end="")
 
 
 def _resolve(
     config: Path, override: list[str] | None, work_dir: Path | None
 ) -> tuple[RunConfig, Path, Path]:
     """(run, its folder, run.json with everything resolved in it)."""
-    from ttsrl.settings import dump_run, load_run
+    from ttsrl.config.load import dump_run, load_run
 
     run = load_run(config, override or [])
     folder = (work_dir or Path("runs") / run.name).absolute()
@@ -593,9 +593,9 @@ def _do(
     watch: Callable[[Job, Stage], Callable[[], object]] | None = None,
 ) -> None:
     """Run a job to its end, its output in logs/NAME.log, its progress shown."""
-    from ttsrl.follow import follow
-    from ttsrl.process import Job
-    from ttsrl.progress import Progress
+    from ttsrl.runtime.follow import follow
+    from ttsrl.runtime.job import Job
+    from ttsrl.runtime.progress import Progress
 
     signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGINT))
     with Progress() as progress:
@@ -610,7 +610,7 @@ def _do(
 
 def _become(module: str, arguments: Sequence[str]) -> None:
     """Run a job in place of this process: its terminal, its signals, its exit code."""
-    from ttsrl.process import job_environment
+    from ttsrl.runtime.job import job_environment
 
     sys.stdout.flush()
     command = [sys.executable, "-P", "-m", module, *arguments]

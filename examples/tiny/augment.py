@@ -7,10 +7,10 @@ from dataclasses import replace
 import numpy as np
 from numpy.random import Generator
 
-from examples.tiny.clips import FRAME, Clip
+from examples.tiny.clips import FRAME, TrainingClip
 
 
-def shift(clip: Clip, rng: Generator, max_frames: int = 10) -> Clip:
+def shift(clip: TrainingClip, rng: Generator, max_frames: int = 10) -> TrainingClip:
     """Silence before the clip."""
     frames = int(rng.integers(0, max_frames + 1))
     return replace(
@@ -20,7 +20,7 @@ def shift(clip: Clip, rng: Generator, max_frames: int = 10) -> Clip:
     )
 
 
-def speed(clip: Clip, rng: Generator, spread: float = 0.06) -> Clip:
+def speed(clip: TrainingClip, rng: Generator, spread: float = 0.06) -> TrainingClip:
     """Faster and higher, or slower and lower."""
     rate = rng.uniform(1 - spread, 1 + spread)
     samples = np.arange(0, len(clip.waveform) - 1, rate)
@@ -29,18 +29,18 @@ def speed(clip: Clip, rng: Generator, spread: float = 0.06) -> Clip:
     return replace(clip, waveform=waveform.astype(np.float32), labels=clip.labels[frames])
 
 
-def gain(clip: Clip, rng: Generator) -> Clip:
+def gain(clip: TrainingClip, rng: Generator) -> TrainingClip:
     """Louder or softer."""
     return replace(clip, waveform=clip.waveform * np.float32(rng.uniform(0.4, 1.3)))
 
 
-def tilt(clip: Clip, rng: Generator) -> Clip:
+def tilt(clip: TrainingClip, rng: Generator) -> TrainingClip:
     """Brighter or duller: a first-order filter."""
     delayed = np.pad(clip.waveform, (1, 0))[:-1]
     return replace(clip, waveform=clip.waveform + np.float32(rng.uniform(-0.7, 0.7)) * delayed)
 
 
-def noise(clip: Clip, rng: Generator, colour: float) -> Clip:
+def noise(clip: TrainingClip, rng: Generator, colour: float) -> TrainingClip:
     """Noise 8 to 40 dB below the clip; its power falls with frequency to the power of `colour`."""
     spectrum = np.fft.rfft(rng.standard_normal(2**16))
     spectrum /= np.maximum(1, np.arange(len(spectrum))) ** (colour / 2)

@@ -11,11 +11,12 @@ import numpy as np
 
 from examples.tiny.domain import HERE, held_out, read_texts
 from examples.tiny.word_tokens import say
-from ttsrl.codecs import Waveform
-from ttsrl.config import JudgeConfig
-from ttsrl.scorers import Recogniser, load_judge
-from ttsrl.synthesis import Synthesiser
-from ttsrl.text import cer
+from ttsrl.audio.waveform import Waveform
+from ttsrl.config.schema import JudgeConfig
+from ttsrl.scorers.base import Recogniser
+from ttsrl.scorers.registry import load_judge
+from ttsrl.synthesis.synthesiser import Synthesiser
+from ttsrl.text.normalise import cer
 
 N_TEXTS = 300
 MAX_TOKENS = 37

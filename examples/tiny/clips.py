@@ -20,7 +20,7 @@ from torch import Tensor
 from examples.tiny.domain import WORDS, phrase, trainable
 from examples.tiny.speech import PATCH, join, recordings, silence
 from examples.tiny.word_tokens import PAUSE, word_tokens
-from ttsrl.codecs import Waveform
+from ttsrl.audio.waveform import Waveform
 from ttsrl.codecs.tiny import TinyCodec
 
 MAX_SAMPLES = 44_800
@@ -34,7 +34,7 @@ Content = TypeVar("Content", Waveform, list[int])
 
 
 @dataclass(frozen=True)
-class Part:
+class ClipPart:
     """A pause (no word), or the first or last `share` of a word."""
 
     word: str | None
@@ -53,7 +53,7 @@ class Part:
 
 
 @dataclass(frozen=True)
-class Clip:
+class TrainingClip:
     """A waveform [T], its transcript, and for each frame of it which word is being said."""
 
     waveform: Waveform
@@ -62,37 +62,37 @@ class Clip:
     """0 where no word is, else 1 + the word's index in the domain."""
 
 
-def plan(rng: random.Random) -> list[Part]:
+def plan(rng: random.Random) -> list[ClipPart]:
     """A random clip in parts; what is heard of it may be trained on."""
     flawed = rng.random() < 0.4
     while True:
         words = phrase(rng) if rng.random() < 0.7 else rng.choices(WORDS, k=rng.randint(0, 7))
-        parts = _flawed(words, rng) if flawed else [Part(word) for word in words]
+        parts = _flawed(words, rng) if flawed else [ClipPart(word) for word in words]
         heard = [part.word for part in parts if part.word and part.heard]
         if trainable(heard):
-            before, after = (rng.choice([[], [Part(None)]]) for _ in range(2))
+            before, after = (rng.choice([[], [ClipPart(None)]]) for _ in range(2))
             # A sliver alone would be shorter than one frame of a recogniser.
-            return (before if heard else [Part(None)]) + parts + after
+            return (before if heard else [ClipPart(None)]) + parts + after
 
 
-def _flawed(words: Sequence[str], rng: random.Random) -> list[Part]:
+def _flawed(words: Sequence[str], rng: random.Random) -> list[ClipPart]:
     """Some words cut, some after a pause or after scraps of others."""
-    parts: list[Part] = []
+    parts: list[ClipPart] = []
     for word in words:
         flaw = rng.choice(["none", "none", "cut", "scraps", "pause"])
         if flaw == "scraps":
             parts += _scraps(rng)
         if flaw == "pause":
-            parts += [Part(None)] * rng.randint(1, 2)
+            parts += [ClipPart(None)] * rng.randint(1, 2)
         share = rng.choice([HEARD, UNHEARD, rng.uniform(0.1, UNHEARD)]) if flaw == "cut" else 1.0
-        parts.append(Part(word, share, from_end=rng.random() < 0.5))
+        parts.append(ClipPart(word, share, from_end=rng.random() < 0.5))
     return parts + (_scraps(rng) if rng.random() < 0.2 else [])
 
 
-def _scraps(rng: random.Random) -> list[Part]:
+def _scraps(rng: random.Random) -> list[ClipPart]:
     """A few slivers of words in a row."""
     return [
-        Part(rng.choice(WORDS), rng.uniform(0.1, 0.3), from_end=rng.random() < 0.5)
+        ClipPart(rng.choice(WORDS), rng.uniform(0.1, 0.3), from_end=rng.random() < 0.5)
         for _ in range(rng.randint(1, 5))
     ]
 
@@ -105,15 +105,15 @@ class Clips:
         self.voices = [recordings(voice, stretch) for voice, stretch in voices]
         self.rng = random.Random(seed)
 
-    def batch(self, size: int, decoded_share: float = 0.65) -> list[Clip]:
+    def batch(self, size: int, decoded_share: float = 0.65) -> list[TrainingClip]:
         """Random clips of at most MAX_SAMPLES."""
         n_decoded = round(size * decoded_share)
         others = [self._other_voice() for _ in range(size - n_decoded)]
         return self._decoded(n_decoded) + others
 
-    def _decoded(self, n: int) -> list[Clip]:
+    def _decoded(self, n: int) -> list[TrainingClip]:
         """Clips of the policy's voice, decoded from speech tokens."""
-        plans: list[list[Part]] = []
+        plans: list[list[ClipPart]] = []
         pieces_B: list[list[list[int]]] = []
         while len(plans) < n:
             parts = plan(self.rng)
@@ -127,7 +127,7 @@ class Clips:
             for waveform, parts, pieces in zip(waveforms, plans, pieces_B, strict=True)
         ]
 
-    def _other_voice(self) -> Clip:
+    def _other_voice(self) -> TrainingClip:
         """A clip of another voice, its recordings joined."""
         said = self.rng.choice(self.voices)
         while True:
@@ -138,14 +138,14 @@ class Clips:
                 return _clip(waveform, parts, [len(piece) for piece in pieces])
 
 
-def _clip(waveform: Waveform, parts: Sequence[Part], lengths: Sequence[int]) -> Clip:
+def _clip(waveform: Waveform, parts: Sequence[ClipPart], lengths: Sequence[int]) -> TrainingClip:
     """The clip of these parts, `lengths` samples each."""
     said = [1 + WORDS.index(p.word) if p.word and p.heard else 0 for p in parts]
     labels = np.repeat(said, lengths)[FRAME // 2 :: FRAME].astype(np.int64)
-    return Clip(waveform, [p.word for p in parts if p.word and p.heard], labels)
+    return TrainingClip(waveform, [p.word for p in parts if p.word and p.heard], labels)
 
 
-def frame_labels(clips: Sequence[Clip], n_frames: int) -> Tensor:
+def frame_labels(clips: Sequence[TrainingClip], n_frames: int) -> Tensor:
     """Labels at 50 frames a second, [B, n_frames] int64; no word after a clip's end."""
     labels = torch.zeros(len(clips), n_frames, dtype=torch.long)
     for row, clip in zip(labels, clips, strict=True):

@@ -23,7 +23,7 @@ OTHER_TEXT_SHARE, WRONG_WORDS_SHARE, CUT_SHARE = 0.04, 0.08, 0.04
 
 
 @dataclass(frozen=True)
-class Recording:
+class CorpusRecording:
     """A transcript, the words really said, and the share of them that the recording holds."""
 
     text: str
@@ -31,12 +31,12 @@ class Recording:
     share: float
 
 
-def corpus(size: int, rng: random.Random) -> list[Recording]:
+def corpus(size: int, rng: random.Random) -> list[CorpusRecording]:
     """Recordings neither whose transcript nor whose speech holds a held-out text."""
     return [_recording(training_phrase(rng), rng) for _ in range(size)]
 
 
-def _recording(words: Sequence[str], rng: random.Random) -> Recording:
+def _recording(words: Sequence[str], rng: random.Random) -> CorpusRecording:
     while True:
         said = [
             SAID_INSTEAD[w] if w in SAID_INSTEAD and rng.random() < SAID_INSTEAD_SHARE else w
@@ -53,7 +53,7 @@ def _recording(words: Sequence[str], rng: random.Random) -> Recording:
         elif draw < OTHER_TEXT_SHARE + WRONG_WORDS_SHARE + CUT_SHARE:
             share = rng.uniform(0.3, 0.9)
         if trainable(said):
-            return Recording(" ".join(words), said, share)
+            return CorpusRecording(" ".join(words), said, share)
 
 
 def _spoil(said: list[str], rng: random.Random) -> None:

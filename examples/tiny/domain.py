@@ -8,7 +8,7 @@ import random
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from ttsrl.split import is_held_out
+from ttsrl.data.split import is_held_out
 
 HERE = Path(__file__).parent
 SLOTS = [

@@ -12,7 +12,7 @@ import numpy as np
 import soundfile
 
 from examples.tiny.domain import WORDS
-from ttsrl.codecs import Waveform
+from ttsrl.audio.waveform import Waveform
 
 SAMPLE_RATE_HZ = 16_000
 PATCH = 1_280

@@ -13,7 +13,7 @@ from torch import Tensor
 from examples.tiny.domain import training_phrase
 from examples.tiny.speech import PATCH, join, policy_recordings, silence
 from examples.tiny.training import Training
-from ttsrl.codecs import Waveform
+from ttsrl.audio.waveform import Waveform
 from ttsrl.codecs.tiny import TinyCodecConfig, TinyCodecModel
 
 CLIP_PATCHES = 28

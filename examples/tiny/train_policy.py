@@ -18,7 +18,7 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-from examples.tiny.corpus import Recording, corpus
+from examples.tiny.corpus import CorpusRecording, corpus
 from examples.tiny.domain import WORDS
 from examples.tiny.training import Training
 from examples.tiny.word_tokens import say
@@ -80,7 +80,7 @@ def train(
     return model.eval(), tokenizer
 
 
-def tokenised(recordings: list[Recording], family: Llasa) -> list[Example]:
+def tokenised(recordings: list[CorpusRecording], family: Llasa) -> list[Example]:
     """Prompts as the family makes them; a short pause ends each response."""
     first = family.speech_token_ids.start
     examples: list[Example] = []

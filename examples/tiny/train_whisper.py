@@ -20,7 +20,7 @@ from transformers import (
 )
 
 from examples.tiny import augment
-from examples.tiny.clips import Clip, Clips, frame_labels
+from examples.tiny.clips import Clips, TrainingClip, frame_labels
 from examples.tiny.domain import WORDS
 from examples.tiny.speech import SAMPLE_RATE_HZ
 from examples.tiny.training import Training
@@ -79,7 +79,7 @@ def teacher_forced(tokenizer: WhisperTokenizer, texts: list[str]) -> tuple[Tenso
     return inputs.clamp_min(0), targets
 
 
-def _augmented(clip: Clip, rng: np.random.Generator) -> Clip:
+def _augmented(clip: TrainingClip, rng: np.random.Generator) -> TrainingClip:
     """Shifted, at times faster or slower, at times in white noise."""
     clip = augment.gain(augment.shift(clip, rng), rng)
     if rng.random() < 0.3:

@@ -1,7 +1,7 @@
 """A cluster for the session, and a namespace, a bucket and a release for each test.
 
 With KUBECONFIG set the tests run in that cluster, and skip by name what it cannot do. Without it
-the test bed is brought up, and ended again unless it was up before. Where it cannot be made, the
+the testbed is brought up, and ended again unless it was up before. Where it cannot be made, the
 session says why and fails.
 """
 
@@ -15,14 +15,15 @@ from pathlib import Path
 
 import boto3
 import pytest
-from bed import cluster as bed_cluster
-from bed import s3 as bed_s3
-from bed import tools
-from bed.down import down
-from bed.node import require_machine
-from bed.paths import KUBECONFIG, BedError
-from bed.processes import alive
-from harness import Bucket, Cluster, Namespace
+
+from harness import Bucket, ClusterUnderTest, Namespace
+from testbed import cluster as testbed_cluster
+from testbed import s3 as testbed_s3
+from testbed import tools
+from testbed.down import down
+from testbed.node import require_machine
+from testbed.paths import KUBECONFIG, TestbedError
+from testbed.processes import alive
 
 WAS_UP = pytest.StashKey[bool]()
 SESSION, LABEL = "TTSRL_TEST_SESSION", "ttsrl.dev/test-session"
@@ -40,8 +41,8 @@ def pytest_sessionstart(session: pytest.Session) -> None:
             return
         require_machine()
         session.config.stash[WAS_UP] = alive("kubelet")
-        bed_cluster.up(group)
-    except BedError as error:
+        testbed_cluster.up(group)
+    except TestbedError as error:
         pytest.exit(f"no cluster to test in: {error}", returncode=1)
 
 
@@ -56,7 +57,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     if SESSION not in os.environ or is_worker(session):
         return
     named = os.environ.get("KUBECONFIG")
-    if left := left_behind(Cluster(Path(named or KUBECONFIG), is_bed=not named)):
+    if left := left_behind(ClusterUnderTest(Path(named or KUBECONFIG), is_testbed=not named)):
         print(f"\nnamespaces that do not go: {left}")
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
     if session.config.stash.get(WAS_UP, True) is False:
@@ -64,11 +65,11 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 
 def is_worker(session: pytest.Session) -> bool:
-    """Whether this is one of xdist's processes, which leave the bed to the one above them."""
+    """Whether this is one of xdist's processes, which leave the testbed to the one above them."""
     return hasattr(session.config, "workerinput")
 
 
-def left_behind(cluster: Cluster) -> str:
+def left_behind(cluster: ClusterUnderTest) -> str:
     """Namespaces of this session that are still there when they had time to go."""
     mine = ("get", "namespaces", "-l", f"{LABEL}={os.environ[SESSION]}", "-o", "name")
     deadline = time.monotonic() + 300
@@ -78,38 +79,38 @@ def left_behind(cluster: Cluster) -> str:
 
 
 @pytest.fixture(scope="session")
-def cluster() -> Cluster:
+def cluster() -> ClusterUnderTest:
     if named := os.environ.get("KUBECONFIG"):
-        return Cluster(Path(named), is_bed=False)
-    return Cluster(KUBECONFIG, is_bed=True)
+        return ClusterUnderTest(Path(named), is_testbed=False)
+    return ClusterUnderTest(KUBECONFIG, is_testbed=True)
 
 
 @pytest.fixture
-def namespace(cluster: Cluster) -> Iterator[Namespace]:
+def namespace(cluster: ClusterUnderTest) -> Iterator[Namespace]:
     """A namespace that admits restricted pods alone; nothing of it is left behind."""
     yield from _namespace(cluster)
 
 
 @pytest.fixture(scope="module")
-def shared_namespace(cluster: Cluster) -> Iterator[Namespace]:
+def shared_namespace(cluster: ClusterUnderTest) -> Iterator[Namespace]:
     """One for a whole file of tests that create nothing, or nothing that others could meet."""
     yield from _namespace(cluster)
 
 
 @pytest.fixture
-def other_namespace(cluster: Cluster) -> Iterator[Namespace]:
+def other_namespace(cluster: ClusterUnderTest) -> Iterator[Namespace]:
     """Another tenant's."""
     yield from _namespace(cluster)
 
 
 @pytest.fixture
-def bucket(cluster: Cluster, namespace: Namespace) -> Bucket:
+def bucket(cluster: ClusterUnderTest, namespace: Namespace) -> Bucket:
     """A bucket named like the namespace, whose Secret lies in the namespace as ttsrl-s3."""
     return _bucket(cluster, namespace)
 
 
 @pytest.fixture
-def other_bucket(cluster: Cluster, other_namespace: Namespace) -> Bucket:
+def other_bucket(cluster: ClusterUnderTest, other_namespace: Namespace) -> Bucket:
     return _bucket(cluster, other_namespace)
 
 
@@ -120,7 +121,7 @@ def release(namespace: Namespace, bucket: Bucket) -> Namespace:
     return namespace
 
 
-def _namespace(cluster: Cluster) -> Iterator[Namespace]:
+def _namespace(cluster: ClusterUnderTest) -> Iterator[Namespace]:
     name = f"ttsrl-test-{secrets.token_hex(3)}"
     labels = {"pod-security.kubernetes.io/enforce": "restricted", LABEL: os.environ[SESSION]}
     namespace = Namespace(cluster, name)
@@ -132,11 +133,11 @@ def _namespace(cluster: Cluster) -> Iterator[Namespace]:
     cluster.kubectl("delete", "namespace", name, "--wait=false")  # `left_behind` waits for all
 
 
-def _bucket(cluster: Cluster, namespace: Namespace) -> Bucket:
-    if cluster.is_bed:
+def _bucket(cluster: ClusterUnderTest, namespace: Namespace) -> Bucket:
+    if cluster.is_testbed:
         key, secret = f"key-{namespace.name}", secrets.token_urlsafe(24)
-        bed_s3.admin("create-user", "--access", key, "--secret", secret, "--role", "userplus")
-        bucket = Bucket(bed_s3.endpoint(), namespace.name, key, secret)
+        testbed_s3.admin("create-user", "--access", key, "--secret", secret, "--role", "userplus")
+        bucket = Bucket(testbed_s3.endpoint(), namespace.name, key, secret)
     elif endpoint := os.environ.get("TTSRL_TEST_S3_ENDPOINT"):
         keys = boto3.Session().get_credentials()
         bucket = Bucket(endpoint, namespace.name, keys.access_key, keys.secret_key)

@@ -15,9 +15,10 @@ from typing import Any
 import boto3
 import pytest
 import yaml
-from bed import tools
-from bed.paths import REPOSITORY
 from botocore.config import Config
+
+from testbed import tools
+from testbed.paths import REPOSITORY
 
 Manifest = dict[str, Any]
 CHART = REPOSITORY / "helm"
@@ -25,11 +26,11 @@ TINY = CHART / "ci/tiny-values.yaml"
 
 
 @dataclass(frozen=True)
-class Cluster:
-    """The test bed, or the cluster that KUBECONFIG names."""
+class ClusterUnderTest:
+    """The testbed, or the cluster that KUBECONFIG names."""
 
     kubeconfig: Path
-    is_bed: bool
+    is_testbed: bool
 
     def kubectl(self, *arguments: str | Path, input: str | None = None, check: bool = True) -> str:
         return self._run(tools.binary("kubectl"), *arguments, input=input, check=check)
@@ -38,9 +39,9 @@ class Cluster:
         return self._run(tools.binary("helm"), *arguments, check=check)
 
     def require_bed(self, what: str) -> None:
-        """For what only the test bed has: it is there, or the test is skipped by name."""
-        if not self.is_bed:
-            pytest.skip(f"this cluster is not the test bed, and the test needs its {what}")
+        """For what only the testbed has: it is there, or the test is skipped by name."""
+        if not self.is_testbed:
+            pytest.skip(f"this cluster is not the testbed, and the test needs its {what}")
 
     def require_full(self) -> None:
         """For what takes long: the group full, or the test is skipped by name."""
@@ -71,7 +72,7 @@ class Cluster:
 class Namespace:
     """One namespace of a test, with Pod Security "restricted"."""
 
-    cluster: Cluster
+    cluster: ClusterUnderTest
     name: str
     releases: list[str] = field(default_factory=list)
 

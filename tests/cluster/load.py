@@ -16,7 +16,7 @@ SCRIPT = Path(__file__).with_name("load_pod.py")
 
 
 @dataclass
-class Load:
+class PodLoad:
     """Requests under way, and what came of them once they are over."""
 
     namespace: Namespace
@@ -50,7 +50,7 @@ class Load:
 @contextmanager
 def load(
     namespace: Namespace, at_once: int, release: str = "ttsrl", machine: str | None = None
-) -> Iterator[Load]:
+) -> Iterator[PodLoad]:
     """`at_once` utterances at a time on a release, from when the first are asked for."""
     name = f"load-{secrets.token_hex(2)}"
     pod = pod_of(release, name, "-c", SCRIPT.read_text(), str(at_once))
@@ -63,7 +63,7 @@ def load(
         return namespace.kubectl(*started, check=False) == "/tmp/started\n"
 
     namespace.until("the first requests", asks, 180)
-    yield Load(namespace, name)
+    yield PodLoad(namespace, name)
     namespace.kubectl("delete", "pod", name, "--grace-period=1")
 
 

@@ -13,9 +13,9 @@ from random import Random
 
 import httpx
 
-from ttsrl.client import RewardClient
-from ttsrl.settings import load_run
-from ttsrl.types import Failed, Ok, Outcome, ScoreRequest, ServiceSpec, Utterance
+from ttsrl.client.reward_client import RewardClient
+from ttsrl.config.load import load_run
+from ttsrl.wire import Failed, Ok, Outcome, ScoreRequest, ServiceSpec, Utterance
 
 CALM, STOP, STARTED = Path("/tmp/calm"), Path("/tmp/stop"), Path("/tmp/started")
 KNOWN = 8

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from bed.paths import REPOSITORY
 from harness import Namespace, manifests, on_cpus
+from testbed.paths import REPOSITORY
 
 TRAIN = REPOSITORY / "jobs/train"
 

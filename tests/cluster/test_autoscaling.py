@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 import yaml
-from bed import operators
-from bed.processes import stop
+
 from harness import Bucket, Namespace
 from load import load
+from testbed import operators
+from testbed.processes import stop
 
 # A queue shorter than what the client has under way, so that it is refused (429) all the time; and
 # an autoscaler that looks every second and lets replicas go after one minute without a queue.

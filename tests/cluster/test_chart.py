@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 import yaml
-from bed import tools
-from bed.paths import REPOSITORY
-from harness import CHART, Cluster, Manifest, Namespace
+
+from harness import CHART, ClusterUnderTest, Manifest, Namespace
+from testbed import tools
+from testbed.paths import REPOSITORY
 
 VALUES = sorted(
     path.relative_to(REPOSITORY)
@@ -21,7 +22,7 @@ SCHEMAS = "{{.ResourceKind}}{{.KindSuffix}}.json"
 
 
 @pytest.fixture(scope="module")
-def schemas(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def schemas(cluster: ClusterUnderTest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A JSON schema of each kind that the cluster knows, its operators' included."""
     folder = tmp_path_factory.mktemp("schemas")
     definitions = json.loads(cluster.kubectl("get", "--raw", "/openapi/v2"))["definitions"]

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from bed.node import NODE
 from harness import Bucket, Namespace
 from load import load
+from testbed.node import NODE
 
 
 def test_a_drain_never_takes_the_last_replica_that_answers(namespace: Namespace, bucket: Bucket):

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from bed.paths import REPOSITORY
+
 from harness import Bucket, Namespace, manifests, on_cpus
 from test_submit import Cli
 from test_whole_job import ended, install, rayjob
+from testbed.paths import REPOSITORY
 
 
 @pytest.mark.timeout(900)

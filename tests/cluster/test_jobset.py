@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 import pytest
+
 from harness import Bucket, Namespace, manifests, on_cpus
 from test_whole_job import JOBS, ended, ending, install, judged
 

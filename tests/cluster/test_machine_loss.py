@@ -6,21 +6,22 @@ import json
 from collections.abc import Iterator
 
 import pytest
-from bed import second
-from bed.images import ttsrl_image
-from bed.node import NODE, SECOND
-from bed.paths import REPOSITORY
-from harness import Bucket, Cluster, Namespace, manifests, on_cpus
+
+from harness import Bucket, ClusterUnderTest, Namespace, manifests, on_cpus
 from load import load
 from test_disruption import is_ready
 from test_trouble import cluster_of, until_published
 from test_whole_job import ended, install, rayjob
+from testbed import second
+from testbed.images import ttsrl_image
+from testbed.node import NODE, SECOND
+from testbed.paths import REPOSITORY
 
 REWARD = "app.kubernetes.io/component=reward"
 
 
 @pytest.fixture
-def second_machine(cluster: Cluster) -> Iterator[None]:
+def second_machine(cluster: ClusterUnderTest) -> Iterator[None]:
     cluster.require_full()
     cluster.require_bed("second machine, which can be lost")
     second.up([ttsrl_image("reward"), ttsrl_image("train")])

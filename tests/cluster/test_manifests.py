@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 import yaml
-from bed.paths import REPOSITORY
-from harness import Cluster, Namespace
+
+from harness import ClusterUnderTest, Namespace
+from testbed.paths import REPOSITORY
 
 JOBS = REPOSITORY / "jobs"
 FILES = sorted(
@@ -20,7 +21,7 @@ OVERLAYS = sorted(path.parent.relative_to(REPOSITORY) for path in JOBS.rglob("ku
 
 @pytest.mark.parametrize("path", FILES, ids=str)
 def test_the_api_server_takes_each_manifest_as_it_stands(
-    cluster: Cluster, shared_namespace: Namespace, path: Path
+    cluster: ClusterUnderTest, shared_namespace: Namespace, path: Path
 ):
     for document in yaml.safe_load_all((REPOSITORY / path).read_text()):
         cluster.require_api(kind_of(document))
@@ -30,7 +31,7 @@ def test_the_api_server_takes_each_manifest_as_it_stands(
 
 @pytest.mark.parametrize("path", OVERLAYS, ids=str)
 def test_the_api_server_takes_each_overlay_as_it_stands(
-    cluster: Cluster, shared_namespace: Namespace, path: Path
+    cluster: ClusterUnderTest, shared_namespace: Namespace, path: Path
 ):
     for document in yaml.safe_load_all(cluster.kubectl("kustomize", path)):
         cluster.require_api(kind_of(document))

@@ -10,12 +10,12 @@ from typing import Any
 
 import httpx
 import pytest
-from bed.tools import tool_image
+
 from harness import Bucket, Manifest, Namespace
 from load import load
-
 from monitoring import reward
 from monitoring.check import answers
+from testbed.tools import tool_image
 
 # Of the namespace alone; without a version the operator takes the image for an old one.
 PROMETHEUS: Manifest = {

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import pytest
-from harness import CHART, Cluster, Namespace
+
+from harness import CHART, ClusterUnderTest, Namespace
 
 A6000 = CHART / "ci/a6000-values.yaml"
 
 
 @pytest.fixture(autouse=True)
-def nodes_with_gpus(cluster: Cluster):
+def nodes_with_gpus(cluster: ClusterUnderTest):
     cluster.require_bed("fake nodes with A6000 and A100")
 
 

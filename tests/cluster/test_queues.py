@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from harness import Cluster, Namespace
+
+from harness import ClusterUnderTest, Namespace
 from test_submit import A100, Cli, install
 
 QUEUE = "ttsrl-test-gpus"
@@ -18,7 +19,7 @@ def gpus() -> int:
 
 
 @pytest.fixture
-def queue(cluster: Cluster, gpus: int) -> Iterator[str]:
+def queue(cluster: ClusterUnderTest, gpus: int) -> Iterator[str]:
     """A ClusterQueue with so many GPUs for everybody together."""
     cluster.require_bed("fake nodes with A6000 and A100")
     cluster.require_api("clusterqueues.kueue.x-k8s.io")

@@ -11,13 +11,14 @@ from typing import Any
 
 import pytest
 import yaml
-from bed import images, tools
-from bed.paths import REPOSITORY
-from harness import Bucket, Cluster, Namespace
+
+from harness import Bucket, ClusterUnderTest, Namespace
+from testbed import images, tools
+from testbed.paths import REPOSITORY
 
 
 @pytest.fixture(scope="module")
-def builder(cluster: Cluster) -> Iterator[str]:
+def builder(cluster: ClusterUnderTest) -> Iterator[str]:
     """Address of a builder that speaks Docker's API, beside the images that are built already."""
     cluster.require_full()
     cluster.require_bed("containerd, into which the images go")

@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from bed import operators
-from bed.paths import REPOSITORY
+
 from harness import CHART, TINY, Bucket, Namespace
+from testbed import operators
+from testbed.paths import REPOSITORY
 
 TTSRL = Path(sys.executable).with_name("ttsrl")
 A100 = REPOSITORY / "jobs/train/overlays/a100-80/values.yaml"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from botocore.exceptions import ClientError
+
 from harness import Bucket, Namespace
 from load import pod_of
 
@@ -49,7 +50,7 @@ def test_no_tenant_gets_scores_or_objects_of_the_other(
     namespace.kubectl("wait", "pod/asks", ended, "--timeout=120s")
     assert namespace.kubectl("logs", "asks").split() == ["200", "401"]
 
-    if not namespace.cluster.is_bed:
+    if not namespace.cluster.is_testbed:
         pytest.skip("both tenants of this cluster have the keys of TTSRL_TEST_S3_ENDPOINT")
     other_bucket.client().put_object(Bucket=other_bucket.name, Key="mine", Body=b"1")
     with pytest.raises(ClientError, match="AccessDenied"):

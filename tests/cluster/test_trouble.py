@@ -12,16 +12,16 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from bed import operators, s3
-from bed.paths import REPOSITORY
-from bed.processes import alive, stop
 from botocore.exceptions import ClientError
+
 from harness import Bucket, Namespace, manifests, on_cpus
 from test_whole_job import ended, install, rayjob
-
-from ttsrl.client import score_blocking
-from ttsrl.config import RewardConfig
-from ttsrl.types import Ok, Utterance
+from testbed import operators, s3
+from testbed.paths import REPOSITORY
+from testbed.processes import alive, stop
+from ttsrl.client.reward_client import score_blocking
+from ttsrl.reward.config import RewardConfig
+from ttsrl.wire import Ok, Utterance
 
 STEPS, SAVE_EVERY = 12, 3
 LOST_PODS = 2
@@ -40,7 +40,7 @@ def test_no_step_and_no_score_is_lost_with_pods_s3_keys_and_prometheus(
 
     until_published(namespace, bucket, SAVE_EVERY)
     kill(namespace, "app.kubernetes.io/component=reward")
-    if namespace.cluster.is_bed:
+    if namespace.cluster.is_testbed:
         with prometheus_stopped():
             s3.stop()
             time.sleep(10)

@@ -9,9 +9,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from bed.paths import REPOSITORY
+
 from harness import Bucket, Manifest, Namespace, manifests, on_cpus
 from test_submit import Cli
+from testbed.paths import REPOSITORY
 
 JOBS = REPOSITORY / "jobs"
 # As much training as shows: 8 updates of a third of the quickstart's rollouts.

@@ -6,11 +6,11 @@ import random
 from pathlib import Path
 from typing import Any
 
-from jobs.eval.summary import summarise
-from ttsrl.codecs import load_codec
-from ttsrl.settings import dump_run, load_run
-from ttsrl.synthesis import write_wav
-from ttsrl.text import cer, wer
+from ttsrl.codecs.registry import load_codec
+from ttsrl.config.load import dump_run, load_run
+from ttsrl.evaluation.summary import summarise
+from ttsrl.synthesis.synthesiser import write_wav
+from ttsrl.text.normalise import cer, wer
 
 TINY = Path("examples/tiny")
 TEXTS = [
@@ -68,7 +68,7 @@ def _write_evaluation(folder: Path, side: str, texts: int, draw: random.Random) 
         "suite": "held_out",
         "judges": [
             {"name": "judge", "type": "ctc", "model": "judge"},
-            {"name": "whisper", "type": "whisper", "model": "whisper", "gave_reward": True},
+            {"name": "whisper", "type": "whisper", "model": "whisper", "used_in_reward": True},
         ],
         "texts": texts,
         "modes": {

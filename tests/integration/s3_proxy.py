@@ -13,7 +13,7 @@ ERROR = "<?xml version='1.0'?><Error><Code>{}</Code><Message>no matter</Message>
 
 
 @dataclass
-class Request:
+class ProxiedRequest:
     """One request on its way; a rule reads it and says what becomes of it."""
 
     method: str
@@ -47,13 +47,13 @@ class Proxy:
     """Serves on `endpoint` until the `with` block ends; `rule` may be changed at any time."""
 
     upstream: str
-    rule: Callable[[Request], None] = lambda request: None
-    requests: list[Request] = field(default_factory=list)
+    rule: Callable[[ProxiedRequest], None] = lambda request: None
+    requests: list[ProxiedRequest] = field(default_factory=list)
 
     def __enter__(self) -> Proxy:
         proxy = self
 
-        class Handler(BaseHTTPRequestHandler):
+        class ProxyHandler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
 
             def handle_one_request(self) -> None:
@@ -71,7 +71,7 @@ class Proxy:
             def log_message(self, format: str, *args: object) -> None:
                 pass
 
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), ProxyHandler)
         self.server.daemon_threads = True
         self.endpoint = f"http://127.0.0.1:{self.server.server_port}"
         threading.Thread(target=self.server.serve_forever, args=(0.01,), daemon=True).start()
@@ -96,7 +96,7 @@ class Proxy:
     def handle(self, handler: BaseHTTPRequestHandler) -> None:
         headers = {name.lower(): value for name, value in handler.headers.items()}
         size = int(headers.get("content-length", 0))
-        request = Request(handler.command, unquote(handler.path), headers, size)
+        request = ProxiedRequest(handler.command, unquote(handler.path), headers, size)
         self.requests.append(request)
         self.rule(request)
         if request.cut_after is not None:
@@ -127,7 +127,7 @@ class Proxy:
     def answer(
         self,
         handler: BaseHTTPRequestHandler,
-        request: Request,
+        request: ProxiedRequest,
         status: int,
         headers: dict[str, str],
         body: bytes,
@@ -150,12 +150,14 @@ class Proxy:
         handler.close_connection = len(part) < len(body)
 
 
-def first(times: int, chosen: Callable[[Request], bool], fault: Callable[[Request], None]):
+def first(
+    times: int, chosen: Callable[[ProxiedRequest], bool], fault: Callable[[ProxiedRequest], None]
+):
     """A rule: the first so many chosen requests meet the fault."""
     lock = threading.Lock()
     left = times
 
-    def rule(request: Request) -> None:
+    def rule(request: ProxiedRequest) -> None:
         nonlocal left
         if chosen(request):
             with lock:

@@ -7,8 +7,9 @@ import sys
 
 import httpx
 import yaml
-from helm_chart import CHART, EVERY_API, find, read_values, render
-from reward_server import SMALL_BATCHES, StartRewards, metrics
+
+from support.helm_chart import CHART, EVERY_API, find, read_values, render
+from support.reward_server import SMALL_BATCHES, StartRewards, metrics
 
 
 def test_the_deployment_s_command_and_probes_are_those_of_the_service(

@@ -8,15 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from jobs.eval.evaluate import Part, evaluate, passes_of
-from jobs.eval.reduce import Sharded
-from jobs.eval.shard import Shards, read_or_prepare
-from jobs.eval.suites import held_out_suite
-from jobs.eval.waiting import wait_until
-from ttsrl.config import HELD_OUT, RunConfig
+from ttsrl.config.load import dump_run, load_run
+from ttsrl.config.schema import HELD_OUT, RunConfig
 from ttsrl.errors import BadInput, Failure
-from ttsrl.settings import dump_run, load_run
-from ttsrl.storage import RunStore, StorageError
+from ttsrl.evaluation.evaluate import EvalShard, evaluate, passes_of
+from ttsrl.evaluation.reduce import Sharded
+from ttsrl.evaluation.shard import Shards, read_or_prepare
+from ttsrl.evaluation.suites import held_out_suite
+from ttsrl.evaluation.waiting import wait_until
+from ttsrl.storage.errors import StorageError
+from ttsrl.storage.run_store import RunStore
 
 POLICY = "examples/tiny/policy"
 TEXTS, BATCH, OF = 11, 4, 2
@@ -52,7 +53,7 @@ def store(run: RunConfig, tmp_path: Path) -> RunStore:
 
 def shards(run: RunConfig, store: RunStore, index: int, work_dir: Path) -> Shards:
     suite = read_or_prepare(run, HELD_OUT, work_dir / "data")
-    return Shards(run, store, suite, HELD_OUT, Part(index, OF), work_dir)
+    return Shards(run, store, suite, HELD_OUT, EvalShard(index, OF), work_dir)
 
 
 def rows_of(folder: Path) -> list[dict]:
@@ -100,7 +101,7 @@ def test_a_shard_that_is_done_is_not_done_again(
     run: RunConfig, store: RunStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shards(run, store, 1, tmp_path / "first").evaluate(0, run.model)
-    monkeypatch.setattr("jobs.eval.shard.speak_and_hear", None)
+    monkeypatch.setattr("ttsrl.evaluation.shard.speak_and_hear", None)
     restarted = shards(run, store, 1, tmp_path / "second")
     restarted.evaluate(0, run.model)
     assert restarted.is_done(0)
@@ -159,7 +160,7 @@ def test_more_shards_than_batches_and_a_reduce_cut_in_the_middle(
 def test_best_is_the_lowest_cer_and_of_equals_the_earlier(
     run: RunConfig, store: RunStore, tmp_path: Path
 ) -> None:
-    from jobs.eval.best import point_to_best
+    from ttsrl.evaluation.best import point_to_best
 
     judge = run.eval.judges[0].name
 
@@ -206,23 +207,23 @@ def test_commands_wait_for_each_other_with_a_deadline(
             [sys.executable, "-m", module, *given, *arguments], capture_output=True, text=True
         )
 
-    merge = command("jobs.eval.merge", "--wait-s", "0")
+    merge = command("ttsrl.evaluation.merge", "--wait-s", "0")
     assert merge.returncode == 1
     assert "the checkpoint of step 5; published are [3]" in merge.stderr
-    reduce = command("jobs.eval.reduce", "--of", "1")
+    reduce = command("ttsrl.evaluation.reduce", "--of", "1")
     assert reduce.returncode == 1
     assert "shards 0 of 1 of held_out, step 0; shards 0 of 1 of held_out, step 5" in reduce.stderr
-    shard = command("jobs.eval.shard", "--of", "1", "--index", "0")
+    shard = command("ttsrl.evaluation.shard", "--of", "1", "--index", "0")
     assert shard.returncode == 1
     assert "held_out, step 0: 4/4\n" in shard.stdout
     assert "the merged model of step 5; merged are [3]" in shard.stderr
-    third = command("jobs.eval.shard", "--of", "1", "--index", "0", "--step", "3")
+    third = command("ttsrl.evaluation.shard", "--of", "1", "--index", "0", "--step", "3")
     assert (third.returncode, third.stderr) == (0, "")
     assert "held_out, step 0: shard 0 of 1 is done" in third.stdout
-    done = command("jobs.eval.reduce", "--of", "1", "--step", "3")
+    done = command("ttsrl.evaluation.reduce", "--of", "1", "--step", "3")
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1].endswith("eval/held_out/step_000003")
-    wrong = command("jobs.eval.shard", "--of", "2", "--index", "2")
+    wrong = command("ttsrl.evaluation.shard", "--of", "2", "--index", "2")
     assert (wrong.returncode, "only 0 to 1" in wrong.stderr) == (2, True)
 
 

@@ -7,21 +7,21 @@ from pathlib import Path
 
 import pytest
 import soundfile
-from tiny_wavlm import save_tiny_wavlm
 
 from examples.tiny.word_tokens import say
-from jobs.eval.evaluate import Part, evaluate
-from jobs.eval.reduce import Sharded
-from jobs.eval.shard import Shards
-from jobs.eval.suites import read_suite
-from ttsrl.benchmark_text import benchmark_wer
-from ttsrl.codecs import load_codec
-from ttsrl.config import RunConfig
+from support.tiny_wavlm import save_tiny_wavlm
+from ttsrl.audio.voice_prompt import read_voice
+from ttsrl.codecs.registry import load_codec
+from ttsrl.config.load import load_run
+from ttsrl.config.schema import RunConfig
+from ttsrl.evaluation.evaluate import EvalShard, evaluate
+from ttsrl.evaluation.reduce import Sharded
+from ttsrl.evaluation.shard import Shards
+from ttsrl.evaluation.suites import read_suite
 from ttsrl.scorers.speaker_models import XVector
-from ttsrl.settings import load_run
-from ttsrl.storage import RunStore
-from ttsrl.synthesis import Synthesiser
-from ttsrl.voice import read_voice
+from ttsrl.storage.run_store import RunStore
+from ttsrl.synthesis.synthesiser import Synthesiser
+from ttsrl.text.benchmark_wer import benchmark_wer
 
 POLICY, CODEC = "examples/tiny/policy", "examples/tiny/codec"
 TEXTS = ["three blue robots", "four birds walk", "five monkeys swim"]
@@ -105,7 +105,7 @@ def test_shards_of_a_suite_put_together_are_the_undivided_evaluation(
     store = RunStore(run.storage, run.name)
     suite = read_suite(run, "seed-en", tmp_path)
     for index in range(2):
-        pod = Shards(run, store, suite, "seed-en", Part(index, 2), tmp_path / f"pod-{index}")
+        pod = Shards(run, store, suite, "seed-en", EvalShard(index, 2), tmp_path / f"pod-{index}")
         pod.evaluate(0, run.model)
         pod.evaluate(3, POLICY)
     Sharded(run, store, "seed-en", "seed-en", 2, tmp_path / "reduce").reduce(3)

@@ -11,17 +11,17 @@ import pytest
 import soundfile
 from pyarrow import parquet
 
-from jobs.eval.evaluate import TEXTS_WITH_WAV, evaluate
-from jobs.eval.judge import Judge, Verdict
-from jobs.eval.suites import held_out_suite
-from jobs.eval.summary import mean_by_text, summarise
-from ttsrl.codecs import Waveform
-from ttsrl.config import RunConfig
+from ttsrl.audio.waveform import Waveform
+from ttsrl.config.load import dump_run, load_run
+from ttsrl.config.schema import RunConfig
+from ttsrl.data.prompts import prepare
 from ttsrl.errors import BadInput
-from ttsrl.prompts import prepare
-from ttsrl.settings import dump_run, load_run
-from ttsrl.synthesis import Speech
-from ttsrl.text import cer, wer
+from ttsrl.evaluation.evaluate import TEXTS_WITH_WAV, evaluate
+from ttsrl.evaluation.judge import Judge, Verdict
+from ttsrl.evaluation.suites import held_out_suite
+from ttsrl.evaluation.summary import mean_by_text, summarise
+from ttsrl.synthesis.synthesiser import SynthesisedSpeech
+from ttsrl.text.normalise import cer, wer
 
 POLICY = "examples/tiny/policy"
 TEXTS, BATCH = 10, 4
@@ -121,7 +121,7 @@ def test_command(run: RunConfig, held_out: Path, tmp_path: Path) -> None:
         }
         flat = [str(part) for pair in options.items() for part in pair]
         return subprocess.run(
-            [sys.executable, "-m", "jobs.eval", *flat], capture_output=True, text=True
+            [sys.executable, "-m", "ttsrl.evaluation", *flat], capture_output=True, text=True
         )
 
     done = command("run.json")
@@ -160,14 +160,14 @@ class Stub:
         return ["one"] * len(waveforms)
 
 
-def speech(text: str, seconds: float, level: float = 0.1) -> Speech:
-    return Speech(text, [1], True, np.full(int(seconds * 1000), level, np.float32), 1000)
+def speech(text: str, seconds: float, level: float = 0.1) -> SynthesisedSpeech:
+    return SynthesisedSpeech(text, [1], True, np.full(int(seconds * 1000), level, np.float32), 1000)
 
 
 @pytest.fixture
 def judge(run: RunConfig, monkeypatch: pytest.MonkeyPatch) -> tuple[Judge, Stub]:
     stub = Stub()
-    monkeypatch.setattr("jobs.eval.judge.load_judge", lambda *_: stub)
+    monkeypatch.setattr("ttsrl.evaluation.judge.load_judge", lambda *_: stub)
     return Judge(run.eval.judges[0], "cpu", BATCH), stub
 
 

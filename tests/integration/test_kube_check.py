@@ -8,14 +8,14 @@ import sys
 from pathlib import Path
 
 import pytest
-from reward_server import RewardServer, StartRewards
 
+from support.reward_server import RewardServer, StartRewards
+from ttsrl.config.load import load_run
 from ttsrl.errors import BadInput, Failure
 from ttsrl.kube import bucket, check
 from ttsrl.kube.names import Names
 from ttsrl.kube.release import Release
-from ttsrl.local_s3 import LocalS3
-from ttsrl.settings import load_run
+from ttsrl.storage.local_s3 import LocalS3
 
 
 def run_with(server: RewardServer, folder: Path, *overrides: str) -> Path:

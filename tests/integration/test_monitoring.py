@@ -17,19 +17,19 @@ from typing import Any
 
 import httpx
 import pytest
-from prometheus_server import ROOT, prometheus, release_rules
-from reward_server import TINY_RUN, RewardServer, free_port
 
 from examples.tiny.word_tokens import say
-from jobs.train.follower import Follower
-from jobs.train.metrics import HeldOut, TrainMetrics, serve
-from jobs.train.step_log import StepLog
 from monitoring.__main__ import BOARDS
-from monitoring.check import Answer, answers
-from ttsrl.client import score_blocking
-from ttsrl.config import RewardConfig
-from ttsrl.settings import load_run
-from ttsrl.types import Utterance
+from monitoring.check import QueryResult, answers
+from support.prometheus_server import ROOT, prometheus, release_rules
+from support.reward_server import TINY_RUN, RewardServer, free_port
+from ttsrl.client.reward_client import score_blocking
+from ttsrl.config.load import load_run
+from ttsrl.reward.config import RewardConfig
+from ttsrl.training.follower import Follower
+from ttsrl.training.metrics import HeldOut, TrainMetrics, serve
+from ttsrl.training.step_log import StepLog
+from ttsrl.wire import Utterance
 
 RELEASE = {"namespace": "speech", "release": "ttsrl"}
 WITHIN_S = 120.0
@@ -176,7 +176,7 @@ def client(
         yield connection
 
 
-def wait_for_series(client: httpx.Client) -> list[Answer]:
+def wait_for_series(client: httpx.Client) -> list[QueryResult]:
     """The answers once all have series, or what they are after two minutes."""
     deadline = time.monotonic() + WITHIN_S
     while True:

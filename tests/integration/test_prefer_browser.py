@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from browser import Tab, new_tab
 from report_folder import write_run_folder
 
+from support.browser import Tab, new_tab
 from ttsrl.prefer.answers import read_answers
 from ttsrl.prefer.clips import clips_of, pairs_of
 from ttsrl.prefer.page import write_page

@@ -11,16 +11,16 @@ from typing import Any
 import pytest
 from report_folder import TEXTS_WITH_WAV, write_run_folder
 
-from jobs.eval.compare import read
-from jobs.eval.report.charts import MAX_POINTS, Series, line_chart
-from jobs.eval.report.comparison import compare, verdict
-from jobs.eval.report.inputs import read_run_folder
-from jobs.eval.report.listening import Recorder, before_and_after, marked, rollouts
-from jobs.eval.report.page import render, write_report
-from jobs.eval.report.svg import nice_ticks
 from ttsrl.errors import BadInput
-from ttsrl.local_s3 import LocalS3
-from ttsrl.storage import RunStore
+from ttsrl.evaluation.compare import read
+from ttsrl.evaluation.report.charts import MAX_POINTS, Series, line_chart
+from ttsrl.evaluation.report.comparison import compare, verdict
+from ttsrl.evaluation.report.inputs import read_run_folder
+from ttsrl.evaluation.report.listening import Recorder, before_and_after, marked, rollouts
+from ttsrl.evaluation.report.page import render, write_report
+from ttsrl.evaluation.report.svg import nice_ticks
+from ttsrl.storage.local_s3 import LocalS3
+from ttsrl.storage.run_store import RunStore
 
 
 @pytest.fixture(scope="module")
@@ -150,7 +150,7 @@ def test_rollouts_without_playable_tokens_have_no_player(finished: Path) -> None
     shown = rollouts(read_run_folder(finished), Recorder(10**9))
     facts = {dict(one.clips[0].facts).get("gate"): one.clips[0].audio for one in shown}
     assert facts["empty"] is None
-    assert facts["stranger token"] is None
+    assert facts["token outside the codebook"] is None
     assert facts[None] is not None
 
 
@@ -217,7 +217,7 @@ def test_page_with_a_suite(with_suite: Path) -> None:
 
 
 def compared(*arguments: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "jobs.eval.compare", *map(str, arguments)]
+    command = [sys.executable, "-m", "ttsrl.evaluation.compare", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True)
 
 

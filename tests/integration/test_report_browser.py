@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from browser import new_tab
 from report_folder import write_run_folder
 
-from jobs.eval.report.page import write_report
+from support.browser import new_tab
+from ttsrl.evaluation.report.page import write_report
 
 STEPS = 12
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from reward_fuzz import fuzz
-from reward_server import RewardServer
+from benchmarks.reward_fuzz import fuzz
+from support.reward_server import RewardServer
 
 
 def test_no_hostile_request_gets_more_than_a_refusal_or_harms_anybody(

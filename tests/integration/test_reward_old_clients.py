@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 import soundfile
 import tritonclient.http as triton
-from reward_server import RewardServer, score, utterances
 from tritonclient.utils import InferenceServerException
 
-from ttsrl.codecs import load_codec
-from ttsrl.types import Ok, Utterance
+from support.reward_server import RewardServer, score, utterances
+from ttsrl.codecs.registry import load_codec
+from ttsrl.wire import Ok, Utterance
 
 MODEL = "token2wav_asr"
 ROWS = 5

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import httpx
 import pytest
-from reward_server import (
+
+from support.reward_server import (
     ROOT,
     SMALL_BATCHES,
     TEXTS,
@@ -23,9 +24,8 @@ from reward_server import (
     utterances,
     wait_until,
 )
-
-from ttsrl.client import score_blocking
-from ttsrl.types import Failed, Gated, Ok, ScoreResponse, Utterance
+from ttsrl.client.reward_client import score_blocking
+from ttsrl.wire import Failed, Gated, Ok, ScoreResponse, Utterance
 
 
 def test_each_utterance_gets_its_own_outcome_and_a_bad_one_harms_no_other(
@@ -33,11 +33,11 @@ def test_each_utterance_gets_its_own_outcome_and_a_bad_one_harms_no_other(
 ) -> None:
     good = utterances(3)
     mute = Utterance(text=TEXTS[0], speech_tokens=[])
-    stranger = Utterance(text=TEXTS[0], speech_tokens=[1, -1, 10**30])
+    unknown = Utterance(text=TEXTS[0], speech_tokens=[1, -1, 10**30])
     endless = Utterance(text=TEXTS[0], speech_tokens=[1] * 20, finished=False)
     unspeakable = Utterance(text="!?", speech_tokens=[1] * 20)
     outcomes = score(
-        reward_service, [good[0], mute, stranger, good[1], endless, unspeakable, good[2]]
+        reward_service, [good[0], mute, unknown, good[1], endless, unspeakable, good[2]]
     )
     assert [outcomes[0], outcomes[3], outcomes[6]] == score(reward_service, good)
     gates = [o.reason for o in outcomes if isinstance(o, Gated)]
@@ -184,7 +184,7 @@ def test_the_openapi_document_describes_the_scoring_routes(reward_service: Rewar
 
 
 def launch(config: Path, port: int) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "services.reward", "--config", config, "--port", str(port)]
+    command = [sys.executable, "-m", "ttsrl.serving", "--config", config, "--port", str(port)]
     return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=120)
 
 
@@ -287,7 +287,7 @@ def test_bentoml_serve_serves_it_too(
     start_reward_service: StartRewards, reward_service: RewardServer
 ) -> None:
     bentoml = str(Path(sys.executable).with_name("bentoml"))
-    service = "services.reward.service:RewardService"
+    service = "ttsrl.serving.service:RewardService"
     command = [bentoml, "serve", service, "--host", "127.0.0.1", "--port", "{port}"]
     server = start_reward_service(SMALL_BATCHES, command=command)
     server.wait_ready()

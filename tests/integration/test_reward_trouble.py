@@ -12,6 +12,7 @@ from pathlib import Path
 import httpx
 import psutil
 import pytest
+
 from faults.sitecustomize import (
     DIES,
     GIVES_NAN,
@@ -21,7 +22,7 @@ from faults.sitecustomize import (
     RELEASE,
     TOO_LARGE,
 )
-from reward_server import (
+from support.reward_server import (
     SMALL_BATCHES,
     RewardServer,
     StartRewards,
@@ -32,9 +33,8 @@ from reward_server import (
     utterances,
     wait_until,
 )
-
-from ttsrl.client import score_blocking
-from ttsrl.types import Failed, Ok, ScoreResponse, Utterance
+from ttsrl.client.reward_client import score_blocking
+from ttsrl.wire import Failed, Ok, ScoreResponse, Utterance
 
 FAULTS = Path(__file__).parents[1] / "faults"
 
@@ -65,7 +65,7 @@ def worker_pids(server: RewardServer) -> list[int]:
     return [
         child.pid
         for child in psutil.Process(server.process.pid).children(recursive=True)
-        if "services.reward.worker" in child.cmdline()
+        if "ttsrl.serving.worker" in child.cmdline()
     ]
 
 

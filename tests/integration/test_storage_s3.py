@@ -18,12 +18,14 @@ from typing import Any
 
 import boto3
 import pytest
-from s3_proxy import Proxy, Request, first
+from s3_proxy import ProxiedRequest, Proxy, first
 
 from ttsrl.errors import BadInput
-from ttsrl.local_s3 import LocalS3
-from ttsrl.storage import RunStore, StorageError, open_storage
+from ttsrl.storage.errors import StorageError
+from ttsrl.storage.local_s3 import LocalS3
 from ttsrl.storage.manifest import MANIFEST
+from ttsrl.storage.run_store import RunStore
+from ttsrl.storage.storage import open_storage
 from ttsrl.storage.transfer import PART_BYTES
 
 FILES = {
@@ -39,7 +41,7 @@ POLICY = json.dumps({"Version": "2012-10-17", "Statement": [STATEMENT]})
 
 
 @dataclass
-class Server:
+class S3Process:
     endpoint: str
     key: str
     secret: str
@@ -55,13 +57,13 @@ class Server:
 
 
 @pytest.fixture(scope="session")
-def rclone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def rclone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Process]:
     with LocalS3(tmp_path_factory.mktemp("rclone"), BUCKET) as server:
-        yield Server(server.endpoint, *server._credentials())
+        yield S3Process(server.endpoint, *server._credentials())
 
 
 @pytest.fixture(scope="session")
-def moto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def moto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Process]:
     """moto without signatures until it has its first user: its first four requests."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -76,19 +78,19 @@ def moto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         while socket.socket().connect_ex(("127.0.0.1", port)):
             assert process.poll() is None
             time.sleep(0.05)
-        root = Server(f"http://127.0.0.1:{port}", "any", "any")
+        root = S3Process(f"http://127.0.0.1:{port}", "any", "any")
         iam = root.client("iam")
         iam.create_user(UserName="trainer")
         iam.put_user_policy(UserName="trainer", PolicyName="all", PolicyDocument=POLICY)
         made = iam.create_access_key(UserName="trainer")["AccessKey"]
         root.client().create_bucket(Bucket=BUCKET)
-        yield Server(root.endpoint, made["AccessKeyId"], made["SecretAccessKey"])
+        yield S3Process(root.endpoint, made["AccessKeyId"], made["SecretAccessKey"])
     finally:
         process.terminate()
         process.wait()
 
 
-def use(server: Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Proxy]:
+def use(server: S3Process, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Proxy]:
     for name in [n for n in os.environ if n.startswith("AWS_")]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "no-config"))
@@ -103,12 +105,14 @@ def use(server: Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iter
 
 
 @pytest.fixture
-def to_rclone(rclone: Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Proxy]:
+def to_rclone(
+    rclone: S3Process, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Iterator[Proxy]:
     yield from use(rclone, monkeypatch, tmp_path)
 
 
 @pytest.fixture
-def to_moto(moto: Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Proxy]:
+def to_moto(moto: S3Process, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Proxy]:
     yield from use(moto, monkeypatch, tmp_path)
 
 
@@ -139,11 +143,11 @@ def content(folder: Path) -> dict[str, bytes]:
     return {f.relative_to(folder).as_posix(): f.read_bytes() for f in files}
 
 
-def is_data_put(request: Request) -> bool:
+def is_data_put(request: ProxiedRequest) -> bool:
     return request.method == "PUT" and "/p/" in request.path and ".publishing" not in request.path
 
 
-def is_data_get(request: Request) -> bool:
+def is_data_get(request: ProxiedRequest) -> bool:
     return request.method == "GET" and request.range_start is not None
 
 
@@ -299,7 +303,7 @@ def test_slow_down(to_moto: Proxy, root: str, source: Path, tmp_path: Path) -> N
 def test_server_without_conditional_writes(
     to_moto: Proxy, root: str, source: Path, tmp_path: Path
 ) -> None:
-    def refuse(request: Request) -> None:
+    def refuse(request: ProxiedRequest) -> None:
         if "if-none-match" in request.headers:
             request.error = (501, "NotImplemented")
 
@@ -365,11 +369,11 @@ def test_missing_bucket(proxy: Proxy, source: Path, tmp_path: Path) -> None:
 
 
 def test_access_denied(
-    to_moto: Proxy, moto: Server, root: str, source: Path, monkeypatch: pytest.MonkeyPatch
+    to_moto: Proxy, moto: S3Process, root: str, source: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     iam = moto.client("iam")
-    iam.create_user(UserName="stranger")
-    made = iam.create_access_key(UserName="stranger")["AccessKey"]
+    iam.create_user(UserName="unknown")
+    made = iam.create_access_key(UserName="unknown")["AccessKey"]
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", made["AccessKeyId"])
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", made["SecretAccessKey"])
     with pytest.raises(BadInput, match=r"access denied to s3://.*may not GetObject"):
@@ -391,7 +395,7 @@ def test_unreachable(
 
 @pytest.fixture
 def rotating(
-    to_moto: Proxy, moto: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    to_moto: Proxy, moto: S3Process, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[[], tuple[str, Callable[[], None]]]:
     """Makes a key of a user whose credentials lie in a file: (its id, what writes the file)."""
     iam = moto.client("iam")
@@ -412,7 +416,10 @@ def rotating(
 
 
 def test_credentials_that_rotate(
-    rotating: Callable[[], tuple[str, Callable[[], None]]], moto: Server, root: str, tmp_path: Path
+    rotating: Callable[[], tuple[str, Callable[[], None]]],
+    moto: S3Process,
+    root: str,
+    tmp_path: Path,
 ) -> None:
     """An open storage reads a rotated credentials file when the old credentials are refused."""
     old, write_old = rotating()
@@ -427,7 +434,7 @@ def test_credentials_that_rotate(
 
 def test_credentials_withdrawn_before_their_successors_arrive(
     rotating: Callable[[], tuple[str, Callable[[], None]]],
-    moto: Server,
+    moto: S3Process,
     root: str,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -461,7 +468,7 @@ def test_credentials_withdrawn_before_their_successors_arrive(
 
 def test_credentials_withdrawn_for_good_are_an_error_once_the_wait_is_over(
     rotating: Callable[[], tuple[str, Callable[[], None]]],
-    moto: Server,
+    moto: S3Process,
     root: str,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -477,7 +484,7 @@ def test_credentials_withdrawn_for_good_are_an_error_once_the_wait_is_over(
         storage.write_json("b.json", {"n": 2})
 
 
-PULL = "import sys, pathlib; from ttsrl.storage import open_storage; "
+PULL = "import sys, pathlib; from ttsrl.storage.storage import open_storage; "
 PULL += "open_storage(sys.argv[1]).pull('p', pathlib.Path(sys.argv[2]))"
 
 
@@ -485,7 +492,7 @@ def kill_in_mid_pull(proxy: Proxy, root: str, folder: Path) -> None:
     """kill -9 a pull whose first two parts of the big file have arrived, and no other."""
     release = threading.Event()
 
-    def hold(request: Request) -> None:
+    def hold(request: ProxiedRequest) -> None:
         if is_data_get(request) and request.range_start == 2 * PART_BYTES:
             request.before = release.wait
 
@@ -520,7 +527,7 @@ def test_killed_pull_fetches_only_what_is_missing(
 
 @pytest.mark.parametrize("same_content", [True, False])
 def test_object_that_changes_under_a_resumed_pull(
-    to_moto: Proxy, moto: Server, root: str, source: Path, tmp_path: Path, same_content: bool
+    to_moto: Proxy, moto: S3Process, root: str, source: Path, tmp_path: Path, same_content: bool
 ) -> None:
     open_storage(root).publish(source, "p")
     folder = tmp_path / "pulled"
@@ -544,7 +551,7 @@ def test_object_that_changes_during_a_pull(
 ) -> None:
     """Parts of two versions are never joined: by If-Match, or else by the manifest."""
     open_storage(root).publish(source, "p")
-    server: Server = request.getfixturevalue(
+    server: S3Process = request.getfixturevalue(
         "moto" if "moto" in request.node.callspec.id else "rclone"
     )
     key = f"{root.removeprefix(f's3://{BUCKET}/')}/p/actor/model.bin"
@@ -602,7 +609,7 @@ def test_a_publisher_that_finds_a_newer_claim_writes_no_manifest(
     second_has_claimed, first_is_out = threading.Event(), threading.Event()
     second = threading.Thread(target=lambda: open_storage(root).publish(two, "p"))
 
-    def rule(request: Request) -> None:
+    def rule(request: ProxiedRequest) -> None:
         if not is_data_put(request) or first_is_out.is_set():
             return
         if second.ident is None:  # the file of the first
@@ -637,7 +644,7 @@ def test_a_claim_that_comes_with_the_manifest(
 
     second = threading.Thread(target=publish_other)
 
-    def rule(request: Request) -> None:
+    def rule(request: ProxiedRequest) -> None:
         if second_is_in.is_set():
             return
         if second.ident is not None and request.method == "DELETE":
@@ -658,7 +665,7 @@ def test_a_claim_that_comes_with_the_manifest(
 
 
 def test_no_secret_is_written_anywhere(
-    to_moto: Proxy, moto: Server, root: str, source: Path, tmp_path: Path,
+    to_moto: Proxy, moto: S3Process, root: str, source: Path, tmp_path: Path,
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     shown: list[str] = []
@@ -702,7 +709,7 @@ def test_local_server_keeps_objects_and_credentials(
         environment = server.environment(os.environ)
         assert secret not in environment.values()
         assert server.credentials_file.stat().st_mode & 0o777 == 0o600
-        command = "import sys, pathlib; from ttsrl.storage import open_storage; "
+        command = "import sys, pathlib; from ttsrl.storage.storage import open_storage; "
         command += "open_storage(sys.argv[1]).publish(pathlib.Path(sys.argv[2]), 'p')"
         subprocess.run(
             [sys.executable, "-c", command, server.root, str(small)], env=environment, check=True
@@ -726,7 +733,7 @@ def test_local_server_keeps_objects_and_credentials(
 
 
 def test_local_server_ends_with_its_parent(tmp_path: Path) -> None:
-    code = "import os, sys, pathlib, time; from ttsrl.local_s3 import LocalS3\n"
+    code = "import os, sys, pathlib, time; from ttsrl.storage.local_s3 import LocalS3\n"
     code += "with LocalS3(pathlib.Path(sys.argv[1])) as server:\n"
     code += "    print(server.endpoint, flush=True); time.sleep(600)"
     parent = subprocess.Popen(

@@ -15,13 +15,13 @@ from typing import Any
 import psutil
 import pytest
 import torch
-from reward_server import ROOT, RewardServer, free_port
 from safetensors.torch import load_file
 
-from jobs.eval.merge import merge
-from ttsrl.config import RunConfig
-from ttsrl.settings import dump_run, load_run
-from ttsrl.storage import RunStore
+from support.reward_server import ROOT, RewardServer, free_port
+from ttsrl.config.load import dump_run, load_run
+from ttsrl.config.schema import RunConfig
+from ttsrl.evaluation.merge import merge
+from ttsrl.storage.run_store import RunStore
 
 TWO_RANKS = (
     "train.device=cpu",
@@ -59,7 +59,14 @@ class Pods:
         self.processes = [self._start(rank) for rank in range(2)]
 
     def _start(self, rank: int) -> subprocess.Popen[str]:
-        pod = ["-m", "jobs.train.pytorchjob", "--config", self.config, "--work-dir", self.work_dir]
+        pod = [
+            "-m",
+            "ttsrl.training.pytorchjob",
+            "--config",
+            self.config,
+            "--work-dir",
+            self.work_dir,
+        ]
         command = [ON_OWN_DISK, "pod", self.disks[rank], self.work_dir, sys.executable, *pod]
         with (self.disks[rank] / "pod.log").open("a") as output:
             return subprocess.Popen(

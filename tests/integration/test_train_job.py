@@ -14,17 +14,17 @@ import httpx
 import psutil
 import pytest
 from pyarrow import parquet
-from reward_server import RewardServer, StartRewards
-from training_job import lines_of, start_training
 
 from examples.tiny.domain import read_texts
 from examples.tiny.word_tokens import say
-from ttsrl.client import score_blocking
-from ttsrl.config import RunConfig
-from ttsrl.settings import load_run
-from ttsrl.specification import hash_of
-from ttsrl.storage import RunStore
-from ttsrl.types import Ok, ServiceSpec, Utterance
+from support.reward_server import RewardServer, StartRewards
+from support.training_job import lines_of, start_training
+from ttsrl.client.reward_client import score_blocking
+from ttsrl.config.load import load_run
+from ttsrl.config.schema import RunConfig
+from ttsrl.reward.specification import hash_of
+from ttsrl.storage.run_store import RunStore
+from ttsrl.wire import Ok, ServiceSpec, Utterance
 
 SMALL = (
     "train.steps=4",

@@ -16,26 +16,26 @@ from typing import Any
 import pytest
 import soundfile
 import torch
-from cosyvoice2_files import write_codec, write_llm, write_qwen2_cosy, write_voice_models
-from reward_server import ROOT, TINY_RUN, StartRewards
-from tiny_scorers import (
+from transformers import AutoModelForCausalLM
+
+from support.cosyvoice2_files import write_codec, write_llm, write_qwen2_cosy, write_voice_models
+from support.reward_server import ROOT, TINY_RUN, StartRewards
+from support.tiny_scorers import (
     save_tiny_clap,
     save_tiny_mandarin_whisper,
     save_tiny_parakeet,
     save_tiny_sensevoice,
 )
-from training_job import lines_of, start_training
-from transformers import AutoModelForCausalLM
-
-from jobs.eval.merge import ADAPTERS, merge
-from jobs.train.verl_args import ESTIMATORS
-from ttsrl.checkpoints import cosyvoice2_head
-from ttsrl.checkpoints.cosyvoice2 import to_huggingface
-from ttsrl.config import RunConfig
-from ttsrl.published import RUN
+from support.training_job import lines_of, start_training
+from ttsrl.config.load import load_run
+from ttsrl.config.schema import RunConfig
+from ttsrl.evaluation.merge import ADAPTERS, merge
+from ttsrl.models import cosyvoice2_head
+from ttsrl.models.cosyvoice2 import to_huggingface
 from ttsrl.scorers.reference import voice
-from ttsrl.settings import load_run
-from ttsrl.storage import RunStore
+from ttsrl.storage.published import RUN
+from ttsrl.storage.run_store import RunStore
+from ttsrl.training.verl_args import ESTIMATORS
 
 COVERED = {"llasa-channel-io", "llasa-deep-unlearning"}
 """All that they train with, the others train with too: `make test-recipes` starts these."""

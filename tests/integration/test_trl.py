@@ -6,11 +6,11 @@ import math
 from pathlib import Path
 
 from datasets import Dataset
-from reward_server import ROOT, TEXTS, RewardServer, free_port, utterances
 from transformers import AutoTokenizer
 from trl import GRPOConfig, GRPOTrainer
 
-from ttsrl.trl import SpeechReward, adapt, row
+from support.reward_server import ROOT, TEXTS, RewardServer, free_port, utterances
+from ttsrl.client.trl import SpeechReward, adapt, row
 
 POLICY = str(ROOT / "examples/tiny/policy")
 UNSPEAKABLE = "!?"

@@ -13,7 +13,7 @@ import sentencepiece
 from nemo.collections.asr.models import EncDecCTCModelBPE, EncDecRNNTBPEModel
 from omegaconf import OmegaConf
 
-from ttsrl.reward import ParakeetCer
+from ttsrl.reward.components import ParakeetCer
 from ttsrl.scorers.parakeet import ParakeetNemo, load_parakeet
 from ttsrl.scorers.reference import RATE_HZ, voice
 

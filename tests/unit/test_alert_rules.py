@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 import yaml
-from prometheus_server import ROOT, program, release_rules
+
+from support.prometheus_server import ROOT, program, release_rules
 
 CASES: dict[str, list[dict[str, Any]]] = yaml.load(
     Path(__file__).with_name("rule_cases.yaml").read_text(),

@@ -10,16 +10,16 @@ import numpy as np
 import pytest
 import soundfile
 
-from services.reward.audit import ANOTHER_TEXT, audit, read_clips, show
-from services.reward.pipeline import Pipeline
-from ttsrl.codecs import load_codec
+from ttsrl.audio.degradations import DEGRADATIONS
+from ttsrl.codecs.registry import load_codec
+from ttsrl.config.load import load_run
 from ttsrl.errors import BadInput, Failure
-from ttsrl.reward import PitchSpread
-from ttsrl.scorers import Speech
+from ttsrl.reward.components import PitchSpread
+from ttsrl.scorers.base import SpeechSample
 from ttsrl.scorers.prosody import ProsodyScorer
 from ttsrl.scorers.reference import RATE_HZ, voice
-from ttsrl.settings import load_run
-from ttsrl.spoil import SPOILERS
+from ttsrl.serving.audit import ANOTHER_TEXT, audit, read_clips, show
+from ttsrl.serving.pipeline import Pipeline
 
 ROOT = Path(__file__).parents[2]
 TINY = ROOT / "examples/tiny"
@@ -50,7 +50,7 @@ def test_the_recommended_reward_ranks_what_is_bad_below_its_clean_twin(clips):
     recommended = json.loads(re.search(r"```json\n(.*?)```", section, re.S)[1])
     clean, findings = audit(Pipeline(run_with(recommended)), read_clips(clips, "en"))
     assert min(clean) > 0.9
-    assert {found.name for found in findings} == {*SPOILERS, ANOTHER_TEXT}
+    assert {found.name for found in findings} == {*DEGRADATIONS, ANOTHER_TEXT}
     assert not [found.name for found in findings if found.missed]
     by_name = {found.name: found for found in findings}
     assert by_name["silence"].gates == {"silence": 2}
@@ -91,22 +91,22 @@ def test_what_is_no_clean_speech_is_refused(clips, tmp_path):
 
 def test_spoilers_are_the_same_each_time_and_change_what_they_say():
     clean = voice(1.0)
-    for name, spoil in SPOILERS.items():
-        bad = spoil(clean, RATE_HZ)
+    for name, degrade in DEGRADATIONS.items():
+        bad = degrade(clean, RATE_HZ)
         assert bad.dtype == np.float32 and np.isfinite(bad).all(), name
-        assert np.array_equal(bad, spoil(clean, RATE_HZ)), name
+        assert np.array_equal(bad, degrade(clean, RATE_HZ)), name
         assert not np.array_equal(bad, clean), name
-    lengths = {name: len(SPOILERS[name](clean, RATE_HZ)) / RATE_HZ for name in SPOILERS}
+    lengths = {name: len(DEGRADATIONS[name](clean, RATE_HZ)) / RATE_HZ for name in DEGRADATIONS}
     assert lengths["slow"] == pytest.approx(2.0, abs=0.1)
     assert lengths["fast"] == pytest.approx(0.5, abs=0.05)
     assert lengths["truncated"] == 0.5
-    assert np.abs(SPOILERS["clipped"](clean, RATE_HZ)).max() == 1
-    piece = SPOILERS["loop"](clean, RATE_HZ)
+    assert np.abs(DEGRADATIONS["clipped"](clean, RATE_HZ)).max() == 1
+    piece = DEGRADATIONS["loop"](clean, RATE_HZ)
     assert np.array_equal(piece[:4_800], piece[4_800:9_600])
 
 
 def test_a_flat_pitch_ranks_below_its_lively_twin():
     flat, lively = (voice(2.0, swing_semitones=s) for s in (0.0, 3.0))
-    measured = ProsodyScorer().score([Speech(w, RATE_HZ, "a", "en") for w in (flat, lively)])
+    measured = ProsodyScorer().score([SpeechSample(w, RATE_HZ, "a", "en") for w in (flat, lively)])
     utilities = [PitchSpread().utility(values["pitch_spread"]) for values in measured]
     assert utilities[0] < 0.2 < 0.9 < utilities[1]

@@ -7,9 +7,9 @@ from collections.abc import Awaitable, Callable, Sequence
 
 import pytest
 
-from services.reward.batcher import Batcher, Full
-from services.reward.engine import WorkerEnds, WorkerHung, WorkerLost
-from ttsrl.types import Failed, Outcome, Utterance
+from ttsrl.serving.batcher import Batcher, Full
+from ttsrl.serving.engine import WorkerEnds, WorkerHung, WorkerLost
+from ttsrl.wire import Failed, Outcome, Utterance
 
 DEADLINE_S = 60.0
 

@@ -4,8 +4,8 @@ import warnings
 
 import pytest
 
-from ttsrl.benchmark_text import benchmark_wer, simplified, words
 from ttsrl.errors import BadInput
+from ttsrl.text.benchmark_wer import benchmark_wer, simplified, words
 
 
 @pytest.mark.parametrize(

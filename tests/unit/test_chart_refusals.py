@@ -9,9 +9,9 @@ from typing import Any
 import helm_python as helm
 import pytest
 import yaml
-from helm_chart import CHART, ROOT, read_values, render
 
-from ttsrl.config import RunConfig
+from support.helm_chart import CHART, ROOT, read_values, render
+from ttsrl.config.schema import RunConfig
 from ttsrl.kube.names import Names
 from ttsrl.kube.values import Values, values_schema
 
@@ -130,7 +130,7 @@ def test_the_schema_refuses(path: str, value: object, told: str) -> None:
         (
             nested(
                 "run.eval.judges",
-                [{"name": "w", "type": "whisper", "model": "x", "gave_reward": True}],
+                [{"name": "w", "type": "whisper", "model": "x", "used_in_reward": True}],
             ),
             "put an independent judge first",
         ),

@@ -10,7 +10,8 @@ import helm_python as helm
 import kubernetes_validate
 import pytest
 import yaml
-from helm_chart import (
+
+from support.helm_chart import (
     CHART,
     CI_VALUES,
     EVERY_API,
@@ -23,8 +24,7 @@ from helm_chart import (
     render,
     render_text,
 )
-
-from ttsrl.config import RunConfig
+from ttsrl.config.schema import RunConfig
 from ttsrl.kube import names
 from ttsrl.kube.names import Names
 

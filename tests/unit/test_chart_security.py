@@ -15,7 +15,8 @@ from typing import Any
 import helm_python as helm
 import pytest
 import yaml
-from helm_chart import (
+
+from support.helm_chart import (
     CHART,
     CI_VALUES,
     EVERY_API,
@@ -25,7 +26,7 @@ from helm_chart import (
     read_values,
     render,
 )
-from pod_security import excesses, violations
+from support.pod_security import excesses, violations
 
 EVERYTHING = CHART / "ci/everything-on-values.yaml"
 RELEASE_LABELS = {"app.kubernetes.io/name": "ttsrl", "app.kubernetes.io/instance": "ttsrl"}
@@ -132,7 +133,7 @@ def cluster_with(secret: Manifest) -> Iterator[str]:
         f"/api/v1/namespaces/{meta['namespace']}/secrets/{meta['name']}": secret,
     }
 
-    class Handler(BaseHTTPRequestHandler):
+    class ApiHandler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             answer = answers.get(self.path.partition("?")[0])
             missing = {"kind": "Status", "status": "Failure", "reason": "NotFound", "code": 404}
@@ -145,7 +146,7 @@ def cluster_with(secret: Manifest) -> Iterator[str]:
 
         def log_message(self, *_: object) -> None: ...
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+    with ThreadingHTTPServer(("127.0.0.1", 0), ApiHandler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         url = f"http://127.0.0.1:{server.server_port}"
         yield yaml.safe_dump(

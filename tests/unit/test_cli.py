@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from ttsrl.cli import TINY, app
 from ttsrl.errors import BadInput, Failure
-from ttsrl.failing import exit_code
+from ttsrl.runtime.exit_codes import exit_code
 
 RUN = {
     "name": "r",
@@ -174,7 +174,7 @@ def test_config_prints_what_a_run_resolves_to(here: Path) -> None:
 
 
 def test_pull_brings_the_newest_model_of_a_published_run(here: Path) -> None:
-    from ttsrl.storage import RunStore
+    from ttsrl.storage.run_store import RunStore
 
     store = RunStore("store", "r")
     for step in (2, 10):

@@ -17,13 +17,13 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-import ttsrl.client
-from ttsrl.client import MEASUREMENTS, RewardClient, score_blocking
-from ttsrl.config import Gates, RewardConfig, WhisperConfig
+import ttsrl.client.reward_client
+from ttsrl.client.reward_client import MEASUREMENTS, RewardClient, score_blocking
 from ttsrl.errors import BadInput
-from ttsrl.reward import Cer, Nll
-from ttsrl.specification import configured
-from ttsrl.types import (
+from ttsrl.reward.components import Cer, Nll
+from ttsrl.reward.config import Gates, RewardConfig, WhisperConfig
+from ttsrl.reward.specification import configured
+from ttsrl.wire import (
     Failed,
     Gated,
     Ok,
@@ -35,7 +35,7 @@ from ttsrl.types import (
 )
 
 
-class Server:
+class StubServer:
     """Answers like the reward service, unless `fault` gives another answer first."""
 
     def __init__(self) -> None:
@@ -102,22 +102,22 @@ class Server:
 
 
 @pytest.fixture(scope="module")
-def running_server() -> Iterator[Server]:
-    server = Server()
+def running_server() -> Iterator[StubServer]:
+    server = StubServer()
     server.thread.start()
     yield server
     server.stop()
 
 
 @pytest.fixture
-def server(running_server: Server) -> Server:
+def server(running_server: StubServer) -> StubServer:
     running_server.reset()
     return running_server
 
 
 @pytest.fixture(autouse=True)
 def short_delays(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ttsrl.client, "FIRST_DELAY_S", 0.01)
+    monkeypatch.setattr(ttsrl.client.reward_client, "FIRST_DELAY_S", 0.01)
 
 
 def spoken(utterance: Utterance) -> Ok:
@@ -145,7 +145,9 @@ def closed_url() -> str:
         return f"http://127.0.0.1:{free.getsockname()[1]}"
 
 
-def test_rollouts_that_end_together_travel_together_and_come_back_in_order(server: Server) -> None:
+def test_rollouts_that_end_together_travel_together_and_come_back_in_order(
+    server: StubServer,
+) -> None:
     utterances = rollouts(100)
 
     async def run() -> list[Outcome]:
@@ -161,14 +163,14 @@ def test_rollouts_that_end_together_travel_together_and_come_back_in_order(serve
     assert [len(body.utterances) for body in server.bodies] == [32, 32, 32, 4]
 
 
-def test_no_more_requests_are_under_way_than_allowed(server: Server) -> None:
+def test_no_more_requests_are_under_way_than_allowed(server: StubServer) -> None:
     server.delay_s = 0.2
     outcomes = score(server.url, rollouts(20), batch_size=2, max_requests=3)
     assert outcomes == [spoken(u) for u in rollouts(20)]
     assert server.most_running == 3
 
 
-def test_equal_utterances_in_flight_are_measured_once(server: Server) -> None:
+def test_equal_utterances_in_flight_are_measured_once(server: StubServer) -> None:
     twice = [Utterance(text="a", speech_tokens=[1], id="first")]
     twice += [Utterance(text="a", speech_tokens=[1], id="second")]
     other = Utterance(text="a", speech_tokens=[1], finished=False)
@@ -176,7 +178,7 @@ def test_equal_utterances_in_flight_are_measured_once(server: Server) -> None:
     assert server.measurements == 2
 
 
-def test_a_caller_that_gives_up_leaves_the_others_their_score(server: Server) -> None:
+def test_a_caller_that_gives_up_leaves_the_others_their_score(server: StubServer) -> None:
     server.delay_s = 0.3
     utterance = rollouts(2)[1]
 
@@ -192,7 +194,7 @@ def test_a_caller_that_gives_up_leaves_the_others_their_score(server: Server) ->
     assert stayed == spoken(utterance)
 
 
-def test_a_score_that_arrives_as_the_client_closes_does_no_harm(server: Server) -> None:
+def test_a_score_that_arrives_as_the_client_closes_does_no_harm(server: StubServer) -> None:
     utterance = rollouts(1)[0]
 
     async def run() -> Outcome:
@@ -206,21 +208,21 @@ def test_a_score_that_arrives_as_the_client_closes_does_no_harm(server: Server) 
     assert asyncio.run(run()) == spoken(utterance)
 
 
-def test_a_fifth_of_the_scores_failing_costs_no_reward(server: Server) -> None:
+def test_a_fifth_of_the_scores_failing_costs_no_reward(server: StubServer) -> None:
     server.measure = lambda n, u: Failed(kind="scorer") if n % 5 == 0 else spoken(u)
     server.fault = lambda request: Response(status_code=503) if request % 5 == 0 else None
     utterances = rollouts(200)
     assert score(server.url, utterances, batch_size=8) == [spoken(u) for u in utterances]
 
 
-def test_only_what_failed_is_sent_again(server: Server) -> None:
+def test_only_what_failed_is_sent_again(server: StubServer) -> None:
     server.measure = lambda n, u: Failed(kind="scorer") if n == 1 else spoken(u)
     utterances = rollouts(3)
     assert score(server.url, utterances) == [spoken(u) for u in utterances]
     assert [body.utterances for body in server.bodies] == [utterances, [utterances[1]]]
 
 
-def test_a_measurement_that_keeps_failing_is_believed_at_last(server: Server) -> None:
+def test_a_measurement_that_keeps_failing_is_believed_at_last(server: StubServer) -> None:
     failed = Failed(kind="decode", detail="no memory")
     server.measure = lambda n, u: failed
     assert score(server.url, rollouts(1)) == [failed]
@@ -232,7 +234,7 @@ def test_a_measurement_that_keeps_failing_is_believed_at_last(server: Server) ->
     [Gated(reason="silence"), Failed(kind="nan"), Failed(kind="rejected")],
 )
 def test_what_another_measurement_cannot_change_is_not_measured_again(
-    server: Server, final: Outcome
+    server: StubServer, final: Outcome
 ) -> None:
     server.measure = lambda n, u: final
     assert score(server.url, rollouts(1)) == [final]
@@ -251,7 +253,7 @@ def test_what_another_measurement_cannot_change_is_not_measured_again(
     ids=["503", "500", "429", "garbage", "too few outcomes"],
 )
 def test_an_outage_that_ends_costs_nothing_and_one_that_stays_is_no_reward(
-    server: Server, answer: Response
+    server: StubServer, answer: Response
 ) -> None:
     server.fault = lambda request: answer if request < 3 else None
     assert score(server.url, rollouts(2)) == [spoken(u) for u in rollouts(2)]
@@ -268,7 +270,9 @@ def test_nothing_listening_is_unreachable_and_does_not_raise() -> None:
 
 
 def test_a_service_that_comes_late_still_scores() -> None:
-    server = Server()  # listens, so that connections wait, but answers none before it is started
+    server = (
+        StubServer()
+    )  # listens, so that connections wait, but answers none before it is started
     timer = threading.Timer(0.5, server.thread.start)
     timer.start()
     try:
@@ -278,7 +282,7 @@ def test_a_service_that_comes_late_still_scores() -> None:
         server.stop()
 
 
-def test_retry_after_is_honoured(server: Server) -> None:
+def test_retry_after_is_honoured(server: StubServer) -> None:
     busy = Response(status_code=429, headers={"Retry-After": "1"})
     server.fault = lambda request: busy if request == 0 else None
     assert score(server.url, rollouts(1)) == [spoken(rollouts(1)[0])]
@@ -287,17 +291,19 @@ def test_retry_after_is_honoured(server: Server) -> None:
 
 
 def test_clients_that_were_sent_away_together_come_back_apart(
-    server: Server, monkeypatch: pytest.MonkeyPatch
+    server: StubServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     busy = Response(status_code=429, headers={"Retry-After": "1"})
     server.fault = lambda request: busy if request == 0 else None
-    monkeypatch.setattr(ttsrl.client.random, "uniform", lambda lowest, highest: highest)
+    monkeypatch.setattr(
+        ttsrl.client.reward_client.random, "uniform", lambda lowest, highest: highest
+    )
     score(server.url, rollouts(1))
     first_s, second_s = server.times_s
     assert second_s - first_s >= 1.5  # the latest of the times at which others come
 
 
-def test_no_answer_within_the_deadline_is_no_reward(server: Server) -> None:
+def test_no_answer_within_the_deadline_is_no_reward(server: StubServer) -> None:
     server.delay_s = 1.0
     (outcome,) = score(server.url, rollouts(1), deadline_s=0.2)
     assert isinstance(outcome, Failed)
@@ -305,7 +311,7 @@ def test_no_answer_within_the_deadline_is_no_reward(server: Server) -> None:
     assert "0.2 s" in outcome.detail
 
 
-def test_a_refused_body_raises_with_the_services_words(server: Server) -> None:
+def test_a_refused_body_raises_with_the_services_words(server: StubServer) -> None:
     server.fault = lambda request: JSONResponse({"error": "no such field"}, status_code=400)
     with pytest.raises(BadInput, match=r"400.*no such field"):
         score(server.url, rollouts(3))
@@ -315,7 +321,7 @@ def test_a_refused_body_raises_with_the_services_words(server: Server) -> None:
         score(server.url, rollouts(3))
 
 
-def test_a_wrong_token_raises_and_names_the_file(server: Server, tmp_path: Path) -> None:
+def test_a_wrong_token_raises_and_names_the_file(server: StubServer, tmp_path: Path) -> None:
     token_file = tmp_path / "token"
     token_file.write_text("secret\n")
     server.fault = lambda request: Response(status_code=401)
@@ -326,7 +332,7 @@ def test_a_wrong_token_raises_and_names_the_file(server: Server, tmp_path: Path)
 
 @pytest.mark.parametrize("content", [None, ""])
 def test_a_missing_or_empty_token_file_raises(
-    server: Server, tmp_path: Path, content: str | None
+    server: StubServer, tmp_path: Path, content: str | None
 ) -> None:
     token_file = tmp_path / "token"
     if content is not None:
@@ -335,7 +341,9 @@ def test_a_missing_or_empty_token_file_raises(
         score(server.url, rollouts(1), token_file=str(token_file))
 
 
-def test_a_rotated_token_is_read_again_without_a_lost_score(server: Server, tmp_path: Path) -> None:
+def test_a_rotated_token_is_read_again_without_a_lost_score(
+    server: StubServer, tmp_path: Path
+) -> None:
     token_file = tmp_path / "token"
     token_file.write_text("old")
     valid = "Bearer old"
@@ -357,7 +365,7 @@ def test_a_rotated_token_is_read_again_without_a_lost_score(server: Server, tmp_
     assert asyncio.run(run()) == [spoken(u) for u in rollouts(2)]
 
 
-def test_another_specification_in_the_middle_of_a_run_raises(server: Server) -> None:
+def test_another_specification_in_the_middle_of_a_run_raises(server: StubServer) -> None:
     async def run() -> None:
         async with RewardClient(server.url) as client:
             await client.score(rollouts(1))
@@ -376,7 +384,7 @@ def wait_ready(url: str, timeout_s: float = 0.3, **options: object) -> ServiceSp
     return asyncio.run(run())
 
 
-def test_wait_ready_gives_the_specification(server: Server) -> None:
+def test_wait_ready_gives_the_specification(server: StubServer) -> None:
     assert wait_ready(server.url, spec_hash="abc").codebook_size == 8
 
 
@@ -386,7 +394,7 @@ def test_wait_ready_says_what_to_start_when_nothing_listens() -> None:
         wait_ready(url)
 
 
-def test_wait_ready_refuses_another_specification_and_another_version(server: Server) -> None:
+def test_wait_ready_refuses_another_specification_and_another_version(server: StubServer) -> None:
     with pytest.raises(BadInput, match=r"abc.*def"):
         wait_ready(server.url, spec_hash="def")
     server.version = "0.0.1"
@@ -394,7 +402,9 @@ def test_wait_ready_refuses_another_specification_and_another_version(server: Se
         wait_ready(server.url)
 
 
-def test_a_service_of_another_configuration_is_refused_with_what_differs(server: Server) -> None:
+def test_a_service_of_another_configuration_is_refused_with_what_differs(
+    server: StubServer,
+) -> None:
     reward = RewardConfig(url=server.url, whisper=WhisperConfig(model="/here/whisper"))
 
     async def run() -> None:
@@ -417,7 +427,7 @@ def test_a_service_of_another_configuration_is_refused_with_what_differs(server:
         asyncio.run(run())
 
 
-def test_wait_ready_refuses_a_wrong_token(server: Server) -> None:
+def test_wait_ready_refuses_a_wrong_token(server: StubServer) -> None:
     server.fault = lambda request: Response(status_code=401)
     with pytest.raises(BadInput, match="token_file"):
         wait_ready(server.url)
@@ -429,6 +439,6 @@ def test_an_address_that_is_none_raises(url: str) -> None:
         RewardClient(url)
 
 
-def test_scores_without_an_event_loop_by_configuration(server: Server) -> None:
+def test_scores_without_an_event_loop_by_configuration(server: StubServer) -> None:
     reward = RewardConfig(url=server.url, whisper=WhisperConfig(model="unused"))
     assert score_blocking(reward, rollouts(2)) == [spoken(u) for u in rollouts(2)]

@@ -5,19 +5,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from cosyvoice2_files import TEXT_ROWS, write_llm
 from transformers import AutoModelForCausalLM, AutoTokenizer, Qwen2Config, Qwen2ForCausalLM
 
-from ttsrl.checkpoints import cosyvoice2_head
-from ttsrl.checkpoints.cosyvoice2 import (
-    SPECIAL,
-    official_logits,
-    read_llm,
-    to_huggingface,
-    to_llm,
-)
+from support.cosyvoice2_files import TEXT_ROWS, write_llm
 from ttsrl.errors import BadInput
-from ttsrl.families import load_family
+from ttsrl.families.registry import load_family
+from ttsrl.models import cosyvoice2_head
+from ttsrl.models.cosyvoice2 import SPECIAL, official_logits, read_llm, to_huggingface, to_llm
 
 SMALLER = {"SAMPLES": 1, "TOKENS": 32}
 TEXT = "你好 world"

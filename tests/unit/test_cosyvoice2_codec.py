@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from cosyvoice2_files import write_codec, write_voice_models
 
-from ttsrl.codecs import codec_digest, load_codec, load_encoder
+from support.cosyvoice2_files import write_codec, write_voice_models
 from ttsrl.codecs import voice as voices
 from ttsrl.codecs.cosyvoice2 import CosyVoice2Codec
 from ttsrl.codecs.cosyvoice2_flow import STEPS
 from ttsrl.codecs.cosyvoice2_network import harmonics, start_noise
+from ttsrl.codecs.registry import codec_digest, load_codec, load_encoder
 from ttsrl.codecs.voice import load_voice
 from ttsrl.errors import BadInput
 from ttsrl.scorers.reference import voice as voice_like

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 import yaml
-from helm_chart import EVERY_API, ROOT, find, render
 
 from monitoring.__main__ import BOARDS, FOLDER, write
 from monitoring.board import Board, dump, model
+from support.helm_chart import EVERY_API, ROOT, find, render
 
 MONITORS = (("ServiceMonitor", "reward"), ("PodMonitor", "train"))
 FILES = sorted(FOLDER.glob("*.json"))

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 import typer
-from pages import commands
 
+from support.pages import commands
 from ttsrl.cli import app
 
 DOCUMENTS = [Path("README.md"), *sorted(Path("docs").glob("*.md"))]

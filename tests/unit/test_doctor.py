@@ -7,8 +7,8 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
-from ttsrl import doctor, machine
 from ttsrl.errors import BadInput, Failure
+from ttsrl.runtime import doctor, machine
 
 NETWORK = ("UV_DEFAULT_INDEX", "HF_ENDPOINT")
 

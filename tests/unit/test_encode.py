@@ -14,9 +14,9 @@ from datasets import Audio, Dataset, load_dataset
 from huggingface_hub.errors import LocalEntryNotFoundError
 from pyarrow import parquet
 
-from ttsrl.audio import read_mono
+from ttsrl.audio.io import read_mono
 from ttsrl.codecs.tiny import TinyCodec
-from ttsrl.encode import Encoded, EncodeOptions, encode
+from ttsrl.data.encode import Encoded, EncodeOptions, encode
 from ttsrl.errors import BadInput
 from ttsrl.scorers.reference import voice
 

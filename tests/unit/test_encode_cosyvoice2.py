@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pytest
 import soundfile
-from cosyvoice2_files import write_voice_models
 from pyarrow import parquet
 
-from ttsrl.audio import read_mono
+from support.cosyvoice2_files import write_voice_models
+from ttsrl.audio.io import read_mono
 from ttsrl.codecs.s3_tokenizer import S3Tokenizer
-from ttsrl.encode import EncodeOptions, encode
+from ttsrl.data.encode import EncodeOptions, encode
 from ttsrl.errors import BadInput
 from ttsrl.scorers.reference import voice
 

@@ -4,13 +4,14 @@ from pathlib import Path
 
 import pytest
 import trl
-from family_tokenizers import llasa_tokenizer, qwen2_cosy_tokenizer, write_qwen2_tokenizer
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
-from ttsrl.config import RunConfig
+from support.family_tokenizers import llasa_tokenizer, qwen2_cosy_tokenizer, write_qwen2_tokenizer
+from ttsrl.config.schema import RunConfig
 from ttsrl.errors import BadInput
-from ttsrl.families import FAMILIES, Family, family_class, load_family
+from ttsrl.families.base import Family
 from ttsrl.families.llasa import DATE
+from ttsrl.families.registry import FAMILIES, family_class, load_family
 
 TEXTS = ["Hello, world!", "你好，世界。", "  two  spaces ", "1984 & déjà vu\nnew line"]
 LLAMA_3_2 = Path(trl.__file__).parent / "chat_templates" / "llama3_2.jinja"

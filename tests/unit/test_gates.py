@@ -1,17 +1,17 @@
 import numpy as np
 import pytest
 
-from ttsrl.config import Gates
-from ttsrl.gates import (
+from ttsrl.audio.waveform import level_dbfs
+from ttsrl.reward.components import Cer, Nll
+from ttsrl.reward.config import Gates
+from ttsrl.reward.gates import (
     REASONS,
     check_duration,
     check_floors,
     check_level,
     check_tokens,
     check_transcript,
-    level_dbfs,
 )
-from ttsrl.reward import Cer, Nll
 
 GATES = Gates(min_level_dbfs=-50, min_s_per_char=0.01, max_s_per_char=0.5, slack_s=1)
 

@@ -293,7 +293,7 @@ def test_how_far_the_jobs_of_the_evaluation_are() -> None:
 
 def test_progress_lines_are_those_that_training_prints() -> None:
     """The status reads what the supervisor writes: one format, held together here."""
-    from ttsrl.progress import step_note
+    from ttsrl.runtime.progress import step_note
 
     note = step_note({"reward": 0.5, "cer": 0.2}, 27, 6.0)
     assert last_step([f"step 3/30  {note}"]) == (3, 30, note)

@@ -9,15 +9,15 @@ from typing import Any
 import pytest
 import yaml
 
-from ttsrl.config import RunConfig
+from ttsrl.config.load import config_hash, load_run
+from ttsrl.config.schema import RunConfig
 from ttsrl.errors import BadInput
 from ttsrl.kube.manifests import BASES, TRAIN, machines_of, overlays, render, training_job
 from ttsrl.kube.names import Names
 from ttsrl.kube.quota import lacking, needed
 from ttsrl.kube.readiness import nodes_for, quota_for, refuse, secret_has
 from ttsrl.kube.release import Release, check_same, parse_run
-from ttsrl.kube.training import RUN_HASH, Request, job_for
-from ttsrl.settings import config_hash, load_run
+from ttsrl.kube.training import RUN_HASH, JobRequest, job_for
 
 GPU = "nvidia.com/gpu"
 
@@ -73,20 +73,20 @@ def test_a_name_that_kuberay_would_refuse_and_an_overlay_that_is_none() -> None:
 
 
 def test_a_job_has_the_machines_of_its_run(run: RunConfig) -> None:
-    job = job_for(release(run), Request())
+    job = job_for(release(run), JobRequest())
     assert machines_of(job) == (1, 1)
     assert job["metadata"]["annotations"] == {RUN_HASH: config_hash(run)}
-    assert machines_of(job_for(release(run), Request(overlay="cpu"))) == (1, 1)
+    assert machines_of(job_for(release(run), JobRequest(overlay="cpu"))) == (1, 1)
     with pytest.raises(BadInput, match=r"'a100-80' has 1 x 8 GPU, and the run wants .* = 1 x"):
-        job_for(release(run), Request(overlay="a100-80"))
+        job_for(release(run), JobRequest(overlay="a100-80"))
     large = run.model_copy(
         update={"train": run.train.model_copy(update={"gpus_per_node": 8, "nodes": 4})}
     )
     for overlay, kind in (("many-nodes", "rayjob"), ("pytorchjob-many-nodes", "pytorchjob")):
-        job = job_for(release(large), Request(kind, overlay))  # pyright: ignore
+        job = job_for(release(large), JobRequest(kind, overlay))  # pyright: ignore
         assert machines_of(job) == (4, 8)
     with pytest.raises(BadInput, match="the plain manifest has 1 x 1 GPU"):
-        job_for(release(large), Request())
+        job_for(release(large), JobRequest())
 
 
 def test_a_runs_file_must_be_the_run_of_the_release(run: RunConfig) -> None:

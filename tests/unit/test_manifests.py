@@ -20,7 +20,7 @@ import pytest
 import yaml
 from kubernetes.utils import parse_quantity
 
-from ttsrl.config import RunConfig
+from ttsrl.config.schema import RunConfig
 from ttsrl.kube import names
 from ttsrl.kube.manifests import machines_of
 from ttsrl.kube.names import MAX_RAYJOB_CHARS, Names
@@ -239,12 +239,12 @@ def test_the_programs_take_the_arguments_of_the_manifests(
 ) -> None:
     import importlib
 
-    program = importlib.import_module(f"jobs.eval.{module}")
+    program = importlib.import_module(f"ttsrl.evaluation.{module}")
     [job] = [
         document
         for file in APPLIED["eval"]
         for document in read(file)
-        if container_of(document)["command"] == ["python", "-m", f"jobs.eval.{module}"]
+        if container_of(document)["command"] == ["python", "-m", f"ttsrl.evaluation.{module}"]
     ]
     monkeypatch.setattr("sys.argv", ["program", *container_of(job)["args"]])
     monkeypatch.setenv("JOB_COMPLETION_INDEX", "0")

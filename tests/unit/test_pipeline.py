@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from services.reward.lane import Lane
-from services.reward.pipeline import Pipeline
-from ttsrl.config import RunConfig
-from ttsrl.reward import compose
-from ttsrl.settings import load_run
-from ttsrl.types import Failed, Gated, Ok, Utterance
+from ttsrl.config.load import load_run
+from ttsrl.config.schema import RunConfig
+from ttsrl.reward.components import compose
+from ttsrl.serving.pipeline import Pipeline
+from ttsrl.serving.scorer_thread import Lane
+from ttsrl.wire import Failed, Gated, Ok, Utterance
 
 ROOT = Path(__file__).parents[2]
 TEXTS = ["four red tigers run home", "black birds sing today"]

@@ -9,8 +9,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from ttsrl.checkpoints.policy import INDEX, check_policy_weights
 from ttsrl.errors import BadInput
+from ttsrl.models.policy import INDEX, check_policy_weights
 
 POLICY = Path("examples/tiny/policy")
 NAME = "model.layers.0.self_attn.q_proj.weight"

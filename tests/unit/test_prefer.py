@@ -13,18 +13,19 @@ import pytest
 import soundfile
 from typer.testing import CliRunner
 
-from ttsrl.audio import resample
+from ttsrl.audio.io import resample
 from ttsrl.cli import app
-from ttsrl.config import RewardConfig, WhisperConfig
 from ttsrl.errors import BadInput
 from ttsrl.prefer.clips import clip_of, clips_of, pairs_of
 from ttsrl.prefer.page import write_page
 from ttsrl.prefer.training import Comparisons, best_l2, fit, log_odds, right, train
-from ttsrl.reward import Preference, utilities_of
-from ttsrl.scorers import Speech, load_scorers
+from ttsrl.reward.components import Preference, utilities_of
+from ttsrl.reward.config import RewardConfig, WhisperConfig
+from ttsrl.scorers.base import SpeechSample
 from ttsrl.scorers.embedding import Embedder
 from ttsrl.scorers.preference import FACTS, PreferenceScorer, load_head
 from ttsrl.scorers.reference import RATE_HZ, check_scorer, voice
+from ttsrl.scorers.registry import load_scorers
 
 TINY = Path(__file__).parents[2] / "examples/tiny"
 WHISPER, WAV2VEC2 = str(TINY / "whisper"), str(TINY / "judge")
@@ -100,7 +101,7 @@ def test_a_head_scores_speech_as_its_listener_would(livelier):
     check_scorer("preference", scorer)
     swings = [0.0, 1.0, 3.0, 5.0, 6.0]
     speeches = [
-        Speech(voice(1.3, pitch_hz=140, swing_semitones=swing), RATE_HZ, "a", "en")
+        SpeechSample(voice(1.3, pitch_hz=140, swing_semitones=swing), RATE_HZ, "a", "en")
         for swing in swings
     ]
     logits = [values["preference"] for values in scorer.score(speeches)]
@@ -210,7 +211,7 @@ def test_a_head_is_part_of_the_specification_and_knows_its_encoder(livelier, tmp
 
 
 @pytest.mark.parametrize(
-    ("spoil", "message"),
+    ("edit", "message"),
     [
         (lambda rows: rows[:20], "20 decided pairs .* at least 40"),
         (lambda rows: [r | {"choice": "same"} for r in rows], "0 decided pairs"),
@@ -222,12 +223,12 @@ def test_a_head_is_part_of_the_specification_and_knows_its_encoder(livelier, tmp
         (lambda rows: [rows[0] | {"a": "0" * 16}, *rows], r"clip 0000000000000000, and .* not"),
     ],
 )
-def test_answers_that_nothing_can_be_learned_from_are_refused(collected, tmp_path, spoil, message):
+def test_answers_that_nothing_can_be_learned_from_are_refused(collected, tmp_path, edit, message):
     folder, pairs, _ = collected
     random = np.random.default_rng(0)
     file = answered(tmp_path, pairs, lambda pair: random.choice(["a", "b"]))
     rows = [json.loads(line) for line in file.read_text().splitlines()]
-    file.write_text("".join(json.dumps(row) + "\n" for row in spoil(rows)))
+    file.write_text("".join(json.dumps(row) + "\n" for row in edit(rows)))
     with pytest.raises(BadInput, match=message):
         train(folder, [file], WHISPER, tmp_path / "head")
     assert not (tmp_path / "head").exists()

@@ -8,13 +8,13 @@ import pytest
 import soundfile
 from pyarrow import parquet
 
-from ttsrl.config import PrefixConfig, RunConfig
-from ttsrl.encode import EncodeOptions, encode
+from ttsrl.config.schema import PrefixConfig, RunConfig
+from ttsrl.data.encode import EncodeOptions, encode
+from ttsrl.data.prompts import Prepared, prepare
+from ttsrl.data.speech_prefix import prefix_of
+from ttsrl.data.token_shards import encoder_digest
 from ttsrl.errors import BadInput
-from ttsrl.prefix import prefix_of
-from ttsrl.prompts import Prepared, prepare
 from ttsrl.scorers.reference import voice
-from ttsrl.token_shards import encoder_digest
 
 CODEC = "examples/tiny/codec"
 TEXTS = [f"{a} {b} {c}" for a in ("red", "old") for b in ("dogs", "cats") for c in "abcdefgh"]

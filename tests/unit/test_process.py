@@ -11,9 +11,9 @@ import psutil
 import pytest
 
 from ttsrl.errors import BadInput, Failure
-from ttsrl.follow import counts, follow, steps
-from ttsrl.process import ROOT, Job, Tail, last_words, stop_all
-from ttsrl.progress import Progress
+from ttsrl.runtime.follow import counts, follow, steps
+from ttsrl.runtime.job import ROOT, Job, Tail, last_words, stop_all
+from ttsrl.runtime.progress import Progress
 
 FAMILY = """
 import os, signal, subprocess, sys, time
@@ -70,7 +70,7 @@ def wait_until_gone(mark: str) -> None:
 def test_stopping_a_job_ends_its_whole_family(
     modules: Path, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ttsrl.process.GRACE_S", 0.5)
+    monkeypatch.setattr("ttsrl.runtime.job.GRACE_S", 0.5)
     mark = f"{modules}-{kind}"
     job = start(modules, "family", mark, kind)
     wait_for(job, "ready")
@@ -91,10 +91,10 @@ def test_a_killed_parent_leaves_nothing(modules: Path) -> None:
     mark = f"{modules}-orphan"
     parent = modules / "parent.py"
     parent.write_text(
-        "import sys, time\nfrom pathlib import Path\nfrom ttsrl import process\n"
-        "process.GRACE_S = 0.5\n"
+        "import sys, time\nfrom pathlib import Path\nfrom ttsrl.runtime import job as jobs\n"
+        "jobs.GRACE_S = 0.5\n"
         f"here = Path({str(modules)!r})\n"
-        f"job = process.Job('job', 'family', [{mark!r}, 'stubborn'], here / 'job.log',"
+        f"job = jobs.Job('job', 'family', [{mark!r}, 'stubborn'], here / 'job.log',"
         " {'PYTHONPATH': str(here)})\n"
         "while 'ready' not in job.output.lines(): time.sleep(0.02)\n"
         "print('up', flush=True)\ntime.sleep(60)\n"
@@ -141,7 +141,7 @@ def test_a_full_disk_is_named_where_a_job_failed_on_it(
     modules: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     job = start(modules, "says", "RuntimeError: basic_ios::clear: iostream error", "1")
-    monkeypatch.setattr("ttsrl.process.free_disk_bytes", lambda _: 5_900_000)
+    monkeypatch.setattr("ttsrl.runtime.job.free_disk_bytes", lambda _: 5_900_000)
     with pytest.raises(Failure, match=rf"6 MB free on the disk of {job.log.parent}.*goes on"):
         follow(job)
 

@@ -7,10 +7,10 @@ import pyarrow as pa
 import pyarrow.parquet as parquet
 import pytest
 
-from ttsrl.config import RunConfig
+from ttsrl.config.schema import RunConfig
+from ttsrl.data.prompts import prepare
+from ttsrl.data.split import is_held_out, words
 from ttsrl.errors import BadInput
-from ttsrl.prompts import prepare
-from ttsrl.split import is_held_out, words
 
 GOOD = [
     {"text": f"{first} {second} {third}", "id": f"{first}-{second}-{third}"}
@@ -191,7 +191,7 @@ UNWANTED: list[tuple[dict[str, object], dict[str, object], str]] = [
         {"text": "bonjour", "language": "fr"},
         "is in language fr (data.only_languages)",
     ),
-    ({"leave_out": "[0-9]"}, {"text": "number 9"}, "matches data.leave_out"),
+    ({"exclude_regex": "[0-9]"}, {"text": "number 9"}, "matches data.exclude_regex"),
     (
         {"min_duration_s": 1},
         {"text": "quick", "duration_s": 0.5},
@@ -218,7 +218,7 @@ def test_an_unwanted_text_is_left_out_and_counted_or_refused_on_demand(
     for split in ("train", "held_out"):
         assert rows(tmp_path / "data", split) == rows(tmp_path / "plain", split)
     with pytest.raises(BadInput) as refused:
-        prepare(run_config(texts, **limit, unwanted="error"), tmp_path / "refused")
+        prepare(run_config(texts, **limit, on_filtered="error"), tmp_path / "refused")
     assert f"t.jsonl:1: text {json.dumps(line['text'])[:20]}" in str(refused.value)
     assert reason in str(refused.value)
     everything = run_config(write(plain, [line]), **limit)
@@ -232,7 +232,7 @@ def test_an_unwanted_text_is_left_out_and_counted_or_refused_on_demand(
     [
         ({"min_chars": 50, "max_chars": 40}, "min_chars = 50 is more than 40"),
         ({"min_duration_s": 2, "max_duration_s": 1}, "min_duration_s = 2 is more than 1"),
-        ({"leave_out": "[a-"}, "no regular expression"),
+        ({"exclude_regex": "[a-"}, "not a regular expression"),
         ({"prefix": {"min_s": 6}}, "min_s = 6 is more than max_s = 5"),
     ],
 )
@@ -283,7 +283,7 @@ def test_a_bad_line_is_named_with_its_value_and_the_way_out_and_nothing_is_writt
     texts = write(tmp_path / "t.jsonl", GOOD)
     texts.write_bytes(texts.read_bytes() + line + b"\n")
     with pytest.raises(BadInput) as error:
-        prepare(run_config(texts, max_chars=100, unwanted="error"), tmp_path / "data")
+        prepare(run_config(texts, max_chars=100, on_filtered="error"), tmp_path / "data")
     for words_said in [f"t.jsonl:{len(GOOD) + 1}: ", *said]:
         assert words_said in str(error.value)
     assert not (tmp_path / "data").exists()

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from jobs.quickstart.stages import free_url
-from jobs.quickstart.state import State, forget, locked
-from ttsrl.config import RunConfig
+from ttsrl.config.schema import RunConfig
 from ttsrl.errors import BadInput
-from ttsrl.process import ROOT
+from ttsrl.quickstart.stages import free_url
+from ttsrl.quickstart.state import QuickstartState, forget, locked
+from ttsrl.runtime.job import ROOT
 
 RUN = {
     "name": "r",
@@ -30,12 +30,12 @@ RUN = {
 TINY_QUICKSTART = """
 import json, sys, time
 from pathlib import Path
-from jobs.quickstart.run import quickstart
-from jobs.quickstart.stages import StageOfRun
-from ttsrl.config import RunConfig
-from ttsrl.failing import exit_code
-from ttsrl.follow import follow
-from ttsrl.process import Job
+from ttsrl.quickstart.run import quickstart
+from ttsrl.quickstart.stages import StageOfRun
+from ttsrl.config.schema import RunConfig
+from ttsrl.runtime.exit_codes import exit_code
+from ttsrl.runtime.follow import follow
+from ttsrl.runtime.job import Job
 
 here, work_dir, fresh = Path(sys.argv[1]), Path(sys.argv[2]), "fresh" in sys.argv
 
@@ -185,21 +185,21 @@ def run_config(texts: Path, **more: object) -> RunConfig:
 def test_the_state_knows_its_inputs_and_whose_folder_it_is(here: Path) -> None:
     texts, work_dir = here / "texts.jsonl", here / "runs"
     work_dir.mkdir()
-    State(work_dir, run_config(texts)).finish("one", "well", 1.0)
-    again = State(work_dir, run_config(texts))
+    QuickstartState(work_dir, run_config(texts)).finish("one", "well", 1.0)
+    again = QuickstartState(work_dir, run_config(texts))
     assert again.is_finished("one", work_dir)
     assert again.note("one") == "well"
     assert not again.is_finished("one", work_dir / "missing")
     assert not again.is_finished("two", work_dir)
     texts.write_text('{"text": "other"}\n')
     with pytest.raises(BadInput, match=r"texts\.jsonl has changed.*--fresh"):
-        State(work_dir, run_config(texts))
+        QuickstartState(work_dir, run_config(texts))
 
     foreign = here / "foreign"
     foreign.mkdir()
     (foreign / "run.json").write_text("{}")
     with pytest.raises(BadInput, match=r"no quickstart began.*--fresh"):
-        State(foreign, run_config(texts))
+        QuickstartState(foreign, run_config(texts))
 
 
 def test_what_cannot_begin_leaves_no_trace(here: Path) -> None:
@@ -223,10 +223,10 @@ def test_what_cannot_begin_leaves_no_trace(here: Path) -> None:
     # a folder is a configuration's only once it has begun
     work_dir = here / "runs"
     work_dir.mkdir()
-    State(work_dir, run_config(here / "texts.jsonl"))
-    State(work_dir, run_config(here / "texts.jsonl", train={"steps": 4})).begin()
+    QuickstartState(work_dir, run_config(here / "texts.jsonl"))
+    QuickstartState(work_dir, run_config(here / "texts.jsonl", train={"steps": 4})).begin()
     with pytest.raises(BadInput, match=r"train\.steps was 4, is 3"):
-        State(work_dir, run_config(here / "texts.jsonl"))
+        QuickstartState(work_dir, run_config(here / "texts.jsonl"))
 
 
 def test_forgetting_leaves_the_lock_alone(here: Path) -> None:

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from helm_chart import render
 
-from ttsrl.config import RunConfig
-from ttsrl.settings import load_run
+from support.helm_chart import render
+from ttsrl.config.load import load_run
+from ttsrl.config.schema import RunConfig
 
 ROOT = Path(__file__).parents[2]
 RECIPES = sorted((ROOT / "examples/recipes").glob("*.json"))

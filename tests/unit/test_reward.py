@@ -3,8 +3,8 @@ import math
 import pytest
 from pydantic import ValidationError
 
-from ttsrl.config import RewardConfig
-from ttsrl.reward import Cer, Nll, Wer, compose, utilities_of
+from ttsrl.reward.components import Cer, Nll, Wer, compose, utilities_of
+from ttsrl.reward.config import RewardConfig
 
 # channel-io/ch-tts-llasa-rl-grpo, tts_cer.py with its defaults: beta 3, tau 3, weights 0.6 and 0.4.
 GOLDEN = [

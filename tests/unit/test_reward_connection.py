@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import uvicorn
 
-from services.reward import connection
-from services.reward.connection import Connection
+from ttsrl.serving import connection
+from ttsrl.serving.connection import Connection
 
 WHOLE = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 HALF = b"GET / HTTP/1.1\r\nHost: a\r\nX-"

@@ -10,8 +10,8 @@ from typing import Any, cast
 
 import pytest
 
-from services.reward.worker import Measured, serve
-from ttsrl.types import Failed, Gated, Outcome, Utterance
+from ttsrl.serving.worker import Measured, serve
+from ttsrl.wire import Failed, Gated, Outcome, Utterance
 
 UTTERANCES = [Utterance(text=text, speech_tokens=[]) for text in ("a", "b")]
 FINE = Gated(reason="no_tokens")

@@ -7,7 +7,7 @@ from transformers import Qwen2ForCausalLM as Qwen2
 from transformers.generation import LogitsProcessor
 
 from ttsrl.errors import BadInput
-from ttsrl.sampler import Sampled, Sampler, draw, truncate
+from ttsrl.sampler.sampler import Sampled, Sampler, draw, truncate
 
 VOCABULARY, STOP = 97, 5
 ALLOWED = list(range(40, 90))

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 import soundfile
 
+from ttsrl.config.load import dump_run, load_run
 from ttsrl.errors import BadInput
-from ttsrl.published import RUN
-from ttsrl.say import say
-from ttsrl.settings import dump_run, load_run
+from ttsrl.storage.published import RUN
+from ttsrl.synthesis.say import say
 
 TINY = Path("examples/tiny")
 

@@ -6,17 +6,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from cosyvoice2_files import write_codec, write_llm, write_qwen2_cosy, write_voice_models
 
-from services.reward.pipeline import Pipeline
-from ttsrl.checkpoints import cosyvoice2_head
-from ttsrl.checkpoints.cosyvoice2 import to_huggingface
+from support.cosyvoice2_files import write_codec, write_llm, write_qwen2_cosy, write_voice_models
 from ttsrl.codecs import voice as voices
+from ttsrl.config.load import dump_run, load_run
 from ttsrl.errors import BadInput
-from ttsrl.say import say
+from ttsrl.models import cosyvoice2_head
+from ttsrl.models.cosyvoice2 import to_huggingface
 from ttsrl.scorers.reference import voice as voice_like
-from ttsrl.settings import dump_run, load_run
-from ttsrl.types import Gated, Ok, Utterance
+from ttsrl.serving.pipeline import Pipeline
+from ttsrl.synthesis.say import say
+from ttsrl.wire import Gated, Ok, Utterance
 
 
 @pytest.fixture(scope="module")

@@ -19,15 +19,16 @@ from transformers import (
 )
 from transformers.models.whisper.english_normalizer import BasicTextNormalizer
 
-from ttsrl.audio import resample
-from ttsrl.codecs import load_codec
-from ttsrl.config import JudgeConfig, WhisperConfig
+from ttsrl.audio.io import resample
+from ttsrl.codecs.registry import load_codec
+from ttsrl.config.schema import JudgeConfig
 from ttsrl.errors import BadInput
-from ttsrl.hub import folder_digest, local_folder
-from ttsrl.scorers import load_judge
-from ttsrl.scorers.whisper import WhisperScorer
-from ttsrl.scorers.whisper_modes import DeepUnlearning
-from ttsrl.scorers.whisper_reading import Job
+from ttsrl.models.hub import folder_digest, local_folder
+from ttsrl.reward.config import WhisperConfig
+from ttsrl.scorers.registry import load_judge
+from ttsrl.scorers.whisper.modes import DeepUnlearning
+from ttsrl.scorers.whisper.reading import ReadingJob
+from ttsrl.scorers.whisper.scorer import WhisperScorer
 
 ROOT = Path(__file__).parents[2]
 TINY = ROOT / "examples/tiny"
@@ -176,10 +177,12 @@ def test_engines_agree(odd_whisper, noises, mode, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("engine", ["torch", "ctranslate2"])
 def test_a_loop_ends_at_the_cap(odd_whisper, noises, engine, monkeypatch):
-    monkeypatch.setattr("ttsrl.scorers.whisper_tokens.MAX_NEW_TOKENS", 12)
+    monkeypatch.setattr("ttsrl.scorers.whisper.tokens.MAX_NEW_TOKENS", 12)
     scorer = WhisperScorer(WhisperConfig(model=str(odd_whisper), engine=engine))
     prompt = scorer.tokens.prompt("en")
-    lengths = [len(r.written) for _, r in scorer.engine.read([Job(w, prompt) for w in noises])]
+    lengths = [
+        len(r.written) for _, r in scorer.engine.read([ReadingJob(w, prompt) for w in noises])
+    ]
     assert max(lengths) == 12
     assert lengths.count(12) > 1
 

@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from tiny_scorers import save_tiny_clap
-from tiny_wavlm import save_tiny_wavlm
 from transformers import ClapFeatureExtractor, ClapModel, Wav2Vec2FeatureExtractor, WavLMForXVector
 
-from ttsrl.audio import resample
+from support.tiny_scorers import save_tiny_clap
+from support.tiny_wavlm import save_tiny_wavlm
+from ttsrl.audio.io import resample
 from ttsrl.errors import BadInput
-from ttsrl.reward import Speaker, Style, utilities_of
-from ttsrl.scorers import Speech
+from ttsrl.reward.components import Speaker, Style, utilities_of
+from ttsrl.scorers.base import SpeechSample
 from ttsrl.scorers.reference import RATE_HZ, check_scorer, voice
 from ttsrl.scorers.speaker import SpeakerScorer
 from ttsrl.scorers.style import StyleScorer, windows_of
@@ -42,8 +42,8 @@ def voices(tmp_path_factory) -> Path:
     return folder
 
 
-def speech(waveform: np.ndarray, rate_hz: int = RATE_HZ, **fields: str) -> Speech:
-    return Speech(waveform, rate_hz, "hello there", "en", **fields)
+def speech(waveform: np.ndarray, rate_hz: int = RATE_HZ, **fields: str) -> SpeechSample:
+    return SpeechSample(waveform, rate_hz, "hello there", "en", **fields)
 
 
 def test_style_is_clap_s_cosine_of_the_item_s_own_style_text(clap):

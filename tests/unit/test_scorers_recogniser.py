@@ -11,19 +11,21 @@ import onnx
 import pytest
 import torch
 from onnx import TensorProto, helper, numpy_helper
-from tiny_scorers import LETTERS, save_tiny_parakeet, save_tiny_sensevoice
 from transformers import ParakeetFeatureExtractor, ParakeetForTDT
 from transformers.models.parakeet.modeling_parakeet import ParakeetEncoderModelOutput
 
-from ttsrl.config import JudgeConfig, RewardConfig, WhisperConfig
+from support.tiny_scorers import LETTERS, save_tiny_parakeet, save_tiny_sensevoice
+from ttsrl.config.schema import JudgeConfig
 from ttsrl.errors import BadInput
-from ttsrl.reward import ParakeetCer, PinyinWer
-from ttsrl.scorers import Speech, load_judge, load_scorers
+from ttsrl.reward.components import ParakeetCer, PinyinWer
+from ttsrl.reward.config import RewardConfig, WhisperConfig
+from ttsrl.scorers.base import SpeechSample
 from ttsrl.scorers.equal_lengths import equal_lengths
 from ttsrl.scorers.parakeet import load_parakeet
 from ttsrl.scorers.reference import RATE_HZ, check_scorer, voice
+from ttsrl.scorers.registry import load_judge, load_scorers
 from ttsrl.scorers.sensevoice import SenseVoice
-from ttsrl.text import cer, pinyin_wer
+from ttsrl.text.normalise import cer, pinyin_wer
 
 
 def clips() -> list[np.ndarray]:
@@ -100,13 +102,13 @@ def test_pinyin_wer_is_a_component_measured_by_sensevoice(sensevoice):
     reward = RewardConfig(whisper=WhisperConfig(model="w"), components=[component])
     scorer = load_scorers(reward)["pinyin_wer"]
     check_scorer("pinyin_wer", scorer)
-    quiet = Speech(np.zeros(RATE_HZ, "f"), RATE_HZ, "号", "zh")
+    quiet = SpeechSample(np.zeros(RATE_HZ, "f"), RATE_HZ, "号", "zh")
     assert scorer.score([quiet]) == [{"pinyin_wer": 1.0}]  # 号 is hao4, and 好 was heard: hao3
     toneless = component.model_copy(update={"tones": False})
     scorer = load_scorers(reward.model_copy(update={"components": [toneless]}))["pinyin_wer"]
     assert scorer.score([quiet]) == [{"pinyin_wer": 0.0}]
     with pytest.raises(BadInput, match=r"pinyin is for Mandarin .* 'en'"):
-        scorer.score([Speech(np.zeros(RATE_HZ, "f"), RATE_HZ, "hello", "en")])
+        scorer.score([SpeechSample(np.zeros(RATE_HZ, "f"), RATE_HZ, "hello", "en")])
 
 
 @pytest.mark.parametrize("missing", ["tokens.txt", "model.onnx"])
@@ -169,7 +171,7 @@ def test_parakeet_cer_is_a_component_measured_by_either_kind(parakeet):
     scorer = load_scorers(reward)["parakeet_cer"]
     check_scorer("parakeet_cer", scorer)
     heard = load_parakeet(str(parakeet)).transcribe(clips(), RATE_HZ, ["en"] * 4)
-    found = scorer.score([Speech(c, RATE_HZ, "a bad cafe", "en") for c in clips()])
+    found = scorer.score([SpeechSample(c, RATE_HZ, "a bad cafe", "en") for c in clips()])
     assert found == [{"parakeet_cer": cer("a bad cafe", text, "en")} for text in heard]
     assert component.utility(0.1) == 1 - math.tanh(0.3)
 

@@ -10,18 +10,19 @@ import numpy as np
 import onnxruntime
 import pytest
 
-from ttsrl.config import RewardConfig, WhisperConfig
-from ttsrl.reward import ALPHABETIC_RATE, Clicks, PitchSpread, Rate, band, utilities_of
-from ttsrl.scorers import SCORER_OF, Speech, load_scorers
+from ttsrl.reward.components import ALPHABETIC_RATE, Clicks, PitchSpread, Rate, band, utilities_of
+from ttsrl.reward.config import RewardConfig, WhisperConfig
+from ttsrl.scorers.base import SpeechSample
 from ttsrl.scorers.clean_signal import CleanSignalScorer, clicks_per_s, clipping
 from ttsrl.scorers.dnsmos import WINDOW, DnsmosScorer, windows_of
 from ttsrl.scorers.prosody import ProsodyScorer, pause_share, prosody
 from ttsrl.scorers.rate import RateScorer
 from ttsrl.scorers.reference import RATE_HZ, check_scorer, voice
+from ttsrl.scorers.registry import SCORER_OF, load_scorers
 
 
-def speech(waveform: np.ndarray, rate_hz: int = RATE_HZ, **fields: str) -> Speech:
-    return Speech(waveform, rate_hz, **{"text": "hello there", "language": "en"} | fields)
+def speech(waveform: np.ndarray, rate_hz: int = RATE_HZ, **fields: str) -> SpeechSample:
+    return SpeechSample(waveform, rate_hz, **{"text": "hello there", "language": "en"} | fields)
 
 
 @pytest.fixture(scope="module")
@@ -147,10 +148,10 @@ def test_noise_clipping_and_rooms_are_told_apart():
 def test_clicks_are_counted_and_what_belongs_to_speech_is_none(clicks):
     white = np.random.default_rng(0).standard_normal(2 * RATE_HZ).astype("f") * 1e-3
     for clean in (voice(2.0) + white, white, np.zeros_like(white), white[:1]):
-        spoiled = clean.copy()
+        degraded = clean.copy()
         if len(clean) > 1:
-            spoiled[np.linspace(3_001, 28_001, clicks).astype(int)] += 0.5
-            assert clicks_per_s(spoiled, RATE_HZ) == clicks / 2
+            degraded[np.linspace(3_001, 28_001, clicks).astype(int)] += 0.5
+            assert clicks_per_s(degraded, RATE_HZ) == clicks / 2
     assert Clicks().utility(0) == 1 and Clicks().utility(12) < 0.1
 
 

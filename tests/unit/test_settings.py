@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from ttsrl.config import RunConfig
+from ttsrl.config.load import config_hash, dump_run, load_run, origin
+from ttsrl.config.schema import RunConfig
 from ttsrl.errors import BadInput
-from ttsrl.settings import config_hash, dump_run, load_run, origin
 
 RUN = {
     "name": "r",
@@ -106,7 +106,7 @@ def test_every_value_tells_where_it_came_from(run_file: Path) -> None:
     assert origin(run_file, overrides, "train.nodes") == "--set"
     assert origin(run_file, overrides, "rollout.top_p") == "--set"
     assert origin(run_file, overrides, "eval.judges[0].name") == "file"
-    assert origin(run_file, overrides, "eval.judges[0].gave_reward") == "default"
+    assert origin(run_file, overrides, "eval.judges[0].used_in_reward") == "default"
     assert origin(run_file, overrides, "reward.url") == "default"
     with pytest.raises(BadInput, match="did you mean 'steps'"):
         origin(run_file, [], "train.step")
@@ -139,7 +139,7 @@ def test_every_value_tells_where_it_came_from(run_file: Path) -> None:
         ),
         ("eval.judges[3].name=x", ["--set", "no '3'", "check the key"]),
         ("seed.x=1", ['seed = {"x": 1}', "valid integer"]),
-        ("eval.judges[0].gave_reward=true", ["eval: the first judge, 'j'", "independent judge"]),
+        ("eval.judges[0].used_in_reward=true", ["eval: the first judge, 'j'", "independent judge"]),
         ("train.updates_per_step=3", ["prompts_per_step = 8", "not divisible"]),
         ("verl.a=[1]", ["verl.a = [1]", "valid string"]),
         ("name=Upper Case", ['name = "Upper Case"']),

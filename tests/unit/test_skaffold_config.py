@@ -7,8 +7,9 @@ from typing import Any
 
 import kubernetes_validate
 import yaml
-from helm_chart import CHART, ROOT, read_values, render
-from pod_security import excesses, violations
+
+from support.helm_chart import CHART, ROOT, read_values, render
+from support.pod_security import excesses, violations
 
 CONFIG = yaml.safe_load((ROOT / "skaffold.yaml").read_text())
 JOB = yaml.safe_load((ROOT / "jobs/verify/job.yaml").read_text())

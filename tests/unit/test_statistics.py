@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from ttsrl.statistics import Estimate, paired_bootstrap
+from ttsrl.evaluation.bootstrap import Estimate, paired_bootstrap
 
 
 def test_constant_values_have_no_spread() -> None:

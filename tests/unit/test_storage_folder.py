@@ -11,9 +11,11 @@ from pathlib import Path
 import pytest
 
 from ttsrl.errors import BadInput
-from ttsrl.storage import RunStore, Storage, StorageError, open_storage
+from ttsrl.storage.errors import StorageError
 from ttsrl.storage.journal import Journal
 from ttsrl.storage.manifest import MANIFEST
+from ttsrl.storage.run_store import RunStore
+from ttsrl.storage.storage import Storage, open_storage
 from ttsrl.storage.transfer import PART_BYTES
 
 BIG = os.urandom((2 << 20) + 4321)
@@ -298,7 +300,7 @@ def on_small_disk(tmp_path: Path, options: str, code: str, *arguments: str) -> s
 
 PULL = """
 import sys, pathlib
-from ttsrl.storage import open_storage
+from ttsrl.storage.storage import open_storage
 root, size = pathlib.Path(sys.argv[1]), int(sys.argv[2])
 def fill(done, total):
     try:
@@ -386,5 +388,5 @@ def test_keys_stay_below_the_root(storage: Storage, source: Path) -> None:
 
 
 def test_importing_loads_no_boto3() -> None:
-    code = "import sys, ttsrl.storage; sys.exit('boto3' in sys.modules or 'torch' in sys.modules)"
+    code = "import sys, ttsrl.storage.storage; sys.exit(bool({'boto3', 'torch'} & {*sys.modules}))"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0

@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from ttsrl.storage import Storage, StorageError, open_storage
-from ttsrl.storage.errors import SupersededError
+from ttsrl.storage.errors import StorageError, SupersededError
+from ttsrl.storage.storage import Storage, open_storage
 
 RANKS = {"actor/rank_0.pt": b"zero", "actor/config.json": b"{}"}, {"actor/rank_1.pt": b"one"}
 

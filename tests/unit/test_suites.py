@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 import soundfile
 
-from jobs.eval.independence import check_independent
-from jobs.eval.suites import listed_suite, read_suite
-from ttsrl.config import JudgeConfig, RunConfig, SuiteConfig
+from ttsrl.audio.voice_prompt import read_voice
+from ttsrl.config.load import load_run
+from ttsrl.config.schema import JudgeConfig, RunConfig, SuiteConfig
 from ttsrl.errors import BadInput
+from ttsrl.evaluation.independence import check_independent
+from ttsrl.evaluation.suites import listed_suite, read_suite
 from ttsrl.scorers.reference import voice
-from ttsrl.settings import load_run
-from ttsrl.voice import read_voice
 
 TINY = "examples/tiny/run.json"
 
@@ -194,7 +194,7 @@ def test_a_judge_may_not_be_a_model_of_the_reward_under_any_name(tmp_path):
     listed = {"name": "s", "type": "jsonl", "path": "x", "language": "zh", "judges": [judge]}
     with pytest.raises(BadInput, match=r"'j' of suite 's' is org/sensevoice.*pinyin_wer"):
         load_run(TINY, [*settings, f"eval.suites={json.dumps([listed])}"])
-    listed["judges"] = [judge | {"gave_reward": True}]
+    listed["judges"] = [judge | {"used_in_reward": True}]
     load_run(TINY, [*settings, f"eval.suites={json.dumps([listed])}"])
 
     copied = tmp_path / "innocent"
@@ -205,5 +205,5 @@ def test_a_judge_may_not_be_a_model_of_the_reward_under_any_name(tmp_path):
     disguised = JudgeConfig.model_validate({"name": "new", "type": "whisper", "model": str(copied)})
     with pytest.raises(BadInput, match=r"judge 'new' .* has the weights .* \(reward.whisper\)"):
         check_independent(run, [disguised])
-    check_independent(run, [disguised.model_copy(update={"gave_reward": True})])
+    check_independent(run, [disguised.model_copy(update={"used_in_reward": True})])
     check_independent(run, run.eval.judges)

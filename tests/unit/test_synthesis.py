@@ -11,8 +11,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from ttsrl.errors import BadInput
-from ttsrl.synthesis import Speech, Synthesiser, write_wav
-from ttsrl.voice import Voice
+from ttsrl.synthesis.synthesiser import SynthesisedSpeech, Synthesiser, write_wav
+from ttsrl.synthesis.voice import VoicePrompt
 
 TINY = Path("examples/tiny")
 POLICY, CODEC = str(TINY / "policy"), str(TINY / "codec")
@@ -29,7 +29,7 @@ def policy_copy(tmp_path: Path) -> Path:
     return Path(shutil.copytree(POLICY, tmp_path / "policy"))
 
 
-def speak(tiny: Synthesiser, **changes: object) -> list[Speech]:
+def speak(tiny: Synthesiser, **changes: object) -> list[SynthesisedSpeech]:
     options = dict(temperature=1.0, seed=0, max_tokens=12, group_size=2) | changes
     return [speech for batch in tiny.batches(TEXTS, **options) for speech in batch]
 
@@ -64,7 +64,7 @@ def test_a_voice_is_gone_on_from_and_left_out_of_what_is_returned(tiny: Synthesi
     recording = tiny.decode([whole.speech_tokens[:begun]])[0]
     voice = tiny.voice("three", recording, tiny.sample_rate_hz)
     assert len(voice.tokens) == begun
-    exact = Voice("three", whole.speech_tokens[:begun])
+    exact = VoicePrompt("three", whole.speech_tokens[:begun])
     after, alone = tiny.synthesise(["blue robots", text], voices=[exact, None], **options)
     assert after.speech_tokens == whole.speech_tokens[begun:]
     assert (after.text, after.finished) == ("blue robots", whole.finished)

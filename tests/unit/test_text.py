@@ -3,8 +3,8 @@ import random
 import pytest
 
 from ttsrl.errors import BadInput
-from ttsrl.numbers import PERCENT, WETEXT
-from ttsrl.text import LANGUAGES, READ_OUT, cer, check_text, normalise, wer
+from ttsrl.text.normalise import LANGUAGES, READ_OUT, cer, check_text, normalise, wer
+from ttsrl.text.numbers import PERCENT, WETEXT
 
 
 @pytest.mark.parametrize(

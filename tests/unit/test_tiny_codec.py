@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ttsrl.codecs import load_codec
+from ttsrl.codecs.registry import load_codec
 from ttsrl.codecs.tiny import TinyCodec
 
 FOLDER = Path("examples/tiny/codec")

@@ -32,11 +32,11 @@ from examples.tiny.domain import (
 )
 from examples.tiny.speech import policy_recordings
 from examples.tiny.word_tokens import say, word_tokens
-from ttsrl.codecs import load_codec
-from ttsrl.config import JudgeConfig, RunConfig
+from ttsrl.codecs.registry import load_codec
+from ttsrl.config.schema import JudgeConfig, RunConfig
 from ttsrl.families.llasa import CHAT_TEMPLATE, SPEECH_END, Llasa
-from ttsrl.scorers import load_judge
-from ttsrl.text import cer, normalise
+from ttsrl.scorers.registry import load_judge
+from ttsrl.text.normalise import cer, normalise
 
 FOLDERS = ["policy", "codec", "whisper", "judge"]
 
@@ -137,7 +137,7 @@ def test_both_recognisers_understand_words_said_right(
 
 
 def test_the_texts_split_as_the_run_says(run: RunConfig, texts: list[str]) -> None:
-    assert (run.data.held_out_fraction, run.data.held_out_by) == (HELD_OUT_FRACTION, "words")
+    assert (run.data.held_out_fraction, run.data.split_key) == (HELD_OUT_FRACTION, "words")
     held = [text for text in texts if held_out(text.split())]
     assert len(held) >= 300
     assert len(texts) - len(held) >= 3_000

@@ -9,11 +9,11 @@ from verl.trainer.ppo.core_algos import (
     get_adv_estimator_fn,
 )
 
-from jobs.train.advantage import components, group_advantages
-from jobs.train.rollout_worker import advantages_in_group
-from jobs.train.verl_args import NO_REWARD
-from ttsrl.settings import load_run
-from ttsrl.types import Failed, Gated, Ok, Outcome
+from ttsrl.config.load import load_run
+from ttsrl.training.advantage import components, group_advantages
+from ttsrl.training.rollout_worker import advantages_in_group
+from ttsrl.training.verl_args import NO_REWARD
+from ttsrl.wire import Failed, Gated, Ok, Outcome
 
 TINY = Path(__file__).parents[2] / "examples/tiny/run.json"
 

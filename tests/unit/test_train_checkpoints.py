@@ -2,14 +2,15 @@ from pathlib import Path
 
 import pytest
 
-from jobs.train.checkpoints import local_step, publish_checkpoint, restore, scan
-from jobs.train.machines import Disk, Machine, by_disk, here
-from ttsrl.storage import RunStore, StorageError
+from ttsrl.storage.errors import StorageError
+from ttsrl.storage.run_store import RunStore
+from ttsrl.training.checkpoints import local_step, publish_checkpoint, restore, scan
+from ttsrl.training.machines import Disk, TrainingMachine, by_disk, here
 
 TRAINER = {"data.pt": "position", "log/steps.jsonl": '{"step": 1}\n'}
 
 
-class Cluster:
+class FakeMachines:
     """Machines with a disk each: the trainer's without ranks, as a head on a CPU node is, and one
     a rank. A machine that is replaced comes back with an empty disk and another rank."""
 
@@ -17,7 +18,7 @@ class Cluster:
         self.folder, self.store, self.ranks = folder, store, ranks
         self.checkpoints = folder / "trainer" / "checkpoints"
 
-    def machines(self, disks: list[str] | None = None) -> list[Machine]:
+    def machines(self, disks: list[str] | None = None) -> list[TrainingMachine]:
         disks = disks or [f"rank{rank}" for rank in range(self.ranks)]
         trainer = here(self._disk(self.checkpoints), ranks=())
         places = [self.folder / disk / "checkpoints" for disk in disks]
@@ -61,23 +62,23 @@ def store(tmp_path: Path) -> RunStore:
 
 
 @pytest.fixture
-def cluster(store: RunStore, tmp_path: Path) -> Cluster:
-    return Cluster(tmp_path / "machines", store)
+def cluster(store: RunStore, tmp_path: Path) -> FakeMachines:
+    return FakeMachines(tmp_path / "machines", store)
 
 
-def test_a_new_run_starts_at_zero(store: RunStore, cluster: Cluster) -> None:
+def test_a_new_run_starts_at_zero(store: RunStore, cluster: FakeMachines) -> None:
     assert restore(store, cluster.machines(), cluster.checkpoints) == 0
 
 
 def test_new_machines_get_what_their_ranks_need_from_storage(
-    store: RunStore, cluster: Cluster, tmp_path: Path
+    store: RunStore, cluster: FakeMachines, tmp_path: Path
 ) -> None:
     cluster.save(4)
     size = cluster.publish(4)
     assert size == sum(
         f.stat().st_size for f in cluster.folder.rglob("*/global_step_4/**/*") if f.is_file()
     )
-    new = Cluster(tmp_path / "new", store)
+    new = FakeMachines(tmp_path / "new", store)
     assert restore(store, new.machines(), new.checkpoints) == 4
     assert local_step(new.checkpoints) == 4
     assert (new.checkpoints.parent / "steps.jsonl").read_text() == TRAINER["log/steps.jsonl"]
@@ -87,7 +88,7 @@ def test_new_machines_get_what_their_ranks_need_from_storage(
 
 
 def test_a_machine_that_gets_another_rank_gets_that_ranks_files(
-    store: RunStore, cluster: Cluster
+    store: RunStore, cluster: FakeMachines
 ) -> None:
     cluster.save(4)
     cluster.publish(4)
@@ -98,7 +99,7 @@ def test_a_machine_that_gets_another_rank_gets_that_ranks_files(
 
 
 def test_a_checkpoint_that_was_saved_but_not_published_is_published(
-    store: RunStore, cluster: Cluster
+    store: RunStore, cluster: FakeMachines
 ) -> None:
     cluster.save(6)
     assert restore(store, cluster.machines(), cluster.checkpoints) == 6
@@ -106,7 +107,7 @@ def test_a_checkpoint_that_was_saved_but_not_published_is_published(
 
 
 def test_a_checkpoint_whose_part_went_with_its_machine_is_given_up_for_the_published_one(
-    store: RunStore, cluster: Cluster
+    store: RunStore, cluster: FakeMachines
 ) -> None:
     cluster.save(4)
     cluster.publish(4)
@@ -121,7 +122,9 @@ def test_a_checkpoint_whose_part_went_with_its_machine_is_given_up_for_the_publi
     assert "actor/optim_world_size_2_rank_1.pt" in cluster.files("replacement", 4)
 
 
-def test_a_damaged_local_checkpoint_is_fetched_again(store: RunStore, cluster: Cluster) -> None:
+def test_a_damaged_local_checkpoint_is_fetched_again(
+    store: RunStore, cluster: FakeMachines
+) -> None:
     cluster.save(3)
     cluster.publish(3)
     shard = cluster.folder / "rank1/checkpoints/global_step_3/actor/model_world_size_2_rank_1.pt"
@@ -131,7 +134,7 @@ def test_a_damaged_local_checkpoint_is_fetched_again(store: RunStore, cluster: C
 
 
 def test_half_written_checkpoints_are_removed_on_every_machine(
-    store: RunStore, cluster: Cluster
+    store: RunStore, cluster: FakeMachines
 ) -> None:
     cluster.save(2)
     cluster.publish(2)
@@ -141,7 +144,7 @@ def test_half_written_checkpoints_are_removed_on_every_machine(
     assert cluster.files("rank1", 2)
 
 
-def test_old_checkpoints_are_removed_on_every_machine(cluster: Cluster) -> None:
+def test_old_checkpoints_are_removed_on_every_machine(cluster: FakeMachines) -> None:
     for step in (1, 2, 3):
         cluster.save(step)
     for machine in cluster.machines():
@@ -151,7 +154,7 @@ def test_old_checkpoints_are_removed_on_every_machine(cluster: Cluster) -> None:
         assert cluster.files(disk, 2)
 
 
-def test_machines_that_share_a_disk_are_one(cluster: Cluster) -> None:
+def test_machines_that_share_a_disk_are_one(cluster: FakeMachines) -> None:
     apart = by_disk(cluster.machines())
     assert [sorted(machine.ranks) for machine in apart] == [[], [0], [1]]
     shared = by_disk(cluster.machines(["trainer", "trainer"]))

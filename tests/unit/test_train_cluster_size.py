@@ -1,9 +1,9 @@
 from pathlib import Path
 from typing import Any
 
-from jobs.train.cluster import too_small
-from jobs.train.verl_args import cpus_of_machine
-from ttsrl.settings import load_run
+from ttsrl.config.load import load_run
+from ttsrl.training.cluster import too_small
+from ttsrl.training.verl_args import cpus_of_machine
 
 TINY = Path(__file__).parents[2] / "examples" / "tiny" / "run.json"
 TWO = load_run(TINY, ["train.nodes=2", "train.gpus_per_node=2", "train.micro_batch_size=72"])

@@ -9,14 +9,14 @@ import pytest
 from verl.trainer.ppo.v1 import replay_buffer
 from verl.trainer.ppo.v1.replay_buffer import ReplayBuffer
 
-from jobs.train import trainer
-from jobs.train.rollout_worker import advantages_in_group
-from jobs.train.trainer import SpeechTrainer
-from jobs.train.verl_args import GROUP_METRIC
-from ttsrl.config import RunConfig
+from ttsrl.config.load import load_run
+from ttsrl.config.schema import RunConfig
 from ttsrl.errors import Failure
-from ttsrl.settings import load_run
-from ttsrl.types import Failed, Ok, Outcome
+from ttsrl.training import trainer
+from ttsrl.training.rollout_worker import advantages_in_group
+from ttsrl.training.trainer import SpeechTrainer
+from ttsrl.training.verl_args import GROUP_METRIC
+from ttsrl.wire import Failed, Ok, Outcome
 
 TINY = Path(__file__).parents[2] / "examples/tiny/run.json"
 FAILED = Failed(kind="deadline")

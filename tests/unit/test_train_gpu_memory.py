@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from jobs.train.gpu_memory import Shape, check_gpus, need_of
-from ttsrl.config import RunConfig
+from ttsrl.config.load import load_run
+from ttsrl.config.schema import RunConfig
 from ttsrl.errors import BadInput
-from ttsrl.machine import GIB, Gpu, gpus
-from ttsrl.settings import load_run
+from ttsrl.runtime.machine import GIB, Gpu, gpus
+from ttsrl.training.gpu_memory import Shape, check_gpus, need_of
 
 TINY = Path(__file__).parents[2] / "examples/tiny/run.json"
 RECIPES = Path(__file__).parents[2] / "examples/recipes"

@@ -9,12 +9,12 @@ import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from jobs.train import metrics as module
-from jobs.train.follower import Follower
-from jobs.train.metrics import HeldOut, TrainMetrics, serve
-from jobs.train.step_log import StepLog
+from ttsrl.config.load import load_run
 from ttsrl.errors import BadInput
-from ttsrl.settings import load_run
+from ttsrl.training import metrics as module
+from ttsrl.training.follower import Follower
+from ttsrl.training.metrics import HeldOut, TrainMetrics, serve
+from ttsrl.training.step_log import StepLog
 
 TINY = Path(__file__).parents[2] / "examples" / "tiny" / "run.json"
 

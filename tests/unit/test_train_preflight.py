@@ -7,10 +7,10 @@ import pytest
 
 from examples.tiny.domain import HERE, read_texts
 from examples.tiny.word_tokens import say
-from jobs.train.preflight import check, check_policy, check_prompts
+from ttsrl.config.load import load_run
+from ttsrl.data.prompts import prepare
 from ttsrl.errors import BadInput
-from ttsrl.prompts import prepare
-from ttsrl.settings import load_run
+from ttsrl.training.preflight import check, check_policy, check_prompts
 
 
 def write(path: Path, *before: int) -> str:

@@ -3,10 +3,10 @@ from pathlib import Path
 
 import pytest
 
-from jobs.train.metrics import TrainMetrics
-from jobs.train.published_log import PublishedLog
-from ttsrl.settings import load_run
-from ttsrl.storage import RunStore
+from ttsrl.config.load import load_run
+from ttsrl.storage.run_store import RunStore
+from ttsrl.training.metrics import TrainMetrics
+from ttsrl.training.published_log import PublishedLog
 
 TINY = Path(__file__).parents[2] / "examples" / "tiny" / "run.json"
 

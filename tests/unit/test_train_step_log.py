@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from jobs.train.step_log import StepLog, on_our_clock, rollout_statistics, samples, timeline
+from ttsrl.training.step_log import StepLog, on_our_clock, rollout_statistics, samples, timeline
 
 
 def rollout(text: str = "one two", start: float = 0.0, **outcome: Any) -> dict[str, Any]:

@@ -1,15 +1,15 @@
 from pathlib import Path
 
 import pytest
-from family_tokenizers import llasa_tokenizer, qwen2_cosy_tokenizer
 
-from jobs.train.environment import of_driver
-from jobs.train.verl_args import RayHere, RayThere, limits_of, verl_keys
-from jobs.train.verl_config import configuration
-from ttsrl.config import RunConfig
+from support.family_tokenizers import llasa_tokenizer, qwen2_cosy_tokenizer
+from ttsrl.config.load import load_run
+from ttsrl.config.schema import RunConfig
 from ttsrl.errors import BadInput
-from ttsrl.families import FAMILIES, family_class, load_family
-from ttsrl.settings import load_run
+from ttsrl.families.registry import FAMILIES, family_class, load_family
+from ttsrl.training.environment import of_driver
+from ttsrl.training.verl_args import RayHere, RayThere, limits_of, verl_keys
+from ttsrl.training.verl_config import configuration
 
 TINY = Path(__file__).parents[2] / "examples" / "tiny" / "run.json"
 

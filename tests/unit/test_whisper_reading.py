@@ -9,13 +9,13 @@ import pytest
 import torch
 from transformers import WhisperFeatureExtractor, WhisperForConditionalGeneration
 
-from ttsrl.codecs import load_codec
-from ttsrl.config import WhisperConfig
-from ttsrl.scorers.draft import Draft
-from ttsrl.scorers.log_mel import LogMel
-from ttsrl.scorers.whisper import WhisperScorer, resolve_dtype
-from ttsrl.scorers.whisper_pool import DRAFTED
-from ttsrl.scorers.whisper_reading import Job, Row
+from ttsrl.codecs.registry import load_codec
+from ttsrl.reward.config import WhisperConfig
+from ttsrl.scorers.whisper.draft import Draft
+from ttsrl.scorers.whisper.log_mel import LogMel
+from ttsrl.scorers.whisper.pool import DRAFTED
+from ttsrl.scorers.whisper.reading import GrowingTranscript, ReadingJob
+from ttsrl.scorers.whisper.scorer import WhisperScorer, resolve_dtype
 
 TINY = Path(__file__).parents[2] / "examples/tiny"
 RATE_HZ = 16_000
@@ -86,14 +86,14 @@ def test_a_draft_changes_no_transcript(noisy_whisper, spoken, share, rows):
     engine, prompt = scorer.engine, scorer.tokens.prompt("en")
     waveforms = spoken[1][:8]
     engine.drafted = 0
-    plain = [r.written for r in read(engine, [Job(w, prompt) for w in waveforms])]
+    plain = [r.written for r in read(engine, [ReadingJob(w, prompt) for w in waveforms])]
     assert len({len(written) for written in plain}) > 3
     random = np.random.default_rng(1)
     targets = [
         [*with_errors(written, share, scorer.tokens.end, random), scorer.tokens.end]
         for written in plain
     ]
-    jobs = [Job(w, prompt, target) for w, target in zip(waveforms, targets, strict=True)]
+    jobs = [ReadingJob(w, prompt, target) for w, target in zip(waveforms, targets, strict=True)]
     undrafted = read(engine, jobs)
     engine.drafted = DRAFTED
     drafted = read(engine, jobs)
@@ -161,7 +161,7 @@ def test_a_cropped_window_is_the_utterance_s_own(spoken):
     config = WhisperConfig(model=str(TINY / "whisper"), window="cropped")
     engine = WhisperScorer(config).engine
     seconds = [0.1, 1.0, 1.01, 2.5, 3.0]
-    positions = [engine._positions(Job(np.zeros(int(s * RATE_HZ)), None)) for s in seconds]
+    positions = [engine._positions(ReadingJob(np.zeros(int(s * RATE_HZ)), None)) for s in seconds]
     assert positions == [50, 50, 100, 150, 150]
 
 
@@ -226,7 +226,7 @@ def test_a_transcript_much_longer_than_its_reference_runs_out_of_drafts():
 
 
 def test_a_row_takes_what_won_and_no_more():
-    row = Row(0, [0, 0], [1, 2, 3, END], limit=5)
+    row = GrowingTranscript(0, [0, 0], [1, 2, 3, END], limit=5)
     row.take(row.reference, [1, 2, 8, 7], END)
     assert (row.written, row.done, row.start) == ([1, 2, 8], False, 4)
     row.take([4], [9, 9], END)
@@ -234,7 +234,7 @@ def test_a_row_takes_what_won_and_no_more():
     assert len(row.guess(15)) <= 1
     row.take([END], [END, 3], END)
     assert row.done and row.written == [1, 2, 8, 9]
-    full = Row(0, [0], [], limit=2)
+    full = GrowingTranscript(0, [0], [], limit=2)
     full.take([5, 6, 7], [5, 6, 7, 8], END)
     assert full.done and full.written == [5, 6]
 

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from ttsrl.codecs import load_codec
+from ttsrl.codecs.registry import load_codec
 from ttsrl.errors import BadInput
 
 

@@ -8,7 +8,7 @@ import torch
 import transformers
 from tiny_xcodec2 import save_tiny_xcodec2
 
-from ttsrl.codecs import load_codec
+from ttsrl.codecs.registry import load_codec
 
 LENGTHS = [12, 20, 12, 1, 57, 2, 33]
 

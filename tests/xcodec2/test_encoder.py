@@ -11,8 +11,8 @@ import transformers
 from pyarrow import parquet
 from tiny_xcodec2 import save_tiny_xcodec2
 
-from ttsrl.codecs import load_encoder
-from ttsrl.encode import EncodeOptions, encode
+from ttsrl.codecs.registry import load_encoder
+from ttsrl.data.encode import EncodeOptions, encode
 from ttsrl.errors import BadInput
 from ttsrl.scorers.reference import voice
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import torch
 
-from ttsrl.codecs import Waveform
+from ttsrl.audio.waveform import Waveform
 
 
 def decode_by_length(
@@ -35,8 +35,8 @@ def check_tokens(tokens: Sequence[int], codebook_size: int) -> None:
     if not tokens:
         raise ValueError("cannot decode an utterance of no speech tokens")
     if min(tokens) < 0 or max(tokens) >= codebook_size:
-        strangers = [t for t in tokens if not 0 <= t < codebook_size]
+        out_of_range = [t for t in tokens if not 0 <= t < codebook_size]
         raise ValueError(
-            f"speech tokens must lie in [0, {codebook_size}): got {strangers[:3]}; "
+            f"speech tokens must lie in [0, {codebook_size}): got {out_of_range[:3]}; "
             "check the token offset of the family"
         )

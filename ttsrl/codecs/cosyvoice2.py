@@ -19,7 +19,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ttsrl.codecs import Precision, Waveform
+from ttsrl.audio.waveform import Waveform
+from ttsrl.codecs.base import Precision
 from ttsrl.codecs.by_length import check_tokens
 from ttsrl.codecs.cosyvoice2_flow import Flow
 from ttsrl.codecs.cosyvoice2_network import (
@@ -41,7 +42,7 @@ FLOW, HIFT = "flow.pt", "hift.pt"
 
 
 class CosyVoice2Codec:
-    """See `ttsrl.codecs.Codec`. Raises BadInput for a file that is missing or of another model."""
+    """See `Codec`. Raises BadInput for a file that is missing or of another model."""
 
     codebook_size = CODEBOOK_SIZE
     sample_rate_hz = SAMPLE_RATE_HZ

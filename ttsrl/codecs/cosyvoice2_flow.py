@@ -23,7 +23,7 @@ from torch.nn import functional
 
 from ttsrl.codecs.cosyvoice2_network import start_noise
 from ttsrl.codecs.flow_graph import Graphs, Network
-from ttsrl.codecs.voice import Voice
+from ttsrl.codecs.voice import CodecVoice
 
 STEPS, GUIDANCE = 10, 0.7
 """Of the Euler solver; weight of classifier-free guidance (cosyvoice2.yaml)."""
@@ -47,7 +47,7 @@ class Flow:
             self.encode, self.velocity = Graphs(self.encode), Graphs(self.velocity)
         self._noise_MT = start_noise()[0].to(device)
 
-    def mels(self, tokens_B: Sequence[Sequence[int]], voice: Voice) -> list[Tensor]:
+    def mels(self, tokens_B: Sequence[Sequence[int]], voice: CodecVoice) -> list[Tensor]:
         """Log-mels [MELS, 2 T] of utterances of T speech tokens each."""
         before = voice.tokens[0].tolist()
         spoken_B = [[*before, *tokens] for tokens in tokens_B]
@@ -63,7 +63,7 @@ class Flow:
         start = voice.mel.shape[1]
         return [mels[n][:, start : 2 * len(spoken)] for n, spoken in enumerate(spoken_B)]
 
-    def _pass(self, spoken_B: Sequence[Sequence[int]], count: int, voice: Voice) -> Tensor:
+    def _pass(self, spoken_B: Sequence[Sequence[int]], count: int, voice: CodecVoice) -> Tensor:
         """Mels [B, MELS, 2 `count`] of as many tokens, the voice's first."""
         device = self._noise_MT.device
         padded = [[*spoken, *[0] * (count - len(spoken))] for spoken in spoken_B]

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from ttsrl.codecs import Precision
+from ttsrl.codecs.base import Precision
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ttsrl.codecs import Waveform
+from ttsrl.audio.waveform import Waveform
 from ttsrl.errors import BadInput, reason_of
 
 FILE = "speech_tokenizer_v2.onnx"

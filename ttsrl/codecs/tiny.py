@@ -25,9 +25,9 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ttsrl.codecs import Waveform
+from ttsrl.audio.waveform import Waveform
+from ttsrl.base import Strict
 from ttsrl.codecs.by_length import decode_by_length
-from ttsrl.strict import Strict
 
 
 class TinyCodecConfig(Strict):
@@ -168,7 +168,7 @@ class TinyCodecModel(nn.Module):
 
 
 class TinyCodec:
-    """A trained TinyCodec; see `ttsrl.codecs.Codec`."""
+    """A trained TinyCodec; see `ttsrl.codecs.base.Codec`."""
 
     def __init__(self, model: TinyCodecModel, device: str = "cpu") -> None:
         self.model = model.to(device).float().eval()

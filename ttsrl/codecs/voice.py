@@ -23,13 +23,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ttsrl.codecs import Waveform
+from ttsrl.audio.voice_prompt import LONGEST_S, SHORTEST_S, read_voice
+from ttsrl.audio.waveform import Waveform
 from ttsrl.codecs.cosyvoice2_network import MELS, SAMPLE_RATE_HZ, SPEAKER_WIDTH, mel_spectrogram
 from ttsrl.codecs.s3_tokenizer import FILE as TOKENIZER
 from ttsrl.codecs.s3_tokenizer import S3Tokenizer
-from ttsrl.errors import BadInput, reason_of
-from ttsrl.explain import did_you_mean
-from ttsrl.voice import LONGEST_S, SHORTEST_S, read_voice
+from ttsrl.errors import BadInput, did_you_mean, reason_of
 
 CAMPPLUS, SPEAKERS = "campplus.onnx", "spk2info.pt"
 CACHE = Path("~/.cache/ttsrl/voices")
@@ -38,7 +37,7 @@ VERSION = 1
 
 
 @dataclass(frozen=True)
-class Voice:
+class CodecVoice:
     """What the codec is told about a voice; T tokens are 2 T frames."""
 
     tokens: Tensor
@@ -49,7 +48,7 @@ class Voice:
     """[1, SPEAKER_WIDTH]"""
 
 
-def load_voice(codec: Path, voice: str | None) -> Voice:
+def load_voice(codec: Path, voice: str | None) -> CodecVoice:
     """The voice of a recording, made once and then kept in CACHE, or a speaker. Raises BadInput."""
     if voice is None:
         raise BadInput(
@@ -61,7 +60,7 @@ def load_voice(codec: Path, voice: str | None) -> Voice:
         return _speaker(codec, voice)
     kept = CACHE.expanduser() / f"{voice_digest(codec, voice)}.pt"
     if kept.is_file():
-        return Voice(**torch.load(kept, weights_only=True))
+        return CodecVoice(**torch.load(kept, weights_only=True))
     made = make_voice(codec, *read_voice(Path(voice)))
     kept.parent.mkdir(parents=True, exist_ok=True)
     temporary = kept.with_suffix(f".{os.getpid()}")
@@ -86,7 +85,7 @@ def voice_digest(codec: Path, voice: str) -> str:
 
 
 @torch.inference_mode()
-def make_voice(codec: Path, waveform: Waveform, sample_rate_hz: int) -> Voice:
+def make_voice(codec: Path, waveform: Waveform, sample_rate_hz: int) -> CodecVoice:
     """Tokens, mel and embedding of a recording [T], by the codec folder's own models."""
     from torchaudio.compliance.kaldi import fbank
     from torchaudio.functional import resample
@@ -102,7 +101,7 @@ def make_voice(codec: Path, waveform: Waveform, sample_rate_hz: int) -> Voice:
     features = features - features.mean(0, keepdim=True)
     embedding = _campplus(codec)(features[None].numpy())
     return _checked(
-        Voice(
+        CodecVoice(
             torch.tensor([tokens[:count]]),
             mel[None, : 2 * count],
             torch.from_numpy(np.asarray(embedding, np.float32).reshape(1, -1)),
@@ -133,7 +132,7 @@ def _campplus(codec: Path) -> Callable[[NDArray[np.float32]], Any]:
     return lambda features_1TM: session.run(None, {name: features_1TM})[0]
 
 
-def _speaker(codec: Path, name: str) -> Voice:
+def _speaker(codec: Path, name: str) -> CodecVoice:
     """A speaker that CosyVoice has saved: with its prompt, or as an embedding alone."""
     file = codec / SPEAKERS
     if not file.is_file():
@@ -159,7 +158,7 @@ def _speaker(codec: Path, name: str) -> Voice:
         raise BadInput(f"the speaker {name!r} in {file} has no embedding; save it again")
     empty = torch.zeros(1, 0, dtype=torch.long)
     return _checked(
-        Voice(
+        CodecVoice(
             saved.get("flow_prompt_speech_token", empty).long(),
             saved.get("prompt_speech_feat", torch.zeros(1, 0, MELS)).float(),
             embedding.float().reshape(1, -1),
@@ -168,7 +167,7 @@ def _speaker(codec: Path, name: str) -> Voice:
     )
 
 
-def _checked(voice: Voice, file: Path) -> Voice:
+def _checked(voice: CodecVoice, file: Path) -> CodecVoice:
     count = voice.tokens.shape[1]
     if voice.embedding.shape[1] != SPEAKER_WIDTH or voice.mel.shape != (1, 2 * count, MELS):
         raise BadInput(

@@ -13,7 +13,8 @@ from typing import Any
 import torch
 import transformers
 
-from ttsrl.codecs import Precision, Waveform
+from ttsrl.audio.waveform import Waveform
+from ttsrl.codecs.base import Precision
 from ttsrl.codecs.by_length import check_tokens
 from ttsrl.codecs.precision import multiplying
 from ttsrl.codecs.xcodec2_decoder import MaskedDecoder
@@ -24,7 +25,7 @@ TOKENS_AT_ONCE = 16_384
 
 
 class XCodec2:
-    """XCodec2's decoder; see `ttsrl.codecs.Codec`."""
+    """XCodec2's decoder; see `ttsrl.codecs.base.Codec`."""
 
     def __init__(self, path: str, device: str = "cpu", precision: Precision = "float32") -> None:
         """`precision`: what a GPU multiplies in; weights and sums stay in float32."""

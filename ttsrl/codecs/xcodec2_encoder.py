@@ -19,13 +19,13 @@ import torch
 import transformers
 from torch import Tensor
 
-from ttsrl.codecs import Waveform
+from ttsrl.audio.waveform import Waveform
 from ttsrl.codecs.xcodec2 import model_class_of
 from ttsrl.errors import BadInput
 
 
 class XCodec2Encoder:
-    """XCodec2's encoder; see `ttsrl.codecs.Encoder`.
+    """XCodec2's encoder; see `ttsrl.codecs.base.Encoder`.
 
     A recording of S samples has S // 320 + 1 tokens, as in the model's own repository. They are
     those of the recording alone, but where rounding decides between two codes.

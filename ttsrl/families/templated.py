@@ -19,7 +19,7 @@ SPEECH_TOKEN = re.compile(r"<\|s_(\d+)\|>")
 
 
 class TemplatedFamily:
-    """See `ttsrl.families.Family`. Building one raises BadInput for a tokenizer of another kind."""
+    """See `Family`. Building one raises BadInput for a tokenizer of another kind."""
 
     title: ClassVar[str]
     """Name in errors."""
@@ -85,7 +85,7 @@ class TemplatedFamily:
         return [*ids, *(self.speech_token_ids[token] for token in speech_prefix)]
 
     def speech_tokens(self, response_ids: Sequence[int]) -> tuple[list[int], bool]:
-        """Response ids -> (speech tokens with -1 for strangers, whether an end token came)."""
+        """Response ids -> (speech tokens, -1 outside the codebook; whether an end token came)."""
         ids = list(response_ids)
         end = next((k for k, i in enumerate(ids) if i in self.stop_token_ids), None)
         first = self.speech_token_ids.start

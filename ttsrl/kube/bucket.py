@@ -15,9 +15,9 @@ import boto3.session
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from ttsrl.doctor import Check
 from ttsrl.errors import BadInput
 from ttsrl.kube.release import Release
+from ttsrl.runtime.doctor import Check
 from ttsrl.storage.s3_errors import explain
 
 WHAT = "storage"

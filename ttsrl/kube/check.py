@@ -18,12 +18,12 @@ from collections.abc import Callable
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
-from ttsrl.client import RewardClient
-from ttsrl.config import RunConfig
+from ttsrl.client.reward_client import RewardClient
+from ttsrl.config.load import load_run
+from ttsrl.config.schema import RunConfig
 from ttsrl.errors import Failure
-from ttsrl.failing import exit_code
-from ttsrl.settings import load_run
-from ttsrl.types import Failed, Outcome, Utterance
+from ttsrl.runtime.exit_codes import exit_code
+from ttsrl.wire import Failed, Outcome, Utterance
 
 READY_TIMEOUT_S = 60.0
 UTTERANCE_S = 1.5
@@ -75,7 +75,7 @@ async def _score(run: RunConfig) -> Outcome:
 
 def storage(run: RunConfig) -> str:
     """The run's storage takes an object, gives it back, and lets go of it."""
-    from ttsrl.storage import open_storage
+    from ttsrl.storage.storage import open_storage
 
     store = open_storage(run.storage)
     key, written = f"checks/{uuid.uuid4().hex}.json", {"run": run.name}

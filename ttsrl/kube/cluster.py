@@ -135,7 +135,7 @@ class Cluster:
 
 @contextmanager
 def explained(what: str) -> Generator[None]:
-    """The client's errors as BadInput (no repetition mends it) or Failure."""
+    """The client's errors as BadInput (a retry cannot fix it) or Failure."""
     try:
         yield
     except ApiException as error:

@@ -16,7 +16,7 @@ import yaml
 
 from ttsrl.errors import BadInput, Failure
 from ttsrl.kube.names import Names
-from ttsrl.process import ROOT
+from ttsrl.runtime.job import ROOT
 
 Kind = Literal["rayjob", "pytorchjob"]
 Manifest = dict[str, Any]

@@ -8,7 +8,6 @@ import base64
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from ttsrl.doctor import Check
 from ttsrl.errors import BadInput
 from ttsrl.kube import bucket
 from ttsrl.kube.cluster import Cluster, HiddenError
@@ -18,6 +17,7 @@ from ttsrl.kube.pending import fits_labels
 from ttsrl.kube.pending import gpus_of as gpus_of_node
 from ttsrl.kube.quota import lacking
 from ttsrl.kube.release import Release
+from ttsrl.runtime.doctor import Check
 
 APIS: Mapping[Kind, tuple[str, str, str]] = {
     "rayjob": ("ray.io/v1", "rayjobs", "KubeRay 1.6"),

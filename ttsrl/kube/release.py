@@ -10,13 +10,13 @@ from typing import Any, cast
 
 from pydantic import ValidationError
 
-from ttsrl.config import RunConfig
+from ttsrl.config.explain import explain
+from ttsrl.config.schema import RunConfig
 from ttsrl.errors import BadInput
-from ttsrl.explain import explain
 from ttsrl.kube.cluster import Cluster
 from ttsrl.kube.names import Names
 from ttsrl.kube.objects import entries, part
-from ttsrl.process import ROOT
+from ttsrl.runtime.job import ROOT
 
 ELSEWHERE = {"reward": {"url", "token_file"}}
 """What says where things are in this cluster, and nothing about the run."""

@@ -13,8 +13,8 @@ from ttsrl.kube.cluster import Cluster
 from ttsrl.kube.names import Names
 from ttsrl.kube.objects import Object, condition, part
 from ttsrl.kube.pending import why_pending
-from ttsrl.kube.state import State, state_of
-from ttsrl.progress import Progress
+from ttsrl.kube.state import JobState, state_of
+from ttsrl.runtime.progress import Progress
 
 POLL_S = 3.0
 TAIL_LINES = 200
@@ -27,7 +27,7 @@ class Status:
     """A training job as it is now."""
 
     job: str
-    state: State
+    state: JobState
     pods: list[str] = field(default_factory=list[str])
     """A line a pod."""
     trouble: list[str] = field(default_factory=list[str])

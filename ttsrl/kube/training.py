@@ -11,7 +11,8 @@ import time
 from dataclasses import dataclass
 from typing import Any, get_args
 
-from ttsrl.config import RunConfig
+from ttsrl.config.load import config_hash
+from ttsrl.config.schema import RunConfig
 from ttsrl.errors import BadInput, Failure
 from ttsrl.kube.cluster import Cluster
 from ttsrl.kube.manifests import Kind, Manifest, machines_of, training_job
@@ -20,7 +21,6 @@ from ttsrl.kube.objects import Object, part
 from ttsrl.kube.readiness import APIS, examine, refuse
 from ttsrl.kube.release import Release
 from ttsrl.kube.state import state_of
-from ttsrl.settings import config_hash
 
 RUN_HASH = "ttsrl.dev/run-sha256"
 """Annotation of a job: which run it was made for."""
@@ -29,7 +29,7 @@ POLL_S = 1.0
 
 
 @dataclass(frozen=True)
-class Request:
+class JobRequest:
     """What of a training job is the user's choice."""
 
     kind: Kind = "rayjob"
@@ -38,7 +38,7 @@ class Request:
     queue: str | None = None
 
 
-def job_for(release: Release, request: Request) -> Manifest:
+def job_for(release: Release, request: JobRequest) -> Manifest:
     """The job of a release. Raises BadInput where its machines are not those of the run."""
     image = request.image or release.train_image
     job = training_job(
@@ -53,7 +53,7 @@ def job_for(release: Release, request: Request) -> Manifest:
     return job
 
 
-def check_machines(job: Manifest, run: RunConfig, request: Request) -> None:
+def check_machines(job: Manifest, run: RunConfig, request: JobRequest) -> None:
     """Raises BadInput where a job has other machines or GPUs than its run wants."""
     nodes, gpus = machines_of(job)
     if (nodes, gpus) != (run.train.nodes, run.train.gpus_per_node):
@@ -65,7 +65,7 @@ def check_machines(job: Manifest, run: RunConfig, request: Request) -> None:
         )
 
 
-def submit(cluster: Cluster, release: Release, request: Request) -> str:
+def submit(cluster: Cluster, release: Release, request: JobRequest) -> str:
     """Start training, once: returns what was done, in words.
 
     A job that runs already is left alone; one that has ended is made anew, and goes on from the

@@ -13,8 +13,8 @@ from typing import Annotated, Any, Literal, cast
 
 from pydantic import ConfigDict, Field
 
-from ttsrl.config import RunConfig
-from ttsrl.strict import Strict
+from ttsrl.base import Strict
+from ttsrl.config.schema import RunConfig
 
 JsonSchema = dict[str, Any]
 
@@ -88,7 +88,7 @@ class Toleration(Section):
     tolerationSeconds: int = Field(ge=0)
 
 
-class Variable(Section):
+class EnvironmentVariable(Section):
     """One variable of a container's environment."""
 
     name: str
@@ -96,7 +96,7 @@ class Variable(Section):
     valueFrom: KubernetesObject
 
 
-class Gpu(Section):
+class GpuValues(Section):
     """GPUs of a replica."""
 
     count: int = Field(ge=0, le=16)
@@ -190,7 +190,7 @@ class Reward(Section):
     enabled: bool
     image: Image
     replicas: int = Field(ge=1)
-    gpu: Gpu
+    gpu: GpuValues
     resources: Resources
     nodeSelector: dict[str, str]
     tolerations: list[Toleration]
@@ -206,7 +206,7 @@ class Reward(Section):
     service: Service
     podLabels: Labels
     podAnnotations: dict[str, str]
-    extraEnv: list[Variable]
+    extraEnv: list[EnvironmentVariable]
     extraEnvFrom: list[KubernetesObject]
     extraVolumes: list[KubernetesObject]
     extraVolumeMounts: list[KubernetesObject]
@@ -307,7 +307,7 @@ class Dashboards(Section):
     annotations: dict[str, str]
 
 
-class Metrics(Section):
+class MetricsValues(Section):
     """Prometheus and Grafana."""
 
     serviceMonitor: Monitor
@@ -357,7 +357,7 @@ class Values(Section):
     token: Token
     models: Models
     networkPolicy: NetworkPolicies
-    metrics: Metrics
+    metrics: MetricsValues
     priorityClass: PriorityClass
     kueue: Kueue
     tests: Tests

@@ -9,8 +9,8 @@ from typing import Literal
 
 from pydantic import Field, ValidationError
 
+from ttsrl.base import Strict
 from ttsrl.errors import BadInput
-from ttsrl.strict import Strict
 
 FEWEST_PAIRS = 40
 """Decided ones: with fewer an accuracy of 65 % is not told from chance."""

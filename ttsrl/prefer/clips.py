@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from ttsrl.audio import read_recording
-from ttsrl.codecs import Waveform
+from ttsrl.audio.io import read_recording
+from ttsrl.audio.waveform import Waveform
 from ttsrl.errors import BadInput
 
 SUITES = ("before", "after")
@@ -110,9 +110,9 @@ def _rollouts(folder: Path) -> Iterator[Clip]:
     rows = [r for r in _lines(folder / "train" / "rollouts.jsonl") if r["kind"] != "gated"]
     if not rows:
         return
-    from ttsrl.codecs import load_codec
-    from ttsrl.hub import local_folder
-    from ttsrl.settings import load_run
+    from ttsrl.codecs.registry import load_codec
+    from ttsrl.config.load import load_run
+    from ttsrl.models.hub import local_folder
 
     codec = load_codec(str(local_folder(load_run(folder / "run.json").codec)))
     for row in rows:

@@ -11,7 +11,7 @@ import soundfile  # pyright: ignore[reportMissingTypeStubs]
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from ttsrl.audio import flac_uri
+from ttsrl.audio.io import flac_uri
 from ttsrl.errors import BadInput
 from ttsrl.prefer.clips import Pair
 

@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ttsrl.audio import read_recording
+from ttsrl.audio.io import read_recording
 from ttsrl.errors import BadInput
-from ttsrl.hub import folder_digest, local_folder
+from ttsrl.models.hub import folder_digest, local_folder
 from ttsrl.prefer.answers import Answer, check_answers, read_answers
 from ttsrl.prefer.page import CLIPS
 from ttsrl.scorers.embedding import Embedder

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ttsrl.codecs import Waveform
-from ttsrl.scorers import Speech
+from ttsrl.audio.waveform import Waveform
+from ttsrl.scorers.base import SpeechSample
 
 FRAME_S = 0.02
 CLIPPED = 0.99
@@ -34,7 +34,7 @@ class CleanSignalScorer:
     spec: Mapping[str, Any] = {"version": 2}
     example: Mapping[str, Any] = {}
 
-    def score(self, speeches: Sequence[Speech]) -> list[dict[str, float]]:
+    def score(self, speeches: Sequence[SpeechSample]) -> list[dict[str, float]]:
         """Each utterance for itself."""
         return [_measure(s.waveform, s.sample_rate_hz) for s in speeches]
 

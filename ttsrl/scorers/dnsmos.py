@@ -20,10 +20,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ttsrl.audio import resample
-from ttsrl.codecs import Waveform
+from ttsrl.audio.io import resample
+from ttsrl.audio.waveform import Waveform
 from ttsrl.errors import BadInput
-from ttsrl.scorers import Speech
+from ttsrl.scorers.base import SpeechSample
 
 RATE_HZ = 16_000
 WINDOW = 144_160
@@ -63,7 +63,7 @@ class DnsmosScorer:
             "model": hashlib.sha256(path.read_bytes()).hexdigest(),
         }
 
-    def score(self, speeches: Sequence[Speech]) -> list[dict[str, float]]:
+    def score(self, speeches: Sequence[SpeechSample]) -> list[dict[str, float]]:
         """Mean of each score over an utterance's windows; windows share batches, nothing else."""
         windows: list[NDArray[np.float32]] = []
         owners: list[int] = []

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
-from ttsrl.codecs import Waveform
+from ttsrl.audio.waveform import Waveform
 
 
 def equal_lengths(waveforms: Sequence[Waveform], batch_size: int) -> Iterator[list[int]]:

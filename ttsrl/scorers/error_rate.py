@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from ttsrl.scorers import Recogniser, Speech
+from ttsrl.scorers.base import Recogniser, SpeechSample
 
 
 class ErrorRateScorer:
@@ -15,7 +15,7 @@ class ErrorRateScorer:
         self,
         name: str,
         recogniser: Recogniser,
-        error_rate: Callable[[Speech, str], float],
+        error_rate: Callable[[SpeechSample, str], float],
         spec: Mapping[str, Any],
         example: Mapping[str, Any],
     ) -> None:
@@ -25,7 +25,7 @@ class ErrorRateScorer:
         self._recogniser = recogniser
         self._error_rate = error_rate
 
-    def score(self, speeches: Sequence[Speech]) -> list[dict[str, float]]:
+    def score(self, speeches: Sequence[SpeechSample]) -> list[dict[str, float]]:
         """Raises BadInput for a text that the error rate is not defined for."""
         transcripts = self._recogniser.transcribe(
             [s.waveform for s in speeches],

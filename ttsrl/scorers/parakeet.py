@@ -12,11 +12,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from ttsrl.audio import resample
-from ttsrl.codecs import Waveform
+from ttsrl.audio.io import resample
+from ttsrl.audio.waveform import Waveform
 from ttsrl.errors import BadInput
-from ttsrl.hub import load_model, local_folder
-from ttsrl.scorers import Recogniser
+from ttsrl.models.hub import load_model, local_folder
+from ttsrl.scorers.base import Recogniser
 from ttsrl.scorers.equal_lengths import equal_lengths
 
 

@@ -17,9 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ttsrl.errors import BadInput
-from ttsrl.hub import folder_digest, local_folder, model_digest
-from ttsrl.reward import Preference
-from ttsrl.scorers import Speech
+from ttsrl.models.hub import folder_digest, local_folder, model_digest
+from ttsrl.reward.components import Preference
+from ttsrl.scorers.base import SpeechSample
 
 WEIGHTS, FACTS = "head.safetensors", "preference.json"
 CHANCE = 0.5
@@ -118,7 +118,7 @@ class PreferenceScorer:
             "encoder": digest,
         }
 
-    def score(self, speeches: Sequence[Speech]) -> list[dict[str, float]]:
+    def score(self, speeches: Sequence[SpeechSample]) -> list[dict[str, float]]:
         """Each utterance by its waveform alone."""
         embedded_ND = self._embedder.embed(
             [s.waveform for s in speeches], [s.sample_rate_hz for s in speeches]

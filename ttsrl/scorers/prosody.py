@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ttsrl.audio import resample
-from ttsrl.scorers import Speech
+from ttsrl.audio.io import resample
+from ttsrl.scorers.base import SpeechSample
 
 LOWEST_HZ, HIGHEST_HZ = 60.0, 500.0
 """Pitch of adult and child speech."""
@@ -46,11 +46,11 @@ class ProsodyScorer:
         self._tracker = SwiftF0(threads=1, spin=False)
         self._threads = ThreadPoolExecutor(torch.get_num_threads(), "prosody")
 
-    def score(self, speeches: Sequence[Speech]) -> list[dict[str, float]]:
+    def score(self, speeches: Sequence[SpeechSample]) -> list[dict[str, float]]:
         """Each utterance for itself, so that no company changes it."""
         return list(self._threads.map(self._measure, speeches))
 
-    def _measure(self, speech: Speech) -> dict[str, float]:
+    def _measure(self, speech: SpeechSample) -> dict[str, float]:
         heard = resample(speech.waveform, speech.sample_rate_hz, self._rate_hz)
         found = self._tracker.detect(heard, self._rate_hz, LOWEST_HZ, HIGHEST_HZ)
         return prosody(found.pitch_hz, found.confidence >= VOICED, found.loudness_db, self._frame_s)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ttsrl.scorers import Speech
-from ttsrl.text import normalise
+from ttsrl.scorers.base import SpeechSample
+from ttsrl.text.normalise import normalise
 
 
 class RateScorer:
@@ -15,6 +15,6 @@ class RateScorer:
     spec: Mapping[str, Any] = {"version": 1}
     example: Mapping[str, Any] = {}
 
-    def score(self, speeches: Sequence[Speech]) -> list[dict[str, float]]:
+    def score(self, speeches: Sequence[SpeechSample]) -> list[dict[str, float]]:
         """`rate`, characters a second."""
         return [{"rate": len(normalise(s.text, s.language)) / s.duration_s} for s in speeches]

@@ -6,8 +6,8 @@ import math
 
 import numpy as np
 
-from ttsrl.codecs import Waveform
-from ttsrl.scorers import Scorer, Speech
+from ttsrl.audio.waveform import Waveform
+from ttsrl.scorers.base import Scorer, SpeechSample
 
 RATE_HZ = 16_000
 TOLERANCE = 1e-3
@@ -44,7 +44,7 @@ def voice(
 def check_scorer(name: str, scorer: Scorer) -> None:
     """Raise RuntimeError unless a scorer gives finite values, the same alone and in company."""
     speeches = [
-        Speech(voice(s, pitch_hz=f), RATE_HZ, **_fields(scorer))
+        SpeechSample(voice(s, pitch_hz=f), RATE_HZ, **_fields(scorer))
         for s, f in [(1.5, 140.0), (2.2, 140.0), (1.5, 210.0)]
     ]
     together = scorer.score(speeches)

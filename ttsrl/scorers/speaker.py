@@ -17,11 +17,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import soundfile
 
-from ttsrl.errors import BadInput
-from ttsrl.explain import did_you_mean
-from ttsrl.hub import folder_digest, model_digest
-from ttsrl.reward import Speaker
-from ttsrl.scorers import Speech
+from ttsrl.errors import BadInput, did_you_mean
+from ttsrl.models.hub import folder_digest, model_digest
+from ttsrl.reward.components import Speaker
+from ttsrl.scorers.base import SpeechSample
 from ttsrl.scorers.speaker_models import load_speaker_model
 
 if TYPE_CHECKING:
@@ -48,7 +47,7 @@ class SpeakerScorer:
         self._model = load_speaker_model(component.model, device, batch_size)
         self._reference: dict[str, Tensor] = {}
 
-    def score(self, speeches: Sequence[Speech]) -> list[dict[str, float]]:
+    def score(self, speeches: Sequence[SpeechSample]) -> list[dict[str, float]]:
         """Raises BadInput for a voice that is not in the folder."""
         import torch
 

@@ -18,12 +18,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ttsrl.audio import resample
-from ttsrl.codecs import Waveform
+from ttsrl.audio.io import resample
+from ttsrl.audio.waveform import Waveform
 from ttsrl.errors import BadInput
-from ttsrl.hub import folder_digest, load_model, local_folder
-from ttsrl.reward import Style
-from ttsrl.scorers import Speech
+from ttsrl.models.hub import folder_digest, load_model, local_folder
+from ttsrl.reward.components import Style
+from ttsrl.scorers.base import SpeechSample
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -50,7 +50,7 @@ class StyleScorer:
         self._fused = bool(self._model.config.audio_config.enable_fusion)
         self._text_embedding = lru_cache(maxsize=4_096)(self._embed_text)
 
-    def score(self, speeches: Sequence[Speech]) -> list[dict[str, float]]:
+    def score(self, speeches: Sequence[SpeechSample]) -> list[dict[str, float]]:
         """Windows have one length, so that they share batches and nothing else."""
         import torch
 
@@ -73,7 +73,7 @@ class StyleScorer:
                     cosines[n].append(cosine)
         return [{"style": float(np.mean(found))} for found in cosines]
 
-    def _style_of(self, speech: Speech) -> str:
+    def _style_of(self, speech: SpeechSample) -> str:
         if style := speech.style or self._fixed:
             return style
         raise BadInput(

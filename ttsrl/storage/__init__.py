@@ -10,10 +10,3 @@ file. A prefix without one does not exist for readers. S3 credentials come from 
 (environment, shared file, web identity), the endpoint from AWS_ENDPOINT_URL or AWS_ENDPOINT_URL_S3.
 Importing this package loads no boto3.
 """
-
-from ttsrl.storage.errors import StorageError
-from ttsrl.storage.run_store import RunStore
-from ttsrl.storage.storage import Storage, open_storage
-from ttsrl.storage.transfer import ProgressCallback
-
-__all__ = ["ProgressCallback", "RunStore", "Storage", "StorageError", "open_storage"]

@@ -12,7 +12,7 @@ from ttsrl.errors import BadInput, Failure
 class StorageError(Failure):
     """Storage or the local disk did not do its part; the same call may succeed later.
 
-    What no repetition mends (wrong credentials, no such bucket) is `BadInput`.
+    What a retry cannot fix (wrong credentials, no such bucket) is `BadInput`.
     """
 
 

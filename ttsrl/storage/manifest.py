@@ -10,8 +10,8 @@ from typing import Self
 
 from pydantic import Field, ValidationError, field_validator
 
+from ttsrl.base import Strict
 from ttsrl.storage.errors import StorageError
-from ttsrl.strict import Strict
 
 MANIFEST = "MANIFEST.json"
 CLAIM = ".publishing"

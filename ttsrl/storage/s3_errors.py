@@ -25,7 +25,7 @@ WRONG_CODES = {
     "RequestTimeTooSkewed": "this machine's clock is wrong; set it",
 }
 CREDENTIAL_CODES = {*WRONG_CODES, "400", "403", "AuthorizationHeaderMalformed"}
-"""Codes that other credentials may mend; a HEAD request has no more than its HTTP status."""
+"""Codes that other credentials may fix; a HEAD request has no more than its HTTP status."""
 
 BUSY_CODES = {
     "SlowDown",
@@ -52,7 +52,7 @@ def code_of(error: ClientError) -> str:
 def explain(
     error: Exception, address: str, endpoint: str, attempts: int
 ) -> BadInput | StorageError:
-    """BadInput for what no repetition mends, StorageError for the rest.
+    """BadInput for what a retry cannot fix, StorageError for the rest.
 
     Built from the error's code or type alone: the texts of servers are not passed on.
     """

@@ -40,7 +40,7 @@ def open_storage(root: str) -> Storage:
 class Storage:
     """Folders and JSON files by key, a relative POSIX path below the root.
 
-    Every method raises BadInput for what the user must mend (credentials, bucket, permission) and
+    Every method raises BadInput for what the user must fix (credentials, bucket, permission) and
     StorageError for what may pass (network, a busy server, a full disk).
     """
 

@@ -1,0 +1,130 @@
+"""Rewards a second, over HTTP: the reward service against the published server, in one run.
+
+python benchmarks/reward_speed.py
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import jiwer
+
+from ttsrl.client.reward_client import RewardClient
+from ttsrl.config.load import load_run
+from ttsrl.reward.components import Cer, Nll, compose
+from ttsrl.synthesis.synthesiser import Synthesiser
+from ttsrl.wire import Ok, Utterance
+
+CONFIG = "examples/tiny/run.json"
+PROMPTS = 16
+DEADLINE_S = 600.0
+
+
+def main() -> None:
+    """Score one step's rollouts both ways and print the ratio."""
+    utterances = rollouts()
+    seconds = asyncio.run(by_service(utterances))
+    published_seconds = by_published_server(utterances)
+    count = len(utterances)
+    print(f"{count} rollouts of {PROMPTS} prompts, tiny stack, scored over HTTP")
+    print(f"  reward service       {count / seconds:7.1f} utterances/s")
+    print(f"  as channel-io does   {count / published_seconds:7.1f} utterances/s")
+    print(f"  ratio                {published_seconds / seconds:7.1f}")
+
+
+def rollouts() -> list[Utterance]:
+    """What the tiny policy says at the run's temperature, in groups."""
+    run = load_run(CONFIG)
+    synthesiser = Synthesiser(run.model, run.codec, run.family)
+    lines = Path(run.data.texts).read_text().splitlines()[:PROMPTS]
+    texts = [json.loads(line)["text"] for line in lines]
+    speeches = synthesiser.synthesise(
+        texts,
+        temperature=run.rollout.temperature,
+        seed=0,
+        max_tokens=run.rollout.max_speech_tokens,
+        group_size=run.rollout.group_size,
+    )
+    return [
+        Utterance(text=s.text, speech_tokens=s.speech_tokens, finished=s.finished)
+        for s in speeches
+        if s.finished and s.speech_tokens  # the published server cannot take the others
+    ]
+
+
+async def by_service(utterances: list[Utterance]) -> float:
+    """Seconds in which the reward service scores all, sent as the trainer sends them."""
+    with server("-m", "ttsrl.serving", "--config", CONFIG, "--port") as url:
+        async with RewardClient(url, deadline_s=DEADLINE_S) as client:
+            await client.wait_ready(DEADLINE_S)
+            start = time.perf_counter()
+            outcomes = await client.score(utterances)
+            seconds = time.perf_counter() - start
+    if not any(isinstance(outcome, Ok) for outcome in outcomes):
+        raise RuntimeError(f"nothing was scored: {outcomes[:3]}")
+    return seconds
+
+
+def by_published_server(utterances: list[Utterance]) -> float:
+    """Seconds in which the published way scores all: one request after the other."""
+    with (
+        server(str(Path(__file__).with_name("published_server.py")), CONFIG) as url,
+        httpx.Client(timeout=60) as http,
+    ):
+        wait_for(url)
+        start = time.perf_counter()
+        for utterance in utterances:
+            body = {"tokens": utterance.speech_tokens, "text": utterance.text}
+            answer = http.post(f"{url}/score", json=body).raise_for_status().json()
+            cer = jiwer.cer(utterance.text, answer["transcript"])
+            utilities = {"cer": Cer().utility(cer), "nll": Nll().utility(answer["nll"])}
+            compose(utilities, {"cer": 0.6, "nll": 0.4})
+        return time.perf_counter() - start
+
+
+@contextmanager
+def server(*arguments: str, python: str = sys.executable) -> Iterator[str]:
+    """Run Python with these arguments and a port, on which it serves, as the last one."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    process = subprocess.Popen([python, *arguments, str(port)])
+    try:
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def wait_for(url: str) -> None:
+    """Until the server listens."""
+    deadline = time.monotonic() + DEADLINE_S
+    while time.monotonic() < deadline:
+        try:
+            httpx.get(url, timeout=1)
+            return
+        except httpx.TransportError:
+            time.sleep(0.2)
+    raise RuntimeError(f"no server at {url}")
+
+
+def wait_loaded(url: str) -> None:
+    """Until a reward service can measure, or has ended."""
+    wait_for(url)
+    try:
+        while httpx.get(f"{url}/readyz", timeout=60).status_code != 200:
+            time.sleep(0.5)
+    except httpx.TransportError:
+        raise SystemExit("the reward service has ended") from None
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,34 @@
+"""A training job in a process of its own, and what it writes."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from support.reward_server import ROOT
+from ttsrl.config.load import dump_run
+from ttsrl.config.schema import RunConfig
+from ttsrl.data.prompts import prepare
+
+
+def lines_of(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(x) for x in path.read_text().splitlines()] if path.exists() else []
+
+
+def start_training(run: RunConfig, work_dir: Path) -> subprocess.Popen[str]:
+    work_dir.mkdir(parents=True, exist_ok=True)
+    config = work_dir / "run.json"
+    config.write_text(dump_run(run))
+    prepare(run, work_dir / "data")
+    return subprocess.Popen(
+        [sys.executable, "-m", "ttsrl.training", "--config", config, "--work-dir", work_dir],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )

@@ -1,0 +1,129 @@
+"""Ways in which speech can be bad: what a reward must rank below the same speech unspoiled.
+
+Each takes a waveform [T] and its rate and gives another one; the same for the same waveform.
+"""
+
+# av and scipy declare their types only in part:
+# pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false
+# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from ttsrl.audio.waveform import Waveform
+
+Spoiler = Callable[[Waveform, int], Waveform]
+
+PIECE_S = 0.3
+"""What a stuck policy repeats: about a syllable."""
+CLICKS_PER_S = 12
+T60_S = 1.2
+NOISE_DB = 0.0
+"""Speech above the noise."""
+
+
+def silence(waveform: Waveform, rate_hz: int) -> Waveform:
+    """Nothing, as long as the speech."""
+    return np.zeros_like(waveform)
+
+
+def noise(waveform: Waveform, rate_hz: int) -> Waveform:
+    """White noise in the place of speech, as loud."""
+    return _white(waveform) * _rms(waveform)
+
+
+def noisy(waveform: Waveform, rate_hz: int) -> Waveform:
+    """Speech under white noise, `NOISE_DB` below it."""
+    return (waveform + noise(waveform, rate_hz) * 10 ** (-NOISE_DB / 20)).astype(np.float32)
+
+
+def loop(waveform: Waveform, rate_hz: int) -> Waveform:
+    """One piece from the middle over and over, as long as the speech."""
+    piece = max(1, min(len(waveform), round(PIECE_S * rate_hz)))
+    start = (len(waveform) - piece) // 2
+    return np.resize(waveform[start : start + piece], len(waveform))
+
+
+def truncated(waveform: Waveform, rate_hz: int) -> Waveform:
+    """The first half."""
+    return waveform[: len(waveform) // 2]
+
+
+def slow(waveform: Waveform, rate_hz: int) -> Waveform:
+    """Half as fast, at the same pitch."""
+    return _stretched(waveform, rate_hz, 0.5)
+
+
+def fast(waveform: Waveform, rate_hz: int) -> Waveform:
+    """Twice as fast, at the same pitch."""
+    return _stretched(waveform, rate_hz, 2.0)
+
+
+def clicks(waveform: Waveform, rate_hz: int) -> Waveform:
+    """Samples at full scale here and there."""
+    degraded = waveform.copy()
+    random = np.random.default_rng(0)
+    at = random.integers(0, len(waveform), max(1, CLICKS_PER_S * len(waveform) // rate_hz))
+    degraded[at] = random.choice([-1.0, 1.0], len(at))
+    return degraded
+
+
+def clipped(waveform: Waveform, rate_hz: int) -> Waveform:
+    """Far too loud for full scale."""
+    return np.clip(waveform * (5 / max(1e-9, np.abs(waveform).max())), -1, 1).astype(np.float32)
+
+
+def reverberant(waveform: Waveform, rate_hz: int) -> Waveform:
+    """In a large bare room: decaying noise of `T60_S`, as loud as the speech itself."""
+    from scipy.signal import fftconvolve
+
+    t = np.arange(round(T60_S * rate_hz)) / rate_hz
+    tail = np.random.default_rng(0).standard_normal(len(t)) * 10 ** (-3 * t / T60_S)
+    room = tail / np.sqrt((tail**2).sum())
+    room[0] = 1.0
+    heard = np.asarray(fftconvolve(waveform, room)[: len(waveform)], np.float32)
+    return heard * np.float32(_rms(waveform) / max(1e-9, _rms(heard)))
+
+
+DEGRADATIONS: dict[str, Spoiler] = {
+    f.__name__: f
+    for f in (
+        *(silence, noise, noisy, loop, truncated),
+        *(slow, fast, clicks, clipped, reverberant),
+    )
+}
+
+
+def _rms(waveform: Waveform) -> float:
+    return float(np.sqrt(np.square(waveform, dtype=np.float64).mean()))
+
+
+def _white(waveform: Waveform) -> Waveform:
+    return np.random.default_rng(0).standard_normal(len(waveform)).astype(np.float32)
+
+
+def _stretched(waveform: Waveform, rate_hz: int, tempo: float) -> Waveform:
+    """By FFmpeg's atempo, which keeps the pitch."""
+    import av
+    from av.error import BlockingIOError, EOFError
+    from av.filter import Graph
+
+    graph = Graph()
+    source = graph.add_abuffer(sample_rate=rate_hz, format="flt", layout="mono", time_base=None)
+    chain = [source, graph.add("atempo", str(tempo)), graph.add("abuffersink")]
+    graph.link_nodes(*chain).configure()
+    frame = av.AudioFrame.from_ndarray(
+        np.ascontiguousarray(waveform[None]), format="flt", layout="mono"
+    )
+    frame.sample_rate = rate_hz
+    graph.push(frame)
+    graph.push(None)
+    parts: list[Waveform] = []
+    while True:
+        try:
+            parts.append(graph.pull().to_ndarray().reshape(-1).astype(np.float32))
+        except (EOFError, BlockingIOError):
+            return np.concatenate(parts, dtype=np.float32)

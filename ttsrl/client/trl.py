@@ -1,0 +1,126 @@
+"""The reward service for TRL: a reward function of its GRPOTrainer, and a tokenizer that fits.
+
+tokenizer = AutoTokenizer.from_pretrained("HKUSTAudio/Llasa-1B")
+family = adapt(tokenizer, "llasa")
+trainer = GRPOTrainer(
+    model="HKUSTAudio/Llasa-1B",
+    processing_class=tokenizer,
+    reward_funcs=SpeechReward("http://reward:8000", family),
+    train_dataset=Dataset.from_list([row(family, text) for text in texts]),
+)
+
+What could not be measured is None, which TRL leaves out of its group's mean and gives advantage 0
+(1.16 does; a version that sums None as 0 would punish an outage).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Sequence
+from statistics import fmean
+from typing import TYPE_CHECKING, Any
+
+from ttsrl.client.reward_client import RewardClient
+from ttsrl.families.base import Family
+from ttsrl.families.registry import load_family
+from ttsrl.wire import Failed, Gated, Ok, Outcome, Utterance
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+
+def adapt(tokenizer: PreTrainedTokenizerBase, family: str = "llasa") -> Family:
+    """Have `tokenizer` render the family's prompt and know its end token, as TRL asks it to.
+
+    TRL stops a completion at the tokenizer's end token and at no other.
+    """
+    adapted = load_family(family, tokenizer)
+    tokenizer.chat_template = adapted.chat_template
+    end = tokenizer.convert_ids_to_tokens(adapted.stop_token_ids[0])
+    tokenizer.eos_token = end
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = end
+    return adapted
+
+
+def row(family: Family, text: str, language: str = "en") -> dict[str, Any]:
+    """A row of TRL's data set: the prompt, and the text that `SpeechReward` compares with."""
+    return {"prompt": family.messages(text), "text": text, "language": language}
+
+
+class SpeechReward:
+    """Completions -> rewards in [0, 1], gated speech 0, and None where the measurement failed.
+
+    The data set has the columns `text` and, if it is not English, `language`; `style` and `speaker`
+    where the service's scorers want them. Components and outcomes are logged beside the reward.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        family: Family,
+        *,
+        token_file: str | None = None,
+        deadline_s: float = 120.0,
+    ) -> None:
+        """`deadline_s` is the longest wait for a batch, retries included."""
+        self.__name__ = "speech_reward"
+        self.url = url
+        self.family = family
+        self.token_file = token_file
+        self.deadline_s = deadline_s
+
+    def __call__(
+        self,
+        *,
+        completion_ids: Sequence[Sequence[int]],
+        text: Sequence[str],
+        language: Sequence[str] | None = None,
+        style: Sequence[str | None] | None = None,
+        speaker: Sequence[str | None] | None = None,
+        log_metric: Callable[[str, float], None] | None = None,
+        log_extra: Callable[[str, list[Any]], None] | None = None,
+        **_: Any,
+    ) -> list[float | None]:
+        """As TRL calls it: one completion's token ids and one value of each column a rollout."""
+        utterances: list[Utterance] = []
+        for n, ids in enumerate(completion_ids):
+            speech_tokens, finished = self.family.speech_tokens(ids)
+            utterances.append(
+                Utterance(
+                    text=text[n],
+                    language=language[n] if language else "en",
+                    speech_tokens=speech_tokens,
+                    finished=finished,
+                    style=style[n] if style else None,
+                    speaker=speaker[n] if speaker else None,
+                )
+            )
+        outcomes = asyncio.run(self._score(utterances))
+        if log_metric:
+            for name, value in summary(outcomes).items():
+                log_metric(name, value)
+        if log_extra:
+            log_extra("transcript", [o.transcript if isinstance(o, Ok) else "" for o in outcomes])
+        return [None if isinstance(outcome, Failed) else outcome.reward for outcome in outcomes]
+
+    async def _score(self, utterances: list[Utterance]) -> list[Outcome]:
+        client = RewardClient(self.url, token_file=self.token_file, deadline_s=self.deadline_s)
+        async with client:
+            return await client.score(utterances)
+
+
+def summary(outcomes: Sequence[Outcome]) -> dict[str, float]:
+    """Means of the raw values, and the share of what is gated and what failed, by reason."""
+    measured = [outcome for outcome in outcomes if isinstance(outcome, Ok)]
+    means = {
+        f"speech/{name}": fmean(outcome.raw[name] for outcome in measured)
+        for name in (measured[0].raw if measured else ())
+    }
+    reasons = Counter(
+        f"speech/gated/{o.reason}" if isinstance(o, Gated) else f"speech/failed/{o.kind}"
+        for o in outcomes
+        if not isinstance(o, Ok)
+    )
+    return means | {name: count / len(outcomes) for name, count in sorted(reasons.items())}

@@ -1,0 +1,51 @@
+"""What a codec can do: speech tokens of one codebook <-> mono waveform."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal, Protocol, runtime_checkable
+
+from ttsrl.audio.waveform import Waveform
+
+
+class Codec(Protocol):
+    """Speech tokens of one codebook <-> waveform; decoding depends on the tokens alone."""
+
+    codebook_size: int
+    sample_rate_hz: int
+    tokens_per_s: float
+
+    def decode(self, tokens_B: Sequence[Sequence[int]]) -> list[Waveform]:
+        """Decode a batch of utterances of any lengths >= 1; tokens must lie in the codebook.
+
+        The same tokens give the same waveform (to 1e-5) alone and in any batch.
+        """
+        ...
+
+
+@runtime_checkable
+class VoicedCodec(Codec, Protocol):
+    """A codec that speaks in a given voice."""
+
+    def in_voice(self, waveform: Waveform, sample_rate_hz: int) -> Codec:
+        """The same codec in the voice of a recording [T]."""
+        ...
+
+
+class Encoder(Protocol):
+    """Waveform -> speech tokens of one codebook."""
+
+    codebook_size: int
+    sample_rate_hz: int
+    tokens_per_s: float
+
+    def encode(self, waveforms_B: Sequence[Waveform]) -> list[list[int]]:
+        """Encode recordings of any lengths >= 1, at `sample_rate_hz`.
+
+        A recording's tokens are the same alone and in any batch.
+        """
+        ...
+
+
+Precision = Literal["float32", "tfloat32", "bfloat16"]
+"""What a GPU multiplies in; weights and sums stay in float32."""

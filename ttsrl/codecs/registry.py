@@ -1,0 +1,93 @@
+"""Codecs: speech tokens of one codebook -> mono waveform. One file a codec."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ttsrl.codecs.base import Codec, Encoder, Precision
+from ttsrl.errors import BadInput
+from ttsrl.models.hub import folder_digest, local_folder
+
+if TYPE_CHECKING:
+    from ttsrl.reward.config import RewardConfig
+
+KNOWN = "tiny_codec, xcodec2, cosyvoice2"
+COSYVOICE2 = ("cosyvoice2.yaml", "flow.pt", "hift.pt", "speech_tokenizer_v2.onnx")
+"""Files of which a CosyVoice2 checkpoint has at least one."""
+
+
+def resolve_precision(reward: RewardConfig, device: str) -> Precision:
+    """What the reward's codec computes in on this device."""
+    if not device.startswith("cuda"):
+        return "float32"
+    return "tfloat32" if reward.codec_precision == "auto" else reward.codec_precision
+
+
+def load_codec(
+    path: str, device: str = "cpu", precision: Precision = "float32", voice: str | None = None
+) -> Codec:
+    """Load the codec of a local folder; `voice` is for one that speaks in a given voice.
+
+    Raises BadInput.
+    """
+    match _model_type(path):
+        case "cosyvoice2":
+            from ttsrl.codecs.cosyvoice2 import CosyVoice2Codec
+
+            return CosyVoice2Codec(path, voice, device, precision)
+        case "tiny_codec":
+            from ttsrl.codecs.tiny import TinyCodec
+
+            return TinyCodec.load(path, device=device)
+        case "xcodec2":
+            from ttsrl.codecs.xcodec2 import XCodec2
+
+            return XCodec2(path, device, precision)
+        case other:
+            raise BadInput(f"unknown codec {other!r} at {path}; known: {KNOWN}")
+
+
+def load_encoder(path: str, device: str = "cpu") -> Encoder:
+    """Load the encoder of a codec's local folder; or BadInput."""
+    match _model_type(path):
+        case "tiny_codec":
+            from ttsrl.codecs.tiny import TinyCodec
+
+            return TinyCodec.load(path, device=device)
+        case "xcodec2":
+            from ttsrl.codecs.xcodec2_encoder import XCodec2Encoder
+
+            return XCodec2Encoder(path, device)
+        case "cosyvoice2":
+            from ttsrl.codecs.s3_tokenizer import S3Tokenizer
+
+            return S3Tokenizer(path, device)
+        case other:
+            raise BadInput(f"no encoder for the codec {other!r} at {path}; known: {KNOWN}")
+
+
+def takes_voice(path: str) -> bool:
+    """Whether the codec of a local folder speaks in a given voice."""
+    return _model_type(path) == "cosyvoice2"
+
+
+def codec_digest(path: str, voice: str | None) -> str:
+    """SHA-256 of what decides a codec's waveforms, its voice included; of a folder or an id."""
+    folder = local_folder(path)
+    if takes_voice(str(folder)):
+        from ttsrl.codecs.cosyvoice2 import digest
+
+        return digest(folder, voice)
+    return folder_digest(folder)
+
+
+def _model_type(path: str) -> object:
+    """`model_type` of the config.json; CosyVoice2's checkpoints have none that tells theirs."""
+    if any((Path(path) / name).is_file() for name in COSYVOICE2):
+        return "cosyvoice2"
+    config = Path(path) / "config.json"
+    if not config.is_file():
+        raise BadInput(f"no codec at {path!r}: {config} is missing; give a codec's folder")
+    return json.loads(config.read_text()).get("model_type")

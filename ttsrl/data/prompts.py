@@ -1,0 +1,238 @@
+"""Texts -> prompts: two parquet files in verl's format, training and held out."""
+
+# pyright: basic
+# (pyarrow has no types)
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+from pyarrow import parquet
+
+from ttsrl.config.schema import RunConfig
+from ttsrl.data.speech_prefix import check_codes, prefix_of, tokens_per_s_of
+from ttsrl.data.split import is_held_out, words
+from ttsrl.data.texts import OPTIONAL, Text, read_texts
+from ttsrl.errors import BadInput, shorten
+from ttsrl.families.registry import family_class
+from ttsrl.reward.components import Speaker, Style
+
+DATA_SOURCE = "ttsrl"
+
+SCHEMA = pa.schema(
+    {
+        "data_source": pa.string(),
+        "prompt": pa.list_(pa.struct({"role": pa.string(), "content": pa.string()})),
+        "ability": pa.string(),
+        "reward_model": pa.struct({"style": pa.string(), "ground_truth": pa.string()}),
+        "extra_info": pa.struct(
+            {
+                "split": pa.string(),
+                "index": pa.int64(),
+                "text": pa.string(),
+                "language": pa.string(),
+                "id": pa.string(),
+                "style": pa.string(),
+                "speaker": pa.string(),
+                "speech_prefix": pa.list_(pa.int32()),
+            }
+        ),
+    }
+)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What became of the texts."""
+
+    train: int
+    held_out: int
+    left_out: dict[str, int]
+    """Why texts were not wanted (see DataConfig) -> how many, left out."""
+    duplicates: int
+    """Texts that stood in the data before, left out."""
+    overlapping: int
+    """Training texts left out because they contain a held-out text's words in their order."""
+    prefixed: int
+    """Training prompts that begin with real speech."""
+
+    def __str__(self) -> str:
+        """One line for people."""
+        gone = [
+            (self.duplicates, "repeated"),
+            (self.overlapping, "that contain a held-out text"),
+            *((count, f"whose text {reason}") for reason, count in self.left_out.items()),
+        ]
+        prefixed = f", {self.prefixed} of them with a speech prefix" if self.prefixed else ""
+        return f"{self.train} texts to train on{prefixed}, {self.held_out} held out; left out: " + (
+            ", ".join(f"{count} {why}" for count, why in gone if count) or "none"
+        )
+
+
+def prepare(
+    run: RunConfig, out_dir: Path, on_progress: Callable[[int, int], None] | None = None
+) -> Prepared:
+    """Write `train.parquet` and `held_out.parquet` into `out_dir`; the same texts, the same files.
+
+    `on_progress` gets (texts done, texts in all). Raises BadInput, and then has written nothing.
+    """
+    chat = family_class(run.family).messages
+    read = read_texts(run.data, accept=lambda text: check_spoken(run, text.text, text.language))
+    texts = read.texts
+    _check_fields(run, texts)
+    first: dict[str, Text] = {}
+    for text in texts:
+        same = text.text if run.data.duplicates == "text" else " ".join(words(text.text))
+        first.setdefault(same, text)
+    unique = list(first.values())
+    by_split: dict[str, list[Text]] = {"train": [], "held_out": []}
+    for done, text in enumerate(unique, 1):
+        held_out = is_held_out(text.text, run.data.held_out_fraction, run.data.split_key)
+        by_split["held_out" if held_out else "train"].append(text)
+        if on_progress and (done % 1000 == 0 or done == len(unique)):
+            on_progress(done, len(unique))
+    candidates = by_split["train"]
+    by_split["train"] = _without_held_out_words(candidates, by_split["held_out"])
+    prefixes = _prefixes(run, by_split["train"])
+    prepared = Prepared(
+        train=len(by_split["train"]),
+        held_out=len(by_split["held_out"]),
+        left_out=read.left_out,
+        duplicates=len(texts) - len(unique),
+        overlapping=len(candidates) - len(by_split["train"]),
+        prefixed=sum(map(bool, prefixes)),
+    )
+    if not prepared.train or not prepared.held_out:
+        side = "training" if not prepared.train else "evaluation"
+        raise BadInput(
+            f"{run.data.texts}: no text is left for {side} ({prepared}; "
+            f"data.held_out_fraction = {run.data.held_out_fraction}); "
+            "give more texts or another fraction"
+        )
+    rows = {
+        "train": [
+            _row(chat, "train", i, text, prefix)
+            for i, (text, prefix) in enumerate(zip(by_split["train"], prefixes, strict=True))
+        ],
+        "held_out": [
+            _row(chat, "held_out", i, text, []) for i, text in enumerate(by_split["held_out"])
+        ],
+    }
+    _write(rows, out_dir)
+    return prepared
+
+
+def check_spoken(run: RunConfig, text: str, language: str) -> None:
+    """Refuse a text that the policy's family cannot take, or in a language that it cannot speak."""
+    family = family_class(run.family)
+    family.messages(text)
+    spoken = run.languages or family.languages
+    if spoken is not None and language not in spoken:
+        raise BadInput(
+            f"the text {shorten(text)} is in language {language!r}, and {family.title} "
+            f"speaks {', '.join(sorted(spoken))}; leave such texts out (data.only_languages), or "
+            "set `languages` to those that a fine-tuned policy speaks"
+        )
+
+
+def _check_fields(run: RunConfig, texts: Iterable[Text]) -> None:
+    """Refuse texts without the style or the speaker that a component of the reward compares to."""
+    for component in run.reward.components:
+        match component:
+            case Style(text=None):
+                field, way_out = "style", "text"
+            case Speaker(voice=None):
+                field, way_out = "speaker", "voice"
+            case _:
+                continue
+        for text in texts:
+            if getattr(text, field) is None:
+                raise BadInput(
+                    f"text {shorten(text.text)} names no {field}, and the reward's component "
+                    f"{component.type} compares speech to it; give each text a {field!r}, or set "
+                    f"the component's {way_out!r}"
+                )
+
+
+def _prefixes(run: RunConfig, texts: Sequence[Text]) -> list[list[int]]:
+    """The speech prefix of each text; empty where it has none."""
+    prefix = run.data.prefix
+    if prefix is None:
+        return [[] for _ in texts]
+    tokens_per_s, codebook_size = tokens_per_s_of(run, prefix)
+    for text in texts:
+        check_codes(text.text, text.speech_tokens, codebook_size)
+    prefixes = [
+        prefix_of(text.text, text.speech_tokens, prefix, tokens_per_s, run.seed) for text in texts
+    ]
+    if not any(prefixes):
+        raise BadInput(
+            f"{run.data.texts}: no recording is long enough for a prefix of {prefix.min_s:g} s in "
+            f"its first {prefix.max_share:.0%}; lower data.prefix.min_s, or leave data.prefix out"
+        )
+    return prefixes
+
+
+def _row(
+    chat: Callable[[str], list[dict[str, str]]],
+    split: str,
+    index: int,
+    text: Text,
+    prefix: list[int],
+) -> dict[str, Any]:
+    return {
+        "data_source": DATA_SOURCE,
+        "prompt": chat(text.text),
+        "ability": "text-to-speech",
+        "reward_model": {"style": "rule", "ground_truth": text.text},
+        "extra_info": {
+            "split": split,
+            "index": index,
+            **{name: getattr(text, name) for name in ("text", *OPTIONAL)},
+            "speech_prefix": prefix,
+        },
+    }
+
+
+def _without_held_out_words(train: Sequence[Text], held_out: Iterable[Text]) -> list[Text]:
+    """The training texts in which no held-out text's words stand in order, one after the other."""
+    ends = object()
+    trie: dict[Any, Any] = {}
+    for text in held_out:
+        node = trie
+        for word in words(text.text):
+            node = node.setdefault(word, {})
+        if node is not trie:
+            node[ends] = True
+
+    def overlaps(text: Text) -> bool:
+        spoken = words(text.text)
+        for start in range(len(spoken)):
+            node = trie
+            for word in spoken[start:]:
+                node = node.get(word)
+                if node is None:
+                    break
+                if ends in node:
+                    return True
+        return False
+
+    return [text for text in train if not overlaps(text)]
+
+
+def _write(rows: dict[str, list[dict[str, Any]]], out_dir: Path) -> None:
+    """Both files or none: each is renamed into place when both are complete."""
+    out_dir.mkdir(parents=True, exist_ok=True)
+    temporary = {split: out_dir / f".{split}.parquet.tmp" for split in rows}
+    try:
+        for split, path in temporary.items():
+            parquet.write_table(pa.Table.from_pylist(rows[split], schema=SCHEMA), path)
+        for split, path in temporary.items():
+            path.replace(out_dir / f"{split}.parquet")
+    finally:
+        for path in temporary.values():
+            path.unlink(missing_ok=True)

@@ -1,0 +1,141 @@
+"""Texts to speak, each checked: a broken one is refused, an unwanted one left out and counted."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+from ttsrl.config.schema import DataConfig
+from ttsrl.data.sources import read_rows
+from ttsrl.errors import BadInput, shorten
+from ttsrl.text.normalise import check_language, check_text
+
+OPTIONAL = ("language", "id", "style", "speaker")
+
+
+@dataclass(frozen=True)
+class Text:
+    """One text of the data."""
+
+    text: str
+    language: str
+    id: str | None
+    style: str | None
+    speaker: str | None
+    speech_tokens: list[int] = field(default_factory=list[int])
+    """Of its recording, where the data has them and prefixes are wanted."""
+
+
+@dataclass(frozen=True)
+class Texts:
+    """The texts that are wanted, in their order."""
+
+    texts: list[Text]
+    left_out: dict[str, int]
+    """Why others were not taken -> how many."""
+
+
+def read_texts(data: DataConfig, accept: Callable[[Text], object]) -> Texts:
+    """Read the data; keys other than `text` and what DataConfig speaks of are left unread.
+
+    `accept` raises BadInput for a text that the family cannot take. Raises BadInput naming file and
+    line (data set folder and row) of the first text that cannot be used, and for a repeated id.
+    """
+    for language in data.only_languages or ():
+        check_language(language)
+    tokens = [data.prefix.column] if data.prefix else []
+    texts: list[Text] = []
+    left_out = Counter[str]()
+    place_of_id: dict[str, str] = {}
+    for place, row in read_rows(
+        Path(data.texts), ("text", "duration_s", *OPTIONAL, *tokens), needed="text"
+    ):
+        try:
+            text, duration_s = _check(row, data)
+            if unwanted := _unwanted(text, duration_s, data):
+                if data.on_filtered == "error":
+                    raise BadInput(
+                        f"text {shorten(text.text)} {unwanted}; correct or remove it, or leave "
+                        'such texts out with data.on_filtered = "exclude"'
+                    )
+                left_out[unwanted] += 1
+                continue
+            accept(text)
+        except BadInput as error:
+            raise BadInput(f"{place}: {error}") from None
+        if text.id is not None and text.id in place_of_id:
+            raise BadInput(
+                f"{place}: the id {text.id!r} stands at {place_of_id[text.id]} already; "
+                "give each text its own id, or none"
+            )
+        if text.id is not None:
+            place_of_id[text.id] = place
+        texts.append(text)
+    if not texts and not left_out:
+        raise BadInput(f'{data.texts} holds no text; write one {{"text": "..."}} a line')
+    return Texts(texts, dict(left_out))
+
+
+def _unwanted(text: Text, duration_s: float | None, data: DataConfig) -> str | None:
+    """Why this text is not wanted, in words that unwanted texts share."""
+    if len(text.text) < data.min_chars:
+        return f"has fewer than {data.min_chars} characters (data.min_chars)"
+    if len(text.text) > data.max_chars:
+        return f"has more than {data.max_chars} characters (data.max_chars)"
+    if data.only_languages is not None and text.language not in data.only_languages:
+        return f"is in language {text.language} (data.only_languages)"
+    if data.exclude_regex is not None and re.search(data.exclude_regex, text.text):
+        return "matches data.exclude_regex"
+    if duration_s is not None and duration_s < data.min_duration_s:
+        return f"lasts less than {data.min_duration_s:g} s (data.min_duration_s)"
+    longest_s = data.max_duration_s
+    if duration_s is not None and longest_s is not None and duration_s > longest_s:
+        return f"lasts more than {longest_s:g} s (data.max_duration_s)"
+    return None
+
+
+def _check(row: object, data: DataConfig) -> tuple[Text, float | None]:
+    """(text, seconds of its recording where the data gives them)"""
+    if not isinstance(row, dict):
+        raise BadInput(f'{shorten(row)} is no JSON object; write {{"text": "..."}}')
+    fields = cast("dict[str, Any]", row)
+    if "text" not in fields:
+        raise BadInput(f"{shorten(fields)} has no key 'text'; name what is to be spoken 'text'")
+    optional = {key: _string_or_none(fields, key) for key in OPTIONAL}
+    language = optional["language"] or data.language
+    duration_s = fields.get("duration_s")
+    if isinstance(duration_s, bool) or not isinstance(duration_s, int | float | None):
+        raise BadInput(f"duration_s = {shorten(duration_s)} is no number; give seconds")
+    text = Text(
+        check_text(fields["text"], language),
+        language,
+        optional["id"],
+        optional["style"],
+        optional["speaker"],
+        _speech_tokens(fields, data.prefix.column) if data.prefix else [],
+    )
+    return text, duration_s
+
+
+def _string_or_none(fields: Mapping[str, Any], key: str) -> str | None:
+    value = fields.get(key)
+    if key == "id" and isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    if value is None or (isinstance(value, str) and value.strip()):
+        return value
+    raise BadInput(f"{key} = {shorten(value)} is no text; give a non-empty string, or leave it out")
+
+
+def _speech_tokens(fields: Mapping[str, Any], key: str) -> list[int]:
+    value = cast("object", fields.get(key))
+    tokens = cast("list[object]", value)
+    if not isinstance(value, list) or any(type(token) is not int for token in tokens):
+        raise BadInput(
+            f"{key} = {shorten(tokens)} are no speech tokens, and data.prefix wants those of each "
+            "text's recording; make them with `ttsrl encode`, or name their key: data.prefix.column"
+        )
+    return cast("list[int]", value)

@@ -1,0 +1,119 @@
+"""What two evaluations of one suite differ by: paired over its texts, with 95 % intervals.
+
+python -m ttsrl.evaluation.compare runs/NAME/eval/before runs/NAME/eval/after [--json]
+python -m ttsrl.evaluation.compare s3://bucket/runs/NAME/eval/held_out/step_000100 ...step_000200
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import sys
+import tempfile
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from ttsrl.errors import BadInput
+from ttsrl.evaluation.report.comparison import Comparison, change_of, compare_evaluations, shown_in
+from ttsrl.evaluation.report.inputs import Evaluation
+from ttsrl.runtime.exit_codes import exit_code
+from ttsrl.storage.storage import open_storage
+
+PULLED = ("report.json", "rows.jsonl")
+
+
+def main() -> None:
+    """Exits with 0 done, 1 failed, 2 bad input."""
+    parser = argparse.ArgumentParser(prog="python -m ttsrl.evaluation.compare", description=__doc__)
+    parser.add_argument("before", help="folder of an evaluation, or where one is published")
+    parser.add_argument("after", help="another one, of the same suite")
+    parser.add_argument("--json", action="store_true", help="print JSON, not a table")
+    parser.add_argument("--samples", type=int, default=2000, help="bootstrap resamples")
+    parser.add_argument("--seed", type=int, default=0, help="of the bootstrap")
+    arguments = parser.parse_args()
+    sys.exit(exit_code(lambda: _compare(arguments)))
+
+
+def _compare(arguments: argparse.Namespace) -> None:
+    if arguments.samples < 100:
+        raise BadInput(f"--samples {arguments.samples}: give at least 100 for an interval")
+    before, after = read(arguments.before), read(arguments.after)
+    found = compare_evaluations(before, after, samples=arguments.samples, seed=arguments.seed)
+    if not found.comparable:
+        raise BadInput(
+            f"{arguments.before} and {arguments.after} cannot be compared: their texts, settings "
+            "or judges differ; evaluate both models with one configuration"
+        )
+    if arguments.json:
+        print(json.dumps(as_json(found), indent=2, ensure_ascii=False))
+        return
+    if before.report["identity"]["model"] == after.report["identity"]["model"]:
+        print("both are evaluations of the same model")
+    print("\n".join(lines(found)))
+
+
+def read(where: str) -> Evaluation:
+    """The evaluation in a folder, or at an address in storage. Raises BadInput."""
+    if "://" not in where:
+        folder = Path(where)
+        if (evaluation := Evaluation.read(folder)) is None:
+            raise BadInput(
+                f"no finished evaluation in {folder}: report.json is missing; make one with "
+                "ttsrl eval, or give the folder that has it"
+            )
+        return evaluation
+    address = re.fullmatch(r"(.+)/(runs/[^/]+/eval/[^/]+/[^/]+)/*", where)
+    if address is None:
+        raise BadInput(
+            f"{where} is no address of an evaluation; give "
+            "s3://bucket/prefix/runs/NAME/eval/SUITE/step_000100"
+        )
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        open_storage(address[1]).pull(address[2], folder, wanted=lambda path: path in PULLED)
+        evaluation = Evaluation.read(folder)
+    if evaluation is None:
+        raise BadInput(f"{where} is published without report.json: no evaluation")
+    return evaluation
+
+
+def lines(found: Comparison) -> list[str]:
+    """One line a metric and mode, in columns."""
+    head = ("", "", "before", "after", "change", "95 % interval", "texts")
+    table: list[tuple[str, ...]] = [head]
+    for metric, by_mode in found.rows:
+        for mode, compared in by_mode.items():
+            if compared is None:
+                table.append((metric.label, mode, "no value", "no value", "", "", "0"))
+                continue
+            result = compared.result
+            sides = [shown_in(metric.unit, side.value) for side in (result.before, result.after)]
+            change, write = change_of(metric, result)
+            told = (
+                (write(change.value), f"{write(change.low)} to {write(change.high)}")
+                if change
+                else ("", "")
+            )
+            table.append((metric.label, mode, *sides, *told, str(compared.texts)))
+    widths = [max(len(row[column]) for row in table) for column in range(len(table[0]))]
+    return [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in table
+    ]
+
+
+def as_json(found: Comparison) -> dict[str, Any]:
+    """Metric -> mode -> estimates with their limits, and over how many texts."""
+    return {
+        metric.key: {
+            mode: compared and {**asdict(compared.result), "texts": compared.texts}
+            for mode, compared in by_mode.items()
+        }
+        for metric, by_mode in found.rows
+    }
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,272 @@
+"""Speak the texts of a suite with a model, let every judge listen, write down what they heard.
+
+The same texts, seeds and judges for every model, so that two evaluations are comparable text by
+text. Into the output folder go rows.jsonl (one line an utterance), wav/ (a few texts, chosen by a
+hash) and, last, report.json: a folder without it is not finished. A part of the texts is spoken and
+heard exactly as within the whole: parts are made of whole batches.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from ttsrl.audio.voice_prompt import read_voice
+from ttsrl.codecs.registry import codec_digest
+from ttsrl.config.schema import JudgeConfig, RunConfig
+from ttsrl.evaluation.independence import check_independent
+from ttsrl.evaluation.judge import Judge
+from ttsrl.evaluation.similarity import Similarity
+from ttsrl.evaluation.suites import Suite, SuiteText
+from ttsrl.evaluation.summary import summarise
+from ttsrl.models.hub import folder_digest, local_folder, model_digest
+from ttsrl.synthesis.synthesiser import SynthesisedSpeech, Synthesiser, write_wav
+from ttsrl.synthesis.voice import VoicePrompt
+from ttsrl.text.benchmark_wer import BENCHMARK_VERSION
+from ttsrl.text.normalise import NORMALISER_VERSION
+
+TEXTS_WITH_WAV = 8
+
+
+@dataclass(frozen=True)
+class Pass:
+    """One time through the texts."""
+
+    mode: str
+    """`sampled` or `greedy`."""
+    seed: int
+    temperature: float
+
+
+@dataclass(frozen=True)
+class EvalShard:
+    """Every `of`-th batch of the texts, from batch `index` on; the whole is part 0 of 1."""
+
+    index: int = 0
+    of: int = 1
+
+
+WHOLE = EvalShard()
+
+
+def evaluate(
+    run: RunConfig,
+    model: str,
+    suite: Suite,
+    out: Path,
+    *,
+    device: str = "cpu",
+    on_progress: Callable[[int, int], None] | None = None,
+) -> dict[str, Any]:
+    """Evaluate the model of a folder (or a Hugging Face id); returns what report.json holds.
+
+    An evaluation of the same model, texts and settings that is already in `out` is not repeated.
+    `on_progress` gets (utterances done, utterances in all). Raises BadInput.
+    """
+    identity = identify(run, model, suite)
+    if (finished := _finished(out, identity)) is not None:
+        return finished
+    (out / "report.json").unlink(missing_ok=True)
+    rows, synthesis_s = speak_and_hear(
+        run, model, suite, out, device=device, on_progress=on_progress
+    )
+    return write_report(run, out, identity, model, suite.name, suite.judges, rows, synthesis_s)
+
+
+def speak_and_hear(
+    run: RunConfig,
+    model: str,
+    suite: Suite,
+    out: Path,
+    part: EvalShard = WHOLE,
+    *,
+    device: str = "cpu",
+    on_progress: Callable[[int, int], None] | None = None,
+) -> tuple[list[dict[str, Any]], float]:
+    """Write rows.jsonl and wav/ of a part; returns the rows, and the seconds of synthesis."""
+    (out / "wav").mkdir(parents=True, exist_ok=True)
+    passes, texts = passes_of(run), suite.texts
+    size = run.eval.batch_size
+    batches = [
+        (begin, texts[begin : begin + size])
+        for begin in range(part.index * size, len(texts), part.of * size)
+    ]
+    if not batches:  # more parts than batches
+        (out / "rows.jsonl").touch()
+        return [], 0.0
+    total = sum(len(batch) for _, batch in batches) * len(passes)
+    check_independent(run, suite.judges)
+    synthesiser = Synthesiser(model, run.codec, run.family, device, run.voice)
+    voices = Voices(suite, synthesiser)
+    judges = [Judge(config, device, size, suite.wer) for config in suite.judges]
+    similarity = Similarity(suite, device, size) if suite.speaker_model else None
+    with_wav = texts_with_wav(texts)
+    rows: list[dict[str, Any]] = []
+    synthesis_s = 0.0
+    with (out / "rows.jsonl").open("w", encoding="utf-8") as file:
+        for this in passes:
+            for begin, batch in batches:
+                start_s = time.perf_counter()
+                speeches = _speak(run, synthesiser, voices, this, begin, batch)
+                synthesis_s += time.perf_counter() - start_s
+                found = _rows(this, batch, speeches, judges, similarity)
+                for row, speech in zip(found, speeches, strict=True):
+                    if row["index"] in with_wav and this in (passes[0], passes[-1]):
+                        row["wav"] = f"wav/{row['index']:05d}-{this.mode}.wav"
+                        write_wav(out / row["wav"], speech.waveform, speech.sample_rate_hz)
+                    file.write(json.dumps(row, ensure_ascii=False) + "\n")
+                    rows.append(row)
+                if on_progress:
+                    on_progress(len(rows), total)
+    return rows, synthesis_s
+
+
+def write_report(
+    run: RunConfig,
+    out: Path,
+    identity: Mapping[str, str],
+    model: str,
+    suite: str,
+    judges: Sequence[JudgeConfig],
+    rows: Sequence[dict[str, Any]],
+    synthesis_s: float,
+) -> dict[str, Any]:
+    """Write report.json from all rows, in their order; returns what it holds."""
+    names = [judge.name for judge in judges]
+    report = {
+        "identity": identity,
+        "model": model,
+        "suite": suite,
+        "texts": len({row["index"] for row in rows}),
+        "seeds": run.eval.seeds,
+        "temperature": run.rollout.temperature,
+        "judges": [judge.model_dump() for judge in judges],
+        "tokens_per_s": sum(row["tokens"] for row in rows) / synthesis_s,
+        "modes": {
+            mode: summarise([r for r in rows if r["mode"] == mode], names)
+            for mode in ("sampled", "greedy")
+        },
+    }
+    temporary = out / "report.json.tmp"
+    temporary.write_text(json.dumps(report, indent=2, ensure_ascii=False), encoding="utf-8")
+    temporary.replace(out / "report.json")
+    return report
+
+
+def passes_of(run: RunConfig) -> list[Pass]:
+    """The times through the texts, in their order."""
+    sampled = [Pass("sampled", seed, run.rollout.temperature) for seed in run.eval.seeds]
+    return [*sampled, Pass("greedy", 0, 0.0)]
+
+
+def texts_with_wav(texts: Sequence[SuiteText]) -> set[int]:
+    """Indices of the texts whose speech is kept: a function of the texts, so the same each time."""
+    ranked = sorted(texts, key=lambda text: hashlib.sha256(text.text.encode()).digest())
+    return {text.index for text in ranked[:TEXTS_WITH_WAV]}
+
+
+class Voices:
+    """The recordings of a suite as speech tokens, each encoded once."""
+
+    def __init__(self, suite: Suite, synthesiser: Synthesiser) -> None:
+        self._folder = suite.folder
+        self._synthesiser = synthesiser
+        self._encoded: dict[tuple[str, str], VoicePrompt] = {}
+
+    def of(self, text: SuiteText) -> VoicePrompt | None:
+        """The voice that a text is to be spoken in. Raises BadInput."""
+        if (voice := text.voice) is None:
+            return None
+        key = voice.sha256, voice.text
+        if key not in self._encoded:
+            recording = read_voice(self._folder / voice.audio)
+            self._encoded[key] = self._synthesiser.voice(voice.text, *recording)
+        return self._encoded[key]
+
+
+def _speak(
+    run: RunConfig,
+    synthesiser: Synthesiser,
+    voices: Voices,
+    this: Pass,
+    begin: int,
+    batch: Sequence[SuiteText],
+) -> list[SynthesisedSpeech]:
+    [speeches] = synthesiser.batches(
+        [text.text for text in batch],
+        temperature=this.temperature,
+        top_p=run.rollout.top_p,
+        top_k=run.rollout.top_k,
+        seed=this.seed,
+        max_tokens=run.rollout.max_speech_tokens,
+        batch_size=run.eval.batch_size,
+        first=begin,
+        voices=[voices.of(text) for text in batch],
+    )
+    return speeches
+
+
+def _rows(
+    this: Pass,
+    texts: Sequence[SuiteText],
+    speeches: Sequence[SynthesisedSpeech],
+    judges: Sequence[Judge],
+    similarity: Similarity | None,
+) -> list[dict[str, Any]]:
+    languages = [text.language for text in texts]
+    verdicts = {judge.name: judge.listen(speeches, languages) for judge in judges}
+    cosines = similarity.to_voices(speeches, texts) if similarity else [None] * len(texts)
+    return [
+        {
+            **asdict(text),
+            "mode": this.mode,
+            "seed": this.seed,
+            "tokens": len(speech.speech_tokens),
+            "finished": speech.finished,
+            "duration_s": speech.duration_s,
+            "judges": {name: asdict(heard[k]) for name, heard in verdicts.items()},
+            "similarity": cosines[k],
+            "wav": None,
+        }
+        for k, (text, speech) in enumerate(zip(texts, speeches, strict=True))
+    ]
+
+
+def identify(run: RunConfig, model: str, suite: Suite) -> dict[str, str]:
+    """What an evaluation's numbers depend on; equal `protocol` makes two models comparable."""
+    return {"model": folder_digest(local_folder(model)), "protocol": protocol_of(run, suite)}
+
+
+def protocol_of(run: RunConfig, suite: Suite) -> str:
+    """Digest of all but the model: texts, codec, sampling, judges."""
+    protocol = {
+        "family": run.family,
+        "codec": codec_digest(run.codec, run.voice),
+        "rollout": run.rollout.model_dump(
+            include={"temperature", "top_p", "top_k", "max_speech_tokens"}
+        ),
+        "eval": run.eval.model_dump(include={"seeds", "batch_size"}),
+        "judges": [
+            [judge.name, judge.type, folder_digest(local_folder(judge.model))]
+            for judge in suite.judges
+        ],
+        "wer": [suite.wer, NORMALISER_VERSION, BENCHMARK_VERSION],
+        "speaker_model": suite.speaker_model and model_digest(suite.speaker_model),
+        "texts": [
+            [text.index, text.text, text.language, text.id]
+            + ([text.voice.text, text.voice.sha256] if text.voice else [])
+            for text in suite.texts
+        ],
+    }
+    return hashlib.sha256(json.dumps(protocol, sort_keys=True).encode()).hexdigest()
+
+
+def _finished(out: Path, identity: dict[str, str]) -> dict[str, Any] | None:
+    path = out / "report.json"
+    report = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    return report if report.get("identity") == identity else None

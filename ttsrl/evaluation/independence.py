@@ -1,0 +1,33 @@
+"""A judge that is the model of the reward under another name: its weights tell."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ttsrl.config.schema import JudgeConfig, RunConfig
+from ttsrl.errors import BadInput
+from ttsrl.models.hub import weight_digests
+from ttsrl.reward.config import rewarding_models
+
+
+def check_independent(run: RunConfig, judges: Sequence[JudgeConfig]) -> None:
+    """Refuse a judge that shares a weight file with a model of the reward, unless it says so.
+
+    `RunConfig` has compared the names. A model of the reward that is not on this machine is not
+    fetched for this. Raises BadInput.
+    """
+    rewarded = {
+        digest: what
+        for model, what in rewarding_models(run.reward).items()
+        for digest in weight_digests(model, download=False)
+    }
+    for judge in judges:
+        if judge.used_in_reward or not rewarded:
+            continue
+        shared = rewarded.keys() & weight_digests(judge.model)
+        if shared:
+            raise BadInput(
+                f"judge {judge.name!r} ({judge.model}) has the weights of the model that gives the "
+                f"reward ({rewarded[min(shared)]}); use another model, or set used_in_reward to "
+                "show its number all the same"
+            )

@@ -1,0 +1,146 @@
+"""Lists of texts to speak, and of the recordings in whose voice: a reader for each format.
+
+A reader checks form only; what a line names is looked at by `ttsrl.evaluation.suites`. Each raises
+BadInput naming file and line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+from ttsrl.config.schema import SuiteConfig
+from ttsrl.data.sources import read_rows
+from ttsrl.errors import BadInput, shorten
+
+JSONL_KEYS = ("text", "language", "id", "prompt_text", "prompt_audio")
+
+
+@dataclass(frozen=True)
+class ListedText:
+    """One line of a list."""
+
+    place: str
+    """File and line, for errors."""
+    id: str | None
+    text: str
+    language: str
+    prompt_text: str | None = None
+    prompt_audio: Path | None = None
+
+
+def read_list(suite: SuiteConfig) -> Iterator[ListedText]:
+    """All lines in their order. Raises BadInput."""
+    path = Path(suite.path)
+    match suite.type:
+        case "seed-tts-eval":
+            return _meta_list(path, suite.language)
+        case "cv3-eval":
+            return _kaldi_folder(path, suite.language)
+        case "jsonl":
+            return _jsonl(path, suite.language)
+
+
+def _meta_list(path: Path, language: str) -> Iterator[ListedText]:
+    """Seed-TTS-eval: fields between bars, as get_wav_res_ref_text.py there takes them.
+
+    name|text, name|text|audio, name|prompt text|audio|text, and with a fifth field, the recording
+    of the text by its speaker, which is not used. Paths are relative to the list.
+    """
+    for number, line in _lines(path, "a meta list, such as zh/meta.lst"):
+        place = f"{path}:{number}"
+        fields = [field.strip() for field in line.split("|")]
+        match fields:
+            case [name, text]:
+                prompt_text = audio = None
+            case [name, text, audio]:
+                prompt_text = None
+            case [name, prompt_text, audio, text] | [name, prompt_text, audio, text, _]:
+                pass
+            case _:
+                raise BadInput(
+                    f"{place}: {len(fields)} fields between bars: {shorten(line)}; a line is "
+                    "name|prompt text|prompt audio|text"
+                )
+        yield ListedText(
+            place,
+            name.removesuffix(".wav"),
+            text,
+            language,
+            prompt_text,
+            path.parent / audio if audio else None,
+        )
+
+
+def _kaldi_folder(folder: Path, language: str) -> Iterator[ListedText]:
+    """CV3-Eval: `text`, `prompt_text` and `prompt_wav.scp`, a name and its value a line.
+
+    Paths of prompt_wav.scp are relative to the folder above `data`, from where its scripts run.
+    """
+    if not folder.is_dir():
+        raise BadInput(
+            f"no such folder: {folder}; give one with text, prompt_text and prompt_wav.scp, such "
+            "as data/zero_shot/zh of CV3-Eval"
+        )
+    texts, prompt_texts, recordings = (
+        _kaldi(folder / name) for name in ("text", "prompt_text", "prompt_wav.scp")
+    )
+    root = next((d.parent for d in folder.resolve().parents if d.name == "data"), folder)
+    for name, (place, text) in texts.items():
+        for file, values in (("prompt_text", prompt_texts), ("prompt_wav.scp", recordings)):
+            if name not in values:
+                raise BadInput(f"{place}: {name} is not in {folder / file}; add it there")
+        audio = recordings[name][1]
+        yield ListedText(place, name, text, language, prompt_texts[name][1], root / audio)
+
+
+def _kaldi(path: Path) -> dict[str, tuple[str, str]]:
+    """Name -> (file:line, value)."""
+    values: dict[str, tuple[str, str]] = {}
+    for number, line in _lines(path, "a file of CV3-Eval with a name and its value a line"):
+        name, *rest = line.split(maxsplit=1)
+        if not rest:
+            raise BadInput(f"{path}:{number}: no value after the name in {shorten(line)}")
+        if name in values:
+            raise BadInput(f"{path}:{number}: {name} stands at {values[name][0]} already")
+        values[name] = f"{path}:{number}", rest[0]
+    return values
+
+
+def _jsonl(path: Path, language: str) -> Iterator[ListedText]:
+    """Lines with `text` and optional `language`, `id`, `prompt_text`, `prompt_audio`."""
+    for place, row in read_rows(path, JSONL_KEYS, needed="text"):
+        if not isinstance(row, dict):
+            raise BadInput(f'{place}: {shorten(row)} is no JSON object; write {{"text": "..."}}')
+        fields = cast("dict[str, Any]", row)
+        strings = {key: fields.get(key) for key in JSONL_KEYS}
+        for key, value in strings.items():
+            if value is not None and not isinstance(value, str):
+                raise BadInput(f"{place}: {key} = {shorten(value)} is no text")
+        audio = strings["prompt_audio"]
+        yield ListedText(
+            place,
+            strings["id"],
+            strings["text"] or "",
+            strings["language"] or language,
+            strings["prompt_text"],
+            path.parent / audio if audio else None,
+        )
+
+
+def _lines(path: Path, what: str) -> Iterator[tuple[int, str]]:
+    """(number from 1, line) of those that are not blank."""
+    if not path.is_file():
+        raise BadInput(f"no such file: {path}; give {what}")
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise BadInput(
+            f"{path} is not UTF-8: byte {error.object[error.start]:#04x} at {error.start}; save it "
+            "as UTF-8"
+        ) from None
+    for number, line in enumerate(text.split("\n"), 1):
+        if line.strip():
+            yield number, line.strip()

@@ -1,0 +1,135 @@
+"""Sharded checkpoint -> Hugging Face folder, published and ready to be pulled.
+
+python -m ttsrl.evaluation.merge --config run.json --work-dir runs/NAME [--step N] [--wait-s S]
+
+Takes the checkpoint from storage, so that it runs on any machine; a model that is published already
+is left as it is. In a cluster it may start before training ends: then it waits for the checkpoint.
+The merged weights are bfloat16, as verl's merger writes them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import sys
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from ttsrl.config.load import load_run
+from ttsrl.errors import BadInput
+from ttsrl.evaluation.waiting import wait_until
+from ttsrl.runtime.exit_codes import exit_code
+from ttsrl.storage.published import RUN
+from ttsrl.storage.run_store import RunStore
+
+ADAPTERS = "lora_adapter"
+"""Folder in which verl's merger leaves a LoRA run's adapters, beside the base's weights."""
+
+
+def main() -> None:
+    """Exits with 0 done, 1 failed, 2 bad input."""
+    parser = argparse.ArgumentParser(prog="python -m ttsrl.evaluation.merge", description=__doc__)
+    parser.add_argument("--config", required=True, help="the run's JSON file")
+    parser.add_argument("--work-dir", required=True, type=Path, help="the run's local folder")
+    parser.add_argument("--step", type=int, help="step to merge; the newest if not given")
+    parser.add_argument(
+        "--wait-s",
+        type=float,
+        help="wait so long for the step's checkpoint; the run's last step if none is given",
+    )
+    arguments = parser.parse_args()
+    sys.exit(exit_code(lambda: _merge(arguments)))
+
+
+def _merge(arguments: argparse.Namespace) -> None:
+    run = load_run(arguments.config)
+    store = RunStore(run.storage, run.name)
+    step: int | None = arguments.step
+    if arguments.wait_s is not None:
+        step = run.train.steps if step is None else step
+        wait_for_checkpoint(store, step, arguments.wait_s)
+    os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")  # shards are merged in RAM
+    step = merge(store, arguments.work_dir.absolute(), step)
+    print(f"merged and published: {store.storage.address(store.model(step))}")
+
+
+def wait_for_checkpoint(store: RunStore, step: int, wait_s: float) -> None:
+    """Until the checkpoint of a step is published, or its model is. Raises Failure."""
+
+    def missing() -> str:
+        if store.storage.is_complete(store.checkpoint(step)):
+            return ""
+        if store.storage.is_complete(store.model(step)):
+            return ""
+        return (
+            f"the checkpoint of step {step}; published are "
+            f"{store.list_checkpoints() or 'none'} (--step N takes another)"
+        )
+
+    wait_until(missing, wait_s)
+
+
+def merge(store: RunStore, work_dir: Path, step: int | None = None) -> int:
+    """Merge one checkpoint and publish the model; returns its step.
+
+    The folder holds its run's configuration, which tells how the model is spoken with. Raises
+    BadInput where there is no such checkpoint, StorageError where storage fails.
+    """
+    step = step or store.newest_checkpoint()
+    if step is None:
+        raise BadInput(f"no checkpoint in {store.storage.address()}; train first: `ttsrl train`")
+    if store.storage.is_complete(store.model(step)):
+        return step
+    work_dir.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(prefix=".merge-", dir=work_dir) as temporary:
+        checkpoint, model = Path(temporary) / "checkpoint", Path(temporary) / "model"
+        store.storage.pull(store.checkpoint(step), checkpoint)
+        merge_fsdp(checkpoint / "actor", model)
+        if run := store.storage.read_json(store.run_json):
+            (model / RUN).write_text(json.dumps(run, indent=2) + "\n", encoding="utf-8")
+        store.storage.publish(model, store.model(step))
+    return step
+
+
+def merge_fsdp(actor: Path, model: Path) -> None:
+    """Merge verl's FSDP shards of one `actor` folder into a Hugging Face folder.
+
+    A LoRA run's adapters are folded into the weights, so that the folder is a plain model.
+    """
+    from verl.model_merger.base_model_merger import ModelMergerConfig
+    from verl.model_merger.fsdp_model_merger import FSDPModelMerger
+
+    config = ModelMergerConfig(
+        operation="merge",
+        backend="fsdp",
+        local_dir=str(actor),
+        target_dir=str(model),
+        hf_model_config_path=str(actor / "huggingface"),
+    )
+    merger = FSDPModelMerger(config)
+    merger.merge_and_save()
+    merger.cleanup()
+    if (adapters := model / ADAPTERS).exists():
+        fold_adapters(model, adapters)
+        shutil.rmtree(adapters)
+
+
+def fold_adapters(model: Path, adapters: Path) -> None:
+    """Add LoRA's products to the weights of a Hugging Face folder, in place.
+
+    Added in float32 and rounded once, to bfloat16, as the rollouts of the run were spoken.
+    """
+    import torch
+    from peft import PeftModel
+    from transformers import AutoModelForCausalLM
+
+    base = AutoModelForCausalLM.from_pretrained(model, dtype=torch.float32)
+    folded: Any = PeftModel.from_pretrained(base, str(adapters))
+    folded.merge_and_unload(safe_merge=True).to(torch.bfloat16).save_pretrained(model)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,192 @@
+"""Put the shards of evaluations together: report.json, report.html and best.json in storage.
+
+python -m ttsrl.evaluation.reduce --config run.json --work-dir DIR --of 4 [--step N] [--suite S]
+
+report.html and best.json are about the held-out texts; report.html tells of the other suites too.
+The rows of all shards, in the order of an evaluation that was never divided, give the same numbers
+as that. What is published already is not published again; best.json is written anew each time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ttsrl.config.load import dump_run, load_run
+from ttsrl.config.schema import HELD_OUT, JudgeConfig, RunConfig
+from ttsrl.errors import BadInput, Failure
+from ttsrl.evaluation.best import point_to_best
+from ttsrl.evaluation.evaluate import passes_of, write_report
+from ttsrl.evaluation.report.page import write_report as write_page
+from ttsrl.evaluation.shard import BEFORE, SHARD_FILE, argument_parser, named_suites
+from ttsrl.evaluation.waiting import wait_until
+from ttsrl.runtime.exit_codes import exit_code
+from ttsrl.storage.run_store import RunStore
+
+LOG_FOLDER = "log/"
+"""Where a checkpoint keeps the step log."""
+
+
+def main() -> None:
+    """Exits with 0 done, 1 failed, 2 bad input."""
+    arguments = argument_parser("python -m ttsrl.evaluation.reduce", __doc__).parse_args()
+    sys.exit(exit_code(lambda: _reduce(arguments)))
+
+
+def _reduce(arguments: argparse.Namespace) -> None:
+    run = load_run(arguments.config)
+    store = RunStore(run.storage, run.name)
+    step = run.train.steps if arguments.step is None else arguments.step
+    work_dir: Path = arguments.work_dir.absolute()
+    every = [
+        Sharded(run, store, suite, name, arguments.of, work_dir)
+        for suite, name in named_suites(run, arguments.suite, arguments.name).items()
+    ]
+    every.sort(key=lambda one: one.suite == HELD_OUT)  # its page tells of the others
+    wait_until(
+        lambda: "; ".join(what for one in every if (what := one.missing([BEFORE, step]))),
+        arguments.wait_s,
+    )
+    for evaluation in every:
+        report = evaluation.reduce(step)
+        judge = report["judges"][0]["name"]
+        for mode, found in report["modes"].items():
+            heard = found["judges"][judge]
+            rates = ", ".join(f"{k.upper()} {_rate(heard[f'mean_{k}'])}" for k in ("cer", "wer"))
+            print(f"{evaluation.name}: {rates} ({judge}, {mode})")
+        print(store.storage.address(store.eval(evaluation.name, step)))
+
+
+def _rate(value: float | None) -> str:
+    return "unknown" if value is None else f"{value:.4f}"
+
+
+@dataclass(frozen=True)
+class Sharded:
+    """An evaluation in `of` shards, and the local folder in which it is put together."""
+
+    run: RunConfig
+    store: RunStore
+    suite: str
+    name: str
+    """Its name below eval/."""
+    of: int
+    work_dir: Path
+
+    def missing(self, steps: list[int]) -> str:
+        """What is not published yet of these steps' shards; nothing where the whole is."""
+        storage = self.store.storage
+        words: list[str] = []
+        for step in steps:
+            if storage.is_complete(self.store.eval(self.name, step)):
+                continue
+            absent = [
+                str(index)
+                for index in range(self.of)
+                if not storage.is_complete(self._key(step, index))
+            ]
+            if absent:
+                words.append(f"shards {', '.join(absent)} of {self.of} of {self.name}, step {step}")
+        return "; ".join(words)
+
+    def reduce(self, step: int) -> dict[str, Any]:
+        """Publish both evaluations; for the held-out texts also the page and best.json.
+
+        Returns what report.json of the step holds. Raises BadInput, Failure, StorageError.
+        """
+        evaluations = self.work_dir / "eval"
+        folder = evaluations if self.suite == HELD_OUT else evaluations / self.suite
+        before, after = folder / "before", folder / "after"
+        self._bring(BEFORE, before)
+        report = self._bring(step, after)
+        if self.suite == HELD_OUT and not (after / "report.html").exists():
+            (self.work_dir / "run.json").write_text(dump_run(self.run), encoding="utf-8")
+            self._bring_step_log(step)
+            shutil.copy(write_page(self.work_dir), after)
+        for at, brought in ((BEFORE, before), (step, after)):
+            self._publish(at, brought)
+        if self.suite == HELD_OUT:
+            point_to_best(self.run, self.store, self.name, self.work_dir)
+        return report
+
+    def _bring(self, step: int, out: Path) -> dict[str, Any]:
+        """The evaluation of a step into a local folder: as published, or from its shards."""
+        key = self.store.eval(self.name, step)
+        if self.store.storage.is_complete(key):
+            self.store.storage.pull(key, out, replace=True)
+            return json.loads((out / "report.json").read_text(encoding="utf-8"))
+        shutil.rmtree(out, ignore_errors=True)
+        return self._combine(step, out)
+
+    def _combine(self, step: int, out: Path) -> dict[str, Any]:
+        rows: list[dict[str, Any]] = []
+        shards: list[dict[str, Any]] = []
+        (out / "wav").mkdir(parents=True)
+        for index in range(self.of):
+            folder = self.work_dir / "shards" / self.name / f"step_{step:06d}-{index:05d}"
+            self.store.storage.pull(self._key(step, index), folder, replace=True)
+            shards.append(json.loads((folder / SHARD_FILE).read_text(encoding="utf-8")))
+            lines = (folder / "rows.jsonl").read_text(encoding="utf-8").splitlines()
+            rows += [json.loads(line) for line in lines]
+            for wav in (folder / "wav").glob("*.wav"):
+                shutil.copy(wav, out / "wav")
+        order = {(this.mode, this.seed): place for place, this in enumerate(passes_of(self.run))}
+        self._check(step, shards, rows, len(order))
+        rows.sort(key=lambda row: (order[row["mode"], row["seed"]], row["index"]))
+        with (out / "rows.jsonl").open("w", encoding="utf-8") as file:
+            file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+        synthesis_s = sum(shard["synthesis_s"] for shard in shards)
+        judges = [JudgeConfig.model_validate(judge) for judge in shards[0]["judges"]]
+        return write_report(
+            self.run,
+            out,
+            shards[0]["identity"],
+            shards[0]["model"],
+            self.suite,
+            judges,
+            rows,
+            synthesis_s,
+        )
+
+    def _check(
+        self, step: int, shards: list[dict[str, Any]], rows: list[dict[str, Any]], passes: int
+    ) -> None:
+        different = [i for i, one in enumerate(shards) if one["identity"] != shards[0]["identity"]]
+        if different:
+            raise BadInput(
+                f"shards 0 and {different[0]} of step {step} spoke with different models, texts "
+                "or settings; evaluate under another name: --as NAME"
+            )
+        if len(rows) != shards[0]["texts"] * passes:
+            raise Failure(
+                f"the shards of step {step} hold {len(rows)} utterances of "
+                f"{shards[0]['texts'] * passes}; evaluate again with --as NAME"
+            )
+
+    def _bring_step_log(self, step: int) -> None:
+        """The log of training up to the step, out of its checkpoint."""
+        key = self.store.checkpoint(step)
+        if not self.store.storage.is_complete(key):
+            return  # a checkpoint may be deleted once its model is merged; the page does without
+        folder = self.work_dir / "checkpoint"
+        self.store.storage.pull(
+            key, folder, replace=True, wanted=lambda path: path.startswith(LOG_FOLDER)
+        )
+        shutil.copytree(folder / LOG_FOLDER, self.work_dir / "train", dirs_exist_ok=True)
+
+    def _publish(self, step: int, folder: Path) -> None:
+        key = self.store.eval(self.name, step)
+        if not self.store.storage.is_complete(key):
+            self.store.storage.publish(folder, key)
+
+    def _key(self, step: int, index: int) -> str:
+        return self.store.eval_shard(self.name, step, index, self.of)
+
+
+if __name__ == "__main__":
+    main()

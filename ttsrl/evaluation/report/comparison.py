@@ -1,0 +1,246 @@
+"""Before against after, with intervals, and the sentence that says what GRPO changed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ttsrl.config.schema import HELD_OUT, JudgeConfig
+from ttsrl.evaluation.bootstrap import Estimate, PairedBootstrap, paired_bootstrap
+from ttsrl.evaluation.report.inputs import Evaluation, RunFolder
+from ttsrl.evaluation.summary import Row, mean_by_text
+
+MODES = ("sampled", "greedy")
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One line of the table."""
+
+    key: str
+    label: str
+    note: str
+    unit: str
+    """`share` (shown in percent), `cosine` or `s`."""
+    change: str
+    """How to say a change: `relative`, in `points` of a share, or as a `difference`."""
+    better: int
+    """1 where more is better, -1 where less is, 0 where neither."""
+    value: Callable[[Row], float | None]
+    """A row's value; None where it has none."""
+
+
+@dataclass(frozen=True)
+class Compared:
+    """A metric of one mode, over the texts that have it before and after."""
+
+    result: PairedBootstrap
+    texts: int
+    left_out: int
+    """Texts without a value before or after, because a judge failed."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The table: each metric with its result in each mode."""
+
+    rows: list[tuple[Metric, dict[str, Compared | None]]]
+    comparable: bool
+    """Both evaluations spoke the same texts with the same settings and judges; else no rows."""
+
+    def of(self, key: str, mode: str) -> Compared | None:
+        return next(by_mode[mode] for metric, by_mode in self.rows if metric.key == key)
+
+
+def compare(folder: RunFolder) -> Comparison | None:
+    """Compare the two evaluations of the held-out texts; None where one is missing."""
+    if folder.before is None or folder.after is None:
+        return None
+    return compare_evaluations(
+        folder.before,
+        folder.after,
+        samples=folder.run.eval.bootstrap_samples,
+        seed=folder.run.seed,
+    )
+
+
+def compare_evaluations(
+    before: Evaluation, after: Evaluation, *, samples: int, seed: int
+) -> Comparison:
+    """Every metric of two evaluations of one suite, paired by text."""
+    if before.report["identity"]["protocol"] != after.report["identity"]["protocol"]:
+        return Comparison([], comparable=False)
+    rows = [
+        (
+            metric,
+            {mode: _compare(before, after, mode, metric, samples, seed) for mode in MODES},
+        )
+        for metric in metrics(before.report)
+    ]
+    return Comparison(rows, comparable=True)
+
+
+def metrics(report: Mapping[str, Any]) -> list[Metric]:
+    """Error rates of each judge, then what does not depend on a judge.
+
+    For the held-out texts the CER alone; for a suite also its authors' WER, and before it.
+    """
+    judges = [JudgeConfig.model_validate(judge) for judge in report["judges"]]
+    of_suite = report.get("suite", HELD_OUT) != HELD_OUT
+    rows = [
+        Metric(
+            f"{rate}/{judge.name}",
+            f"{rate.upper()}, {judge.name}",
+            "gave the reward: its number shows over-fitting, not quality"
+            if judge.used_in_reward
+            else "independent of the reward",
+            "share",
+            "relative",
+            -1,
+            lambda row, name=judge.name, rate=rate: row["judges"][name][rate],
+        )
+        for judge in judges
+        for rate in (("wer", "cer") if of_suite else ("cer",))
+    ]
+    if any(mode["mean_similarity"] is not None for mode in report["modes"].values() if of_suite):
+        rows.append(
+            Metric(
+                "similarity",
+                "Speaker similarity",
+                "cosine with the voice prompt",
+                "cosine",
+                "difference",
+                1,
+                lambda row: row["similarity"],
+            )
+        )
+    first = judges[0].name
+
+    def exact(row: Row) -> float | None:
+        cer = row["judges"][first]["cer"]
+        return None if cer is None else float(cer == 0)
+
+    return [
+        *rows,
+        Metric("exact", "Exact transcripts", f"CER of 0, {first}", "share", "points", 1, exact),
+        Metric(
+            "finished",
+            "End-token rate",
+            "utterances that the model ended itself",
+            "share",
+            "points",
+            1,
+            lambda row: float(row["finished"]),
+        ),
+        Metric("duration", "Mean duration", "", "s", "relative", 0, lambda row: row["duration_s"]),
+    ]
+
+
+def verdict(folder: RunFolder, comparison: Comparison | None) -> list[str]:
+    """Sentences that say what training changed, from the first judge's CER."""
+    if comparison is None:
+        missing = [n for n in ("before", "after") if getattr(folder, n) is None]
+        return [
+            "What GRPO changed is not known yet: the evaluation "
+            f"{' and '.join(missing)} training is missing."
+        ]
+    if not comparison.comparable:
+        return [
+            "The two evaluations cannot be compared: their texts, settings or judges differ. "
+            "Evaluate both models again with the run's present configuration."
+        ]
+    judge = folder.run.eval.judges[0]
+    sampled, greedy = (comparison.of(f"cer/{judge.name}", mode) for mode in MODES)
+    if sampled is None or greedy is None:
+        return [f"What GRPO changed is not known: judge {judge.name!r} failed on every text."]
+    effects = [direction(one.result) for one in (sampled, greedy)]
+    verb = {
+        -1: "cut the character error rate",
+        1: "raised the character error rate",
+        0: "did not measurably change the character error rate:",
+    }
+    again = "" if effects[0] == effects[1] else f"{verb[effects[1]]} "
+    sentences = [
+        f"Heard by a judge that gave no reward, GRPO {verb[effects[0]]} {_move(sampled.result)} in "
+        f"sampled speech (temperature {folder.run.rollout.temperature:g}), and "
+        f"{again}{_move(greedy.result)} in greedy speech, on {sampled.texts} held-out texts."
+    ]
+    if effects[0] >= 0 and any(
+        direction(rewarding.result) < 0
+        for other in folder.run.eval.judges
+        if other.used_in_reward and (rewarding := comparison.of(f"cer/{other.name}", "sampled"))
+    ):
+        sentences.append(
+            "The recogniser that gave the reward hears an improvement that the independent judge "
+            "does not: the policy may have learnt to please the reward."
+        )
+    return sentences
+
+
+def direction(result: PairedBootstrap) -> int:
+    """-1 or 1 where the interval of the difference lies below or above 0, else 0."""
+    return (result.difference.low > 0) - (result.difference.high < 0)
+
+
+def percent(value: float, digits: int = 1) -> str:
+    """A ratio in percent, with a true minus."""
+    return f"{value * 100:.{digits}f} %".replace("-", "−")
+
+
+def signed_percent(value: float) -> str:
+    """A relative change in whole percent."""
+    return f"{'+' if value > 0 else ''}{percent(value, 0)}"
+
+
+def shown_in(unit: str, value: float) -> str:
+    """A value in its metric's unit."""
+    match unit:
+        case "share":
+            return percent(value)
+        case "cosine":
+            return f"{value:.3f}".replace("-", "−")
+        case _:
+            return f"{value:.2f} {unit}"
+
+
+def change_of(
+    metric: Metric, result: PairedBootstrap
+) -> tuple[Estimate | None, Callable[[float], str]]:
+    """How a metric's change is told: the estimate, None where it has none, and how to write it."""
+    match metric.change:
+        case "points":
+            return result.difference, _signed_points
+        case "difference":
+            return result.difference, lambda v: f"{v:+.3f}".replace("-", "−")
+        case _:
+            return result.relative_change, signed_percent
+
+
+def _signed_points(value: float) -> str:
+    return f"{'+' if value > 0 else ''}{value * 100:.1f} pts".replace("-", "−")
+
+
+def _move(result: PairedBootstrap) -> str:
+    move = f"from {percent(result.before.value)} to {percent(result.after.value)}"
+    if (change := result.relative_change) is None:
+        return move
+    low, high = signed_percent(change.low), signed_percent(change.high)
+    return f"{move} ({signed_percent(change.value)}; 95 % interval {low} to {high})"
+
+
+def _compare(
+    before: Evaluation, after: Evaluation, mode: str, metric: Metric, samples: int, seed: int
+) -> Compared | None:
+    by_text = [mean_by_text(side.of_mode(mode), metric.value) for side in (before, after)]
+    both = sorted(by_text[0].keys() & by_text[1].keys())
+    if not both:
+        return None
+    result = paired_bootstrap(
+        [by_text[0][index] for index in both],
+        [by_text[1][index] for index in both],
+        samples=samples,
+        seed=seed,
+    )
+    texts = {row["index"] for side in (before, after) for row in side.of_mode(mode)}
+    return Compared(result, len(both), len(texts) - len(both))

@@ -1,0 +1,190 @@
+"""A run's folder -> report.html: the table's words and the template's values."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from ttsrl.config.load import dump_run
+from ttsrl.evaluation.bootstrap import Estimate
+from ttsrl.evaluation.report.charts import Mark, interval_chart
+from ttsrl.evaluation.report.comparison import (
+    MODES,
+    Compared,
+    Comparison,
+    Metric,
+    change_of,
+    compare,
+    compare_evaluations,
+    direction,
+    percent,
+    shown_in,
+    verdict,
+)
+from ttsrl.evaluation.report.curves import percent_0, step_time, training_curves
+from ttsrl.evaluation.report.inputs import RunFolder, read_run_folder
+from ttsrl.evaluation.report.listening import Recorder, before_and_after, rollouts
+from ttsrl.evaluation.report.provenance import provenance
+
+EVALUATION_AUDIO_BYTES = 3_200_000
+ROLLOUT_AUDIO_BYTES = 1_000_000
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell of the table; `kind` is its CSS class."""
+
+    value: str
+    detail: str = ""
+    kind: str = ""
+
+
+@dataclass(frozen=True)
+class TableRow:
+    """One line of the table: before, after, change, in each mode."""
+
+    label: str
+    note: str
+    cells: list[Cell]
+
+
+def write_report(work_dir: Path) -> Path:
+    """Write `report.html` into a run's folder; returns its path. Raises BadInput."""
+    folder = read_run_folder(work_dir)
+    out = work_dir / "report.html"
+    temporary = out.with_suffix(".tmp")
+    temporary.write_text(render(folder), encoding="utf-8")
+    temporary.replace(out)
+    return out
+
+
+def render(folder: RunFolder) -> str:
+    """The page; parts of the run that are missing are missing from it."""
+    here = Path(__file__).parent
+    environment = Environment(
+        loader=FileSystemLoader(here),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    comparison = compare(folder)
+    return environment.get_template("page.html").render(
+        run=folder.run,
+        css=Markup((here / "page.css").read_text(encoding="utf-8")),
+        verdict=verdict(folder, comparison),
+        facts=_facts(folder),
+        comparison=comparison,
+        intervals=_intervals(folder, comparison),
+        table=list(_table(comparison)),
+        table_note=_table_note(folder, comparison),
+        suites=list(_suites(folder)),
+        judge=folder.run.eval.judges[0].name,
+        spoken=before_and_after(folder, Recorder(EVALUATION_AUDIO_BYTES)),
+        curves=training_curves(folder),
+        time=step_time(folder),
+        rollouts=rollouts(folder, Recorder(ROLLOUT_AUDIO_BYTES)),
+        provenance=provenance(),
+        configuration=dump_run(folder.run),
+    )
+
+
+def _facts(folder: RunFolder) -> str:
+    run = folder.run
+    rollouts = run.train.prompts_per_step * run.rollout.group_size
+    return (
+        f"{len(folder.steps)} of {run.train.steps} steps, each of {run.train.prompts_per_step} "
+        f"prompts × {run.rollout.group_size} = {rollouts} rollouts; family {run.family}; reward of "
+        f"{' and '.join(component.type.upper() for component in run.reward.components)}."
+    )
+
+
+def _intervals(folder: RunFolder, comparison: Comparison | None) -> Markup | None:
+    if comparison is None:
+        return None
+    rows = [
+        (f"{judge.name}, {mode}", [_mark(kind, getattr(found.result, kind)) for kind in kinds])
+        for judge in folder.run.eval.judges
+        for mode in MODES
+        if comparison.rows and (found := comparison.of(f"cer/{judge.name}", mode))
+        for kinds in [("before", "after")]
+    ]
+    return interval_chart(rows, percent_0) if rows else None
+
+
+def _mark(kind: str, estimate: Estimate) -> Mark:
+    return Mark(kind, estimate.value, estimate.low, estimate.high)
+
+
+def _table(comparison: Comparison | None) -> Iterator[TableRow]:
+    for metric, by_mode in comparison.rows if comparison else []:
+        cells = [cell for mode in MODES for cell in _cells(metric, by_mode[mode])]
+        yield TableRow(metric.label, metric.note, cells)
+
+
+def _suites(folder: RunFolder) -> Iterator[tuple[str, str, list[TableRow]]]:
+    """(name, what was done, table) of each suite that was evaluated before and after."""
+    for before, after in folder.suites:
+        comparison = compare_evaluations(
+            before, after, samples=folder.run.eval.bootstrap_samples, seed=folder.run.seed
+        )
+        note = f"{before.report['texts']} texts; 95 % intervals by a paired bootstrap over them."
+        if not comparison.comparable:
+            note = "The two evaluations differ in texts, settings or judges: evaluate both again."
+        yield before.report["suite"], note, list(_table(comparison))
+
+
+def _cells(metric: Metric, compared: Compared | None) -> list[Cell]:
+    if compared is None:
+        return [Cell("failed"), Cell("failed"), Cell("")]
+    result = compared.result
+
+    def shown(value: float) -> str:
+        return shown_in(metric.unit, value)
+
+    def interval(estimate: Estimate) -> str:
+        return f"{shown(estimate.low)} to {shown(estimate.high)}"
+
+    effect = metric.better * direction(result)
+    cells = [
+        Cell(shown(result.before.value), interval(result.before)),
+        Cell(shown(result.after.value), interval(result.after)),
+    ]
+    change, write = change_of(metric, result)
+    if change is None:
+        return [*cells, Cell("")]
+    detail = f"{write(change.low)} to {write(change.high)}"
+    return [*cells, Cell(write(change.value), detail, ["", "better", "worse"][effect])]
+
+
+def _table_note(folder: RunFolder, comparison: Comparison | None) -> str:
+    """What the intervals are, the corpus CER, and every measurement that the table lacks."""
+    before, after = folder.before, folder.after
+    if before is None or after is None or not comparison or not comparison.rows:
+        return ""
+    texts, seeds = before.report["texts"], len(folder.run.eval.seeds)
+    sides = before.report["modes"], after.report["modes"]
+    sentences = [
+        f"Means over {texts} texts ({seeds} sampled utterance{'s' if seeds > 1 else ''} a text); "
+        "95 % intervals by a paired bootstrap over texts."
+    ]
+    names = [judge.name for judge in folder.run.eval.judges]
+    for mode in MODES:
+        corpus = [side[mode]["judges"][names[0]]["corpus_cer"] for side in sides]
+        if None not in corpus:
+            sentences.append(
+                f"All edits over all characters ({names[0]}, {mode}): {percent(corpus[0])} before, "
+                f"{percent(corpus[1])} after."
+            )
+    for name in names:
+        for key, words in (("errors", "failed on"), ("cut", "heard only the beginning of")):
+            counts = [sum(side[m]["judges"][name][key] for m in MODES) for side in sides]
+            if any(counts):
+                sentences.append(
+                    f"{name} {words} {counts[0]} utterances before and {counts[1]} after."
+                )
+    return " ".join(sentences)

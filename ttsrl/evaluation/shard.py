@@ -1,0 +1,208 @@
+"""Evaluate one shard of a run's suites, before and after training, and publish it.
+
+python -m ttsrl.evaluation.shard --config run.json --work-dir DIR --of 4 [--index I] [--step N]
+
+The suites are the held-out texts and those of `eval.suites`, all of them or the one that is named.
+
+For clusters, one pod a shard: the shard's number is JOB_COMPLETION_INDEX where no --index is given.
+The policy that the run starts from is evaluated while the merge may still run; then the pod waits
+for the merged model of the step. What is published already is not done again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import sys
+from pathlib import Path
+
+from ttsrl.config.load import load_run
+from ttsrl.config.schema import HELD_OUT, RunConfig
+from ttsrl.data.prompts import prepare
+from ttsrl.errors import BadInput
+from ttsrl.evaluation.evaluate import EvalShard, identify, protocol_of, speak_and_hear
+from ttsrl.evaluation.suites import Suite, read_suite
+from ttsrl.evaluation.waiting import wait_until
+from ttsrl.runtime.exit_codes import exit_code
+from ttsrl.storage.run_store import RunStore
+
+SHARD_FILE = "shard.json"
+"""Beside rows.jsonl and wav/ of a shard: what its numbers depend on, and how long they took."""
+BEFORE = 0
+"""Step of the policy that the run starts from."""
+
+
+def main() -> None:
+    """Exits with 0 done, 1 failed, 2 bad input."""
+    parser = argument_parser("python -m ttsrl.evaluation.shard", __doc__)
+    parser.add_argument("--index", type=int, help="which shard, from 0; JOB_COMPLETION_INDEX")
+    arguments = parser.parse_args()
+    sys.exit(exit_code(lambda: _evaluate(arguments)))
+
+
+def argument_parser(program: str, description: str | None) -> argparse.ArgumentParser:
+    """What shards and the step that puts them together are told alike."""
+    parser = argparse.ArgumentParser(prog=program, description=description)
+    parser.add_argument("--config", required=True, help="the run's JSON file")
+    parser.add_argument("--work-dir", required=True, type=Path, help="local folder to work in")
+    parser.add_argument("--of", required=True, type=int, help="number of shards")
+    parser.add_argument("--step", type=int, help="step of the model; default: the run's last")
+    parser.add_argument("--suite", help=f"{HELD_OUT}, or one of eval.suites; default: all of them")
+    parser.add_argument("--as", dest="name", help="name below eval/; default: that of the suite")
+    parser.add_argument(
+        "--wait-s", type=float, default=0.0, help="how long to wait for what other jobs publish"
+    )
+    return parser
+
+
+def named_suites(run: RunConfig, suite: str | None, name: str | None) -> dict[str, str]:
+    """Suite -> its name below eval/, as the command line asks. Raises BadInput."""
+    if suite is None and name is not None:
+        raise BadInput(f"--as {name} names one evaluation; say of which suite: --suite {HELD_OUT}")
+    if suite is not None:
+        return {suite: name or suite}
+    return {each: each for each in (HELD_OUT, *(listed.name for listed in run.eval.suites))}
+
+
+def _evaluate(arguments: argparse.Namespace) -> None:
+    part = EvalShard(_index(arguments.index, arguments.of), arguments.of)
+    run = load_run(arguments.config)
+    store = RunStore(run.storage, run.name)
+    work_dir: Path = arguments.work_dir.absolute()
+    step = run.train.steps if arguments.step is None else arguments.step
+    data = work_dir / "data"
+    every = [
+        Shards(run, store, read_or_prepare(run, suite, data), name, part, work_dir)
+        for suite, name in named_suites(run, arguments.suite, arguments.name).items()
+    ]
+    for shards in every:
+        shards.evaluate(BEFORE, run.model)
+    left = [shards for shards in every if not shards.is_done(step)]
+    if not left:
+        return
+    wait_for_model(store, step, arguments.wait_s)
+    model = work_dir / "model"
+    store.storage.pull(store.model(step), model)
+    for shards in left:
+        shards.evaluate(step, str(model))
+
+
+def wait_for_model(store: RunStore, step: int, wait_s: float) -> None:
+    """Until the merged model of a step is published. Raises Failure."""
+
+    def missing() -> str:
+        if store.storage.is_complete(store.model(step)):
+            return ""
+        return (
+            f"the merged model of step {step}; merged are {store.list_models() or 'none'}, "
+            f"checkpoints there are {store.list_checkpoints() or 'none'} (--step N takes another)"
+        )
+
+    wait_until(missing, wait_s)
+
+
+class Shards:
+    """One shard of each step's evaluation of a suite, on this machine and in storage."""
+
+    def __init__(
+        self,
+        run: RunConfig,
+        store: RunStore,
+        suite: Suite,
+        name: str,
+        part: EvalShard,
+        work_dir: Path,
+    ) -> None:
+        self.run = run
+        self.store = store
+        self.suite = suite
+        self.name = name
+        self.part = part
+        self.work_dir = work_dir
+        self.protocol = protocol_of(run, suite)
+
+    def is_done(self, step: int) -> bool:
+        """Whether this shard is published. Raises BadInput if it is one of other settings."""
+        prefix = self._prefix(step)
+        if not self.store.storage.is_complete(prefix):
+            return False
+        found = self.store.storage.read_json(f"{prefix}/{SHARD_FILE}") or {}
+        if found.get("identity", {}).get("protocol") != self.protocol:
+            raise BadInput(
+                f"{self.store.storage.address(prefix)} was evaluated with other texts, settings "
+                "or judges; give this evaluation another name: --as NAME"
+            )
+        print(
+            f"{self.name}, step {step}: shard {self.part.index} of {self.part.of} is done",
+            flush=True,
+        )
+        return True
+
+    def evaluate(self, step: int, model: str) -> None:
+        """Speak, hear and publish this shard with a model, unless it is done."""
+        if self.is_done(step):
+            return
+
+        import torch
+        from transformers.utils import logging
+
+        logging.disable_progress_bar()  # pyright: ignore[reportUnknownMemberType]
+        out = self.work_dir / "shards" / self.name / f"step_{step:06d}"
+        shutil.rmtree(out, ignore_errors=True)
+        identity = identify(self.run, model, self.suite)
+        rows, synthesis_s = speak_and_hear(
+            self.run,
+            model,
+            self.suite,
+            out,
+            self.part,
+            device="cuda" if torch.cuda.is_available() else "cpu",
+            on_progress=lambda done, total: print(
+                f"{self.name}, step {step}: {done}/{total}", flush=True
+            ),
+        )
+        shard = {
+            "identity": identity,
+            "model": self.run.model if step == BEFORE else self.store.model(step),
+            "suite": self.suite.name,
+            "judges": [judge.model_dump() for judge in self.suite.judges],
+            "texts": len(self.suite.texts),
+            "rows": len(rows),
+            "synthesis_s": synthesis_s,
+        }
+        (out / SHARD_FILE).write_text(json.dumps(shard, indent=2) + "\n", encoding="utf-8")
+        try:
+            self.store.storage.publish(out, self._prefix(step))
+        except BadInput:
+            # a pod that was taken for lost was faster; its seconds differ, or a GPU's last bits
+            if not self.is_done(step):
+                raise
+
+    def _prefix(self, step: int) -> str:
+        return self.store.eval_shard(self.name, step, self.part.index, self.part.of)
+
+
+def _index(given: int | None, of: int) -> int:
+    named = os.environ.get("JOB_COMPLETION_INDEX", "") if given is None else str(given)
+    if not named.isdecimal():
+        raise BadInput("which shard? give --index I, or run as a pod of an Indexed Job")
+    if int(named) >= of:
+        raise BadInput(
+            f"shard {named} of {of}: there are only 0 to {of - 1}; --of must be the Job's "
+            "completions"
+        )
+    return int(named)
+
+
+def read_or_prepare(run: RunConfig, suite: str, data: Path) -> Suite:
+    """A suite; the held-out texts are the same on every machine, as their split is a hash."""
+    held_out = data / "held_out.parquet"
+    if suite == HELD_OUT and not held_out.is_file():
+        prepare(run, data)
+    return read_suite(run, suite, held_out)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,41 @@
+"""What every family of speech-generating language models can do."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+
+class Family(Protocol):
+    """What training, evaluation and inference must agree on about one TTS line."""
+
+    chat_template: str
+    """Jinja template whose generation prompt ends where speech tokens begin."""
+    stop_token_ids: list[int]
+    speech_token_ids: range
+    """Token ids of the codebook, in order: id = speech_token_ids[speech token]."""
+    text_joint: str
+    """What stands between the text of a voice prompt and the text to speak."""
+
+    @property
+    def allowed_token_ids(self) -> list[int]:
+        """All ids that a response may hold: every generator is limited to them."""
+        ...
+
+    def messages(self, text: str) -> list[dict[str, str]]:
+        """The chat that asks for `text` to be spoken."""
+        ...
+
+    def prompt_ids(self, text: str, speech_prefix: Sequence[int] = ()) -> list[int]:
+        """Token ids of the prompt: the same in training, evaluation and inference.
+
+        `speech_prefix`: speech tokens with which the speech begins; the model goes on from them.
+        """
+        ...
+
+    def speech_tokens(self, response_ids: Sequence[int]) -> tuple[list[int], bool]:
+        """Response ids -> (speech tokens, whether an end token came).
+
+        A token outside the codebook is -1.
+        """
+        ...

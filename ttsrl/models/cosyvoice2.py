@@ -1,0 +1,272 @@
+"""CosyVoice2's language model: the official llm.pt -> a Hugging Face folder -> llm.pt.
+
+Rows and ids are those of examples/grpo/cosyvoice2/pretrained_to_huggingface.py (FunAudioLLM/
+CosyVoice), so that either program reads the other's folder. Its head differs: see
+`ttsrl.models.cosyvoice2_head`.
+"""
+
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
+# pyright: reportUnknownArgumentType=false
+
+from __future__ import annotations
+
+import pickle
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, cast
+
+import torch
+from torch import Tensor
+from transformers import AutoTokenizer, PreTrainedTokenizerBase, Qwen2Config, Qwen2ForCausalLM
+from transformers.utils import logging
+
+from ttsrl.errors import BadInput, Failure, reason_of
+from ttsrl.families.cosyvoice2 import START, STOPS, TASK, CosyVoice2
+from ttsrl.models.cosyvoice2_head import HeadReport, make_head
+from ttsrl.models.hub import load_model
+
+LLM, BLANK_EN = "llm.pt", "CosyVoice-BlankEN"
+CODEBOOK_SIZE = 6561
+ROWS = CODEBOOK_SIZE + len(STOPS)
+"""Of the speech embedding and of the head: the codebook, and three tokens that end the speech."""
+TEXT_ROWS = 151_936
+"""Rows of the text embedding in the published checkpoint, of which the tokenizer uses fewer."""
+PAD_TO = 128
+PARITY = 1e-4
+SPECIAL = [
+    "<|im_start|>", "<|im_end|>", "<|endofprompt|>", "[breath]", "<strong>", "</strong>",
+    "[noise]", "[laughter]", "[cough]", "[clucking]", "[accent]", "[quick_breath]", "<laughter>",
+    "</laughter>", "[hissing]", "[sigh]", "[vocalized-noise]", "[lipsmack]", "[mn]",
+]  # fmt: skip
+"""Of cosyvoice/tokenizer/tokenizer.py, in its order, which decides the ids."""
+
+
+@dataclass(frozen=True)
+class Official:
+    """The tensors of an llm.pt under names of their use; d is the width of the model."""
+
+    body: dict[str, Tensor]
+    """Qwen2's own, by its own names; `model.embed_tokens.weight` is the text embedding."""
+    speech_embedding: Tensor
+    """[ROWS, d]"""
+    start_and_task: Tensor
+    """[2, d]"""
+    head: Tensor
+    """[ROWS, d]"""
+    bias: Tensor
+    """[ROWS]"""
+
+
+def to_huggingface(checkpoint: Path, out: Path, device: str = "cpu") -> HeadReport:
+    """Write the folder of an official checkpoint's language model; returns what its head does.
+
+    The weights keep their type. Raises BadInput, and then has written nothing.
+    """
+    if out.exists() and any(out.iterdir()):
+        raise BadInput(f"{out} is there already and not empty; give another folder, or remove it")
+    for needed in (LLM, f"{BLANK_EN}/config.json", f"{BLANK_EN}/tokenizer_config.json"):
+        if not (checkpoint / needed).is_file():
+            raise BadInput(
+                f"no {needed} in {checkpoint}; give the folder of a CosyVoice2 checkpoint as it is "
+                f"published (iic/CosyVoice2-0.5B on ModelScope, FunAudioLLM/CosyVoice2-0.5B on "
+                f"Hugging Face): {LLM} and {BLANK_EN}/ are read"
+            )
+    logging.disable_progress_bar()  # in a log it is noise
+    official = read_llm(checkpoint / LLM)
+    tokenizer = make_tokenizer(checkpoint / BLANK_EN)
+    family = CosyVoice2(tokenizer, CODEBOOK_SIZE)
+    model = _with_speech(official, checkpoint / BLANK_EN, family).to(cast(Any, device))
+    report = make_head(model, family, official.bias)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(prefix=".convert-", dir=out.parent) as temporary:
+        folder = Path(temporary) / out.name
+        model.save_pretrained(folder)
+        tokenizer.save_pretrained(str(folder))
+        out.unlink() if out.is_file() else shutil.rmtree(out, ignore_errors=True)
+        folder.rename(out)
+    return report
+
+
+def to_llm(model_folder: Path, out: Path) -> float:
+    """Write the llm.pt of a Hugging Face folder; returns how far its logits are from the folder's.
+
+    In float32, as CosyVoice loads it. Raises BadInput; Failure where the logits differ.
+    """
+    from transformers import AutoModelForCausalLM
+
+    model = load_model(AutoModelForCausalLM, model_folder)
+    family = CosyVoice2(_tokenizer_of(model_folder), CODEBOOK_SIZE)
+    text_rows = getattr(model.config, "text_rows", TEXT_ROWS)
+    first, end = family.speech_token_ids.start, family.speech_token_ids.start + ROWS
+    state: dict[str, Tensor] = model.state_dict()
+    embedding, head = state["model.embed_tokens.weight"], state["lm_head.weight"]
+    text = embedding[:text_rows].clone()
+    tensors = {f"llm.model.{name}": tensor for name, tensor in state.items()} | {
+        "llm.model.model.embed_tokens.weight": text,
+        "llm.model.lm_head.weight": text,
+        "speech_embedding.weight": embedding[first:end].clone(),
+        "llm_embedding.weight": embedding[end : end + 2].clone(),
+        "llm_decoder.weight": head[first:end].clone(),
+        "llm_decoder.bias": torch.zeros(ROWS),
+    }
+    out.parent.mkdir(parents=True, exist_ok=True)
+    temporary = out.with_name(out.name + ".tmp")
+    try:
+        torch.save(tensors, temporary)
+        written = read_llm(temporary)
+        prompt = family.prompt_ids("A check of what was written, 写下来的检查。", range(0, 640, 10))
+        text_ids = prompt[1 : prompt.index(end + 1)]
+        with torch.inference_mode():
+            ours = model(torch.tensor([prompt])).logits[0, :, first:end]
+            theirs = official_logits(written, model.config, text_ids, range(0, 640, 10))
+        far = float((ours - theirs).abs().max())
+        if far > PARITY:
+            raise Failure(f"the logits of {out} are {far:.2g} from those of {model_folder}")
+        temporary.replace(out)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return far
+
+
+def read_llm(path: Path) -> Official:
+    """Read an llm.pt. Raises BadInput naming the first key or shape that does not belong there."""
+    try:
+        tensors = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    except (RuntimeError, OSError, EOFError, ValueError, pickle.UnpicklingError) as error:
+        raise BadInput(
+            f"{path} cannot be read: {reason_of(error)}; copy it again, it may be cut"
+        ) from error
+    if not isinstance(tensors, dict):
+        raise BadInput(f"{path} holds a {type(tensors).__name__}, no weights by name")
+    tensors = {k: t for k, t in tensors.items() if isinstance(t, Tensor)}  # not epoch and step
+    own = ("speech_embedding.weight", "llm_embedding.weight", "llm_decoder.weight")
+    prefix = "llm.model."
+    body = {k.removeprefix(prefix): t for k, t in tensors.items() if k.startswith(prefix)}
+    missing = [key for key in own if key not in tensors]
+    if not missing and "model.embed_tokens.weight" not in body:
+        missing = [f"{prefix}model.embed_tokens.weight"]
+    if missing:
+        raise BadInput(
+            f"{path} has no {missing[0]}: it is no llm.pt of CosyVoice2"
+            + (" but one of CosyVoice3" if missing == ["llm_embedding.weight"] else "")
+        )
+    width = body["model.embed_tokens.weight"].shape[1]
+    for key, rows in zip(own, (ROWS, 2, ROWS), strict=True):
+        if tuple(tensors[key].shape) != (rows, width):
+            raise BadInput(
+                f"{path}: {key} is {list(tensors[key].shape)}, and in CosyVoice2 with this text "
+                f"embedding it is {[rows, width]}; give the llm.pt of a CosyVoice2"
+            )
+    for key, tensor in tensors.items():
+        if not tensor.isfinite().all() or (tensor.ndim > 1 and not tensor.any()):
+            kind = "not finite" if not tensor.isfinite().all() else "all zero"
+            raise BadInput(
+                f"{path} has weights that are {kind}, first in {key}: training diverged or the "
+                "file is damaged; use an earlier checkpoint, or copy it again"
+            )
+    head = tensors["llm_decoder.weight"]
+    return Official(
+        body,
+        tensors["speech_embedding.weight"],
+        tensors["llm_embedding.weight"],
+        head,
+        tensors.get("llm_decoder.bias", head.new_zeros(ROWS)),
+    )
+
+
+def official_logits(
+    official: Official, config: Qwen2Config, text_ids: Any, speech_tokens: Any
+) -> Tensor:
+    """What CosyVoice2 itself computes of an llm.pt: logits [2 + text + speech, ROWS].
+
+    By inputs_embeds, as Qwen2LM.inference of cosyvoice/llm/llm.py puts them together.
+    """
+    rows = official.body["model.embed_tokens.weight"].shape[0]
+    own = Qwen2Config.from_dict({**config.to_dict(), "vocab_size": rows})
+    model = Qwen2ForCausalLM(own).eval()
+    model.load_state_dict(official.body, strict=False)
+    embed = official.body["model.embed_tokens.weight"].float()
+    start, task = official.start_and_task.float()
+    inputs = torch.cat(
+        [
+            start[None],
+            embed[torch.tensor(text_ids, dtype=torch.long)],
+            task[None],
+            official.speech_embedding.float()[torch.tensor(list(speech_tokens), dtype=torch.long)],
+        ]
+    )
+    with torch.inference_mode():
+        hidden = model.model(inputs_embeds=inputs[None]).last_hidden_state[0]
+    return hidden @ official.head.float().T + official.bias.float()
+
+
+def make_tokenizer(blank_en: Path) -> PreTrainedTokenizerBase:
+    """The tokenizer of CosyVoice-BlankEN with CosyVoice2's own tokens, speech tokens last."""
+    tokenizer = _tokenizer_of(blank_en)
+    tokenizer.add_special_tokens(
+        cast(Any, {"eos_token": "<|endoftext|>", "pad_token": "<|endoftext|>"})
+    )
+    # one after the other, because it is their order that decides the ids
+    tokenizer.add_tokens(SPECIAL, special_tokens=True)
+    first = len(tokenizer)
+    added = [*(f"<|s_{n}|>" for n in range(CODEBOOK_SIZE)), *STOPS, START, TASK]
+    tokenizer.add_tokens(added)
+    ids = tokenizer.convert_tokens_to_ids(added)
+    if ids != list(range(first, first + len(added))):
+        raise BadInput(
+            f"the tokenizer of {blank_en} has tokens of CosyVoice2's language model already; give "
+            f"the {BLANK_EN} of the published checkpoint"
+        )
+    tokenizer.chat_template = CosyVoice2.chat_template
+    return tokenizer
+
+
+def _tokenizer_of(folder: Path) -> PreTrainedTokenizerBase:
+    try:
+        return AutoTokenizer.from_pretrained(folder)
+    except (OSError, ValueError) as error:
+        raise BadInput(f"the tokenizer of {folder} cannot be loaded: {reason_of(error)}") from error
+
+
+def _with_speech(official: Official, blank_en: Path, family: CosyVoice2) -> Qwen2ForCausalLM:
+    """The Qwen2 with speech rows in its embedding and its head, and zero in the rest of that."""
+    text = official.body["model.embed_tokens.weight"]
+    first = family.speech_token_ids.start
+    size = -(-len(cast(Any, family.tokenizer)) // PAD_TO) * PAD_TO
+    embedding = text.new_zeros(size, text.shape[1])
+    embedding[:first] = text[:first]
+    embedding[first : first + ROWS] = official.speech_embedding
+    embedding[first + ROWS : first + ROWS + 2] = official.start_and_task
+    head = torch.zeros_like(embedding)
+    head[first : first + ROWS] = official.head
+    config = Qwen2Config.from_pretrained(blank_en)
+    config.update(
+        {
+            "vocab_size": size,
+            "tie_word_embeddings": False,
+            "eos_token_id": family.stop_token_ids[0],
+            "pad_token_id": family.tokenizer.pad_token_id,
+            "bos_token_id": None,
+            "text_rows": text.shape[0],
+        }
+    )
+    state = official.body | {"model.embed_tokens.weight": embedding, "lm_head.weight": head}
+    with torch.device("meta"):
+        model = Qwen2ForCausalLM(config)
+    wanted = {name: tensor.shape for name, tensor in model.state_dict().items()}
+    wrong = [n for n, shape in wanted.items() if n not in state or state[n].shape != shape]
+    if wrong or (unexpected := sorted(state.keys() - wanted.keys())):
+        raise BadInput(
+            f"{LLM} does not fit {blank_en}/config.json, first at {(wrong or unexpected)[0]}: "  # pyright: ignore[reportPossiblyUnboundVariable]
+            "they are of models of different sizes; give both as they were published together"
+        )
+    model = Qwen2ForCausalLM(config)
+    model.load_state_dict(state)
+    model = model.to(cast(Any, text.dtype)).eval()
+    settings = cast(Any, model.generation_config)
+    settings.eos_token_id = family.stop_token_ids
+    settings.pad_token_id = family.tokenizer.pad_token_id
+    settings.do_sample, settings.temperature, settings.top_p, settings.top_k = True, 1.0, 0.8, 25
+    return model

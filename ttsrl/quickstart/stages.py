@@ -1,0 +1,210 @@
+"""The stages of a quickstart: each one job, begun where the last interrupted one ended."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from ttsrl.config.schema import RunConfig
+from ttsrl.data.prompts import prepare
+from ttsrl.errors import BadInput, Failure
+from ttsrl.runtime.follow import POLL_S, counts, follow, steps
+from ttsrl.runtime.job import Job
+from ttsrl.runtime.machine import cores
+from ttsrl.runtime.progress import Progress, Stage
+from ttsrl.storage.run_store import RunStore
+
+REWARD_SERVICE_DEADLINE_S = 600.0
+HEALTH_EVERY_S = 1.0
+"""Seconds between questions to a service that loads: it answers with the core that it loads on."""
+
+
+@dataclass
+class Session:
+    """One quickstart at work."""
+
+    run: RunConfig
+    """As its jobs see it: with the addresses of this session."""
+    work_dir: Path
+    progress: Progress
+    jobs: list[Job] = field(default_factory=list)
+    reward_service: Job | None = None
+    loading: Stage | None = None
+    next_look_s: float = 0.0
+
+    @property
+    def config(self) -> Path:
+        return self.work_dir / "run.json"
+
+    def start(self, name: str, module: str, *arguments: str | Path) -> Job:
+        """Start a job that `jobs` remembers; its log is logs/NAME.log."""
+        log = self.work_dir / "logs" / f"{name}.log"
+        threads = {"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", f"{max(1, cores()):.0f}")}
+        job = Job(name, module, ["--config", self.config, *arguments], log, threads)
+        self.jobs.append(job)
+        return job
+
+    def start_reward_service(self) -> None:
+        """Start loading it beside whatever comes before training."""
+        port = str(urlsplit(self.run.reward.url).port)
+        self.loading = self.progress.stage("reward service")
+        self.reward_service = self.start("serve", "ttsrl.serving", "--port", port)
+
+    def watch_reward_service(self) -> None:
+        """Note that it is ready; raises if it has ended."""
+        if self.reward_service is None:
+            return
+        if not self.reward_service.is_running():
+            raise Failure(f"the reward service ended early; log: {self.reward_service.log}")
+        if self.loading is None or time.monotonic() < self.next_look_s:
+            return
+        if _answers(f"{self.run.reward.url}/healthz"):
+            self.loading.finish(self.run.reward.url)
+            self.loading = None
+        self.next_look_s = time.monotonic() + HEALTH_EVERY_S
+
+    def wait_for_reward_service(self) -> None:
+        """Until it is ready. Raises Failure."""
+        deadline = time.monotonic() + REWARD_SERVICE_DEADLINE_S
+        while self.loading is not None:
+            self.watch_reward_service()
+            if time.monotonic() > deadline:
+                raise Failure(
+                    f"the reward service was not ready within {REWARD_SERVICE_DEADLINE_S:.0f} s; "
+                    f"log: {self.work_dir / 'logs' / 'serve.log'}"
+                )
+            time.sleep(POLL_S)
+
+    def stop_reward_service(self) -> None:
+        """Give its memory back."""
+        if self.reward_service is not None:
+            self.reward_service.stop()
+            self.reward_service = None
+
+
+@dataclass(frozen=True)
+class StageOfRun:
+    """A stage: what to call it, what it leaves in the run's folder, how it is done."""
+
+    name: str
+    output: str
+    run: Callable[[Session, Stage], str]
+    """Does it and returns a few words about it."""
+    needs_reward: bool = False
+    """Whether the reward service must answer."""
+
+
+def prepare_texts(session: Session, stage: Stage) -> str:
+    """Texts -> data/*.parquet."""
+    counts = prepare(session.run, session.work_dir / "data", stage.update)
+    left_out = counts.duplicates + counts.overlapping + sum(counts.left_out.values())
+    return f"{counts.train} texts to train on, {counts.held_out} held out, {left_out} left out"
+
+
+def evaluate_base(session: Session, stage: Stage) -> str:
+    """The policy to start from -> eval/before."""
+    return _evaluate(session, stage, "before", session.run.model)
+
+
+def train(session: Session, stage: Stage) -> str:
+    """GRPO; goes on from the newest checkpoint by itself."""
+    job = session.start("train", "ttsrl.training", "--work-dir", session.work_dir)
+    look = steps(job, session.work_dir, stage, session.run.train.steps)
+    follow(job, look, session.watch_reward_service)
+    last = look()
+    return f"reward {last['reward']:.3f} in the last step" if last else ""
+
+
+def merge(session: Session, stage: Stage) -> str:
+    """Newest checkpoint -> Hugging Face folder in storage."""
+    job = session.start("merge", "ttsrl.evaluation.merge", "--work-dir", session.work_dir)
+    follow(job, session.watch_reward_service)
+    return _model_address(session)
+
+
+def pull_model(session: Session, stage: Stage) -> str:
+    """Storage -> pulled/."""
+    store = RunStore(session.run.storage, session.run.name)
+    model = store.model(session.run.train.steps)
+    store.storage.pull(model, session.work_dir / "pulled", stage.update_bytes)
+    return str(session.work_dir / "pulled")
+
+
+def evaluate_trained(session: Session, stage: Stage) -> str:
+    """The pulled model -> eval/after."""
+    return _evaluate(session, stage, "after", str(session.work_dir / "pulled"))
+
+
+def report(session: Session, stage: Stage) -> str:
+    """Everything -> report.html."""
+    log = session.work_dir / "logs" / "report.log"
+    job = Job("report", "ttsrl.evaluation.report", ["--work-dir", session.work_dir], log)
+    session.jobs.append(job)
+    follow(job, session.watch_reward_service)
+    return str(session.work_dir / "report.html")
+
+
+STAGES = (
+    StageOfRun("prepare", "data/held_out.parquet", prepare_texts),
+    StageOfRun("evaluate base", "eval/before/report.json", evaluate_base),
+    StageOfRun("train", "train/steps.jsonl", train, needs_reward=True),
+    StageOfRun("merge", "", merge),
+    StageOfRun("pull", "pulled/config.json", pull_model),
+    StageOfRun("evaluate trained", "eval/after/report.json", evaluate_trained),
+    StageOfRun("report", "report.html", report),
+)
+
+
+def free_url(url: str) -> str:
+    """`url` if a server can listen at its port, else the same with a free port."""
+    address = urlsplit(url)
+    if address.hostname != "127.0.0.1":
+        raise BadInput(
+            f"reward.url = {url}: a quickstart serves rewards at 127.0.0.1; leave the key out"
+        )
+    for port in (address.port or 80, 0):
+        with socket.socket() as probe:
+            try:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return f"http://127.0.0.1:{probe.getsockname()[1]}"
+    raise Failure("no free port at 127.0.0.1")
+
+
+def _evaluate(session: Session, stage: Stage, suite: str, model: str) -> str:
+    out = session.work_dir / "eval" / suite
+    job = session.start(
+        f"evaluate-{suite}",
+        "ttsrl.evaluation",
+        *("--model", model),
+        *("--data", session.work_dir / "data" / "held_out.parquet"),
+        *("--out", out),
+    )
+
+    follow(job, counts(job, stage), session.watch_reward_service)
+    judge = session.run.eval.judges[0].name
+    modes = json.loads((out / "report.json").read_text(encoding="utf-8"))["modes"]
+    return f"CER {modes['sampled']['judges'][judge]['mean_cer']:.3f} ({judge}, sampled)"
+
+
+def _model_address(session: Session) -> str:
+    store = RunStore(session.run.storage, session.run.name)
+    return store.storage.address(store.model(session.run.train.steps))
+
+
+def _answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=1) as answer:
+            return answer.status == 200
+    except (urllib.error.URLError, TimeoutError, ConnectionError):
+        return False

@@ -1,0 +1,123 @@
+"""What of a quickstart is done: a lock on the run's folder, and state.json in it."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from ttsrl.config.models import models_of
+from ttsrl.config.schema import RunConfig
+from ttsrl.errors import BadInput
+from ttsrl.models.hub import model_digest
+
+LOCK = ".lock"
+
+
+@contextmanager
+def locked(work_dir: Path) -> Iterator[None]:
+    """Hold the folder; the lock goes with the process, however it ends. Raises BadInput."""
+    work_dir.mkdir(parents=True, exist_ok=True)
+    with (work_dir / LOCK).open("a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            raise BadInput(
+                f"another quickstart (process {file.read().strip()}) works in {work_dir}; "
+                "wait for its end, or give this one another name: --set name=other"
+            ) from None
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
+        yield
+
+
+def forget(work_dir: Path) -> None:
+    """Empty a locked folder of everything but its lock."""
+    for path in work_dir.iterdir():
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        elif path.name != LOCK:
+            path.unlink()
+
+
+class QuickstartState:
+    """The finished stages of one configuration and its inputs."""
+
+    def __init__(self, work_dir: Path, run: RunConfig) -> None:
+        """Read what is there; raises BadInput if that is of another configuration or inputs."""
+        self._path = work_dir / "state.json"
+        ours = {"config": run.model_dump(mode="json"), "inputs": _inputs(run)}
+        if not self._path.exists():
+            if (work_dir / "run.json").exists():
+                raise BadInput(
+                    f"{work_dir} belongs to a run that no quickstart began; give this one another "
+                    "name (--set name=other), or start anew with --fresh"
+                )
+            self._content: dict[str, Any] = {**ours, "stages": {}}
+            return
+        self._content = json.loads(self._path.read_text(encoding="utf-8"))
+        if differences := _differences(self._content, ours):
+            raise BadInput(
+                f"{work_dir} holds a run of another configuration: {'; '.join(differences)}. "
+                "Give this one another name (--set name=other), or start anew with --fresh"
+            )
+
+    def begin(self) -> None:
+        """The folder is this configuration's from now on."""
+        self._write()
+
+    def is_finished(self, stage: str, output: Path) -> bool:
+        """Whether the stage was finished before and what it left is still there."""
+        return stage in self._content["stages"] and output.exists()
+
+    def note(self, stage: str) -> str:
+        """What a finished stage had to say."""
+        return self._content["stages"][stage]["note"]
+
+    def finish(self, stage: str, note: str, seconds: float) -> None:
+        """Write down that a stage is finished."""
+        self._content["stages"][stage] = {"note": note, "seconds": round(seconds, 1)}
+        self._write()
+
+    def _write(self) -> None:
+        temporary = self._path.with_suffix(".tmp")
+        temporary.write_text(json.dumps(self._content, indent=2) + "\n", encoding="utf-8")
+        temporary.replace(self._path)
+
+
+def _inputs(run: RunConfig) -> dict[str, str]:
+    """Digest of every local file or folder that the run reads."""
+    paths = {run.data.texts, *models_of(run).values()}
+    return {path: model_digest(path) for path in sorted(paths) if Path(path).exists()}
+
+
+def _differences(theirs: dict[str, Any], ours: dict[str, Any]) -> list[str]:
+    """What changed, a few words each."""
+    before, now = _flat(theirs["config"]), _flat(ours["config"])
+    changed = [
+        f"{key} was {before.get(key)!r}, is {now.get(key)!r}"
+        for key in sorted(before.keys() | now.keys())
+        if before.get(key) != now.get(key)
+    ]
+    files = theirs["inputs"].keys() & ours["inputs"].keys()
+    changed += [
+        f"{path} has changed"
+        for path in sorted(files)
+        if theirs["inputs"][path] != ours["inputs"][path]
+    ]
+    return changed
+
+
+def _flat(value: Any, key: str = "") -> dict[str, Any]:
+    """`{"a": {"b": 1}}` -> `{"a.b": 1}`."""
+    if not isinstance(value, dict) or not value:
+        return {key: value}
+    parts = [_flat(inner, f"{key}.{name}".lstrip(".")) for name, inner in value.items()]
+    return {k: v for part in parts for k, v in part.items()}

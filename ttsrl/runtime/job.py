@@ -1,0 +1,148 @@
+"""A job as a process: started under a reaper, its output in a log, stopped with all it started."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from ttsrl.errors import BadInput, Failure
+from ttsrl.runtime import reaper
+from ttsrl.runtime.machine import free_disk_bytes
+
+ROOT = Path(__file__).resolve().parents[2]
+"""The checkout: jobs/ and services/ lie in it beside the package."""
+
+FULL_DISK_BYTES = 64 * 2**20
+"""What is left on a disk that is the likely reason why a job failed."""
+GRACE_S = 5.0
+"""What a stopped job gets to clean up before everything of it is killed."""
+
+
+class Job:
+    """`python -m MODULE ARGUMENTS...` in a process group of its own, output appended to a log.
+
+    Nothing of it outlives `stop`, its own end, or the end of this process, a kill -9 included.
+    Start jobs from the main thread: the kernel takes the end of the starting thread for ours.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        module: str,
+        arguments: Sequence[str | Path],
+        log: Path,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        self.name = name
+        self.log = log
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with log.open("ab") as output:
+            self._start = output.tell()
+            self.output = Tail(log, self._start)
+            guarded = [sys.executable, "-IS", reaper.__file__, str(os.getpid()), str(GRACE_S)]
+            self._process = subprocess.Popen(
+                [*guarded, sys.executable, "-m", module, *map(str, arguments)],
+                cwd=ROOT,
+                env=job_environment() | dict(environment or {}),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,  # a Ctrl-C on the terminal is for us, and we tell the job
+            )
+
+    def is_running(self) -> bool:
+        """False after exit code 0. Raises what `explain_exit` makes of any other."""
+        code = self._process.poll()
+        if code:
+            with self.log.open("rb") as file:
+                file.seek(self._start)
+                output = file.read().decode(errors="replace")
+            raise explain_exit(self.name, code, output, self.log)
+        return code is None
+
+    def interrupt(self) -> None:
+        """Ask it to end; `stop` waits for that."""
+        if self._process.poll() is None:
+            self._process.terminate()
+
+    def stop(self) -> None:
+        """End it and all that it started, within GRACE_S and a little."""
+        self.interrupt()
+        try:
+            self._process.wait(GRACE_S + 2 * reaper.LEFTOVERS_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+
+def stop_all(jobs: Iterable[Job]) -> None:
+    """End jobs side by side."""
+    jobs = list(jobs)
+    for job in jobs:
+        job.interrupt()
+    for job in jobs:
+        job.stop()
+
+
+def job_environment() -> dict[str, str]:
+    """Environment of every job: the checkout importable, its output unbuffered."""
+    path = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
+    return {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join(path),
+        "PYTHONUNBUFFERED": "1",
+        "TOKENIZERS_PARALLELISM": "false",
+    }
+
+
+class Tail:
+    """The complete lines that a growing file has got since the last look."""
+
+    def __init__(self, path: Path, offset: int = 0) -> None:
+        self._path = path
+        self._offset = offset
+
+    def lines(self) -> list[str]:
+        """New lines; none while there is no file."""
+        if not self._path.exists():
+            return []
+        if self._path.stat().st_size < self._offset:
+            self._offset = 0  # written anew
+        with self._path.open("rb") as file:
+            file.seek(self._offset)
+            data = file.read()
+        whole = data[: data.rfind(b"\n") + 1]
+        self._offset += len(whole)
+        return whole.decode(errors="replace").splitlines()
+
+
+def explain_exit(name: str, code: int, output: str, log: Path) -> Exception | KeyboardInterrupt:
+    """What to raise for a job that ended with `code`: the lines of its output that matter."""
+    said = last_words(output)
+    if code == 2:
+        return BadInput("\n".join(said).removeprefix("error: "))
+    if code == 130:
+        return KeyboardInterrupt()
+    ends = {137: "was killed (is the memory full?)", 143: "was terminated"}
+    end = ends.get(code, f"failed with exit code {code}")
+    if (free := free_disk_bytes(log.parent)) < FULL_DISK_BYTES:
+        # libraries say anything but that: torch has a "basic_ios::clear: iostream error"
+        end += (
+            f", with {free / 1e6:.0f} MB free on the disk of {log.parent}: free some, and the same "
+            "command goes on"
+        )
+    return Failure("\n  ".join([f"{name} {end}:", *said, f"log: {log}"]))
+
+
+def last_words(output: str, limit: int = 5) -> list[str]:
+    """The last errors of a job's output if it tells any, else its last lines."""
+    lines = [line.rstrip() for line in output.splitlines() if line.strip()]
+    for at in range(len(lines) - 1, -1, -1):
+        if lines[at].startswith("error: "):
+            return lines[at : at + limit]
+    errors = [line for line in lines if re.match(r"(\(.*?\) )?[\w.]*(Error|Exception)\b", line)]
+    return list(dict.fromkeys(errors))[-limit:] or lines[-limit:]

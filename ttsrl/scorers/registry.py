@@ -1,0 +1,117 @@
+"""Scorers: waveforms -> raw scores. One file a kind of model, chosen by name."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ttsrl.models.hub import model_digest
+from ttsrl.scorers.base import Recogniser, Scorer
+
+if TYPE_CHECKING:
+    from ttsrl.config.schema import JudgeConfig
+    from ttsrl.reward.components import Component
+    from ttsrl.reward.config import RewardConfig
+
+
+SCORER_OF = {
+    "cer": "whisper",
+    "wer": "whisper",
+    "nll": "whisper",
+    "pitch_spread": "prosody",
+    "energy_spread": "prosody",
+    "voiced_share": "prosody",
+    "pauses": "prosody",
+    "snr": "clean_signal",
+    "clipping": "clean_signal",
+    "clicks": "clean_signal",
+    "reverb": "clean_signal",
+}
+"""Component type -> scorer that measures it; the others have one of their own name."""
+
+
+def load_scorers(reward: RewardConfig, device: str = "cpu") -> dict[str, Scorer]:
+    """Name -> scorer of the components that Whisper does not measure; each is loaded once."""
+    scorers: dict[str, Scorer] = {}
+    for component in reward.components:
+        name = SCORER_OF.get(component.type, component.type)
+        if name != "whisper" and name not in scorers:
+            scorers[name] = _load(component, device, reward.batch_size)
+    return scorers
+
+
+def _load(component: Component, device: str, batch_size: int) -> Scorer:
+    match component.type:
+        case "rate":
+            from ttsrl.scorers.rate import RateScorer
+
+            return RateScorer()
+        case "pitch_spread" | "energy_spread" | "voiced_share" | "pauses":
+            from ttsrl.scorers.prosody import ProsodyScorer
+
+            return ProsodyScorer()
+        case "snr" | "clipping" | "clicks" | "reverb":
+            from ttsrl.scorers.clean_signal import CleanSignalScorer
+
+            return CleanSignalScorer()
+        case "dnsmos":
+            from ttsrl.scorers.dnsmos import DnsmosScorer
+
+            return DnsmosScorer(device, batch_size)
+        case "style":
+            from ttsrl.scorers.style import StyleScorer
+
+            return StyleScorer(component, device, batch_size)
+        case "speaker":
+            from ttsrl.scorers.speaker import SpeakerScorer
+
+            return SpeakerScorer(component, device, batch_size)
+        case "preference":
+            from ttsrl.scorers.preference import PreferenceScorer
+
+            return PreferenceScorer(component, device, batch_size)
+        case "pinyin_wer":
+            from ttsrl.scorers.error_rate import ErrorRateScorer
+            from ttsrl.scorers.sensevoice import SenseVoice
+            from ttsrl.text.normalise import NORMALISER_VERSION, pinyin_wer
+
+            return ErrorRateScorer(
+                component.type,
+                SenseVoice(component.model, "zh", batch_size),
+                lambda speech, heard: pinyin_wer(
+                    speech.text, heard, speech.language, component.tones
+                ),
+                {"model": model_digest(component.model), "normaliser": NORMALISER_VERSION},
+                {"text": "你好", "language": "zh"},
+            )
+        case "parakeet_cer":
+            from ttsrl.scorers.error_rate import ErrorRateScorer
+            from ttsrl.scorers.parakeet import load_parakeet
+            from ttsrl.text.normalise import cer
+
+            return ErrorRateScorer(
+                component.type,
+                load_parakeet(component.model, device, batch_size),
+                lambda speech, heard: cer(speech.text, heard, speech.language),
+                {"model": model_digest(component.model)},
+                {},
+            )
+        case "cer" | "wer" | "nll":
+            raise ValueError(f"{component.type} is Whisper's")
+
+
+def load_judge(config: JudgeConfig, device: str = "cpu", batch_size: int = 32) -> Recogniser:
+    """Load the recogniser that a judge of the evaluation names."""
+    match config.type:
+        case "ctc":
+            from ttsrl.scorers.ctc import CtcRecogniser
+
+            return CtcRecogniser(config.model, device, batch_size)
+        case "paraformer":
+            from ttsrl.scorers.paraformer import Paraformer
+
+            return Paraformer(config.model, batch_size)
+        case "whisper":
+            from ttsrl.reward.config import WhisperConfig
+            from ttsrl.scorers.whisper.scorer import WhisperScorer
+
+            return WhisperScorer(WhisperConfig(model=config.model), device, batch_size)

@@ -1,0 +1,50 @@
+"""Whisper's log-mel spectrogram, computed where the model is."""
+
+# transformers declares some types only in part:
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
+# pyright: reportUnknownArgumentType=false
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from ttsrl.audio.waveform import Waveform
+
+if TYPE_CHECKING:
+    from transformers import WhisperFeatureExtractor
+
+DECADES = 8.0
+"""Everything quieter than this many decades below the loudest is set to that level."""
+
+
+class LogMel:
+    """`WhisperFeatureExtractor` in torch, in float32, for windows of any length."""
+
+    def __init__(self, features: WhisperFeatureExtractor, device: torch.device) -> None:
+        self.size, self.hop = features.n_fft, features.hop_length
+        self.device = device
+        self.window = torch.hann_window(self.size, device=device)
+        filters_SM = np.asarray(features.mel_filters, dtype=np.float32)
+        self.filters_MS = torch.from_numpy(filters_SM).to(device).T.contiguous()
+
+    def __call__(self, waveforms: Sequence[Waveform], frames: int) -> Tensor:
+        """Waveforms of at most `frames` frames, then silence -> log-mel, [B, M bands, F frames]."""
+        longest = max(map(len, waveforms))
+        pinned = self.device.type == "cuda"
+        heard = torch.zeros(len(waveforms), longest, pin_memory=pinned)
+        for row, waveform in zip(heard.numpy(), waveforms, strict=True):
+            row[: len(waveform)] = waveform
+        heard = heard.to(self.device, non_blocking=True)
+        heard = F.pad(heard, (0, frames * self.hop - longest))
+        spectrum_BSF = torch.stft(
+            heard, self.size, self.hop, window=self.window, return_complex=True
+        )[..., :frames]
+        mel_BMF = (self.filters_MS @ spectrum_BSF.abs().square()).clamp_min(1e-10).log10()
+        mel_BMF = torch.maximum(mel_BMF, mel_BMF.amax((1, 2), keepdim=True) - DECADES)
+        return (mel_BMF + 4.0) / 4.0

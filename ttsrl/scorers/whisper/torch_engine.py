@@ -1,0 +1,185 @@
+"""Whisper in torch: many utterances at once, every one read as if it were alone.
+
+Utterances enter the decoder in groups, as rows come free: mel, encoder and projection once, one
+pass over the text for its likelihood and the beginning of the transcript. Rows leave as their
+transcripts end.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+from typing import TYPE_CHECKING, Literal
+
+import torch
+
+from ttsrl.scorers.whisper.forcing import Forced, Forcing
+from ttsrl.scorers.whisper.log_mel import LogMel
+from ttsrl.scorers.whisper.network import Network
+from ttsrl.scorers.whisper.pool import DRAFTED, DecoderPool
+from ttsrl.scorers.whisper.reading import GrowingTranscript, Reading, ReadingJob
+
+if TYPE_CHECKING:
+    from transformers import WhisperFeatureExtractor, WhisperForConditionalGeneration
+
+    from ttsrl.scorers.whisper.tokens import WhisperTokens
+
+ENCODED_TOGETHER = 16
+"""Windows in one encoder pass: a GPU is no faster with more, and more need more memory."""
+POSITIONS_PER_S = 50
+CROPPED_TO_S = 1
+"""Cropped windows are whole seconds: those of one length share an encoder pass."""
+POOLED_TO_S = 10
+"""The decoder's memory is arranged for windows of whole tens of seconds: few CUDA graphs."""
+
+
+class WhisperTorch:
+    """See `ttsrl.scorers.whisper.reading.Engine`; safe to call from any thread, one at a time."""
+
+    def __init__(
+        self,
+        model: WhisperForConditionalGeneration,
+        tokens: WhisperTokens,
+        features: WhisperFeatureExtractor,
+        rows: int = 32,
+        window: Literal["full", "cropped"] = "full",
+    ) -> None:
+        """`rows`: utterances in the decoder at once."""
+        self.tokens = tokens
+        self.network = Network(model)
+        self.forcing = Forcing(self.network, tokens)
+        self.log_mel = LogMel(features, self.network.device)
+        self.hop = 2 * int(features.hop_length)
+        self.window = window
+        self.drafted = DRAFTED
+        """Tokens of the reference that are tried at once; 0 is plain greedy decoding."""
+        self._lock = threading.Lock()
+        self._rows = rows
+        self._pool: DecoderPool | None = None
+
+    @property
+    def pool(self) -> DecoderPool:
+        """The decoder's memory, taken when it is first needed."""
+        if self._pool is None:
+            self._pool = DecoderPool(self.forcing, self._rows)
+        return self._pool
+
+    @torch.inference_mode()
+    def read(self, jobs: Sequence[ReadingJob]) -> Iterator[tuple[int, Reading]]:
+        """Readings are handed out while the device works on others."""
+        with self._lock:
+            pool = self.pool
+            waiting = sorted(range(len(jobs)), key=lambda n: self._order(jobs[n]))
+            longest = max((self._positions(job) for job in jobs), default=0)
+            pool.rows.clear()
+            pool.open(self._arranged(longest), masked=self.window == "cropped")
+            done: list[GrowingTranscript] = []
+            while waiting or pool.alive:
+                if waiting and pool.alive <= pool.capacity // 2:
+                    pool.compact()
+                    free = pool.capacity - pool.alive
+                    if free >= ENCODED_TOGETHER:
+                        free -= free % ENCODED_TOGETHER  # whole passes
+                    entering, waiting = waiting[:free], waiting[free:]
+                    rows, forced = self._enter(entering, [jobs[n] for n in entering])
+                    yield from _readings(done)
+                    self._take_forced(rows, forced)
+                    pool.rows += rows
+                else:
+                    guesses = [[] if row is None else row.guess(self.drafted) for row in pool.rows]
+                    pool.launch(guesses)
+                    yield from _readings(done)
+                    best = pool.best(1 + max(map(len, guesses)))
+                    for row, guess, tokens in zip(pool.rows, guesses, best, strict=True):
+                        if row is not None:
+                            row.take(guess, tokens[: 1 + len(guess)], self.tokens.end)
+                done = pool.leave()
+            yield from _readings(done)
+
+    @torch.inference_mode()
+    def warm_up(self) -> None:
+        """Records the CUDA graphs."""
+        with self._lock:
+            whole = self.network.positions
+            step = whole if self.window == "full" else POOLED_TO_S * POSITIONS_PER_S
+            for positions in range(min(step, whole), whole + 1, step):
+                self.pool.open(positions, masked=self.window == "cropped")
+                self.pool.warm_up()
+
+    def _enter(
+        self, indices: Sequence[int], jobs: Sequence[ReadingJob]
+    ) -> tuple[list[GrowingTranscript], Forced]:
+        """Encode into the rows that are free, and read the targets."""
+        pool = self.pool
+        first = len(pool.rows)
+        audio = pool.audio[first : first + len(jobs)]
+        text = pool.text[first : first + len(jobs)]
+        text.zero_()
+        heard = None if pool.heard is None else pool.heard[first : first + len(jobs)]
+        at = 0
+        for part in self._passes(jobs):
+            mels = [
+                self.log_mel([job.waveform for job in group], 2 * positions)
+                for positions, group in groupby(part, self._positions)
+            ]
+            self.network.project(self.network.encode(mels), audio[at : at + len(part)])
+            at += len(part)
+        if heard is not None:
+            heard_s = torch.tensor([self._positions(job) for job in jobs])
+            heard[:] = torch.arange(pool.positions) < heard_s[:, None]
+        prompts = self.forcing.prompts([job.prompt for job in jobs], audio, heard)
+        targets = [job.target for job in jobs]
+        forced = self.forcing.force(prompts, targets, audio, heard, text)
+        if any(job.target_prompt is not None for job in jobs):
+            others = [job.target_prompt or p for job, p in zip(jobs, prompts, strict=True)]
+            apart = self.forcing.force(others, targets, audio, heard)
+            forced = Forced(apart.nll_B, forced.best_BL)
+        limit = self.tokens.max_new
+        rows = [
+            GrowingTranscript(n, prompt, target if self.drafted else [], limit(len(prompt)))
+            for n, prompt, target in zip(indices, prompts, targets, strict=True)
+        ]
+        return rows, forced
+
+    def _take_forced(self, rows: Sequence[GrowingTranscript], forced: Forced) -> None:
+        nlls, bests = forced.lists()
+        for row, nll, best in zip(rows, nlls, bests, strict=True):
+            row.nll = nll
+            row.take(row.reference, best[: max(1, len(row.reference))], self.tokens.end)
+
+    def _order(self, job: ReadingJob) -> tuple[int, int, list[int]]:
+        """Longest first, so that the last rows to leave are short; the same for the same jobs."""
+        return -self._positions(job), -len(job.target), job.target
+
+    def _positions(self, job: ReadingJob) -> int:
+        """Encoder positions of the window that an utterance is heard in: its own alone."""
+        whole = self.network.positions
+        if self.window == "full":
+            return whole
+        step = CROPPED_TO_S * POSITIONS_PER_S
+        return min(whole, step * max(1, math.ceil(len(job.waveform) / self.hop / step)))
+
+    def _arranged(self, positions: int) -> int:
+        if self.window == "full":
+            return self.network.positions
+        step = POOLED_TO_S * POSITIONS_PER_S
+        return min(self.network.positions, step * max(1, math.ceil(positions / step)))
+
+    def _passes(self, jobs: Sequence[ReadingJob]) -> Iterator[Sequence[ReadingJob]]:
+        """What is encoded together: whole windows in powers of 2, since cuDNN plans its attention
+        anew for each number of them; cropped ones as many as `ENCODED_TOGETHER` whole ones."""
+        while jobs:
+            count, room = 0, ENCODED_TOGETHER * self.network.positions
+            while count < len(jobs) and room >= self._positions(jobs[count]):
+                room -= self._positions(jobs[count])
+                count += 1
+            if self.window == "full":
+                count = 1 << (count.bit_length() - 1)
+            yield jobs[:count]
+            jobs = jobs[count:]
+
+
+def _readings(rows: Sequence[GrowingTranscript]) -> Iterator[tuple[int, Reading]]:
+    return ((row.index, row.reading()) for row in rows)

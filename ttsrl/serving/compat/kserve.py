@@ -1,0 +1,307 @@
+"""The scoring server of CosyVoice's GRPO recipe: KServe v2 over HTTP, model token2wav_asr.
+
+A client gives the URL of this service in place of PyTriton's. Tensors travel as JSON or in the
+binary extension (https://github.com/kserve/open-inference-protocol). Rows of unequal lengths are
+padded by the client, as TOKEN_LENS says, and not by us: their padding is never measured. REWARDS
+are this run's; gated speech has reward 0, and a request with a row that could not be measured is an
+error that names the row.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Any
+
+import bentoml
+import numpy as np
+from pydantic import ValidationError
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from ttsrl.serving.batcher import Full
+from ttsrl.wire import MAX_UTTERANCES, Failed, Gated, Ok, Outcome, Utterance
+
+MODEL = "token2wav_asr"
+MODEL_VERSION = "1"
+BASE = f"/v2/models/{MODEL}"
+INFER_ROUTES = frozenset({f"{BASE}/infer", f"{BASE}/versions/{MODEL_VERSION}/infer"})
+JSON_LENGTH = "Inference-Header-Content-Length"
+JSON_MEDIA, BINARY_MEDIA = "application/json", "application/octet-stream"
+
+# name -> (KServe's data type, its name in Triton's configuration, shape of a row)
+INPUTS = {
+    "TOKENS": ("INT32", "TYPE_INT32", [-1]),
+    "TOKEN_LENS": ("INT32", "TYPE_INT32", [1]),
+    "GT_TEXT": ("BYTES", "TYPE_STRING", [1]),
+}
+OUTPUTS = {
+    "REWARDS": ("FP32", "TYPE_FP32", [1]),
+    "TRANSCRIPTS": ("BYTES", "TYPE_STRING", [1]),
+}
+
+
+class BadRequest(ValueError):
+    """The request breaks the protocol, or has no utterances of this model in it."""
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """An input as it came: its elements in row-major order."""
+
+    shape: list[int]
+    elements: Sequence[Any]
+
+
+async def infer(request: Request) -> Response:
+    """Rows of speech tokens and texts -> rewards and transcripts."""
+    service = bentoml.get_current_service()
+    try:
+        header, tensors = read_request(await request.body(), request.headers.get(JSON_LENGTH))
+        utterances = rows(tensors, service.run.data.language)
+        names, binary = wanted_outputs(header)
+    except BadRequest as error:
+        return problem(400, str(error))
+    try:
+        outcomes: list[Outcome] = await service.outcomes(utterances)
+    except Full as error:
+        return problem(429, str(error), error.headers)
+    for row, outcome in enumerate(outcomes):
+        if isinstance(outcome, Failed):
+            status = 400 if outcome.kind == "rejected" else 500
+            return problem(status, f"row {row}: {outcome.kind}: {outcome.detail}")
+    values = {
+        "REWARDS": [o.reward for o in outcomes if isinstance(o, Ok | Gated)],
+        "TRANSCRIPTS": [o.transcript if isinstance(o, Ok) else "" for o in outcomes],
+    }
+    return answer(header.get("id"), {name: values[name] for name in names}, binary)
+
+
+def read_request(body: bytes, json_length: str | None) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """The JSON header and the model's input tensors. Raises BadRequest."""
+    if json_length is None:
+        json_bytes = len(body)
+    elif json_length.isdecimal() and int(json_length) <= len(body):
+        json_bytes = int(json_length)
+    else:
+        raise BadRequest(f"{JSON_LENGTH} is {json_length!r} and the body has {len(body)} bytes")
+    try:
+        header = json.loads(body[:json_bytes])
+    except (ValueError, RecursionError) as error:
+        raise BadRequest(f"the body does not begin with a JSON header: {error}") from None
+    inputs = header.get("inputs") if isinstance(header, dict) else None
+    if not isinstance(inputs, list) or not all(isinstance(tensor, dict) for tensor in inputs):
+        raise BadRequest('the JSON header has no list "inputs"')
+    tensors: dict[str, Tensor] = {}
+    binary = memoryview(body)[json_bytes:]
+    for tensor in inputs:
+        name, used = tensor.get("name"), _parameter(tensor, "binary_data_size")
+        if not isinstance(name, str) or name not in INPUTS or name in tensors:
+            raise BadRequest(
+                f"input {str(name)[:40]!r}: the model takes {', '.join(INPUTS)}, once each"
+            )
+        tensors[name] = _tensor(tensor, name, binary)
+        binary = binary[used or 0 :]
+    if missing := INPUTS.keys() - tensors.keys():
+        raise BadRequest(f"input {', '.join(sorted(missing))} is missing")
+    if len(binary):
+        raise BadRequest(f"{len(binary)} bytes are left over after the last tensor")
+    return header, tensors
+
+
+def rows(tensors: dict[str, Tensor], language: str) -> list[Utterance]:
+    """An utterance a row. Raises BadRequest."""
+    shape = tensors["TOKENS"].shape
+    if len(shape) != 2 or not 1 <= shape[0] <= MAX_UTTERANCES:
+        raise BadRequest(f"TOKENS has shape {shape}: it is [rows, tokens], 1-{MAX_UTTERANCES} rows")
+    count, width = shape
+    for name in ("TOKEN_LENS", "GT_TEXT"):
+        # CosyVoice's client sends [1, 1]; [rows] is the same without the axis.
+        if tensors[name].shape not in ([count, 1], [count]):
+            raise BadRequest(f"{name} has shape {tensors[name].shape}: it is [{count}, 1]")
+    tokens = np.asarray(tensors["TOKENS"].elements, dtype=np.int32).reshape(count, width)
+    utterances: list[Utterance] = []
+    for row in range(count):
+        length, text = int(tensors["TOKEN_LENS"].elements[row]), tensors["GT_TEXT"].elements[row]
+        if not 0 <= length <= width:
+            raise BadRequest(f"TOKEN_LENS of row {row} is {length}, of {width} tokens")
+        try:
+            speech_tokens = tokens[row, :length].tolist()
+            utterances.append(Utterance(text=text, speech_tokens=speech_tokens, language=language))
+        except ValidationError as error:
+            raise BadRequest(f"row {row}: {error.errors()[0]['msg']}") from None
+    return utterances
+
+
+def wanted_outputs(header: dict[str, Any]) -> tuple[list[str], set[str]]:
+    """Names of the outputs in the order asked for, and which of them as binary."""
+    default = _parameter(header, "binary_data_output") is True
+    outputs = header.get("outputs") or [{"name": name} for name in OUTPUTS]
+    if not isinstance(outputs, list) or not all(
+        isinstance(output, dict) and output.get("name") in [*OUTPUTS] for output in outputs
+    ):
+        raise BadRequest(f"the outputs of {MODEL} are {', '.join(OUTPUTS)}")
+    binary = {
+        output["name"]
+        for output in outputs
+        if (default if (asked := _parameter(output, "binary_data")) is None else asked is True)
+    }
+    return list(dict.fromkeys(output["name"] for output in outputs)), binary
+
+
+def answer(request_id: object, values: dict[str, list[Any]], binary: set[str]) -> Response:
+    """The outputs as JSON, those in `binary` as bytes after it."""
+    described: list[dict[str, Any]] = []
+    parts: list[bytes] = []
+    for name, elements in values.items():
+        output = {"name": name, "datatype": OUTPUTS[name][0], "shape": [len(elements), 1]}
+        if name in binary:
+            parts.append(_pack(name, elements))
+            output["parameters"] = {"binary_data_size": len(parts[-1])}
+        else:
+            output["data"] = elements
+        described.append(output)
+    header = {"model_name": MODEL, "model_version": MODEL_VERSION, "outputs": described}
+    if isinstance(request_id, str):
+        header["id"] = request_id
+    if not parts:
+        return JSONResponse(header)
+    json_part = json.dumps(header).encode()
+    return Response(
+        b"".join([json_part, *parts]),
+        headers={JSON_LENGTH: str(len(json_part))},
+        media_type=BINARY_MEDIA,
+    )
+
+
+async def live(_: Request) -> Response:
+    """The process serves."""
+    return Response()
+
+
+async def ready(_: Request) -> Response:
+    """Whether inference would be answered now."""
+    reason = bentoml.get_current_service().unready()
+    return problem(503, reason) if reason else Response()
+
+
+async def server_metadata(_: Request) -> Response:
+    """Who this is."""
+    extensions = ["binary_tensor_data", "model_configuration"]
+    return JSONResponse({"name": "ttsrl", "version": version("ttsrl"), "extensions": extensions})
+
+
+async def model_metadata(_: Request) -> Response:
+    """Tensors of the model, their rows as a leading -1."""
+    inputs, outputs = (
+        [{"name": n, "datatype": t, "shape": [-1, *row]} for n, (t, _, row) in tensors.items()]
+        for tensors in (INPUTS, OUTPUTS)
+    )
+    metadata = {"name": MODEL, "versions": [MODEL_VERSION], "platform": "ttsrl"}
+    return JSONResponse({**metadata, "inputs": inputs, "outputs": outputs})
+
+
+async def model_config(_: Request) -> Response:
+    """Triton's extension: what PyTriton's client reads to know how many rows it may send."""
+    inputs, outputs = (
+        [{"name": n, "data_type": t, "dims": row} for n, (_, t, row) in tensors.items()]
+        for tensors in (INPUTS, OUTPUTS)
+    )
+    config = {"name": MODEL, "platform": "ttsrl", "max_batch_size": MAX_UTTERANCES}
+    return JSONResponse({**config, "input": inputs, "output": outputs})
+
+
+async def unknown(request: Request) -> Response:
+    """Any other model or version."""
+    return problem(404, f"{request.url.path}: this server has the model {MODEL!r}, version 1")
+
+
+def problem(status: int, detail: str, headers: dict[str, str] | None = None) -> Response:
+    """An error in KServe's form."""
+    return JSONResponse({"error": detail}, status, headers)
+
+
+def routes() -> list[Route]:
+    """Everything below /v2."""
+    versioned = f"{BASE}/versions/{MODEL_VERSION}"
+    return [
+        Route("/v2", server_metadata),
+        Route("/v2/health/live", live),
+        Route("/v2/health/ready", ready),
+        *(Route(path, infer, methods=["POST"]) for path in sorted(INFER_ROUTES)),
+        *(Route(path, model_metadata) for path in (BASE, versioned)),
+        *(Route(f"{path}/ready", ready) for path in (BASE, versioned)),
+        *(Route(f"{path}/config", model_config) for path in (BASE, versioned)),
+        Route("/v2/{rest:path}", unknown, methods=["GET", "POST"]),
+    ]
+
+
+def _tensor(tensor: dict[str, Any], name: str, binary: memoryview) -> Tensor:
+    datatype, shape = tensor.get("datatype"), tensor.get("shape")
+    if datatype != INPUTS[name][0]:
+        raise BadRequest(f"{name} has datatype {datatype!r}; send {INPUTS[name][0]}")
+    if not isinstance(shape, list) or len(shape) > 2 or not all(map(_is_size, shape)):
+        raise BadRequest(f"{name} has shape {str(shape)[:80]}; send one or two sizes")
+    size = _parameter(tensor, "binary_data_size")
+    if size is None:
+        elements = _flat(tensor.get("data"), name)
+    elif not _is_size(size) or size > len(binary):
+        raise BadRequest(f"{name} says {str(size)[:40]} binary bytes, {len(binary)} are there")
+    else:
+        elements = _unpack(binary[:size], name)
+    if len(elements) != math.prod(shape):
+        raise BadRequest(f"{name} has shape {shape} and {len(elements)} elements")
+    return Tensor(shape, elements)
+
+
+def _is_size(n: object) -> bool:
+    return type(n) is int and 0 <= n < 2**31
+
+
+def _flat(data: object, name: str) -> list[Any]:
+    """Elements of a JSON tensor, which may be nested or flat."""
+    if not isinstance(data, list):
+        raise BadRequest(f'{name} has neither "data" nor binary data')
+    while data and all(isinstance(part, list) for part in data):
+        data = [element for part in data for element in part]
+    if name == "GT_TEXT":
+        if not all(isinstance(element, str) for element in data):
+            raise BadRequest(f"{name} holds something that is no string")
+    elif not all(type(n) is int and -(2**31) <= n < 2**31 for n in data):
+        raise BadRequest(f"{name} holds something that is no 32-bit integer")
+    return data
+
+
+def _unpack(data: memoryview, name: str) -> Sequence[Any]:
+    if name != "GT_TEXT":
+        if len(data) % 4:
+            raise BadRequest(f"{name} has {len(data)} bytes, no whole number of 32-bit integers")
+        return np.frombuffer(data, dtype="<i4").tolist()
+    texts: list[str] = []
+    while data:
+        (length,) = struct.unpack_from("<I", data) if len(data) >= 4 else (-1,)
+        if not 0 <= length <= len(data) - 4:
+            raise BadRequest(f"{name}: string {len(texts)} is cut off")
+        try:
+            texts.append(str(data[4 : 4 + length], "utf-8"))
+        except UnicodeDecodeError:
+            raise BadRequest(f"{name}: string {len(texts)} is not UTF-8") from None
+        data = data[4 + length :]
+    return texts
+
+
+def _pack(name: str, elements: list[Any]) -> bytes:
+    if name == "REWARDS":
+        return np.asarray(elements, dtype="<f4").tobytes()
+    encoded = [element.encode() for element in elements]
+    return b"".join(struct.pack("<I", len(text)) + text for text in encoded)
+
+
+def _parameter(described: dict[str, Any], name: str) -> Any:
+    parameters = described.get("parameters")
+    return parameters.get(name) if isinstance(parameters, dict) else None

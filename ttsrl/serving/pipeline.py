@@ -1,0 +1,355 @@
+"""Utterances -> outcomes: gate, decode once, gate again, measure by every scorer, compose.
+
+Whisper always listens; each further scorer runs beside it, in a thread of its own.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import threading
+import time
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+
+from ttsrl.audio.io import resample
+from ttsrl.audio.waveform import Waveform
+from ttsrl.codecs.registry import codec_digest, load_codec, resolve_precision
+from ttsrl.config.schema import RunConfig
+from ttsrl.errors import BadInput
+from ttsrl.models.hub import folder_digest, local_folder
+from ttsrl.reward.components import compose, utilities_of
+from ttsrl.reward.gates import (
+    check_duration,
+    check_floors,
+    check_level,
+    check_tokens,
+    check_transcript,
+)
+from ttsrl.reward.specification import configured, hash_of
+from ttsrl.scorers.base import Raw, Scorer, SpeechSample
+from ttsrl.scorers.memory import is_out_of_memory
+from ttsrl.scorers.reference import check_scorer
+from ttsrl.scorers.registry import load_scorers
+from ttsrl.scorers.whisper.scorer import WhisperScorer
+from ttsrl.serving.cache import OutcomeCache
+from ttsrl.serving.recording import RecordedUtterance
+from ttsrl.serving.scorer_thread import Lane
+from ttsrl.text.normalise import NORMALISER_VERSION, check_text, normalise
+from ttsrl.wire import Failed, Gated, Ok, Outcome, Utterance
+
+logger = logging.getLogger(__name__)
+
+SPEC_VERSION = 6
+"""Raise it whenever this file, the gates, the scorers or the codecs give other rewards."""
+
+LEAST_UTILITY = {"correct": 0.0, "channel-io": 0.0, "deep-unlearning": 1e-8}
+"""Whisper's mode -> what a harmonic mean takes for the smallest utility."""
+
+WHISPER = "whisper"
+"""Name of the scorer that every reward has."""
+
+
+@dataclass(frozen=True)
+class Item:
+    """An utterance on its way, for as long as it has no outcome."""
+
+    utterance: Utterance
+    waveform: Waveform | None = None
+
+
+State = Item | Outcome
+Stage = Callable[[list[Item]], list[State]]
+T = TypeVar("T")
+Measured = Raw | dict[str, float]
+"""What a scorer makes of one utterance."""
+Measure = Callable[[list[Item]], Sequence[Measured]]
+Timed = tuple[list[Measured | Failed], float]
+"""One result an item, and when they were there (by `time.perf_counter`)."""
+
+
+class Pipeline:
+    """Everything that a reward needs, loaded once; may be called from any thread."""
+
+    def __init__(
+        self,
+        run: RunConfig,
+        device: str = "cpu",
+        on_stage: Callable[[str, float], None] = lambda name, seconds: None,
+    ) -> None:
+        """`on_stage` is told the seconds that each batch took in: gates, decode, each scorer."""
+        self.reward = run.reward
+        self.on_stage = on_stage
+        self.lock = threading.Lock()
+        # TF32 convolutions would make a score depend on its batch, a hundred times more.
+        torch.backends.cudnn.allow_tf32 = False
+        codec_folder = local_folder(run.codec)
+        precision = resolve_precision(run.reward, device)
+        self.codec = load_codec(str(codec_folder), device, precision, run.voice)
+        self.whisper = WhisperScorer(run.reward.whisper, device, run.reward.batch_size)
+        self.scorers: dict[str, Scorer] = load_scorers(run.reward, device)
+        self.lanes = {name: Lane(name) for name in (WHISPER, *self.scorers)}
+        self.specification: dict[str, Any] = {
+            "version": SPEC_VERSION,
+            "normaliser": NORMALISER_VERSION,
+            "codec": codec_digest(run.codec, run.voice),
+            "codec_precision": precision,
+            "whisper": folder_digest(local_folder(run.reward.whisper.model)),
+            "whisper_dtype": self.whisper.dtype,
+            "scorers": {name: dict(scorer.spec) for name, scorer in self.scorers.items()},
+        } | configured(run.reward)
+        self.spec_hash = hash_of(self.specification)
+        self.cache = OutcomeCache(self.spec_hash, run.reward.cache_size)
+
+    def score(self, utterances: Sequence[Utterance]) -> list[Outcome]:
+        """One outcome an utterance, in order; equal utterances are measured once.
+
+        An outcome depends on its utterance alone: it is the same, to 1e-5, in any company. Never
+        raises for an utterance: what cannot be measured is Failed.
+        """
+        keys = [_key(u) for u in utterances]
+        known = {key: self.cache.get(key) for key in keys}
+        distinct = {key: u for key, u in zip(keys, utterances, strict=True) if known[key] is None}
+        # A full order, so that the same utterances form the same batches however they arrive.
+        by_length = sorted(
+            distinct.values(), key=lambda u: (len(u.speech_tokens), u.speech_tokens, u.text)
+        )
+        size = self.reward.batch_size
+        outcomes = {key: outcome for key, outcome in known.items() if outcome is not None}
+        with self.lock:
+            for first in range(0, len(by_length), size):
+                batch = by_length[first : first + size]
+                measured = dict(zip(map(_key, batch), self._measure(batch), strict=True))
+                for key, outcome in measured.items():
+                    self.cache.put(key, outcome)
+                outcomes |= measured
+        return [outcomes[key] for key in keys]
+
+    def warm_up(self) -> None:
+        """Decode and listen to a full batch, so that the first request finds all allocated."""
+        count = self.reward.batch_size
+        texts = [f"Warming up, number {n}." for n in range(count)]
+        with self.lock:
+            waveforms = self.codec.decode([self._example_tokens(n) for n in range(count)])
+            self.whisper.warm_up()
+            self._listen_to(waveforms, texts, ["en"] * count)
+
+    def self_test(self) -> None:
+        """Raise RuntimeError unless the same is measured alone and in a batch."""
+        texts = [f"Self-test, number {n}." for n in range(3)]
+        with self.lock:
+            waveforms = self.codec.decode([self._example_tokens(n) for n in range(3)])
+            alone = self.codec.decode([self._example_tokens(0)])[0]
+            raws = self._listen_to(waveforms, texts, ["en"] * 3)
+            raw = self._listen_to(waveforms[:1], texts[:1], ["en"])[0]
+        exact = self.specification["codec_precision"] == "float32"
+        near = 1e-4 if exact else 0.01
+        if len(alone) != len(waveforms[0]) or not np.allclose(waveforms[0], alone, atol=near):
+            raise RuntimeError("the codec decodes the same tokens differently in a batch")
+        if not all(math.isfinite(r.nll) for r in raws):
+            raise RuntimeError(f"Whisper's likelihoods are no numbers: {raws}")
+        exact = self.whisper.dtype == "float32"  # in bfloat16 a transcript may turn on a near-tie
+        far = abs(raw.nll - raws[0].nll) > (1e-3 if exact else 0.1)
+        if far or (exact and raw.transcript != raws[0].transcript):
+            raise RuntimeError(f"Whisper hears the same differently in a batch: {raw}, {raws[0]}")
+        for name, scorer in self.scorers.items():
+            check_scorer(name, scorer)
+
+    def _measure(self, utterances: list[Utterance]) -> list[Outcome]:
+        states: list[State] = [Item(u) for u in utterances]
+        states = self._advance("gates", self._gate_tokens, states, "rejected")
+        states = self._advance("decode", self._decode, states, "decode")
+        states = self._advance("gates", self._gate_waveforms, states, "decode")
+        states = self._score(states)
+        return [state for state in states if not isinstance(state, Item)]
+
+    def _advance(self, name: str, stage: Stage, states: list[State], kind: str) -> list[State]:
+        """Run a stage over the items; an item for which it raises becomes Failed(kind)."""
+        start = time.perf_counter()
+        items = [state for state in states if isinstance(state, Item)]
+        results = iter(_isolate(stage, items, kind))
+        self.on_stage(name, time.perf_counter() - start)
+        return [next(results) if isinstance(state, Item) else state for state in states]
+
+    def _gate_tokens(self, items: list[Item]) -> list[State]:
+        def gate(item: Item) -> State:
+            u = item.utterance
+            check_text(u.text, u.language)
+            if isinstance(u, RecordedUtterance):
+                return item
+            nominal_s = len(u.speech_tokens) / self.codec.tokens_per_s
+            return (
+                check_tokens(u.speech_tokens, u.finished, self.codec.codebook_size)
+                # Runaway speech is not even decoded.
+                or self._gate_duration(u, nominal_s)
+                or item
+            )
+
+        return [gate(item) for item in items]
+
+    def _decode(self, items: list[Item]) -> list[State]:
+        utterances = [item.utterance for item in items]
+        tokens_B = [u.speech_tokens for u in utterances if not isinstance(u, RecordedUtterance)]
+        decoded = iter(self.codec.decode(tokens_B) if tokens_B else [])
+        rate_hz = self.codec.sample_rate_hz
+        waveforms = [
+            resample(u.waveform, u.sample_rate_hz, rate_hz)
+            if isinstance(u, RecordedUtterance)
+            else next(decoded)
+            for u in utterances
+        ]
+        return [
+            replace(item, waveform=waveform)
+            if np.isfinite(waveform).all()
+            else Failed(kind="nan", detail="the codec's waveform is not finite")
+            for item, waveform in zip(items, waveforms, strict=True)
+        ]
+
+    def _gate_waveforms(self, items: list[Item]) -> list[State]:
+        rate_hz = self.codec.sample_rate_hz
+        return [
+            self._gate_duration(item.utterance, len(item.waveform) / rate_hz)
+            or check_level(item.waveform, rate_hz, self.reward.gates)
+            or item
+            for item in items
+            if item.waveform is not None
+        ]
+
+    def _gate_duration(self, utterance: Utterance, duration_s: float) -> Gated | None:
+        chars = len(normalise(utterance.text, utterance.language))
+        return check_duration(duration_s, chars, self.whisper.max_duration_s, self.reward.gates)
+
+    def _score(self, states: list[State]) -> list[State]:
+        """Measure the items by all scorers at once; each has its deadline and fails alone."""
+        items = [state for state in states if isinstance(state, Item)]
+        start = time.perf_counter()
+        running = {WHISPER: self._start(WHISPER, self._listen, items)} | {
+            name: self._start(name, _measure_by(scorer, self.codec.sample_rate_hz), items)
+            for name, scorer in self.scorers.items()
+        }
+        raws = {name: self._finish(name, future, items, start) for name, future in running.items()}
+        composed = (
+            self._compose(item, {name: of_item[n] for name, of_item in raws.items()})
+            for n, item in enumerate(items)
+        )
+        return [next(composed) if isinstance(state, Item) else state for state in states]
+
+    def _start(self, name: str, measure: Measure, items: list[Item]) -> Future[Timed]:
+        def run() -> Timed:
+            return _isolate(measure, items, "scorer", f"{name}: "), time.perf_counter()
+
+        return self.lanes[name].start(run)
+
+    def _finish(
+        self, name: str, future: Future[Timed], items: list[Item], start: float
+    ) -> list[Measured | Failed]:
+        """What a scorer made of the items; all of them failed if it is not done by its deadline."""
+        deadline_s = self.reward.scorer_deadline_s
+        try:
+            results, end = future.result(max(0.0, start + deadline_s - time.perf_counter()))
+        except TimeoutError:
+            future.cancel()
+            logger.error("%s took longer than %g s", name, deadline_s)
+            failed = Failed(kind="deadline", detail=f"{name} took longer than {deadline_s:g} s")
+            return [failed] * len(items)
+        self.on_stage(name, end - start)
+        return results
+
+    def _listen(self, items: list[Item]) -> list[Raw]:
+        return self._listen_to(
+            [item.waveform for item in items if item.waveform is not None],
+            [item.utterance.text for item in items],
+            [item.utterance.language for item in items],
+        )
+
+    def _listen_to(
+        self, waveforms: Sequence[Waveform], texts: Sequence[str], languages: Sequence[str]
+    ) -> list[Raw]:
+        return self.whisper.score(waveforms, self.codec.sample_rate_hz, texts, languages)
+
+    def _compose(self, item: Item, measured: Mapping[str, Measured | Failed]) -> Outcome:
+        raw: dict[str, float] = {}
+        transcript = ""
+        for name, result in measured.items():
+            if isinstance(result, Failed):
+                return result
+            values = result.values if isinstance(result, Raw) else result
+            if not all(map(math.isfinite, values.values())):
+                return Failed(kind="nan", detail=f"{name} gives {values}")
+            raw |= values
+            transcript = result.transcript if isinstance(result, Raw) else transcript
+        samples = 0 if item.waveform is None else len(item.waveform)
+        duration_s = samples / self.codec.sample_rate_hz
+        components = self.reward.components
+        utilities = utilities_of(components, raw, item.utterance.language)
+        heard = normalise(transcript, item.utterance.language)
+        return (
+            check_transcript(heard, duration_s)
+            or check_floors(components, raw, utilities, duration_s)
+            or Ok(
+                reward=compose(
+                    utilities,
+                    {c.type: c.weight for c in components},
+                    self.reward.composition,
+                    LEAST_UTILITY[self.reward.whisper.mode],
+                ),
+                raw=raw,
+                utilities=utilities,
+                transcript=transcript,
+                duration_s=duration_s,
+            )
+        )
+
+    def _example_tokens(self, n: int) -> list[int]:
+        """About a second of speech tokens, longer with n."""
+        count = min(
+            self.codec.tokens_per_s * (1 + n % 4 / 2),
+            self.codec.tokens_per_s * self.whisper.max_duration_s,
+        )
+        return [(7 * k + n) % self.codec.codebook_size for k in range(int(count))]
+
+
+def _measure_by(scorer: Scorer, sample_rate_hz: int) -> Measure:
+    def measure(items: list[Item]) -> list[dict[str, float]]:
+        speeches = [
+            SpeechSample(item.waveform, sample_rate_hz, u.text, u.language, u.style, u.speaker)
+            for item in items
+            if item.waveform is not None
+            for u in [item.utterance]
+        ]
+        return scorer.score(speeches) if speeches else []
+
+    return measure
+
+
+def _isolate(
+    stage: Callable[[list[Item]], Sequence[T]], items: list[Item], kind: str, label: str = ""
+) -> list[T | Failed]:
+    """Stage over all items; where it raises, over each half, down to the item that is at fault."""
+    try:
+        return list(stage(items))
+    except Exception as error:
+        if len(items) == 1:
+            if not isinstance(error, BadInput):
+                logger.exception("an utterance cannot be measured: %s", label or kind)
+            kind = "rejected" if isinstance(error, BadInput) else kind
+            return [Failed(kind=kind, detail=f"{label}{type(error).__name__}: {error}")]
+        full = is_out_of_memory(error)
+    # Only here is the error gone, and with it what its frames hold of the device's memory.
+    if full:
+        logger.warning("%d utterances do not fit into the GPU's memory; halved", len(items))
+        torch.cuda.empty_cache()
+    half = len(items) // 2
+    first, second = items[:half], items[half:]
+    return _isolate(stage, first, kind, label) + _isolate(stage, second, kind, label)
+
+
+def _key(utterance: Utterance) -> Hashable:
+    u = utterance
+    spoken = u.samples if isinstance(u, RecordedUtterance) else tuple(u.speech_tokens)
+    return spoken, u.text, u.language, u.finished, u.style, u.speaker

@@ -1,0 +1,51 @@
+"""Speech that the client decoded itself: measured as an utterance is, from the waveform on."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import soundfile
+from pydantic import Field
+
+from ttsrl.audio.waveform import Waveform
+from ttsrl.errors import BadInput
+from ttsrl.wire import Utterance
+
+SHORTEST_S = 0.01
+LONGEST_S = 600.0
+"""Any recogniser's window is shorter; what decodes to more is refused before it is decoded."""
+
+
+class RecordedUtterance(Utterance):
+    """An utterance that comes as samples, not as speech tokens."""
+
+    speech_tokens: list[int] = Field(default=[], max_length=0)
+    samples: bytes
+    """Mono float32 in the machine's byte order."""
+    sample_rate_hz: int
+
+    @property
+    def waveform(self) -> Waveform:
+        """[T]"""
+        return np.frombuffer(self.samples, dtype=np.float32)
+
+
+def read_recording(data: bytes, text: str, language: str) -> RecordedUtterance:
+    """A WAV or FLAC file's bytes; channels are averaged. Raises BadInput, pydantic's for `text`."""
+    try:
+        with soundfile.SoundFile(io.BytesIO(data)) as file:
+            duration_s = file.frames / file.samplerate
+            if not SHORTEST_S <= duration_s <= LONGEST_S:
+                raise BadInput(
+                    f"the audio has {duration_s:.3f} s; send {SHORTEST_S:g} to {LONGEST_S:g} s"
+                )
+            samples = file.read(dtype="float32", always_2d=True).mean(axis=1, dtype=np.float32)
+            rate_hz = file.samplerate
+    except soundfile.SoundFileError as error:
+        raise BadInput(f"the body is no WAV or FLAC file: {error}") from None
+    if not np.isfinite(samples).all():
+        raise BadInput("the audio has samples that are no numbers")
+    return RecordedUtterance(
+        text=text, language=language, samples=samples.tobytes(), sample_rate_hz=rate_hz
+    )

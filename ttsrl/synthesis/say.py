@@ -1,0 +1,124 @@
+"""One text, spoken by a trained model into a WAV file."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from ttsrl.audio.voice_prompt import read_voice
+from ttsrl.codecs.registry import takes_voice
+from ttsrl.config.load import load_run
+from ttsrl.config.models import check_models
+from ttsrl.config.schema import RunConfig
+from ttsrl.errors import BadInput, Failure
+from ttsrl.models.hub import local_folder
+from ttsrl.storage.published import RUN, open_run, pull_from
+
+CACHE = Path("~/.cache/ttsrl/models")
+MAX_SPEECH_TOKENS = 2048
+
+
+@dataclass(frozen=True)
+class Said:
+    """What was spoken."""
+
+    tokens: int
+    duration_s: float
+    finished: bool
+    """Whether the model ended the utterance itself."""
+
+
+def say(
+    text: str,
+    model: str,
+    out: Path,
+    *,
+    codec: str | None = None,
+    voice: str | None = None,
+    voice_text: str | None = None,
+    family: str | None = None,
+    temperature: float = 0.0,
+    seed: int = 0,
+) -> Said:
+    """Speak `text` with the model of a folder or of a published run; temperature 0 is greedy.
+
+    With a recording and what is said in it, the model goes on in that voice; a codec that speaks
+    in a given voice takes the recording alone, too. Codec, voice and family are those of the
+    model's run (the run.json in its folder or above it, or the published one) unless given.
+    Raises BadInput, Failure, StorageError; then nothing is written.
+    """
+    if "://" not in model:
+        check_models({"--model": model})
+    where, run = _find(model)
+    codec = codec or (run.codec if run else None)
+    if codec is None:
+        raise BadInput(f"no run.json of {where} tells the model's codec; give it: --codec FOLDER")
+    check_models({"--codec": codec})
+    alone = voice is not None and takes_voice(str(local_folder(codec)))
+    if (voice is None) != (not voice_text) and not alone:
+        raise BadInput(
+            "--voice and --voice-text belong together: the model must be told what is said in the "
+            "recording"
+        )
+    recording = read_voice(Path(voice)) if voice is not None and voice_text else None
+
+    import torch
+    from transformers.utils import logging
+
+    from ttsrl.synthesis.synthesiser import Synthesiser, write_wav
+
+    logging.disable_progress_bar()  # pyright: ignore[reportUnknownMemberType]
+    synthesiser = Synthesiser(
+        where,
+        codec,
+        family or (run.family if run else "llasa"),
+        "cuda" if torch.cuda.is_available() else "cpu",
+        voice or (run.voice if run else None),
+    )
+    voices = [synthesiser.voice(voice_text, *recording)] if recording and voice_text else None
+    [speech] = synthesiser.synthesise(
+        [text],
+        voices=voices,
+        temperature=temperature,
+        seed=seed,
+        max_tokens=run.rollout.max_speech_tokens if run else MAX_SPEECH_TOKENS,
+    )
+    if not speech.speech_tokens:
+        raise Failure("the model ended without a speech token; try --temperature 1 --seed N")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    write_wav(out, speech.waveform, speech.sample_rate_hz)
+    return Said(len(speech.speech_tokens), speech.duration_s, speech.finished)
+
+
+def _find(model: str) -> tuple[str, RunConfig | None]:
+    """Folder or id of the model, and the run that it came from where that is known."""
+    if "://" in model:
+        return _published(model)
+    folder = Path(model).expanduser().absolute()
+    if not folder.is_dir():
+        return model, None
+    if (own := folder / RUN).is_file():
+        return str(folder), _run_of(own.read_text(encoding="utf-8"))
+    beside = folder.parent / RUN
+    return str(folder), load_run(beside) if beside.is_file() else None
+
+
+def _published(address: str) -> tuple[str, RunConfig | None]:
+    store = open_run(address)
+    step = max(store.list_models(), default=0)
+    cached = CACHE.expanduser() / hashlib.sha256(address.encode()).hexdigest()[:16]
+    folder = cached / f"step_{step:06d}"
+    pull_from(store, "model", step or None, folder)
+    return str(folder), _run_of(json.dumps(store.storage.read_json(store.run_json)))
+
+
+def _run_of(published: str) -> RunConfig | None:
+    """None where another version of ttsrl made it: then the codec must be given."""
+    try:
+        return RunConfig.model_validate_json(published)
+    except ValidationError:
+        return None

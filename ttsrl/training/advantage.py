@@ -1,0 +1,137 @@
+"""Group-relative advantages over measured rollouts only (registered with verl).
+
+GRPO: DeepSeekMath, arXiv 2402.03300, equation of section 4.1.2; without the division by the
+standard deviation: Dr. GRPO, arXiv 2503.20783. GDPO: arXiv 2601.05242. A rollout without a
+measurement takes no part in its group's mean and deviation and gets advantage 0, so a failed score
+moves no weight.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
+
+import numpy as np
+import torch
+from verl.trainer.ppo.core_algos import register_adv_est
+
+from ttsrl.training.verl_args import ESTIMATORS
+
+EPSILON = 1e-6
+
+
+def group_advantages(
+    rewards_B: torch.Tensor, groups_B: np.ndarray, *, normalise_by_std: bool
+) -> torch.Tensor:
+    """Rewards [B] (negative: no measurement) and group names [B] -> advantages [B].
+
+    A group with fewer than two measured rollouts has no baseline, and one in which all got the same
+    has nothing to compare: their advantages are exactly 0.
+    """
+    advantages_B = torch.zeros_like(rewards_B)
+    for rows in _measured_groups(rewards_B, groups_B):
+        rewards_G = rewards_B[rows]
+        if rewards_G.min() == rewards_G.max():
+            continue  # the mean's rounding error, divided by a deviation of about 0, is no signal
+        advantages_G = rewards_G - rewards_G.mean()
+        if normalise_by_std:
+            advantages_G = advantages_G / (rewards_G.std() + EPSILON)
+        advantages_B[rows] = advantages_G
+    return advantages_B
+
+
+def component_advantages(
+    utilities_BK: torch.Tensor,
+    weights_K: torch.Tensor,
+    groups_B: np.ndarray,
+    *,
+    normalise_by_std: bool,
+) -> torch.Tensor:
+    """Utilities [B, K] (negative: no measurement) -> weighted sum of each one's advantages [B]."""
+    advantages_BK = [
+        group_advantages(utilities_B, groups_B, normalise_by_std=normalise_by_std)
+        for utilities_B in utilities_BK.unbind(-1)
+    ]
+    return torch.stack(advantages_BK, -1) @ weights_K
+
+
+def scale_to_batch(
+    advantages_B: torch.Tensor, utilities_BK: torch.Tensor, groups_B: np.ndarray
+) -> torch.Tensor:
+    """GDPO's batch normalisation over the rollouts that were compared; the others stay 0.
+
+    Their mean is 0 as it stands. verl normalises over tokens, where long rollouts pull the mean off
+    0, and groups that teach nothing would move weights.
+    """
+    rows = [row for group in _measured_groups(utilities_BK[:, 0], groups_B) for row in group]
+    if not rows:
+        return advantages_B
+    return advantages_B / (advantages_B[rows].std() + EPSILON)
+
+
+def _measured_groups(rewards_B: torch.Tensor, groups_B: np.ndarray) -> list[list[int]]:
+    """Rows of the measured rollouts of each group that has at least two of them."""
+    rows_of: dict[Any, list[int]] = defaultdict(list)
+    for row, group in enumerate(groups_B):
+        if rewards_B[row] >= 0:
+            rows_of[group].append(row)
+    return [rows for rows in rows_of.values() if len(rows) >= 2]
+
+
+@register_adv_est(ESTIMATORS["grpo"])
+def ttsrl_grpo(
+    token_level_rewards: torch.Tensor,
+    response_mask: torch.Tensor,
+    index: np.ndarray,
+    config: Any = None,
+    **_: Any,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """verl's estimator signature: [B, T] rewards (one a row, at its last token) -> advantages."""
+    with torch.no_grad():
+        rewards_B = token_level_rewards.sum(dim=-1)
+        normalise = _normalise_by_std(config)
+        advantages_B = group_advantages(rewards_B, index, normalise_by_std=normalise)
+        advantages_BT = advantages_B.unsqueeze(-1) * response_mask
+    return advantages_BT, advantages_BT
+
+
+_components: ContextVar[tuple[torch.Tensor, torch.Tensor]] = ContextVar("components")
+
+
+@contextmanager
+def components(
+    utilities_BK: Sequence[Sequence[float]], weights_K: Sequence[float]
+) -> Iterator[None]:
+    """The utilities that `ttsrl_gdpo` compares within this context: verl's trainer hands its
+    estimators one reward a rollout."""
+    token = _components.set((torch.tensor(utilities_BK), torch.tensor(weights_K)))
+    try:
+        yield
+    finally:
+        _components.reset(token)
+
+
+@register_adv_est(ESTIMATORS["gdpo"])
+def ttsrl_gdpo(
+    token_level_rewards: torch.Tensor,
+    response_mask: torch.Tensor,
+    index: np.ndarray,
+    config: Any = None,
+    **_: Any,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """verl's estimator signature; the rewards themselves are not looked at, but `components`."""
+    with torch.no_grad():
+        utilities_BK, weights_K = _components.get()
+        advantages_B = component_advantages(
+            utilities_BK, weights_K, index, normalise_by_std=_normalise_by_std(config)
+        )
+        advantages_B = scale_to_batch(advantages_B, utilities_BK, index)
+        advantages_BT = advantages_B.unsqueeze(-1).to(token_level_rewards) * response_mask
+    return advantages_BT, advantages_BT
+
+
+def _normalise_by_std(config: Any) -> bool:
+    return bool(config.get("norm_adv_by_std_in_grpo", True)) if config is not None else True

@@ -1,0 +1,98 @@
+"""What the processes of a run find in their environment, wherever Ray starts them."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import psutil
+
+from ttsrl.config.load import dump_run
+from ttsrl.config.schema import RunConfig
+from ttsrl.runtime.job import ROOT
+from ttsrl.wire import ServiceSpec
+
+RUN = "TTSRL_RUN"
+"""The resolved run as JSON: a machine that joins needs no file of it."""
+
+REWARD = "TTSRL_REWARD"
+"""What the run's reward service measures (`ttsrl.wire.ServiceSpec`), as JSON."""
+
+
+def run_here() -> RunConfig:
+    """The run that this process belongs to."""
+    return RunConfig.model_validate_json(os.environ[RUN])
+
+
+def ray_address() -> str | None:
+    """Address of the Ray cluster that is there to be used; None: one is started on this machine."""
+    return os.environ.get("RAY_ADDRESS")
+
+
+def device_of(run: RunConfig) -> str:
+    """The device that `auto` stands for: cuda where NVIDIA's driver is.
+
+    The machine that starts a run on a cluster may have no GPU: there it must be said.
+    """
+    if run.train.device != "auto":
+        return run.train.device
+    return "cuda" if ray_address() or Path("/dev/nvidiactl").exists() else "cpu"
+
+
+def reward_here() -> ServiceSpec:
+    """What the rewards of this process' run measure."""
+    return ServiceSpec.model_validate_json(os.environ[REWARD])
+
+
+def of_rollouts(spec: ServiceSpec) -> dict[str, str]:
+    """Variables of a run whose reward service has been found."""
+    return {REWARD: spec.model_dump_json()}
+
+
+def of_every_process(run: RunConfig, device: str) -> dict[str, str]:
+    """Variables that verl's processes need on every machine."""
+    variables = {
+        RUN: json.dumps(json.loads(dump_run(run))),
+        "VERL_USE_EXTERNAL_MODULES": "ttsrl.training.plugin",
+        "PYTHONPATH": os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]),
+        "TOKENIZERS_PARALLELISM": "false",
+    }
+    if device == "cpu":
+        # stock FSDP engine on the CPU; and threads that sleep while they wait, because several
+        # processes share the cores
+        variables |= {
+            "VERL_PLATFORM": "cpu",
+            "VERL_ENGINE_DEVICE": "cuda",
+            "OMP_WAIT_POLICY": "passive",
+            "GOMP_SPINCOUNT": "0",
+        }
+    else:
+        variables["VERL_PLATFORM"] = "nvidia"  # also where the trainer's own machine has no GPU
+        # vLLM's own sampler: flashinfer's is compiled where it runs, and needs nvcc there
+        flashinfer = "VLLM_USE_FLASHINFER_SAMPLER"
+        variables[flashinfer] = os.environ.get(flashinfer, "0")
+    return variables
+
+
+def of_driver(run: RunConfig, device: str) -> dict[str, str]:
+    """Variables of verl's main program, and so of a Ray that it starts on this machine."""
+    variables = of_every_process(run, device) | {
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_DEDUP_LOGS": "0",
+        # what a RayJob's runtimeEnvYAML sets stays, and ours wins
+        "RAY_OVERRIDE_JOB_RUNTIME_ENV": "1",
+    }
+    if device == "cpu" and ray_address() is None:
+        slots = run.train.gpus_per_node * run.train.nodes
+        variables |= {
+            # Ray counts its slots called GPU by this one where it is set, as in shells that hide
+            # a GPU with an empty value
+            "CUDA_VISIBLE_DEVICES": ",".join(str(n) for n in range(slots)),
+            "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", str(os.cpu_count() or 1)),
+            # its default is 8, and a warning a call on a machine with fewer cores
+            "TQ_NUM_THREADS": str(min(8, psutil.cpu_count(logical=False) or 1)),
+            # Ray lets its workers run at 15, behind every other program of the machine
+            "RAY_worker_niceness": os.environ.get("RAY_worker_niceness", "0"),  # noqa: SIM112
+        }
+    return variables

@@ -1,0 +1,198 @@
+"""What a run needs of each GPU, before one is taken: an estimate from the policy's shape.
+
+Held against peaks of torch's allocator on one NVIDIA H200 with Llama-3.2-1B's shape and Llasa's
+193 800 token ids (fused soft-max): 8 rollouts of 2048 tokens without checkpointing 55.5 GiB, 16 of
+512 tokens 41.8 GiB; the test of this file asks for 10 %. What LoRA and checkpointing save is taken
+from the same arithmetic. While vLLM spoke for a LoRA run on one NVIDIA H100, its processes held
+1.5 GiB beyond their share, and the trainer 8.0 GiB; while it folded its adapters into the weights
+for vLLM, whose processes held 4.6 GiB then, the trainer held 10.0 GiB and asked for 1.5 more.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from ttsrl.config.schema import RunConfig
+from ttsrl.errors import BadInput
+from ttsrl.runtime.machine import GIB, Gpu
+from ttsrl.training.verl_args import weight_bucket_mib
+
+SOFTMAX_CHUNK = 512
+"""Tokens whose logits the fused soft-max holds at once (verl 0.9.1)."""
+REST_BYTES = 1.2 * GIB
+"""What torch's allocator held beyond this arithmetic, in both runs."""
+PROCESS_BYTES = 1.0 * GIB
+"""CUDA's context of one process, which no allocator counts; the trainer and vLLM are two."""
+VLLM_BEYOND_BYTES = 1.5 * GIB
+"""What vLLM takes beyond `rollout.gpu_memory_utilization`: its context and its CUDA graphs."""
+VLLM_WORK_BYTES = 1.5 * GIB
+"""vLLM's buffers and CUDA graphs beside its weights and its key-value cache."""
+
+
+@dataclass(frozen=True)
+class Shape:
+    """A Llama-shaped policy."""
+
+    layers: int
+    hidden: int
+    intermediate: int
+    kv: int
+    """Key-value heads times their size."""
+    vocabulary: int
+    tied: bool
+    """Whether the output head is the embedding."""
+
+    @classmethod
+    def of(cls, config: Any) -> Shape:
+        """From a Hugging Face configuration."""
+        size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+        return cls(
+            config.num_hidden_layers,
+            config.hidden_size,
+            config.intermediate_size,
+            config.num_key_value_heads * size,
+            config.vocab_size,
+            bool(config.tie_word_embeddings),
+        )
+
+    @property
+    def embedding(self) -> int:
+        """Parameters of the embedding."""
+        return self.vocabulary * self.hidden
+
+    @property
+    def parameters(self) -> int:
+        """Of the whole policy."""
+        d, kv, i = self.hidden, self.kv, self.intermediate
+        layer = 2 * d * d + 2 * d * kv + 3 * d * i + 2 * d
+        return self.layers * layer + self.embedding * (1 if self.tied else 2)
+
+    @property
+    def layer_bytes_a_token(self) -> int:
+        """What one layer keeps of a token for its gradient: two norms in float32 and bfloat16,
+        queries, keys and values before and after rotation, attention, residual, and four tensors
+        of the MLP."""
+        return 24 * self.hidden + 6 * self.kv + 8 * self.intermediate
+
+
+def shape_of(run: RunConfig) -> Shape:
+    """Of the run's policy."""
+    from transformers import AutoConfig
+
+    return Shape.of(AutoConfig.from_pretrained(run.model))
+
+
+@dataclass(frozen=True)
+class Need:
+    """Bytes on each GPU."""
+
+    state: float
+    """Sharded float32 weights, with their gradients and two Adam moments where they are trained."""
+    gathered: float
+    """The embedding in one piece, with its gradient, and the logits of one chunk."""
+    activations: float
+    """Of one micro batch of the longest prompts and rollouts."""
+    resting_state: float
+    """What stays of the trainer while vLLM generates: no gradients."""
+    handing_over: float
+    """What the trainer takes beyond that while it gives vLLM new weights: the bucket that they pass
+    through, the largest in one piece, and where adapters are folded in its copy."""
+    vllm_weights: float
+    vllm_least: float
+    """vLLM's weights, buffers, and the key-value cache of one rollout."""
+
+    @property
+    def allocated(self) -> float:
+        """Peak of torch's allocator while the policy is updated."""
+        return self.state + self.gathered + self.activations + REST_BYTES
+
+    @property
+    def update(self) -> float:
+        """While the policy is updated and vLLM sleeps."""
+        return self.allocated + 2 * PROCESS_BYTES
+
+    @property
+    def resting(self) -> float:
+        """The trainer's process while it does not train."""
+        return self.resting_state + REST_BYTES + PROCESS_BYTES
+
+    @property
+    def handover(self) -> float:
+        """While vLLM, without a cache, takes new weights."""
+        return self.resting + self.handing_over + self.vllm_weights + VLLM_BEYOND_BYTES
+
+    def generation(self, vllm: float) -> float:
+        """While vLLM generates with so many bytes."""
+        return self.resting + vllm + VLLM_BEYOND_BYTES
+
+
+def need_of(run: RunConfig, shape: Shape) -> Need:
+    """Estimate for one GPU of the run."""
+    train, rollout = run.train, run.rollout
+    ranks = train.gpus_per_node * train.nodes
+    tokens = run.micro_batch_size * (rollout.max_prompt_tokens + rollout.max_speech_tokens)
+    kept = shape.layers * shape.layer_bytes_a_token
+    if train.gradient_checkpointing:
+        kept = shape.layers * 2 * shape.hidden + shape.layer_bytes_a_token
+    weights = 4 * shape.parameters / ranks
+    trained = train.lora is None
+    chunk = 4 * 4 * SOFTMAX_CHUNK * shape.vocabulary
+    length = rollout.max_prompt_tokens + rollout.max_speech_tokens
+    return Need(
+        state=weights * (4 if trained else 1),
+        # bfloat16 weights, and where they are trained a bfloat16 gradient and its float32 sum
+        gathered=shape.embedding * (8 if trained else 2) + chunk,
+        activations=float(tokens * kept),
+        resting_state=weights * (3 if trained else 1),
+        handing_over=(weight_bucket_mib(run) << 20) + shape.embedding * (2 if trained else 8),
+        vllm_weights=2.0 * shape.parameters,
+        vllm_least=2 * shape.parameters
+        + VLLM_WORK_BYTES
+        + length * shape.layers * 2 * 2 * shape.kv,
+    )
+
+
+def check_gpus(run: RunConfig, shape: Shape, gpus: list[Gpu]) -> None:
+    """Raises BadInput for the first GPU that would run out of memory, with the estimate."""
+    need = need_of(run, shape)
+    share, reward = run.rollout.gpu_memory_utilization, run.reward.gpu_memory_utilization
+    policy = f"{run.model} ({shape.parameters / 1e9:.2f} G parameters)"
+    for gpu in gpus[: run.train.gpus_per_node]:
+        vllm = share * gpu.total_bytes
+        room, free = gpu.free_bytes, "are free"
+        if reward and (rest := (1 - reward) * gpu.total_bytes - PROCESS_BYTES) < room:
+            room, free = rest, f"are left by reward.gpu_memory_utilization = {reward:g}"
+        free = f"{_gib(room)} of its {_gib(gpu.total_bytes)} {free}"
+        if vllm < need.vllm_least:
+            raise BadInput(
+                f"rollout.gpu_memory_utilization = {share:g} gives vLLM {_gib(vllm)} of GPU "
+                f"{gpu.name}, and the weights of {policy} with one rollout need about "
+                f"{_gib(need.vllm_least)}; raise it"
+            )
+        if need.update > room:
+            raise BadInput(
+                f"updating {policy} needs about {_gib(need.update)} of GPU {gpu.name} (weights, "
+                f"gradients and Adam {_gib(need.state)}, activations of {run.micro_batch_size} "
+                f"rollouts {_gib(need.activations)}, embedding and logits {_gib(need.gathered)}), "
+                f"and {free}; lower train.micro_batch_size or rollout.max_speech_tokens, set "
+                "train.gradient_checkpointing or train.lora, or take more GPUs"
+            )
+        if need.generation(vllm) > room:
+            raise BadInput(
+                f"generating needs about {_gib(need.generation(vllm))} of GPU {gpu.name} (vLLM "
+                f"{_gib(vllm)}, by rollout.gpu_memory_utilization = {share:g}; beside it the "
+                f"trainer's {_gib(need.resting_state)}), and {free}; lower "
+                "rollout.gpu_memory_utilization, set train.lora, or take more GPUs"
+            )
+        if need.handover > room:
+            raise BadInput(
+                f"giving vLLM new weights needs about {_gib(need.handover)} of GPU {gpu.name} "
+                f"(trainer {_gib(need.resting + need.handing_over)}, vLLM's weights "
+                f"{_gib(need.vllm_weights)}), and {free}; lower reward.gpu_memory_utilization, "
+                "set train.lora, or take more GPUs"
+            )
+
+
+def _gib(size: float) -> str:
+    return f"{size / GIB:.1f} GiB"

@@ -1,0 +1,165 @@
+"""The machines of a run and the checkpoint files on their disks; nothing of them is shared.
+
+Every rank writes and reads its shards on its own machine, the trainer its state on its own. A
+machine's files are handled there: directly on the trainer's, by a Ray actor on each other one.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import ray
+from ray.exceptions import RayTaskError
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from ttsrl.storage.local import Part
+from ttsrl.storage.run_store import RunStore
+
+TRACKER = "latest_checkpointed_iteration.txt"
+"""verl writes it on the trainer's machine when every rank has saved."""
+
+
+MARK = ".machine-"
+
+
+class Disk:
+    """The checkpoints on one machine, in folders `global_step_N`."""
+
+    def __init__(self, storage: str, run_name: str, checkpoints: Path) -> None:
+        self.checkpoints = checkpoints
+        self.store = RunStore(storage, run_name)
+
+    def mark(self, name: str) -> None:
+        """Leave a mark that whoever shares this disk can see."""
+        self.checkpoints.mkdir(parents=True, exist_ok=True)
+        (self.checkpoints / f"{MARK}{name}").touch()
+
+    def marks(self) -> frozenset[str]:
+        """The marks on this disk."""
+        return frozenset(path.name for path in self.checkpoints.glob(f"{MARK}*"))
+
+    def unmark(self, name: str) -> None:
+        """Remove a mark again."""
+        (self.checkpoints / f"{MARK}{name}").unlink(missing_ok=True)
+
+    def scan(self, step: int) -> Part:
+        """Hash what is here of a checkpoint."""
+        return self.store.storage.scan(self._folder(step))
+
+    def upload(self, step: int, part: Part, claim: str) -> None:
+        """Upload what is here of a checkpoint that is being published."""
+        self.store.storage.upload_part(self.store.checkpoint(step), part, claim)
+
+    def pull(self, step: int, ranks: frozenset[int], runs_trainer: bool) -> None:
+        """Bring what this machine needs of a published checkpoint; what is here already stays."""
+        self.checkpoints.mkdir(parents=True, exist_ok=True)
+        self.store.storage.pull(
+            self.store.checkpoint(step),
+            self._folder(step),
+            replace=True,
+            wanted=lambda path: belongs(path, ranks, runs_trainer),
+        )
+
+    def keep(self, newest: int, count: int) -> None:
+        """Remove checkpoints: all after `newest`, and of the others all but the newest `count`."""
+        steps = sorted(self._steps(), reverse=True)
+        kept = [step for step in steps if step <= newest][:count]
+        for step in steps:
+            if step not in kept:
+                shutil.rmtree(self._folder(step))
+
+    def _folder(self, step: int) -> Path:
+        return self.checkpoints / f"global_step_{step}"
+
+    def _steps(self) -> list[int]:
+        names = (path.name for path in self.checkpoints.glob("global_step_*"))
+        return [int(m[1]) for name in names if (m := re.fullmatch(r"global_step_(\d+)", name))]
+
+
+@dataclass(frozen=True)
+class TrainingMachine:
+    """A machine: which ranks it runs, and how to call a method of its Disk."""
+
+    call: Callable[..., Any]
+    """call(method, *arguments): returns or raises what the method does."""
+    ranks: frozenset[int]
+    runs_trainer: bool
+
+
+def belongs(path: str, ranks: frozenset[int], runs_trainer: bool) -> bool:
+    """Whether a machine writes and reads this file of a checkpoint: shards are of the rank in their
+    name, what describes the model is of rank 0, the rest (data position, log) of the trainer."""
+    if not path.startswith("actor/"):
+        return runs_trainer
+    rank = re.search(r"_rank_(\d+)\.pt$", path)
+    return (int(rank[1]) if rank else 0) in ranks
+
+
+def everywhere(
+    machines: Sequence[TrainingMachine], method: str, arguments: Callable[[int], Iterable[Any]]
+) -> list[Any]:
+    """Call a Disk's method on all machines at once with `arguments(index)`; results in order."""
+    with ThreadPoolExecutor(len(machines)) as threads:
+        calls = [threads.submit(m.call, method, *arguments(i)) for i, m in enumerate(machines)]
+        return [call.result() for call in calls]
+
+
+def here(disk: Disk, ranks: Iterable[int] = (0,), *, runs_trainer: bool = True) -> TrainingMachine:
+    """The machine of this process."""
+
+    def call(method: str, *arguments: Any) -> Any:
+        return getattr(disk, method)(*arguments)
+
+    return TrainingMachine(call, frozenset(ranks), runs_trainer)
+
+
+def machines_of(
+    workers: Sequence[Any], storage: str, run_name: str, checkpoints: Path
+) -> list[TrainingMachine]:
+    """Ours, and those on which verl's workers (actors, by rank) run."""
+    nodes: list[str] = ray.get([worker.__ray_call__.remote(_node_id) for worker in workers])
+    ours = ray.get_runtime_context().get_node_id()
+    own_ranks = [rank for rank, node in enumerate(nodes) if node == ours]
+    machines = [here(Disk(storage, run_name, checkpoints), own_ranks)]
+    for other in sorted(set(nodes) - {ours}):
+        place = NodeAffinitySchedulingStrategy(other, soft=False)
+        remote_disk: Any = ray.remote(Disk).options(num_cpus=0, scheduling_strategy=place)
+        actor = remote_disk.remote(storage, run_name, checkpoints)
+        ranks = frozenset(rank for rank, node in enumerate(nodes) if node == other)
+        machines.append(TrainingMachine(_caller(actor), ranks, False))
+    return by_disk(machines)
+
+
+def by_disk(machines: Sequence[TrainingMachine]) -> list[TrainingMachine]:
+    """The machines, those that share a file system taken for one: its files are handled once."""
+    names = [uuid4().hex for _ in machines]
+    everywhere(machines, "mark", lambda i: (names[i],))
+    seen: list[frozenset[str]] = everywhere(machines, "marks", lambda _: ())
+    everywhere(machines, "unmark", lambda i: (names[i],))
+    disks: dict[frozenset[str], TrainingMachine] = {}
+    for machine, marks in zip(machines, seen, strict=True):
+        first = disks.setdefault(marks, machine)
+        runs_trainer = first.runs_trainer or machine.runs_trainer
+        disks[marks] = TrainingMachine(first.call, first.ranks | machine.ranks, runs_trainer)
+    return list(disks.values())
+
+
+def _caller(actor: Any) -> Callable[..., Any]:
+    def call(method: str, *arguments: Any) -> Any:
+        try:
+            return ray.get(getattr(actor, method).remote(*arguments))
+        except RayTaskError as error:
+            raise error.cause from None  # Ray's own text is a traceback
+
+    return call
+
+
+def _node_id(_: Any) -> str:
+    return ray.get_runtime_context().get_node_id()

@@ -1,0 +1,272 @@
+"""What Prometheus sees of a training run, at `train.metrics_port` of the machine that runs
+`python -m ttsrl.training`.
+
+The supervisor serves it: it lives from the first check to the last upload, in the pod that started
+the run (a RayJob's head, a PyTorchJob's master), and verl's task runner writes the step log beside
+it. Every series has the label `run`. A value that a step does not have has no series.
+
+Progress, gauges
+  ttsrl_train_info{model,family,device,version}   1
+  ttsrl_train_gpus                                training processes: nodes x processes a node
+  ttsrl_train_planned_steps                       train.steps
+  ttsrl_train_save_every_steps                    train.save_every
+  ttsrl_train_step_deadline_seconds               train.step_deadline_s
+  ttsrl_train_start_timestamp_seconds             when the supervisor started
+  ttsrl_train_resumed_step                        step that this start went on from, 0 for a new run
+  ttsrl_train_step                                last finished step
+  ttsrl_train_last_step_timestamp_seconds
+  ttsrl_train_checkpoint_step                     last checkpoint published
+  ttsrl_train_checkpoint_timestamp_seconds
+  ttsrl_train_checkpoint_bytes
+  ttsrl_train_checkpoint_publish_seconds          its upload, beside the steps after it
+
+Last step, gauges
+  ttsrl_train_reward_mean, ttsrl_train_reward_std gated rollouts are 0, failed ones left out
+  ttsrl_train_raw_mean{component}                 cer, nll, ...: over measured rollouts
+  ttsrl_train_utility_mean{component}
+  ttsrl_train_speech_tokens_mean                  tokens a rollout
+  ttsrl_train_speech_seconds_mean                 speech a rollout that was measured
+  ttsrl_train_end_token_share                     rollouts that ended by themselves
+  ttsrl_train_distinct_share                      rollouts that are no copy of another one
+  ttsrl_train_gated_share{reason}                 sum over reason: all gated rollouts
+  ttsrl_train_failed_share{kind}                  sum over kind: rollouts without a measurement
+  ttsrl_train_group_std                           mean over the groups of their rewards' deviation
+  ttsrl_train_zero_advantage_group_share          groups that moved no weight
+  ttsrl_train_kl, ttsrl_train_entropy, ttsrl_train_policy_loss
+  ttsrl_train_grad_norm, ttsrl_train_learning_rate
+  ttsrl_train_step_seconds                        the whole step
+  ttsrl_train_stage_seconds{stage}                generate, wait_for_scores, old_log_prob,
+                                                  reference_log_prob, advantage, update, save,
+                                                  sync_weights
+  ttsrl_train_waiting_share                       wait_for_scores / the whole step
+
+Since the supervisor started, counters
+  ttsrl_train_steps_total
+  ttsrl_train_rollouts_total{outcome}             ok, gated, error
+  ttsrl_train_speech_tokens_total
+  ttsrl_train_spent_seconds_total                 whole steps; x ttsrl_train_gpus: GPU-seconds
+  ttsrl_train_spent_stage_seconds_total{stage}
+  ttsrl_train_checkpoints_published_total
+  ttsrl_train_log_upload_errors_total             uploads of the step log that failed
+
+Held-out texts, gauges, from the newest evaluation of this run in storage
+  ttsrl_train_held_out_cer{suite,judge,decoding}  mean CER over texts; decoding: sampled, greedy
+  ttsrl_train_held_out_step{suite}                step of the model that was evaluated
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Any
+
+from prometheus_client import CollectorRegistry, ProcessCollector, start_http_server
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from ttsrl.config.schema import RunConfig
+from ttsrl.errors import BadInput
+from ttsrl.reward.gates import REASONS
+from ttsrl.training.step_log import STAGES
+
+PREFIX = "ttsrl_train_"
+STAGE_NAMES = ("generate", "wait_for_scores", *list(STAGES.values())[1:])
+FAILURES = ("decode", "scorer", "deadline", "nan", "unreachable", "rejected")
+"""Kinds of `ttsrl.wire.Failed`."""
+OUTCOMES = ("ok", "gated", "error")
+
+OF_STEP = {
+    "reward": ("reward_mean", "Mean reward of the last step"),
+    "reward_std": ("reward_std", "Standard deviation of the last step's rewards"),
+    "length_tokens": ("speech_tokens_mean", "Speech tokens a rollout"),
+    "duration_s": ("speech_seconds_mean", "Seconds of speech a measured rollout"),
+    "end_token_rate": ("end_token_share", "Rollouts that ended by themselves"),
+    "distinct_share": ("distinct_share", "Rollouts that are no copy of another one"),
+    "group_std": ("group_std", "Standard deviation of rewards within a group, mean over groups"),
+    "zero_advantage_share": ("zero_advantage_group_share", "Groups that moved no weight"),
+    "kl": ("kl", "KL to the reference policy"),
+    "entropy": ("entropy", "Entropy of the policy in nats a token"),
+    "policy_loss": ("policy_loss", "Policy loss"),
+    "grad_norm": ("grad_norm", "Norm of the gradient before it is clipped"),
+    "learning_rate": ("learning_rate", "Learning rate"),
+    "seconds": ("step_seconds", "Seconds that the last step took"),
+}
+"""Key of a line of steps.jsonl -> (name, help) of its gauge."""
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """A published evaluation of this run's model."""
+
+    suite: str
+    step: int
+    cer: Mapping[tuple[str, str], float]
+    """(judge, decoding) -> mean CER."""
+
+
+class TrainMetrics(Collector):
+    """What is known of the run; told by the supervisor, read by whoever scrapes."""
+
+    def __init__(self, run: RunConfig, device: str) -> None:
+        self.run = run
+        self.device = device
+        self.start_s = time.time()
+        self.resumed_step = 0
+        self.last: Mapping[str, Any] = {}
+        self.checkpoint: Mapping[str, Any] = {}
+        self.held_out: dict[str, HeldOut] = {}
+        self.log_upload_errors = 0
+        self._totals: Counter[str] = Counter()
+        self._outcomes: Counter[str] = Counter(dict.fromkeys(OUTCOMES, 0))
+        self._stages: Counter[str] = Counter(dict.fromkeys(STAGE_NAMES, 0))
+
+    def on_step(self, line: Mapping[str, Any]) -> None:
+        """A line of steps.jsonl; those of an earlier start are shown, and not counted."""
+        self.last = line
+        if line["ended_at_s"] < self.start_s:
+            return
+        gated, failed = (sum(line[key].values()) for key in ("gated_reasons", "failed_kinds"))
+        counted = {"ok": line["rollouts"] - gated - failed, "gated": gated, "error": failed}
+        self._outcomes.update(counted)
+        self._stages.update(line["seconds_by_stage"])
+        self._totals["steps"] += 1
+        self._totals["speech_tokens"] += line["tokens"]
+        self._totals["spent_seconds"] += line["seconds"]
+
+    def on_checkpoint(self, line: Mapping[str, Any]) -> None:
+        """A line of checkpoints.jsonl."""
+        if line["event"] == "resumed":
+            self.resumed_step = line["step"]
+        else:
+            self.checkpoint = line
+            self._totals["checkpoints_published"] += line["at_s"] >= self.start_s
+
+    def on_evaluation(self, held_out: HeldOut) -> None:
+        """An evaluation in storage; of each suite the newest model counts."""
+        known = self.held_out.get(held_out.suite)
+        if known is None or known.step <= held_out.step:
+            self.held_out = {**self.held_out, held_out.suite: held_out}
+
+    def collect(self) -> Iterable[Metric]:
+        """Everything as it is now; called by the HTTP server's threads."""
+        yield from self._progress()
+        if self.last:
+            yield from self._of_step(self.last)
+        yield from self._counters()
+        yield from self._of_held_out(list(self.held_out.values()))
+
+    def _progress(self) -> Iterable[Metric]:
+        run, train = self.run, self.run.train
+        about = {
+            "model": run.model,
+            "family": run.family,
+            "device": self.device,
+            "version": version("ttsrl"),
+        }
+        info = self._gauge("info", "The run", *about)
+        info.add_metric([run.name, *about.values()], 1)
+        yield info
+        yield self._one("gpus", "Training processes", train.gpus_per_node * train.nodes)
+        yield self._one("planned_steps", "Steps of the whole run", train.steps)
+        yield self._one("save_every_steps", "Steps between checkpoints", train.save_every)
+        deadline = "A step that takes longer ends the run"
+        yield self._one("step_deadline_seconds", deadline, train.step_deadline_s)
+        yield self._one("start_timestamp_seconds", "When the supervisor started", self.start_s)
+        yield self._one("resumed_step", "Step that this start went on from", self.resumed_step)
+        yield self._one("step", "Last finished step", self.last.get("step", self.resumed_step))
+        if self.last:
+            ended = self.last["ended_at_s"]
+            yield self._one("last_step_timestamp_seconds", "When the last step ended", ended)
+        if published := self.checkpoint.get("step", self.resumed_step):
+            yield self._one("checkpoint_step", "Last checkpoint published", published)
+        if checkpoint := self.checkpoint:
+            at_s, size, seconds = (checkpoint[key] for key in ("at_s", "bytes", "seconds"))
+            yield self._one("checkpoint_timestamp_seconds", "When it was published", at_s)
+            yield self._one("checkpoint_bytes", "Its size", size)
+            yield self._one("checkpoint_publish_seconds", "Seconds of its upload", seconds)
+
+    def _of_step(self, line: Mapping[str, Any]) -> Iterable[Metric]:
+        for key, (name, about) in OF_STEP.items():
+            if line.get(key) is not None:
+                yield self._one(name, about, line[key])
+        utilities = {k[8:]: line[k] for k in line if k.startswith("utility_")}
+        raw = {name: line[name] for name in utilities}
+        yield self._each("raw_mean", "Raw score, mean", "component", raw)
+        yield self._each("utility_mean", "Utility, mean", "component", utilities)
+        count = line["rollouts"]
+        gated = dict.fromkeys(REASONS, 0) | line["gated_reasons"]
+        shares = {reason: n / count for reason, n in gated.items()}
+        yield self._each("gated_share", "Rollouts that were gated", "reason", shares)
+        failed = dict.fromkeys(FAILURES, 0) | line["failed_kinds"]
+        shares = {kind: n / count for kind, n in failed.items()}
+        yield self._each("failed_share", "Rollouts without a measurement", "kind", shares)
+        stages = line["seconds_by_stage"]
+        yield self._each("stage_seconds", "Seconds a stage took", "stage", stages)
+        waiting = stages["wait_for_scores"] / line["seconds"]
+        yield self._one("waiting_share", "Share of the step spent waiting for scores", waiting)
+
+    def _counters(self) -> Iterable[Metric]:
+        for name, about in (
+            ("steps", "Steps finished"),
+            ("speech_tokens", "Speech tokens generated"),
+            ("spent_seconds", "Seconds of finished steps"),
+            ("checkpoints_published", "Checkpoints published"),
+        ):
+            yield self._count(name, about, self._totals[name])
+        errors = self.log_upload_errors
+        yield self._count("log_upload_errors", "Failed uploads of the step log", errors)
+        rollouts = self._counter("rollouts", "Rollouts by outcome", "outcome")
+        for outcome, count in self._outcomes.items():
+            rollouts.add_metric([self.run.name, outcome], count)
+        yield rollouts
+        stages = self._counter("spent_stage_seconds", "Seconds by stage", "stage")
+        for stage, seconds in self._stages.items():
+            stages.add_metric([self.run.name, stage], seconds)
+        yield stages
+
+    def _of_held_out(self, evaluations: Iterable[HeldOut]) -> Iterable[Metric]:
+        cer = self._gauge("held_out_cer", "Mean CER", "suite", "judge", "decoding")
+        step = self._gauge("held_out_step", "Step of the evaluated model", "suite")
+        for held_out in evaluations:
+            step.add_metric([self.run.name, held_out.suite], held_out.step)
+            for (judge, decoding), value in held_out.cer.items():
+                cer.add_metric([self.run.name, held_out.suite, judge, decoding], value)
+        yield from (cer, step)
+
+    def _one(self, name: str, about: str, value: float) -> Metric:
+        gauge = self._gauge(name, about)
+        gauge.add_metric([self.run.name], value)
+        return gauge
+
+    def _each(self, name: str, about: str, label: str, values: Mapping[str, float]) -> Metric:
+        gauge = self._gauge(name, about, label)
+        for key, value in values.items():
+            gauge.add_metric([self.run.name, key], value)
+        return gauge
+
+    def _count(self, name: str, about: str, value: float) -> Metric:
+        counter = self._counter(name, about)
+        counter.add_metric([self.run.name], value)
+        return counter
+
+    def _gauge(self, name: str, about: str, *labels: str) -> GaugeMetricFamily:
+        return GaugeMetricFamily(PREFIX + name, about, labels=["run", *labels])
+
+    def _counter(self, name: str, about: str, *labels: str) -> CounterMetricFamily:
+        return CounterMetricFamily(PREFIX + name, about, labels=["run", *labels])
+
+
+def serve(metrics: TrainMetrics, port: int) -> None:
+    """Answer scrapes in a thread until the process ends. BadInput where the port is taken."""
+    registry = CollectorRegistry()
+    registry.register(metrics)
+    ProcessCollector(registry=registry)
+    try:
+        start_http_server(port, registry=registry)
+    except OSError as error:
+        raise BadInput(
+            f"train.metrics_port = {port}: {error.strerror}; choose a free port, or null for none"
+        ) from None

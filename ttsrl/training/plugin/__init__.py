@@ -1,0 +1,33 @@
+"""What ttsrl adds to verl in every process of a run.
+
+verl imports the modules named in VERL_USE_EXTERNAL_MODULES at the end of its own import, so this
+file registers by name only and leaves heavy imports to whoever asks for them.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import verl.utils.import_utils
+from verl.workers.rollout.base import _ROLLOUT_REGISTRY
+from verl.workers.rollout.replica import RolloutReplicaRegistry
+
+from ttsrl.training.plugin import fsdp_units as fsdp_units
+
+if os.environ.get("VERL_PLATFORM") == "cpu":
+    from ttsrl.training.plugin import platform_cpu as platform_cpu
+
+
+def _torch_replica() -> Any:
+    from ttsrl.training.plugin.torch_rollout import TorchReplica
+
+    return TorchReplica
+
+
+_ROLLOUT_REGISTRY[("torch", "async")] = "ttsrl.training.plugin.torch_rollout.TorchWeightSender"
+RolloutReplicaRegistry.register("torch", _torch_replica)
+
+# verl patches TRL's value head where it finds TRL, and TRL has none since 1.0. A GRPO run has no
+# critic, so TRL may be installed beside it and is of no concern.
+verl.utils.import_utils.is_trl_available = lambda: False

@@ -1,0 +1,91 @@
+"""The step log in storage while training goes on, and what storage tells of the run in return.
+
+Who watches a run from elsewhere reads `log/steps.jsonl` of its prefix. A failure here is counted
+and costs nothing else: the log is published with each checkpoint anyway.
+"""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from ttsrl.errors import BadInput, Failure
+from ttsrl.storage.run_store import RunStore
+from ttsrl.training.metrics import HeldOut, TrainMetrics
+
+EVERY_S = 15.0
+EVALUATIONS_EVERY = 8
+"""Rounds between two looks for evaluations."""
+
+
+class PublishedLog:
+    """Uploads in a thread for as long as it is entered, and once more at the end."""
+
+    def __init__(self, store: RunStore, train_dir: Path, metrics: TrainMetrics) -> None:
+        self._store = store
+        self._steps = train_dir / "steps.jsonl"
+        self._metrics = metrics
+        self._uploaded = ""
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="published-log", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._ended.set()
+        self._thread.join(EVERY_S)  # storage that hangs holds nobody up
+
+    def upload(self) -> None:
+        """Bring the log up to date, if it has grown."""
+        lines = self._steps.read_text(encoding="utf-8") if self._steps.exists() else ""
+        whole = lines[: lines.rfind("\n") + 1]
+        if whole not in ("", self._uploaded):
+            self._store.storage.write_text(self._store.steps_log, whole)
+            self._uploaded = whole
+
+    def look_for_evaluations(self) -> None:
+        """Tell the metrics the newest evaluation of each suite."""
+        storage = self._store.storage
+        newest: dict[str, tuple[int, str]] = {}
+        for key in storage.list_complete(self._store.evaluations):
+            suite, _, folder = key.removeprefix(f"{self._store.evaluations}/").rpartition("/")
+            step = folder.removeprefix("step_")
+            if step.isdigit():
+                newest[suite] = max(newest.get(suite, (-1, "")), (int(step), key))
+        for suite, (step, key) in newest.items():
+            if (report := storage.read_json(f"{key}/report.json")) is not None:
+                self._metrics.on_evaluation(HeldOut(suite, step, _cer(report)))
+
+    def _run(self) -> None:
+        rounds = 0
+        while not self._ended.wait(EVERY_S if rounds else 0.0):
+            self._try(self.upload)
+            if rounds % EVALUATIONS_EVERY == 0:
+                self._try(self.look_for_evaluations)
+            rounds += 1
+        self._try(self.upload)
+
+    def _try(self, action: Any) -> None:
+        try:
+            action()
+        except (BadInput, Failure) as error:
+            self._metrics.log_upload_errors += 1
+            print(f"step log not published, trying again: {error}", flush=True)
+
+
+def _cer(report: dict[str, Any]) -> dict[tuple[str, str], float]:
+    return {
+        (judge, decoding): heard["mean_cer"]
+        for decoding, mode in report["modes"].items()
+        for judge, heard in mode["judges"].items()
+        if heard["mean_cer"] is not None
+    }

@@ -1,0 +1,177 @@
+"""A run as a PyTorchJob: python -m ttsrl.training.pytorchjob --config run.json --work-dir DIR
+
+Every pod runs this command, with MASTER_ADDR, MASTER_PORT, RANK and WORLD_SIZE (the number of pods)
+as Kubeflow's operator sets them. Rank 0 starts the head of a Ray cluster, the others join it; when
+all are there rank 0 trains like `ttsrl.training`. The end of one is the end of all, with
+rank 0's exit code or, where a pod is lost, 1; when all are started again, the run goes on from the
+last published checkpoint.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import secrets
+import signal
+import socket
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from ttsrl.config.load import load_run
+from ttsrl.config.schema import RunConfig
+from ttsrl.errors import BadInput, Failure
+from ttsrl.runtime.exit_codes import exit_code
+from ttsrl.runtime.job import Job
+from ttsrl.training import environment, rendezvous
+from ttsrl.training.__main__ import terminate
+from ttsrl.training.supervisor import train
+from ttsrl.training.verl_args import cpus_of_machine
+
+RAY_PORT = 6379
+HEAD_DEADLINE_S = 120.0
+POLL_S = 0.2
+
+
+@dataclass(frozen=True)
+class Place:
+    """Which pod of the job this is."""
+
+    rank: int
+    pods: int
+    master: str
+    port: int
+
+    @classmethod
+    def of(cls, variables: Mapping[str, str]) -> Self:
+        """From the operator's variables. Raises BadInput."""
+        names = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
+        if absent := [name for name in names if name not in variables]:
+            raise BadInput(
+                f"{absent[0]} is not set: this is the command of a PyTorchJob's pods; on one "
+                "machine, or in a RayJob, run `python -m ttsrl.training`"
+            )
+        rank, pods, master, port = (variables[name] for name in names)
+        if not (rank.isdecimal() and pods.isdecimal() and port.isdecimal()):
+            raise BadInput(f"RANK = {rank}, WORLD_SIZE = {pods}, MASTER_PORT = {port}: not numbers")
+        if int(rank) >= int(pods):
+            raise BadInput(f"RANK = {rank} is none of WORLD_SIZE = {pods} pods")
+        return cls(int(rank), int(pods), master, int(port))
+
+
+def main() -> None:
+    """Exits with 0 done, 1 failed or a pod lost, 2 bad input, 130 interrupted, 143 terminated."""
+    parser = argparse.ArgumentParser(
+        prog="python -m ttsrl.training.pytorchjob", description=__doc__
+    )
+    parser.add_argument("--config", required=True, help="the run's JSON file")
+    parser.add_argument(
+        "--work-dir", required=True, type=Path, help="a local folder, by the same path in every pod"
+    )
+    parser.add_argument("--ray-port", type=int, default=RAY_PORT, help="where rank 0 starts Ray")
+    arguments = parser.parse_args()
+    signal.signal(signal.SIGTERM, terminate)
+    ended: list[int] = []
+
+    def take_part() -> None:
+        run, place = load_run(arguments.config), Place.of(os.environ)
+        if place.pods < run.train.nodes:
+            raise BadInput(
+                f"train.nodes = {run.train.nodes}, and the PyTorchJob has {place.pods} pods "
+                "(WORLD_SIZE): set its worker replicas to train.nodes - 1, and no nprocPerNode"
+            )
+        if place.rank == 0:
+            ended.append(lead(place, run, arguments.config, arguments.work_dir, arguments.ray_port))
+        else:
+            ended.append(join(place, run, arguments.work_dir))
+
+    failed = exit_code(take_part)
+    sys.exit(failed or ended[0])
+
+
+def lead(place: Place, run: RunConfig, config: str, work_dir: Path, ray_port: int) -> int:
+    """Rank 0: start Ray, train, tell everybody how it ended; returns the exit code."""
+    with ExitStack() as stack:
+        others = stack.enter_context(rendezvous.gather(place.port, place.pods - 1))
+        folder = stack.enter_context(
+            tempfile.TemporaryDirectory(prefix="ttsrl-ray-", ignore_cleanup_errors=True)
+        )
+        address = f"{others.own_address}:{ray_port}"
+        token = secrets.token_hex(32)
+        os.environ |= authentication(token)
+        head = ["--head", f"--port={ray_port}", f"--temp-dir={folder}", "--include-dashboard=false"]
+        ray = start_ray(run, others.own_address, head, work_dir)
+        stack.callback(ray.stop)
+        _wait_until_listening(ray, others.own_address, ray_port)
+        others.tell({"ray": address, "token": token})
+        os.environ["RAY_ADDRESS"] = address
+
+        def look() -> None:
+            others.look()
+            if not ray.is_running():
+                raise Failure(f"Ray ended; log: {ray.log}")
+
+        code = 1
+        try:
+            code = exit_code(lambda: train(config, work_dir, look))
+        except SystemExit as ending:  # SIGTERM
+            code = int(ending.code or 0)
+        finally:
+            others.tell({"exit": code})
+        return code
+
+
+def join(place: Place, run: RunConfig, work_dir: Path) -> int:
+    """Any other rank: lend this machine to Ray until rank 0 tells how it ended."""
+    with rendezvous.join(place.master, place.port, place.rank) as leader:
+        said = leader.wait()
+        if "exit" in said:
+            return int(said["exit"])
+        os.environ |= authentication(said["token"])
+        ray = start_ray(run, leader.own_address, [f"--address={said['ray']}"], work_dir)
+        try:
+            while (said := leader.poll(POLL_S)) is None:
+                if not ray.is_running():
+                    raise Failure(f"Ray ended on rank {place.rank}; log: {ray.log}")
+        finally:
+            ray.stop()
+        return int(said["exit"])
+
+
+def authentication(token: str) -> dict[str, str]:
+    """Ray runs what it is sent: only who was told the token of this start may send anything."""
+    return {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": token}
+
+
+def start_ray(run: RunConfig, own_address: str, arguments: Sequence[str], work_dir: Path) -> Job:
+    """`ray start`, in the foreground, with slots for what verl puts on one machine."""
+    device = environment.device_of(run)
+    slots = [f"--num-cpus={max(os.cpu_count() or 1, cpus_of_machine(run, device))}"]
+    if device == "cpu":
+        slots.append(f"--num-gpus={run.train.gpus_per_node}")
+    fixed = ["--block", "--disable-usage-stats", f"--node-ip-address={own_address}"]
+    command = ["start", *arguments, *fixed, *slots]
+    log = work_dir.absolute() / "logs" / "ray.log"
+    return Job("ray", "ray.scripts.scripts", command, log, environment.of_driver(run, device))
+
+
+def _wait_until_listening(ray: Job, address: str, port: int) -> None:
+    deadline = time.monotonic() + HEAD_DEADLINE_S
+    while ray.is_running():
+        try:
+            socket.create_connection((address, port), timeout=POLL_S).close()
+            return
+        except OSError:
+            if time.monotonic() > deadline:
+                break
+            time.sleep(POLL_S)
+    raise Failure(f"Ray did not start at {address}:{port}; log: {ray.log}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,218 @@
+"""verl's agent-loop worker for speech: generate a group, score each rollout as soon as it ends.
+
+Scores are asked for while the rest of the batch is still being generated. A rollout whose
+measurement failed carries NO_REWARD, which the advantage estimator leaves out of its group.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, cast
+
+import numpy as np
+import ray
+import torch
+import transfer_queue as tq
+from verl.experimental.agent_loop import AgentLoopManager
+from verl.experimental.agent_loop.agent_loop import AgentLoopMetrics, AgentLoopOutput
+from verl.trainer.ppo.v1.agent_loop_tq import AgentLoopManagerTQ, AgentLoopWorkerTQ
+from verl.utils.tensordict_utils import list_of_dict_to_tensordict
+
+from ttsrl.client.reward_client import RewardClient
+from ttsrl.config.schema import RunConfig
+from ttsrl.families.registry import load_family
+from ttsrl.training.advantage import component_advantages, group_advantages
+from ttsrl.training.environment import reward_here, run_here
+from ttsrl.training.verl_args import GROUP_METRIC, NO_REWARD, limits_of
+from ttsrl.wire import Failed, Gated, Ok, Outcome, Utterance
+
+
+@dataclass(frozen=True)
+class Rollout:
+    """What the trainer writes down about one rollout, beside what verl needs of it."""
+
+    group: str
+    """Shared by the rollouts of one prompt of one step."""
+    text: str
+    speech_tokens: list[int]
+    """What the policy said."""
+    speech_prefix: list[int]
+    """Real speech that the prompt ended with; the reward heard both."""
+    finished: bool
+    outcome: dict[str, Any]
+    generate_start_s: float
+    generate_end_s: float
+    score_end_s: float
+    """Seconds since the epoch; the score was asked for at `generate_end_s`."""
+
+
+def prefix_of(info: dict[str, Any]) -> list[int]:
+    """Speech tokens with which a row's prompt ends."""
+    return [int(token) for token in info["speech_prefix"]]
+
+
+def reward_of(outcome: Outcome) -> float:
+    """The number that verl carries for an outcome."""
+    match outcome:
+        case Ok() | Gated():
+            return float(outcome.reward)
+        case Failed():
+            return NO_REWARD
+
+
+def utilities_of(outcome: Outcome, components: Sequence[str]) -> list[float]:
+    """The utilities of these components, where GDPO compares them one by one."""
+    match outcome:
+        case Ok():
+            return [outcome.utilities[name] for name in components]
+        case Gated():
+            return [0.0] * len(components)
+        case Failed():
+            return [NO_REWARD] * len(components)
+
+
+def advantages_in_group(run: RunConfig, outcomes: Sequence[Outcome]) -> list[float]:
+    """What a group's rollouts will get, before anything that needs the whole batch."""
+    group = np.zeros(len(outcomes), dtype=int)
+    normalise = run.train.normalise_by_std
+    if run.train.advantage == "gdpo":
+        weights = run.reward.weights
+        utilities_GK = torch.tensor([utilities_of(o, list(weights)) for o in outcomes])
+        weights_K = torch.tensor(list(weights.values()))
+        return component_advantages(
+            utilities_GK, weights_K, group, normalise_by_std=normalise
+        ).tolist()
+    rewards_G = torch.tensor([reward_of(o) for o in outcomes])
+    return group_advantages(rewards_G, group, normalise_by_std=normalise).tolist()
+
+
+# verl decorates its worker with ray.remote; a subclass needs the plain class behind it
+_PlainWorker: Any = cast(Any, AgentLoopWorkerTQ).__ray_metadata__.modified_class
+
+
+class SpeechRolloutWorker(_PlainWorker):
+    """Runs the groups of its share of a step's prompts."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+
+        self.run = run_here()
+        self.family = load_family(self.run.family, self.tokenizer)
+        self.limits = limits_of(self.family)
+        self.reward_client = RewardClient.of(self.run.reward, reward_here().spec_hash)
+
+    async def _run_prompt(
+        self, prompt: dict[str, Any], sampling_params: dict[str, Any], trajectory: dict, trace: bool
+    ) -> None:
+        """Generate and score one group, then hand it to the trainer as a whole."""
+        uid = prompt["uid"]
+        partition = "val" if trajectory["validate"] else "train"
+        info = prompt["extra_info"]
+        prompt_ids = self.family.prompt_ids(info["text"], prefix_of(info))
+        sampling_params = {**sampling_params, **self.limits}
+        group = range(self.rollout_config.n)
+        try:
+            rows = await asyncio.gather(
+                *(self._run_one(prompt_ids, info, sampling_params, prompt) for _ in group)
+            )
+            fields, tags, outcomes = zip(*rows, strict=True)
+            for field, advantage in zip(
+                fields, advantages_in_group(self.run, outcomes), strict=True
+            ):
+                field["extra_fields"]["reward_extra_info"] = {GROUP_METRIC: advantage}
+            await tq.async_kv_batch_put(
+                keys=[f"{uid}_{i}_0" for i in group],
+                fields=list_of_dict_to_tensordict(list(fields)),
+                tags=list(tags),
+                partition_id=partition,
+            )
+        except Exception:
+            await tq.async_kv_put(key=uid, partition_id=partition, tag={"status": "failure"})
+            raise
+        await tq.async_kv_put(key=uid, partition_id=partition, tag={"status": "finished"})
+
+    async def _run_one(
+        self,
+        prompt_ids: list[int],
+        info: dict[str, Any],
+        sampling_params: dict[str, Any],
+        prompt: dict[str, Any],
+    ) -> tuple[dict[str, Any], dict[str, Any], Outcome]:
+        """One rollout as verl's (fields, tag), and what was measured of it."""
+        start_s = time.time()
+        generated = await self.llm_client.generate(
+            # verl keeps what shares an id on one server: a group's prompt is read once
+            request_id=str(prompt["uid"]),
+            prompt_ids=prompt_ids,
+            sampling_params=sampling_params,
+        )
+        end_s = time.time()
+        response_ids = generated.token_ids[: self.rollout_config.response_length]
+        tokens, finished = self.family.speech_tokens(response_ids)
+        prefix = prefix_of(info)
+        utterance = Utterance(
+            text=info["text"],
+            language=info.get("language") or self.run.data.language,
+            # who adds nothing to the prefix has said nothing
+            speech_tokens=[*prefix, *tokens] if tokens else [],
+            finished=finished,
+            style=info.get("style"),
+            speaker=info.get("speaker"),
+        )
+        (outcome,) = await self.reward_client.score([utterance])
+        rollout = Rollout(
+            str(prompt["uid"]),
+            info["text"],
+            tokens,
+            prefix,
+            finished,
+            outcome.model_dump(),
+            start_s,
+            end_s,
+            time.time(),
+        )
+        output = AgentLoopOutput(
+            prompt_ids=prompt_ids,
+            response_ids=response_ids,
+            response_mask=[1] * len(response_ids),
+            response_logprobs=(generated.log_probs or [])[: len(response_ids)] or None,
+            reward_score=reward_of(outcome),
+            num_turns=2,
+            metrics=AgentLoopMetrics(generate_sequences=end_s - start_s),
+            extra_fields={
+                "ttsrl": json.dumps(asdict(rollout)),
+                "utilities": utilities_of(outcome, list(self.run.reward.weights)),
+            },
+        )
+        fields = output.as_dict()
+        input_ids = torch.cat([fields["prompts"], fields["responses"]])
+        fields |= {
+            "uid": prompt["uid"],
+            "loss_mask": fields["response_mask"],
+            "input_ids": input_ids,
+            "position_ids": torch.arange(len(input_ids)),
+            "multi_modal_inputs": {},
+        }
+        step = generated.extra_fields.get("global_steps")
+        tag = {
+            "status": "success",
+            "prompt_len": len(prompt_ids),
+            "response_len": len(response_ids),
+            "seq_len": len(input_ids),
+            "global_steps": prompt["global_steps"],
+            "min_global_steps": step,
+            "max_global_steps": step,
+        }
+        return fields, tag, outcome
+
+
+class SpeechRolloutManager(AgentLoopManagerTQ):
+    """verl's manager with our worker."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self.agent_loop_workers_class = ray.remote(SpeechRolloutWorker)
+        AgentLoopManager.__init__(self, *args, **kwargs)

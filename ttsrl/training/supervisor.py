@@ -1,0 +1,93 @@
+"""Checks a run, starts verl, watches its steps, and ends what hangs.
+
+A step that outlasts `train.step_deadline_s` ends the run with exit code 1, so that whoever started
+it starts it again: it goes on from the last published checkpoint.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+
+from ttsrl.config.load import load_run
+from ttsrl.config.schema import RunConfig
+from ttsrl.errors import Failure
+from ttsrl.runtime.job import Job
+from ttsrl.storage.run_store import RunStore
+from ttsrl.training import environment, preflight
+from ttsrl.training.follower import Follower
+from ttsrl.training.metrics import TrainMetrics, serve
+from ttsrl.training.published_log import PublishedLog
+from ttsrl.training.run_identity import check_reward_identity, check_run_identity
+from ttsrl.training.verl_args import RayHere, RayThere, verl_keys
+
+START_ALLOWANCE_S = 900.0
+"""What the first step may take longer: Ray, verl and the models start before it."""
+POLL_S = 0.2
+
+
+def train(
+    config: str, work_dir: Path | None = None, look: Callable[[], None] = lambda: None
+) -> None:
+    """Run to the last step from wherever it stands. Raises BadInput, Failure.
+
+    `look` is called all the while, and what it raises ends the run.
+    """
+    run = load_run(config)
+    work_dir = (work_dir or Path("runs") / run.name).absolute()
+    device = environment.device_of(run)
+    metrics = TrainMetrics(run, device)
+    if run.train.metrics_port is not None:
+        serve(metrics, run.train.metrics_port)
+    store = RunStore(run.storage, run.name)
+    spec = preflight.check(run, work_dir, device)
+    check_run_identity(run, store)
+    check_reward_identity(run, spec, store)
+    if (store.newest_checkpoint() or 0) >= run.train.steps:
+        print(f"all {run.train.steps} steps are done and published")
+        return
+    train_dir = work_dir / "train"
+    train_dir.mkdir(exist_ok=True)
+    place = environment.ray_address() or "this machine"
+    print(f"starting Ray and verl with {device} on {place}", flush=True)
+    with ExitStack() as stack:
+        if environment.ray_address() is None:
+            ray_dir = tempfile.TemporaryDirectory(prefix="ttsrl-ray-", ignore_cleanup_errors=True)
+            ray = RayHere(stack.enter_context(ray_dir))
+        else:
+            ray = RayThere(
+                environment.of_every_process(run, device) | environment.of_rollouts(spec)
+            )
+        keys_file = train_dir / "verl.json"
+        keys = verl_keys(run, work_dir, device, ray)
+        keys_file.write_text(json.dumps(keys, indent=2) + "\n", encoding="utf-8")
+        stack.enter_context(PublishedLog(store, train_dir, metrics))
+        log = work_dir / "logs" / "verl.log"
+        variables = environment.of_driver(run, device) | environment.of_rollouts(spec)
+        verl = Job("verl", "ttsrl.training.verl_main", [keys_file], log, variables)
+        stack.callback(verl.stop)
+        _watch(run, verl, Follower(train_dir, metrics), look)
+    if (published := store.newest_checkpoint()) != run.train.steps:
+        raise Failure(f"training ended at step {published} of {run.train.steps}; see {log}")
+
+
+def _watch(run: RunConfig, verl: Job, follower: Follower, look: Callable[[], None]) -> None:
+    """Wait for verl's end; raises Failure where it fails or a step takes longer than it may."""
+    deadline = time.monotonic() + START_ALLOWANCE_S + run.train.step_deadline_s
+    try:
+        while verl.is_running():
+            look()
+            if follower.look():
+                deadline = time.monotonic() + run.train.step_deadline_s
+            if time.monotonic() > deadline:
+                raise Failure(
+                    f"no step ended within {run.train.step_deadline_s:.0f} s; stopped, and the "
+                    f"same command goes on from the last checkpoint; see {verl.log}"
+                )
+            time.sleep(POLL_S)
+    finally:
+        follower.look()

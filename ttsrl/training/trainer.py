@@ -1,0 +1,127 @@
+"""verl's synchronous trainer, telling what happened: one line a step, samples, and a time-line.
+
+Beside that it hands the utilities of each component to our estimators, and bounds what dynamic
+sampling may generate, both of which verl's leaves out.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any, cast
+
+import transfer_queue as tq
+from verl.trainer.ppo.v1.trainer_base import register_trainer
+from verl.trainer.ppo.v1.trainer_sync import PPOTrainerSync
+
+from ttsrl.errors import Failure
+from ttsrl.storage.run_store import RunStore
+from ttsrl.training import advantage
+from ttsrl.training.checkpoints import restore
+from ttsrl.training.environment import run_here
+from ttsrl.training.machines import machines_of
+from ttsrl.training.publish import PublishCheckpoint
+from ttsrl.training.step_log import StepLog, append_line, on_our_clock
+from ttsrl.training.verl_args import NO_REWARD
+
+POLL_S = 0.02
+
+
+@register_trainer("ttsrl")
+class SpeechTrainer(PPOTrainerSync):
+    """PPOTrainerSync with ttsrl's step log, estimators and bound on generation."""
+
+    @property
+    def trainer_mode(self) -> str:
+        """verl asks for the mode by name, and this is the synchronous one."""
+        return "sync"
+
+    @trainer_mode.setter
+    def trainer_mode(self, _: str) -> None:
+        pass
+
+    def _build_replay_buffer(self) -> Any:
+        buffer = super()._build_replay_buffer()
+        buffer.poll_interval = POLL_S  # verl waits 2 s between looks, longer than a small step
+        return buffer
+
+    def _load_checkpoint(self) -> None:
+        """Bring the newest checkpoint to the machines that the ranks are on, then load it."""
+        run = run_here()
+        checkpoints = Path(self.config.trainer.default_local_dir)
+        self.machines = machines_of(
+            self.actor_rollout_wg.workers, run.storage, run.name, checkpoints
+        )
+        step = restore(RunStore(run.storage, run.name), self.machines, checkpoints)
+        line = {"event": "resumed", "step": step, "at_s": time.time()}
+        append_line(checkpoints.parent / "checkpoints.jsonl", line)
+        super()._load_checkpoint()
+
+    def fit(self, agent_loop_manager: Any) -> None:
+        """Train to the last step, and to the end of the last upload."""
+        train_dir = Path(self.config.trainer.default_local_dir).parent
+        self.step_log = StepLog(train_dir, resumed_at=self.global_steps)
+        self.publisher = cast(PublishCheckpoint, self.checkpoint_callback)
+        super().fit(agent_loop_manager)
+        self.publisher.wait()
+
+    def on_step_begin(self) -> None:
+        """Remember when the step began: rollouts carry absolute times."""
+        self.step_start_s = time.time()
+
+    def prepare_step(self) -> dict:
+        """Ask for the first prompts of a step."""
+        self.prompts_asked = 0
+        return super().prepare_step()
+
+    def _submit_batch_to_rollout(self, batch: Any) -> int:
+        """Ask for prompts: a step's first ones, or others in place of groups that teach nothing."""
+        self.prompts_asked += len(batch)
+        train = run_here().train
+        if self.prompts_asked > train.max_generation_batches * train.prompts_per_step:
+            raise Failure(
+                f"step {self.global_steps} would need more than {train.max_generation_batches} x "
+                f"{train.prompts_per_step} prompts to find {train.prompts_per_step} whose rollouts "
+                "differ in reward: look at gated_reasons and failed_kinds of the last steps, then "
+                "raise train.max_generation_batches or rollout.temperature, or set "
+                "train.dynamic_sampling=false"
+            )
+        return super()._submit_batch_to_rollout(batch)
+
+    def _compute_advantage(self, batch: Any, metrics: dict) -> Any:
+        weights = run_here().reward.weights
+        unmeasured = [NO_REWARD] * len(weights)
+        utilities_BK = [
+            unmeasured if extra is None else extra["utilities"] for extra in _extra_fields(batch)
+        ]
+        with advantage.components(utilities_BK, list(weights.values())):
+            return super()._compute_advantage(batch, metrics)
+
+    def on_sample_end(self) -> None:
+        """All rollouts of the step are here."""
+        self.gathered_s = time.time()
+        super().on_sample_end()
+
+    def _compute_metrics(
+        self, batch: Any, metrics: Any, timing_raw: Any, global_steps: int, epoch: int
+    ) -> None:
+        super()._compute_metrics(batch, metrics, timing_raw, global_steps, epoch)
+        rows = [json.loads(extra["ttsrl"]) for extra in _extra_fields(batch) if extra is not None]
+        rows = on_our_clock(rows, self.step_start_s, self.gathered_s)
+        self.step_log.write(global_steps, rows, metrics, timing_raw, self.step_start_s, time.time())
+        self.publisher.on_logged(self.step_log.paths.values())
+
+
+def _extra_fields(batch: Any) -> list[dict[str, Any] | None]:
+    """What the rollout worker attached to each rollout; None for a row that verl filled up with."""
+    data = tq.kv_batch_get(
+        keys=batch.keys, partition_id=batch.partition_id, select_fields=["extra_fields"]
+    )
+    return [
+        # tensordict wraps what is no tensor
+        None
+        if tag.get("is_padding", False)
+        else cast("dict[str, Any]", getattr(extra, "data", extra))
+        for extra, tag in zip(data["extra_fields"], batch.tags, strict=True)
+    ]

@@ -1,0 +1,102 @@
+"""What is carried between rooms and over the wire: an Utterance goes in, one Outcome comes out."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+MAX_UTTERANCES = 4_096
+"""Most utterances of one request."""
+
+
+class Wire(BaseModel):
+    """Base of every message: unknown keys and non-finite numbers are refused."""
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False
+    )
+
+
+class Utterance(Wire):
+    """One rollout as the reward service sees it."""
+
+    text: str = Field(min_length=1, max_length=10_000)
+    """What should have been said."""
+    speech_tokens: list[int] = Field(max_length=65_536)
+    """Codec indices; -1 stands for a generated token that is no speech token."""
+    language: str = "en"
+    """ISO 639-1 code of `text`."""
+    finished: bool = True
+    """Whether the policy ended the utterance itself with its end token."""
+    id: str | None = None
+    """The sender's name for it, echoed nowhere but in logs."""
+    style: str | None = None
+    """Wanted speaking style in words."""
+    speaker: str | None = None
+    """Name of the reference voice."""
+
+
+class Ok(Wire):
+    """A measured utterance."""
+
+    status: Literal["ok"] = "ok"
+    reward: float = Field(ge=0.0, le=1.0)
+    raw: dict[str, float]
+    """Scorer name -> value in natural units (CER as a ratio, NLL in nats a token)."""
+    utilities: dict[str, float]
+    """Scorer name -> value in [0, 1], larger is better."""
+    transcript: str
+    duration_s: float
+
+
+class Gated(Wire):
+    """Bad speech whatever its scores: the reward is 0 and the reason is counted."""
+
+    status: Literal["gated"] = "gated"
+    reward: Literal[0] = 0
+    reason: str
+    """A name of the closed list in `ttsrl.reward.gates`."""
+    detail: str = ""
+    duration_s: float = 0.0
+
+
+class Failed(Wire):
+    """A broken measurement: no statement about the speech. Retried, then left out of its group."""
+
+    status: Literal["error"] = "error"
+    kind: str
+    """`decode`, `scorer`, `deadline`, `nan`, `unreachable`, `rejected`."""
+    detail: str = ""
+
+
+Outcome = Annotated[Ok | Gated | Failed, Field(discriminator="status")]
+
+
+class ScoreRequest(Wire):
+    """Body of `POST /v1/score`."""
+
+    utterances: list[Utterance] = Field(max_length=MAX_UTTERANCES)
+
+
+class ScoreResponse(Wire):
+    """Answer of `POST /v1/score`: one outcome an utterance, in the order of the request."""
+
+    outcomes: list[Outcome]
+    spec_hash: str
+    """Hash of the reward specification that gave these outcomes."""
+
+
+class ServiceSpec(Wire):
+    """Answer of `GET /v1/spec`: what a reward service measures, and with which programs."""
+
+    spec_hash: str
+    """Hash of the reward specification; two services that share it give the same rewards."""
+    specification: dict[str, Any]
+    """What the hash is of: digests of the models, normaliser, components, gates, precision."""
+    versions: dict[str, str]
+    """Distribution name -> version, `ttsrl` among them."""
+    codec: str
+    codebook_size: int
+    sample_rate_hz: int
+    tokens_per_s: float
