@@ -76,7 +76,7 @@ cluster-down: env
 	$(TESTBED) down
 
 lint: env
-	.venv/bin/lint-imports --quiet
+	.venv/bin/lint-imports
 	.venv/bin/ruff check
 	.venv/bin/ruff format --check
 	.venv/bin/pyright
