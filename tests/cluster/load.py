@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from harness import Manifest, Namespace
+from testbed.paths import VERSION
 
 SCRIPT = Path(__file__).with_name("load_pod.py")
 
@@ -77,7 +78,7 @@ def pod_of(release: str, name: str, *arguments: str) -> Manifest:
     labels = {"app.kubernetes.io/name": "ttsrl", "app.kubernetes.io/instance": release}
     container = {
         "name": "python",
-        "image": "ttsrl-jobs:0.1.0",
+        "image": f"ttsrl-jobs:{VERSION}",
         "command": ["python", *arguments],
         "envFrom": [{"configMapRef": {"name": f"{release}-env"}}],
         "volumeMounts": [{"name": key, "mountPath": path} for key, path in mounts.items()],

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from harness import Namespace, manifests, on_cpus
-from testbed.paths import REPOSITORY
+from testbed.paths import REPOSITORY, VERSION
 
 TRAIN = REPOSITORY / "jobs/train"
 
 
 def test_a_privileged_pod_is_refused(namespace: Namespace):
-    command = ("run", "privileged", "--image=ttsrl-jobs:0.1.0", "--privileged")
+    command = ("run", "privileged", f"--image=ttsrl-jobs:{VERSION}", "--privileged")
     said = namespace.kubectl(*command, check=False)
     assert 'violates PodSecurity "restricted' in said
 

@@ -19,7 +19,7 @@ from testbed.operators import prometheus_url
 from testbed.paths import REPOSITORY
 
 UNTYPED = {
-    "docker build ": "its bases come from a registry; testbed/images.py builds the same files",
+    "docker build ": "its bases come from a registry; testbed/images.py builds the same file",
     "skaffold ": "in test_skaffold.py",
     "export TTSRL_STORAGE": "in test_skaffold.py",
     "ttsrl pull ... ": "with an address above",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tomllib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from helm_python import _native
 
 ROOT = Path(__file__).parents[2]
 CHART = ROOT / "helm"
+VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
 CI_VALUES = sorted((CHART / "ci").glob("*-values.yaml"))
 
 EVERY_API = (

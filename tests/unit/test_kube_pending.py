@@ -130,7 +130,7 @@ def test_a_pod_held_back_by_a_queue() -> None:
     [
         (
             {"state": {"waiting": {"reason": "ImagePullBackOff", "message": "Back-off pulling"}}},
-            "the image ttsrl-train:0.1.0 cannot be had: Back-off pulling; push it, or give another "
+            "the image ttsrl-train:1 cannot be had: Back-off pulling; push it, or give another "
             "with --image",
         ),
         (
@@ -142,7 +142,7 @@ def test_a_pod_held_back_by_a_queue() -> None:
                     }
                 }
             },
-            "the image ttsrl-train:0.1.0 is built for another architecture than the node's",
+            "the image ttsrl-train:1 is built for another architecture than the node's",
         ),
         (
             {
@@ -166,7 +166,7 @@ def test_a_pod_held_back_by_a_queue() -> None:
     ],
 )
 def test_a_pod_whose_container_does_not_run(container: dict[str, Any], said: str) -> None:
-    named = {"name": "ray-worker", "image": "ttsrl-train:0.1.0", **container}
+    named = {"name": "ray-worker", "image": "ttsrl-train:1", **container}
     assert why_pending(started(containerStatuses=[named]), [], []) == said
 
 

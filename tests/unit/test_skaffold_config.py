@@ -8,31 +8,43 @@ from typing import Any
 import kubernetes_validate
 import yaml
 
-from support.helm_chart import CHART, ROOT, read_values, render
+from support.helm_chart import CHART, ROOT, read_values, render, render_text
 from support.pod_security import excesses, violations
 
 CONFIG = yaml.safe_load((ROOT / "skaffold.yaml").read_text())
 JOB = yaml.safe_load((ROOT / "jobs/verify/job.yaml").read_text())
 RELEASE = CONFIG["deploy"]["helm"]["releases"][0]
+DOCKERFILE = (ROOT / "images/Dockerfile").read_text()
 
 
 def test_every_image_of_the_repository_is_built() -> None:
     built = {one["image"]: one["docker"]["dockerfile"] for one in CONFIG["build"]["artifacts"]}
-    files = {
-        path.parent.name: str(path.relative_to(ROOT)) for path in ROOT.glob("images/*/Dockerfile")
-    }
-    assert built == {f"ttsrl-{name}": file for name, file in files.items()}
+    used = set(re.findall(r"image: (ttsrl-\w+):", jobs_and_chart()))
+    assert built == dict.fromkeys(used, "images/Dockerfile")
 
 
-def test_the_images_for_cpus_have_arguments_that_their_dockerfiles_know() -> None:
-    artifacts = CONFIG["build"]["artifacts"]
+def test_the_head_of_the_dockerfile_shows_the_arguments_of_every_image() -> None:
+    head = DOCKERFILE.split("\nARG", 1)[0].replace("#", " ").replace("\\", " ")
+    shown = " ".join(head.split())
+    defaults = dict(re.findall(r'^ARG (\w+)="?([^"\n]+)', DOCKERFILE, re.MULTILINE))
+    for artifact in CONFIG["build"]["artifacts"]:
+        given = artifact["docker"]["buildArgs"].items() - defaults.items()
+        arguments = " ".join(
+            f'--build-arg {key}="{value}"' if " " in value else f"--build-arg {key}={value}"
+            for key, value in sorted(given)
+        )
+        command = f"docker build -f images/Dockerfile -t {artifact['image']}:VERSION {arguments}"
+        assert " ".join(f"{command} .".split()) in shown
+
+
+def test_the_images_have_arguments_that_their_dockerfile_knows() -> None:
+    known = set(re.findall(r"^ARG (\w+)=", DOCKERFILE, re.MULTILINE))
     patches = profile("cpu")
-    for number, artifact in enumerate(artifacts):
-        arguments = patches[f"/build/artifacts/{number}/docker/buildArgs"]
-        text = (ROOT / artifact["docker"]["dockerfile"]).read_text()
-        assert arguments.keys() == set(re.findall(r"^ARG (\w+)=", text, re.MULTILINE))
+    for number, artifact in enumerate(CONFIG["build"]["artifacts"]):
+        on_cpus = patches[f"/build/artifacts/{number}/docker/buildArgs"]
+        assert known == on_cpus.keys() == artifact["docker"]["buildArgs"].keys()
         assert (
-            f"--build-arg EXTRAS={arguments['EXTRAS']}" in text or arguments["EXTRAS"] == "reward"
+            f"--build-arg EXTRAS={on_cpus['EXTRAS']}" in DOCKERFILE or on_cpus["EXTRAS"] == "reward"
         )
 
 
@@ -78,6 +90,12 @@ def test_the_job_is_one_that_a_restricted_namespace_takes() -> None:
     kubernetes_validate.validate(JOB, "1.34", strict=True)
     spec = JOB["spec"]["template"]["spec"]
     assert [*violations(spec), *excesses(spec)] == []
+
+
+def jobs_and_chart() -> str:
+    """What a user applies: the chart as it renders, and the manifests of jobs/."""
+    files = (path for path in (ROOT / "jobs").rglob("*.yaml") if not path.is_symlink())
+    return "\n".join([*render_text().values(), *(path.read_text() for path in files)])
 
 
 def profile(name: str) -> dict[str, Any]:

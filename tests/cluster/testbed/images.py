@@ -1,4 +1,4 @@
-"""Images: ttsrl's three from images/, the operators' from scratch, and their way to containerd.
+"""Images: ttsrl's three from one Dockerfile, the operators' from scratch; their way to containerd.
 
 buildah builds them, on a base that debootstrap makes where no registry is within reach. containerd
 then gets only the blobs that it lacks, so that a change of code costs seconds, not gigabytes.
@@ -15,7 +15,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from . import node
-from .paths import CACHE, REPOSITORY
+from .paths import CACHE, REPOSITORY, VERSION
 from .processes import run, wait
 from .tools import binary, tool_image
 
@@ -33,7 +33,6 @@ runtime = "runc"
 cgroup_manager = "cgroupfs"
 """
 BASE = "localhost/ttsrl-base:bookworm"
-VERSION = "0.1.0"
 TTSRL = {"reward": "reward", "train": "train", "jobs": "reward"}  # image -> extras on CPUs
 
 # Operators' images: where upstream's manifests expect each binary.
@@ -75,7 +74,7 @@ def build_ttsrl(name: str) -> None:
     buildah(
         *(*BUILD, "--layers", "--isolation", "chroot", "--network", "host"),
         *("--pull-never", "--build-arg", f"BASE={BASE}", "--build-arg", f"EXTRAS={TTSRL[name]}"),
-        *("--file", REPOSITORY / f"images/{name}/Dockerfile", "--tag", ttsrl_image(name)),
+        *("--file", REPOSITORY / "images/Dockerfile", "--tag", ttsrl_image(name)),
         REPOSITORY,
     )
 

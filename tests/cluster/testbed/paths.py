@@ -1,6 +1,7 @@
 """Where the cluster's programs and its state lie: never inside the checkout."""
 
 import os
+import tomllib
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[3]
@@ -8,6 +9,7 @@ TOOLS = REPOSITORY / "tests/cluster/tools"
 CACHE = Path(os.environ.get("TTSRL_CACHE") or Path.home() / ".cache/ttsrl").resolve()
 STATE = CACHE / "cluster"  # of the running cluster; `down` removes it
 KUBECONFIG = STATE / "admin.conf"
+VERSION = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]["version"]
 
 
 class TestbedError(Exception):
