@@ -11,7 +11,6 @@ which the speech goes on from, and its CAM++ embedding.
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -29,6 +28,7 @@ from ttsrl.codecs.cosyvoice2_network import MELS, SAMPLE_RATE_HZ, SPEAKER_WIDTH,
 from ttsrl.codecs.s3_tokenizer import FILE as TOKENIZER
 from ttsrl.codecs.s3_tokenizer import S3Tokenizer
 from ttsrl.errors import BadInput, did_you_mean, reason_of
+from ttsrl.storage.atomic import replace_file
 
 CAMPPLUS, SPEAKERS = "campplus.onnx", "spk2info.pt"
 CACHE = Path("~/.cache/ttsrl/voices")
@@ -63,9 +63,8 @@ def load_voice(codec: Path, voice: str | None) -> CodecVoice:
         return CodecVoice(**torch.load(kept, weights_only=True))
     made = make_voice(codec, *read_voice(Path(voice)))
     kept.parent.mkdir(parents=True, exist_ok=True)
-    temporary = kept.with_suffix(f".{os.getpid()}")
-    torch.save(vars(made), temporary)
-    temporary.replace(kept)
+    with replace_file(kept) as temporary:
+        torch.save(vars(made), temporary)
     return made
 
 

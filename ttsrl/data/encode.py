@@ -39,6 +39,7 @@ from ttsrl.data.token_shards import (
 from ttsrl.errors import BadInput
 from ttsrl.models.hub import local_data, local_folder
 from ttsrl.runtime.machine import cores
+from ttsrl.storage.atomic import replace_text
 
 Device = Literal["auto", "cpu", "cuda"]
 """auto is cuda where there is one."""
@@ -164,9 +165,7 @@ def _claim(out: Path, plan: dict[str, Any]) -> None:
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise BadInput(f"{out} is there already and `ttsrl encode` did not begin it; give another")
     out.mkdir(parents=True, exist_ok=True)
-    temporary = file.with_suffix(".tmp")
-    temporary.write_text(json.dumps(plan, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    temporary.replace(file)
+    replace_text(file, json.dumps(plan, indent=1, ensure_ascii=False) + "\n")
 
 
 def _encode_shard(

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from ttsrl.data.texts import OPTIONAL, Text, read_texts
 from ttsrl.errors import BadInput, shorten
 from ttsrl.families.registry import family_class
 from ttsrl.reward.components import Speaker, Style
+from ttsrl.storage.atomic import replace_file
 
 DATA_SOURCE = "ttsrl"
 
@@ -227,12 +229,7 @@ def _without_held_out_words(train: Sequence[Text], held_out: Iterable[Text]) -> 
 def _write(rows: dict[str, list[dict[str, Any]]], out_dir: Path) -> None:
     """Both files or none: each is renamed into place when both are complete."""
     out_dir.mkdir(parents=True, exist_ok=True)
-    temporary = {split: out_dir / f".{split}.parquet.tmp" for split in rows}
-    try:
-        for split, path in temporary.items():
-            parquet.write_table(pa.Table.from_pylist(rows[split], schema=SCHEMA), path)
-        for split, path in temporary.items():
-            path.replace(out_dir / f"{split}.parquet")
-    finally:
-        for path in temporary.values():
-            path.unlink(missing_ok=True)
+    with ExitStack() as stack:
+        for split, rows_of_split in rows.items():
+            path = stack.enter_context(replace_file(out_dir / f"{split}.parquet"))
+            parquet.write_table(pa.Table.from_pylist(rows_of_split, schema=SCHEMA), path)

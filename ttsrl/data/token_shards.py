@@ -21,6 +21,7 @@ from pyarrow import parquet
 from ttsrl.data.sources import open_parquet, parquet_files
 from ttsrl.errors import BadInput
 from ttsrl.models.hub import model_digest
+from ttsrl.storage.atomic import replace_file
 
 S3_TOKENIZER = "speech_tokenizer_v2.onnx"
 """What makes CosyVoice2's speech tokens, of all that its folder holds."""
@@ -98,12 +99,8 @@ def write_shard(path: Path, rows: Sequence[dict[str, Any]], facts: ShardFacts) -
     path.parent.mkdir(parents=True, exist_ok=True)
     metadata = {METADATA: json.dumps(asdict(facts), ensure_ascii=False).encode()}
     table = pa.Table.from_pylist(list(rows), schema=SCHEMA.with_metadata(metadata))
-    temporary = path.with_name(f".{path.name}.tmp")
-    try:
+    with replace_file(path) as temporary:
         parquet.write_table(table, temporary)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def read_shard(path: Path) -> Shard:

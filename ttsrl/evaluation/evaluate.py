@@ -25,6 +25,7 @@ from ttsrl.evaluation.similarity import Similarity
 from ttsrl.evaluation.suites import Suite, SuiteText
 from ttsrl.evaluation.summary import summarise
 from ttsrl.models.hub import folder_digest, local_folder, model_digest
+from ttsrl.storage.atomic import replace_text
 from ttsrl.synthesis.synthesiser import SynthesisedSpeech, Synthesiser, write_wav
 from ttsrl.synthesis.voice import VoicePrompt
 from ttsrl.text.benchmark_wer import BENCHMARK_VERSION
@@ -152,9 +153,7 @@ def write_report(
             for mode in ("sampled", "greedy")
         },
     }
-    temporary = out / "report.json.tmp"
-    temporary.write_text(json.dumps(report, indent=2, ensure_ascii=False), encoding="utf-8")
-    temporary.replace(out / "report.json")
+    replace_text(out / "report.json", json.dumps(report, indent=2, ensure_ascii=False))
     return report
 
 

@@ -26,6 +26,7 @@ from ttsrl.errors import BadInput, Failure, reason_of
 from ttsrl.families.cosyvoice2 import START, STOPS, TASK, CosyVoice2
 from ttsrl.models.cosyvoice2_head import HeadReport, make_head
 from ttsrl.models.hub import load_model
+from ttsrl.storage.atomic import replace_file
 
 LLM, BLANK_EN = "llm.pt", "CosyVoice-BlankEN"
 CODEBOOK_SIZE = 6561
@@ -112,8 +113,7 @@ def to_llm(model_folder: Path, out: Path) -> float:
         "llm_decoder.bias": torch.zeros(ROWS),
     }
     out.parent.mkdir(parents=True, exist_ok=True)
-    temporary = out.with_name(out.name + ".tmp")
-    try:
+    with replace_file(out) as temporary:
         torch.save(tensors, temporary)
         written = read_llm(temporary)
         prompt = family.prompt_ids("A check of what was written, 写下来的检查。", range(0, 640, 10))
@@ -124,9 +124,6 @@ def to_llm(model_folder: Path, out: Path) -> float:
         far = float((ours - theirs).abs().max())
         if far > PARITY:
             raise Failure(f"the logits of {out} are {far:.2g} from those of {model_folder}")
-        temporary.replace(out)
-    finally:
-        temporary.unlink(missing_ok=True)
     return far
 
 

@@ -14,6 +14,7 @@ from markupsafe import Markup
 from ttsrl.audio.io import flac_uri
 from ttsrl.errors import BadInput
 from ttsrl.prefer.clips import Pair
+from ttsrl.storage.atomic import replace_text
 
 PAGE, CLIPS = "prefer.html", "clips"
 
@@ -31,9 +32,7 @@ def write_page(pairs: Sequence[Pair], folder: Path, title: str) -> Path:
     for clip in {clip.id: clip for pair in pairs for clip in (pair.a, pair.b)}.values():
         file = folder / CLIPS / f"{clip.id}.flac"
         soundfile.write(str(file), clip.waveform, clip.sample_rate_hz, subtype="PCM_16")
-    temporary = page.with_suffix(".tmp")
-    temporary.write_text(_render(pairs, title), encoding="utf-8")
-    temporary.replace(page)
+    replace_text(page, _render(pairs, title))
     return page
 
 

@@ -15,6 +15,7 @@ from ttsrl.config.models import models_of
 from ttsrl.config.schema import RunConfig
 from ttsrl.errors import BadInput
 from ttsrl.models.hub import model_digest
+from ttsrl.storage.atomic import replace_text
 
 LOCK = ".lock"
 
@@ -87,9 +88,7 @@ class QuickstartState:
         self._write()
 
     def _write(self) -> None:
-        temporary = self._path.with_suffix(".tmp")
-        temporary.write_text(json.dumps(self._content, indent=2) + "\n", encoding="utf-8")
-        temporary.replace(self._path)
+        replace_text(self._path, json.dumps(self._content, indent=2) + "\n")
 
 
 def _inputs(run: RunConfig) -> dict[str, str]:

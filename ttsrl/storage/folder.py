@@ -5,11 +5,11 @@ from __future__ import annotations
 import errno
 import glob
 import os
-import secrets
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
+from ttsrl.storage.atomic import flush, replace_file, temporary_beside
 from ttsrl.storage.backend import Stat
 from ttsrl.storage.errors import ObjectChangedError, ObjectExistsError
 from ttsrl.storage.local import LocalFile
@@ -36,17 +36,16 @@ class FolderBackend:
 
     def write(self, key: str, data: bytes) -> None:
         target = self.root / key
-        temporary = self._write_temporary(target, data)
-        temporary.replace(target)
-        flush_folder(target.parent)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with replace_file(target, durable=True) as temporary:
+            temporary.write_bytes(data)
 
     def create(self, key: str, data: bytes) -> None:
         target = self.root / key
-        temporary = self._write_temporary(target, data)
-        try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with temporary_beside(target) as temporary:
+            temporary.write_bytes(data)
             _name_once(temporary, target)
-        finally:
-            temporary.unlink(missing_ok=True)
 
     def delete(self, key: str) -> None:
         (self.root / key).unlink(missing_ok=True)
@@ -72,21 +71,15 @@ class FolderBackend:
     def upload(self, source: LocalFile, key: str, transfer: Transfer) -> None:
         target = self.root / key
         target.parent.mkdir(parents=True, exist_ok=True)
-        temporary = _temporary(target)
-        try:
-            with transfer.whole() as advance, temporary.open("xb") as file:
-                with source.path.open("rb") as original:
-                    left = source.entry.size  # not its end: a log in use may never have one
-                    while chunk := original.read(min(CHUNK_BYTES, left)):
-                        file.write(chunk)
-                        left -= len(chunk)
-                        advance(len(chunk))
-                source.check_unchanged()
-                file.flush()
-                os.fsync(file.fileno())
-                _name_once(temporary, target)
-        finally:
-            temporary.unlink(missing_ok=True)
+        with transfer.whole() as advance, temporary_beside(target) as temporary:
+            with source.path.open("rb") as original, temporary.open("xb") as file:
+                left = source.entry.size  # not its end: a log in use may never have one
+                while chunk := original.read(min(CHUNK_BYTES, left)):
+                    file.write(chunk)
+                    left -= len(chunk)
+                    advance(len(chunk))
+            source.check_unchanged()
+            _name_once(temporary, target)
         # What killed publishers left; one that still writes has lost, as the name is taken.
         for litter in target.parent.glob(f".{glob.escape(target.name)}.*.tmp"):
             litter.unlink(missing_ok=True)
@@ -107,27 +100,11 @@ class FolderBackend:
                 left -= len(chunk)
                 yield chunk
 
-    def _write_temporary(self, target: Path, data: bytes) -> Path:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        temporary = _temporary(target)
-        try:
-            with temporary.open("xb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-        except OSError:
-            temporary.unlink(missing_ok=True)
-            raise
-        return temporary
-
-
-def _temporary(target: Path) -> Path:
-    return target.with_name(f".{target.name}.{secrets.token_hex(8)}.tmp")
-
 
 def _name_once(temporary: Path, target: Path) -> None:
-    """Give a finished file its name, unless the name is taken."""
+    """Give a finished file its name, for good, unless the name is taken."""
     try:
+        flush(temporary)
         os.link(temporary, target)
     except OSError as error:
         if target.exists():
@@ -135,16 +112,7 @@ def _name_once(temporary: Path, target: Path) -> None:
         if error.errno not in (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS):
             raise
         temporary.rename(target)  # a file system without hard links
-    flush_folder(target.parent)
-
-
-def flush_folder(folder: Path) -> None:
-    """Make the names in a folder outlive a power cut."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    flush(target.parent)
 
 
 def _stat(status: os.stat_result) -> Stat:

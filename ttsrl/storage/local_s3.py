@@ -15,7 +15,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Mapping
 from configparser import ConfigParser
@@ -23,6 +22,7 @@ from pathlib import Path
 from typing import Self
 
 from ttsrl.errors import BadInput
+from ttsrl.storage.atomic import replace_file
 
 START_DEADLINE_S = 30.0
 STOP_DEADLINE_S = 5.0
@@ -118,11 +118,10 @@ class LocalS3:
                 "aws_access_key_id": "LOCAL" + secrets.token_hex(8).upper(),
                 "aws_secret_access_key": secrets.token_urlsafe(30),
             }
-            # Readable by nobody else from its first byte on, and whole or not there.
-            descriptor, temporary = tempfile.mkstemp(dir=self.credentials_file.parent)
-            with os.fdopen(descriptor, "w") as stream:
-                file.write(stream)
-            Path(temporary).replace(self.credentials_file)
+            with replace_file(self.credentials_file) as temporary:
+                temporary.touch(mode=0o600)  # nobody else can read it, from its first byte on
+                with temporary.open("w") as stream:
+                    file.write(stream)
         section = file[PROFILE]
         return section["aws_access_key_id"], section["aws_secret_access_key"]
 

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ttsrl.errors import BadInput
+from ttsrl.storage.atomic import flush
 from ttsrl.storage.backend import Backend, join
 from ttsrl.storage.errors import ObjectChangedError, StorageError, plain_disk_errors
-from ttsrl.storage.folder import flush_folder
 from ttsrl.storage.journal import Journal
 from ttsrl.storage.local import list_files
 from ttsrl.storage.manifest import MANIFEST, FileEntry, Manifest, entry_of
@@ -61,7 +61,7 @@ def pull(
             if os.path.lexists(folder):
                 folder.rename(journal.replaced)
             journal.files.rename(folder)
-            flush_folder(folder.parent)
+            flush(folder.parent)
             shutil.rmtree(staging)
 
 

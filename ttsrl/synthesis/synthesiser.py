@@ -19,6 +19,7 @@ from ttsrl.errors import BadInput
 from ttsrl.families.registry import load_family
 from ttsrl.models.hub import load_model, local_folder
 from ttsrl.sampler.sampler import Sampler
+from ttsrl.storage.atomic import replace_file
 from ttsrl.synthesis.voice import VoicePrompt
 
 
@@ -215,12 +216,8 @@ def write_wav(path: str | Path, waveform: Waveform, sample_rate_hz: int) -> None
 
     wav = io.BytesIO()
     soundfile.write(wav, waveform, sample_rate_hz, subtype="PCM_16", format="WAV")
-    temporary = Path(path).with_suffix(".tmp")
-    try:
+    with replace_file(Path(path)) as temporary:
         temporary.write_bytes(wav.getbuffer())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _seed_of_batch(seed: int, start: int) -> int:

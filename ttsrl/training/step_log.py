@@ -14,6 +14,8 @@ from pathlib import Path
 from statistics import fmean, pstdev
 from typing import Any
 
+from ttsrl.storage.atomic import replace_text
+
 Row = Mapping[str, Any]
 """A `ttsrl.training.rollout_worker.Rollout` as a dictionary."""
 
@@ -207,6 +209,4 @@ def _drop_steps_after(path: Path, step: int) -> None:
                 kept.append(line)
         except (json.JSONDecodeError, KeyError):
             continue  # the line that a kill cut short
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text("".join(line + "\n" for line in kept), encoding="utf-8")
-    temporary.replace(path)
+    replace_text(path, "".join(line + "\n" for line in kept))

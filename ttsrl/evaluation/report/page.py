@@ -29,6 +29,7 @@ from ttsrl.evaluation.report.curves import percent_0, step_time, training_curves
 from ttsrl.evaluation.report.inputs import RunFolder, read_run_folder
 from ttsrl.evaluation.report.listening import Recorder, before_and_after, rollouts
 from ttsrl.evaluation.report.provenance import provenance
+from ttsrl.storage.atomic import replace_text
 
 EVALUATION_AUDIO_BYTES = 3_200_000
 ROLLOUT_AUDIO_BYTES = 1_000_000
@@ -56,9 +57,7 @@ def write_report(work_dir: Path) -> Path:
     """Write `report.html` into a run's folder; returns its path. Raises BadInput."""
     folder = read_run_folder(work_dir)
     out = work_dir / "report.html"
-    temporary = out.with_suffix(".tmp")
-    temporary.write_text(render(folder), encoding="utf-8")
-    temporary.replace(out)
+    replace_text(out, render(folder))
     return out
 
 
