@@ -12,10 +12,14 @@
 # make load        the reward service under 4 times its capacity for 10 minutes
 # make fuzz        10 000 hostile requests to the reward service
 # make seeds       the quickstart with three seeds, and the table that README quotes
+# make dist        wheel, sdist and the chart's package in dist/
+# make images      the three images; add REGISTRY=ghcr.io/me/ ARGS=--push
+# make release VERSION=1.2.0  the new version in every place, the changelog's heading, and make dist
 # make tiny        train the tiny codec, recognisers and policy of examples/tiny anew
 .PHONY: help env quickstart test test-recipes test-xcodec2 test-parakeet test-cluster test-cluster-full
 .PHONY: cluster-tools
 .PHONY: cluster-up cluster-down lint bench load fuzz seeds tiny
+.PHONY: dist images release
 .DEFAULT_GOAL := help
 
 EXTRAS ?= train reward cluster cosyvoice
@@ -25,24 +29,24 @@ ARGS ?=
 unexport PYTHONDONTWRITEBYTECODE PYTHONPATH PYTHONHOME VIRTUAL_ENV UV_PROJECT_ENVIRONMENT
 export UV_COMPILE_BYTECODE := 1
 
+# Where there is no uv, one comes into .cache/uv: not into .venv, which uv itself keeps exact.
+UV := $(shell uv --version >/dev/null 2>&1 && echo uv || echo .cache/uv/bin/uv)
+OWN_UV := $(filter .cache/%,$(UV))
+
 help:
 	@sed -n 's/^# make/make/p' Makefile
 
 env: .venv/.synced
 
-# Where there is no uv, one comes into .cache/uv: not into .venv, which uv itself keeps exact.
-.venv/.synced: pyproject.toml uv.lock
-	@uv=uv; \
-	if ! uv --version >/dev/null 2>&1; then \
-	  uv=.cache/uv/bin/uv; \
-	  "$$uv" --version >/dev/null 2>&1 \
-	    || { python3 -m venv .cache/uv && .cache/uv/bin/pip install --quiet uv; } \
-	    || python3 -m pip install --quiet --target .cache/uv uv \
-	    || { echo "uv is missing, and python3 has neither venv nor pip to fetch it: install one" \
-	         "of them, or uv (https://docs.astral.sh/uv)" >&2; exit 1; }; \
-	fi; \
-	"$$uv" sync --locked $(EXTRAS:%=--extra %)
+.venv/.synced: pyproject.toml uv.lock | $(OWN_UV)
+	@$(UV) sync --locked $(EXTRAS:%=--extra %)
 	@touch $@
+
+.cache/uv/bin/uv:
+	@{ python3 -m venv .cache/uv && .cache/uv/bin/pip install --quiet uv; } \
+	  || python3 -m pip install --quiet --target .cache/uv uv \
+	  || { echo "uv is missing, and python3 has neither venv nor pip to fetch it: install one" \
+	       "of them, or uv (https://docs.astral.sh/uv)" >&2; exit 1; }
 
 quickstart: env
 	@.venv/bin/ttsrl quickstart $(ARGS)
@@ -94,14 +98,24 @@ tiny: env
 	.venv/bin/python -m examples.tiny.build
 
 # XCodec2's class needs a newer transformers than verl allows: an environment of its own.
-test-xcodec2:
-	UV_PROJECT_ENVIRONMENT=.cache/xcodec2 uv run --locked --extra reward --extra xcodec2 \
+test-xcodec2: | $(OWN_UV)
+	UV_PROJECT_ENVIRONMENT=.cache/xcodec2 $(UV) run --locked --extra reward --extra xcodec2 \
 	  pytest --noconftest tests/xcodec2
 
 # NeMo, for Parakeet's .nemo files, shares no environment with training.
-test-parakeet:
-	UV_PROJECT_ENVIRONMENT=.cache/parakeet uv run --locked --extra reward --extra parakeet \
+test-parakeet: | $(OWN_UV)
+	UV_PROJECT_ENVIRONMENT=.cache/parakeet $(UV) run --locked --extra reward --extra parakeet \
 	  pytest --noconftest tests/parakeet
 
 seeds: env
 	PYTHONPATH=. .venv/bin/python benchmarks/seeds.py
+
+dist: env
+	UV=$(UV) .venv/bin/python -m tools.release
+
+release: env
+	$(if $(VERSION),,$(error VERSION is missing: make release VERSION=1.2.0))
+	UV=$(UV) .venv/bin/python -m tools.release $(VERSION)
+
+images: env
+	.venv/bin/python -m tools.images "$(REGISTRY)" $(ARGS) | sh -ex

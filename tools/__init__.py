@@ -1,0 +1,1 @@
+"""Programs for this repository itself: checks, coverage, releases. Not in the wheel."""
