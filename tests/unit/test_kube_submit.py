@@ -95,8 +95,10 @@ def test_a_runs_file_must_be_the_run_of_the_release(run: RunConfig) -> None:
     there = parse_run(text, "ConfigMap x")
     moved = there.reward.model_copy(update={"url": "http://x", "token_file": "/t"})
     check_same(release(there.model_copy(update={"reward": moved})), run)
+    served = there.train.model_copy(update={"metrics_port": 9400})  # as the chart has it
+    check_same(release(there.model_copy(update={"train": served})), run)
     other = run.model_copy(update={"seed": 7})
-    with pytest.raises(BadInput, match=r"seed is 1 there and 7 here\. One release is one run"):
+    with pytest.raises(BadInput, match=r"seed is 1 there, 7 here\. One release is one run"):
         check_same(release(there), other)
 
 

@@ -170,7 +170,7 @@ def test_another_configuration_in_the_folder_is_refused_until_a_fresh_start(here
     (here / "run.json").write_text(json.dumps(changed))
     code, _, err = finish(begin(here, "s3"))
     assert code == 2
-    assert "train.steps was 3, is 4" in err
+    assert "train.steps is 3 there, 4 here" in err
     assert "--fresh" in err
     assert trace(here) == ["one", "two", "three"]
     assert finish(begin(here, "s3", "fresh"))[0] == 0
@@ -194,6 +194,20 @@ def test_the_state_knows_its_inputs_and_whose_folder_it_is(here: Path) -> None:
     texts.write_text('{"text": "other"}\n')
     with pytest.raises(BadInput, match=r"texts\.jsonl has changed.*--fresh"):
         QuickstartState(work_dir, run_config(texts))
+
+    encoder, listed = here / "encoder", here / "list.jsonl"
+    encoder.write_text("1")
+    listed.write_text("1")
+    component = {"type": "preference", "model": "head", "encoder": str(encoder)}
+    reward = {"whisper": {"model": "w"}, "components": [component]}
+    suite = {"name": "s", "type": "jsonl", "path": str(listed), "language": "en"}
+    more = {"reward": reward, "eval": {**RUN["eval"], "suites": [suite]}}
+    (here / "more").mkdir()
+    QuickstartState(here / "more", run_config(texts, **more)).begin()
+    encoder.write_text("2")
+    listed.write_text("2")
+    with pytest.raises(BadInput, match=r"encoder has changed; .*list\.jsonl has changed"):
+        QuickstartState(here / "more", run_config(texts, **more))
 
     foreign = here / "foreign"
     foreign.mkdir()
@@ -225,7 +239,7 @@ def test_what_cannot_begin_leaves_no_trace(here: Path) -> None:
     work_dir.mkdir()
     QuickstartState(work_dir, run_config(here / "texts.jsonl"))
     QuickstartState(work_dir, run_config(here / "texts.jsonl", train={"steps": 4})).begin()
-    with pytest.raises(BadInput, match=r"train\.steps was 4, is 3"):
+    with pytest.raises(BadInput, match=r"train\.steps is 4 there, 3 here"):
         QuickstartState(work_dir, run_config(here / "texts.jsonl"))
 
 

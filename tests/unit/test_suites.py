@@ -13,6 +13,8 @@ from ttsrl.config.schema import JudgeConfig, RunConfig, SuiteConfig
 from ttsrl.errors import BadInput
 from ttsrl.evaluation.independence import check_independent
 from ttsrl.evaluation.suites import listed_suite, read_suite
+from ttsrl.scorers.preference import Facts as PreferenceFacts
+from ttsrl.scorers.preference import Head
 from ttsrl.scorers.reference import voice
 
 TINY = "examples/tiny/run.json"
@@ -192,7 +194,9 @@ def test_a_judge_may_not_be_a_model_of_the_reward_under_any_name(tmp_path):
     judge = {"name": "j", "type": "paraformer", "model": "org/sensevoice"}
     settings = [f"reward.components={json.dumps([component])}"]
     listed = {"name": "s", "type": "jsonl", "path": "x", "language": "zh", "judges": [judge]}
-    with pytest.raises(BadInput, match=r"'j' of suite 's' is org/sensevoice.*pinyin_wer"):
+    with pytest.raises(
+        BadInput, match=r"'j' of suite 's' is org/sensevoice.*reward\.components\[0\]\.model"
+    ):
         load_run(TINY, [*settings, f"eval.suites={json.dumps([listed])}"])
     listed["judges"] = [judge | {"used_in_reward": True}]
     load_run(TINY, [*settings, f"eval.suites={json.dumps([listed])}"])
@@ -203,7 +207,41 @@ def test_a_judge_may_not_be_a_model_of_the_reward_under_any_name(tmp_path):
     (copied / "pytorch_model.bin").write_bytes(original.read_bytes())
     run = load_run(TINY)
     disguised = JudgeConfig.model_validate({"name": "new", "type": "whisper", "model": str(copied)})
-    with pytest.raises(BadInput, match=r"judge 'new' .* has the weights .* \(reward.whisper\)"):
+    with pytest.raises(
+        BadInput, match=r"judge 'new' .* has the weights .* \(reward\.whisper\.model\)"
+    ):
         check_independent(run, [disguised])
     check_independent(run, [disguised.model_copy(update={"used_in_reward": True})])
     check_independent(run, run.eval.judges)
+
+
+def test_a_judge_may_not_be_the_encoder_of_a_preference(tmp_path):
+    """Neither by its name, nor by its weights, nor where only the head says which encoder it is."""
+    judge = {"name": "j", "type": "whisper", "model": "org/encoder"}
+    preference = {"type": "preference", "model": str(tmp_path / "head")}
+    named = preference | {"encoder": "org/encoder"}
+    judges = f"eval.judges={json.dumps([judge])}"
+    with pytest.raises(BadInput, match=r"'j' is org/encoder.*\(reward\.components\[0\]\.encoder\)"):
+        load_run(TINY, [judges, f"reward.components={json.dumps([named])}"])
+    shown = [judge | {"name": "first", "model": "org/other"}, judge | {"used_in_reward": True}]
+    load_run(
+        TINY,
+        [f"eval.judges={json.dumps(shown)}", f"reward.components={json.dumps([named])}"],
+    )
+
+    encoder, copied = tmp_path / "encoder", tmp_path / "innocent"
+    for folder, name in ((encoder, "model.safetensors"), (copied, "pytorch_model.bin")):
+        folder.mkdir()
+        (folder / name).write_bytes(b"weights")
+    facts = PreferenceFacts(str(encoder), "digest", 9, 0, 9, 0.9, 0.8, 1.0, 1.0)
+    (tmp_path / "head").mkdir()
+    Head(np.zeros(2), 0.0, facts).save(tmp_path / "head")
+    disguised = JudgeConfig.model_validate(judge | {"model": str(copied)})
+    for component, key in (
+        (preference | {"encoder": str(encoder)}, "encoder"),
+        (preference, "model"),
+    ):
+        run = load_run(TINY, [f"reward.components={json.dumps([component])}"])
+        with pytest.raises(BadInput, match=rf"weights .* \(reward\.components\[0\]\.{key}\)"):
+            check_independent(run, [disguised])
+    check_independent(run, [disguised.model_copy(update={"used_in_reward": True})])

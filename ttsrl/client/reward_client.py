@@ -20,9 +20,10 @@ from typing import Any, Self
 import httpx
 from pydantic import ValidationError
 
+from ttsrl.config.diff import describe
 from ttsrl.errors import BadInput
 from ttsrl.reward.config import RewardConfig
-from ttsrl.reward.specification import configured, difference
+from ttsrl.reward.specification import configured
 from ttsrl.wire import Failed, Outcome, ScoreRequest, ScoreResponse, ServiceSpec, Utterance
 
 FIRST_DELAY_S = 0.2
@@ -203,7 +204,7 @@ class RewardClient:
                 "deploy both from one release"
             )
         theirs = {key: spec.specification.get(key) for key in self._wanted}
-        if differs := difference(theirs, self._wanted):
+        if differs := describe(theirs, self._wanted):
             raise BadInput(
                 f"the reward service at {self.url} measures another reward than this run's: "
                 f"{differs}; start it with this run's configuration"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from functools import cache
 from typing import Any
 
@@ -15,8 +15,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from ttsrl.errors import did_you_mean, shorten
-
-Key = Sequence[str | int]
+from ttsrl.facts import Key, show
 
 
 def explain(error: ValidationError, config: type[BaseModel], raw: object) -> list[str]:
@@ -25,11 +24,6 @@ def explain(error: ValidationError, config: type[BaseModel], raw: object) -> lis
     for detail in error.errors(include_url=False):
         by_key.setdefault(show(_file_key(detail, raw)), []).append(detail)
     return [_line(config, _file_key(details[0], raw), details) for details in by_key.values()]
-
-
-def show(key: Key) -> str:
-    """`eval.judges[0].model` of a key."""
-    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in key).lstrip(".")
 
 
 def unknown_key(config: type[BaseModel], key: Key) -> str:

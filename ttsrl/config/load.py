@@ -15,25 +15,10 @@ from pydantic import ValidationError
 from ttsrl.config.explain import explain, unknown_key
 from ttsrl.config.schema import RunConfig
 from ttsrl.errors import BadInput, shorten
+from ttsrl.facts import Location, StorageAddress, walk_raw
 
 Parts = tuple[str, ...]
 
-PATHS: tuple[Parts, ...] = (
-    ("model",),
-    ("codec",),
-    ("voice",),
-    ("data", "texts"),
-    ("reward", "whisper", "model"),
-    ("reward", "token_file"),
-    ("reward", "components", "*", "model"),
-    ("reward", "components", "*", "voices"),
-    ("reward", "components", "*", "encoder"),
-    ("eval", "judges", "*", "model"),
-    ("eval", "suites", "*", "path"),
-    ("eval", "suites", "*", "speaker_model"),
-    ("eval", "suites", "*", "judges", "*", "model"),
-)
-"""Keys whose value may be a path; `*` stands for every object of a list."""
 MISSING = object()
 
 
@@ -163,20 +148,6 @@ def _get(raw: Any, key: Iterable[str]) -> Any:
     return raw
 
 
-def _expand(raw: Any, pattern: Parts) -> list[Parts]:
-    """The keys that a pattern stands for: `*` becomes each place of the list that is there."""
-    if "*" not in pattern:
-        return [pattern]
-    star = pattern.index("*")
-    found = _get(raw, pattern[:star])
-    places = range(len(cast("list[Any]", found))) if isinstance(found, list) else ()
-    return [
-        key
-        for place in places
-        for key in _expand(raw, (*pattern[:star], str(place), *pattern[star + 1 :]))
-    ]
-
-
 def _overlap(a: Parts, b: Parts) -> bool:
     """Whether one key is the other, or a section that holds it."""
     shared = min(len(a), len(b))
@@ -185,18 +156,21 @@ def _overlap(a: Parts, b: Parts) -> bool:
 
 def _find_paths(raw: dict[str, Any], folder: Path, given: Sequence[Parts]) -> None:
     """Make absolute what exists beside the file, or, for an override, in the working directory."""
-    for key in (key for pattern in PATHS for key in _expand(raw, pattern)):
-        value = _get(raw, key)
-        if not isinstance(value, str) or not value or "://" in value:
+    raw.setdefault("storage", RunConfig.model_fields["storage"].default)
+    for setting in list(walk_raw(RunConfig, raw)):
+        location, value = setting.fact(Location), setting.value
+        if location is None or not isinstance(value, str) or not value or "://" in value:
+            continue
+        key = tuple(map(str, setting.key))
+        path = Path(value).expanduser()
+        if isinstance(location, StorageAddress):
+            _put(raw, key, _absolute(path))
             continue
         bases = [folder]
         if any(_overlap(key, other) for other in given):
             bases.insert(0, Path.cwd())
-        paths = (base / Path(value).expanduser() for base in bases)
-        _get(raw, key[:-1])[key[-1]] = next((_absolute(p) for p in paths if p.exists()), value)
-    storage = raw.get("storage", RunConfig.model_fields["storage"].default)
-    if isinstance(storage, str) and storage and "://" not in storage:
-        raw["storage"] = _absolute(Path(storage).expanduser())
+        found = (base / path for base in bases)
+        _put(raw, key, next((_absolute(p) for p in found if p.exists()), value))
 
 
 def _absolute(path: Path) -> str:

@@ -12,8 +12,19 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from ttsrl.base import Strict
+from ttsrl.facts import (
+    Adjustable,
+    DataPath,
+    Fixed,
+    InEvaluation,
+    InReward,
+    ModelPath,
+    OfDeployment,
+    StorageAddress,
+    models_in,
+)
 from ttsrl.families.registry import FAMILIES, known_family
-from ttsrl.reward.config import RewardConfig, rewarding_models
+from ttsrl.reward.config import RewardConfig
 
 
 class PrefixConfig(Strict):
@@ -45,7 +56,7 @@ class PrefixConfig(Strict):
 class DataConfig(Strict):
     """What to speak: texts, and how they are split."""
 
-    texts: str
+    texts: Annotated[str, DataPath()]
     """JSON lines with `text` and optional `language`, `id`, `style`, `speaker`; plain text (.txt,
     one text a line); parquet, a file or a folder of files; or a Hugging Face data set folder."""
     language: str = "en"
@@ -95,19 +106,19 @@ class DataConfig(Strict):
 class RolloutConfig(Strict):
     """How the policy is sampled."""
 
-    engine: Literal["auto", "torch", "vllm"] = "auto"
+    engine: Fixed[Literal["auto", "torch", "vllm"]] = "auto"
     """What generates rollouts; auto is vllm where a GPU is, else torch."""
-    group_size: int = Field(default=8, ge=2)
+    group_size: Fixed[int] = Field(default=8, ge=2)
     """Rollouts a prompt; their mean reward is the baseline."""
-    temperature: float = Field(default=1.0, gt=0)
-    top_p: float = Field(default=1.0, gt=0, le=1)
+    temperature: Annotated[Fixed[float], InEvaluation()] = Field(default=1.0, gt=0)
+    top_p: Annotated[Fixed[float], InEvaluation()] = Field(default=1.0, gt=0, le=1)
     """Below 1 the rollout's log-probabilities differ from the actor's by ln(top_p)."""
-    top_k: int = Field(default=-1, ge=-1)
+    top_k: Annotated[Fixed[int], InEvaluation()] = Field(default=-1, ge=-1)
     """-1: no limit."""
-    max_prompt_tokens: int = Field(default=512, ge=1)
-    max_speech_tokens: int = Field(default=2048, ge=1)
+    max_prompt_tokens: Fixed[int] = Field(default=512, ge=1)
+    max_speech_tokens: Annotated[Fixed[int], InEvaluation()] = Field(default=2048, ge=1)
     """Longest response in tokens, the end token included."""
-    gpu_memory_utilization: float = Field(default=0.5, gt=0, lt=1)
+    gpu_memory_utilization: Adjustable[float] = Field(default=0.5, gt=0, lt=1)
     """Share of each GPU's memory that vLLM takes while it generates; it gives it back to train."""
 
 
@@ -128,66 +139,70 @@ class LoraConfig(Strict):
 class TrainConfig(Strict):
     """How GRPO updates the policy."""
 
-    steps: int = Field(ge=1)
+    steps: Adjustable[int] = Field(ge=1)
     """Number of GRPO updates; fixed, so that a slow machine gets the same result later."""
-    prompts_per_step: int = Field(default=8, ge=1)
-    updates_per_step: int = Field(default=1, ge=1)
+    prompts_per_step: Fixed[int] = Field(default=8, ge=1)
+    updates_per_step: Fixed[int] = Field(default=1, ge=1)
     """Optimiser steps made from one step's rollouts."""
-    learning_rate: float = Field(default=1e-6, gt=0)
-    final_learning_rate_ratio: float = Field(default=1.0, gt=0, le=1)
+    learning_rate: Fixed[float] = Field(default=1e-6, gt=0)
+    final_learning_rate_ratio: Fixed[float] = Field(default=1.0, gt=0, le=1)
     """Below 1 the rate falls along a half cosine to this share of `learning_rate`."""
-    warmup_steps: int = Field(default=0, ge=0)
-    adam_betas: list[float] = Field(default=[0.9, 0.999], min_length=2, max_length=2)
-    weight_decay: float = Field(default=0.01, ge=0)
-    gradient_clip: float = Field(default=1.0, gt=0)
-    lora: LoraConfig | None = None
+    warmup_steps: Fixed[int] = Field(default=0, ge=0)
+    adam_betas: Fixed[list[float]] = Field(default=[0.9, 0.999], min_length=2, max_length=2)
+    weight_decay: Fixed[float] = Field(default=0.01, ge=0)
+    gradient_clip: Fixed[float] = Field(default=1.0, gt=0)
+    lora: Fixed[LoraConfig | None] = None
     """Train adapters instead of all weights."""
-    kl_coefficient: float = Field(default=0.0, ge=0)
+    kl_coefficient: Fixed[float] = Field(default=0.0, ge=0)
     """Weight of the KL to the reference policy in the loss; 0 loads no reference policy. With
     `lora` the reference is the policy without its adapters, and takes no memory."""
-    entropy_coefficient: float = Field(default=0.0, ge=0)
+    entropy_coefficient: Fixed[float] = Field(default=0.0, ge=0)
     """Weight of the policy's entropy in the loss, to be made larger."""
-    clip_low: float = Field(default=0.2, gt=0, lt=1)
+    clip_low: Fixed[float] = Field(default=0.2, gt=0, lt=1)
     """The probability ratio's gain is clipped below 1 - clip_low ..."""
-    clip_high: float = Field(default=0.2, gt=0)
+    clip_high: Fixed[float] = Field(default=0.2, gt=0)
     """... and above 1 + clip_high; DAPO (arXiv 2503.14476) has 0.28."""
-    dual_clip: float = Field(default=3.0, gt=1)
+    dual_clip: Fixed[float] = Field(default=3.0, gt=1)
     """Largest ratio that a negative advantage is multiplied with (arXiv 1912.09729)."""
-    loss_aggregation: Literal[
-        "token-mean",
-        "token-sum",
-        "seq-mean-token-mean",
-        "seq-mean-token-sum",
-        "seq-mean-token-sum-norm",
+    loss_aggregation: Fixed[
+        Literal[
+            "token-mean",
+            "token-sum",
+            "seq-mean-token-mean",
+            "seq-mean-token-sum",
+            "seq-mean-token-sum-norm",
+        ]
     ] = "token-mean"
     """token-mean: every token of an update weighs the same (DAPO). seq-mean-token-mean: every
     rollout does (GRPO). seq-mean-token-sum-norm: a rollout's sum is divided by max_speech_tokens
     (Dr. GRPO)."""
-    advantage: Literal["grpo", "gdpo"] = "grpo"
+    advantage: Fixed[Literal["grpo", "gdpo"]] = "grpo"
     """grpo: a group's rewards are compared. gdpo: each component's utilities are, then summed by
     the components' weights (arXiv 2601.05242), whatever the composition; see docs/rewards.md."""
-    normalise_by_std: bool = True
+    normalise_by_std: Fixed[bool] = True
     """Divide advantages by the group's standard deviation (GRPO); off is Dr. GRPO."""
-    dynamic_sampling: bool = False
+    dynamic_sampling: Fixed[bool] = False
     """Replace each group that teaches nothing, because all its measured rollouts got the same
     reward, by the group of another prompt (DAPO)."""
-    max_generation_batches: int = Field(default=10, ge=2)
+    max_generation_batches: Adjustable[int] = Field(default=10, ge=2)
     """Most prompts that `dynamic_sampling` may ask for in one step, in `prompts_per_step`."""
-    micro_batch_size: int = Field(default=4, ge=1)
+    micro_batch_size: Fixed[int] = Field(default=4, ge=1)
     """Rollouts a forward pass holds on one GPU. Gradients are accumulated over as many passes as an
     update needs: prompts_per_step / updates_per_step x group_size / GPUs / micro_batch_size."""
-    gradient_checkpointing: bool = False
-    device: Literal["auto", "cpu", "cuda"] = "auto"
+    gradient_checkpointing: Fixed[bool] = False
+    device: Fixed[Literal["auto", "cpu", "cuda"]] = "auto"
     """Where the policy trains; auto is cuda where NVIDIA's driver is."""
-    gpus_per_node: int = Field(default=1, ge=1)
-    nodes: int = Field(default=1, ge=1)
-    save_every: int = Field(default=100, ge=1)
+    gpus_per_node: Fixed[int] = Field(default=1, ge=1)
+    nodes: Fixed[int] = Field(default=1, ge=1)
+    save_every: Adjustable[int] = Field(default=100, ge=1)
     """Steps between checkpoints; each is published to storage."""
-    max_checkpoints: int = Field(default=2, ge=2)
+    max_checkpoints: Adjustable[int] = Field(default=2, ge=2)
     """Checkpoints kept on the local disk; the one before the newest may still be uploading."""
-    step_deadline_s: float = Field(default=1800.0, gt=0)
+    step_deadline_s: Adjustable[float] = Field(default=1800.0, gt=0)
     """A step that takes longer is taken for hung and ends the run, to be resumed."""
-    metrics_port: int | None = Field(default=None, ge=1, le=65535)
+    metrics_port: Annotated[Adjustable[int | None], OfDeployment()] = Field(
+        default=None, ge=1, le=65535
+    )
     """Port at which Prometheus finds the run's metrics; null: none are served."""
 
 
@@ -197,7 +212,7 @@ class JudgeConfig(Strict):
     name: str
     """Column name in the report."""
     type: Literal["ctc", "whisper", "paraformer"]
-    model: str
+    model: Annotated[str, ModelPath("judge")]
     """Folder of a Hugging Face speech recogniser, or its id; paraformer: one of sherpa-onnx's."""
     used_in_reward: bool = False
     """Say on purpose that the reward used this model: its number shows over-fitting, no quality."""
@@ -221,7 +236,7 @@ class SuiteConfig(Strict):
     """What `ttsrl eval --suite` calls it: its folder among the evaluations."""
     type: Literal["seed-tts-eval", "cv3-eval", "jsonl"]
     """The list's format and, for the published ones, their authors' word error rate and judge."""
-    path: str
+    path: Annotated[str, DataPath()]
     """seed-tts-eval: a meta list, such as zh/hardcase.lst. cv3-eval: a folder with text,
     prompt_text and prompt_wav.scp, such as data/zero_shot/zh. jsonl: lines with `text` and optional
     `language`, `id`, `prompt_audio`, `prompt_text`."""
@@ -231,7 +246,7 @@ class SuiteConfig(Strict):
     """Speak in the voice of the list's recordings; false: the texts alone, as training has them."""
     judges: list[JudgeConfig] = []
     """Empty: the judge of the suite's authors; for jsonl those of `eval.judges`."""
-    speaker_model: str | None = None
+    speaker_model: Annotated[str | None, ModelPath("speaker")] = None
     """What measures the similarity to the prompt's speaker: Seed-TTS-eval's own
     wavlm_large_finetune.pth, or the folder or id of a Hugging Face WavLM with an x-vector head.
     Null: it is not measured."""
@@ -258,10 +273,10 @@ class EvalConfig(Strict):
 
     judges: list[JudgeConfig] = Field(min_length=1)
     """The first is the one that the verdict rests on."""
-    seeds: list[int] = Field(default=[0], min_length=1)
+    seeds: Annotated[list[int], InEvaluation()] = Field(default=[0], min_length=1)
     """One sampled utterance a text and seed, and one greedy utterance a text."""
     max_texts: int = Field(default=500, ge=1)
-    batch_size: int = Field(default=64, ge=1)
+    batch_size: Annotated[int, InEvaluation()] = Field(default=64, ge=1)
     bootstrap_samples: int = Field(default=2000, ge=100)
     suites: list[SuiteConfig] = []
     """Test sets beside the held-out texts."""
@@ -290,32 +305,32 @@ class EvalConfig(Strict):
 class RunConfig(Strict):
     """One run: everything that decides its result."""
 
-    name: str = Field(pattern=r"^[a-z0-9]([-a-z0-9]{0,45}[a-z0-9])?$")
+    name: Fixed[str] = Field(pattern=r"^[a-z0-9]([-a-z0-9]{0,45}[a-z0-9])?$")
     """Name of the run: its Helm release, its storage prefix, its local folder."""
-    seed: int = Field(default=0, ge=0)
+    seed: Fixed[int] = Field(default=0, ge=0)
     family: Annotated[
-        str,
+        Fixed[str],
         AfterValidator(known_family),
         Field(json_schema_extra={"enum": [*FAMILIES]}),
     ] = "llasa"
     """Line of speech models that the policy is of: its prompt and its tokens."""
-    languages: list[str] = []
+    languages: Fixed[list[str]] = []
     """ISO 639-1 codes that the policy speaks; empty: those of its family's published models."""
-    model: str
+    model: Annotated[Fixed[str], ModelPath("policy")]
     """Policy to start from: a folder, relative to this file, or a Hugging Face id."""
-    codec: str
+    codec: Annotated[Fixed[str], ModelPath("codec"), InReward("digest")]
     """Codec of the policy's speech tokens: a folder, relative to this file, or an id."""
-    voice: str | None = None
+    voice: Annotated[Fixed[str | None], ModelPath("voice"), InReward("digest")] = None
     """Voice that CosyVoice2's codec speaks in: a recording of 0.5 to 30 s beside this file, or
     the name of a speaker in its spk2info.pt. Other codecs have none."""
-    data: DataConfig
+    data: Fixed[DataConfig]
     rollout: RolloutConfig = RolloutConfig()
     train: TrainConfig
     reward: RewardConfig
-    eval: EvalConfig
-    storage: str = "storage"
+    eval: Adjustable[EvalConfig]
+    storage: Annotated[Adjustable[str], StorageAddress()] = "storage"
     """Where the run is published: `s3://bucket/prefix`, or a folder."""
-    verl: dict[str, str | int | float | bool] = {}
+    verl: Fixed[dict[str, str | int | float | bool]] = {}
     """verl's own keys, passed through; they may not contradict the keys that ttsrl sets."""
 
     @property
@@ -360,7 +375,7 @@ class RunConfig(Strict):
 
     @model_validator(mode="after")
     def _judges_did_not_reward(self) -> Self:
-        rewarded = rewarding_models(self.reward)
+        rewarded = {model: key for key, model in reversed(models_in(self, "scorer").items())}
         of_suites = [(s, s.judges_in(self.eval.judges)) for s in self.eval.suites]
         for suite, judges in [(None, self.eval.judges), *of_suites]:
             for judge in judges:

@@ -24,6 +24,7 @@ from ttsrl.evaluation.judge import Judge
 from ttsrl.evaluation.similarity import Similarity
 from ttsrl.evaluation.suites import Suite, SuiteText
 from ttsrl.evaluation.summary import summarise
+from ttsrl.facts import InEvaluation, dump_where
 from ttsrl.models.hub import folder_digest, local_folder, model_digest
 from ttsrl.storage.atomic import replace_text
 from ttsrl.synthesis.synthesiser import SynthesisedSpeech, Synthesiser, write_wav
@@ -246,10 +247,7 @@ def protocol_of(run: RunConfig, suite: Suite) -> str:
     protocol = {
         "family": run.family,
         "codec": codec_digest(run.codec, run.voice),
-        "rollout": run.rollout.model_dump(
-            include={"temperature", "top_p", "top_k", "max_speech_tokens"}
-        ),
-        "eval": run.eval.model_dump(include={"seeds", "batch_size"}),
+        **dump_where(run, lambda setting: setting.fact(InEvaluation) is not None),
         "judges": [
             [judge.name, judge.type, folder_digest(local_folder(judge.model))]
             for judge in suite.judges

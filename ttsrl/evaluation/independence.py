@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 from ttsrl.config.schema import JudgeConfig, RunConfig
 from ttsrl.errors import BadInput
+from ttsrl.facts import models_in
 from ttsrl.models.hub import weight_digests
-from ttsrl.reward.config import rewarding_models
+from ttsrl.reward.components import Preference
+from ttsrl.scorers.preference import FACTS, load_head
 
 
 def check_independent(run: RunConfig, judges: Sequence[JudgeConfig]) -> None:
@@ -17,8 +20,8 @@ def check_independent(run: RunConfig, judges: Sequence[JudgeConfig]) -> None:
     fetched for this. Raises BadInput.
     """
     rewarded = {
-        digest: what
-        for model, what in rewarding_models(run.reward).items()
+        digest: key
+        for key, model in _scorers(run)
         for digest in weight_digests(model, download=False)
     }
     for judge in judges:
@@ -31,3 +34,13 @@ def check_independent(run: RunConfig, judges: Sequence[JudgeConfig]) -> None:
                 f"reward ({rewarded[min(shared)]}); use another model, or set used_in_reward to "
                 "show its number all the same"
             )
+
+
+def _scorers(run: RunConfig) -> Iterator[tuple[str, str]]:
+    """(key, model) of every model of the reward, also of an encoder that only its head names."""
+    yield from models_in(run, "scorer").items()
+    for n, component in enumerate(run.reward.components):
+        if isinstance(component, Preference) and component.encoder is None:
+            head = Path(component.model)
+            if (head / FACTS).is_file():
+                yield f"reward.components[{n}].model", load_head(head).facts.encoder

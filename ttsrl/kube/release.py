@@ -10,16 +10,16 @@ from typing import Any, cast
 
 from pydantic import ValidationError
 
+from ttsrl.config.diff import describe
 from ttsrl.config.explain import explain
 from ttsrl.config.schema import RunConfig
 from ttsrl.errors import BadInput
+from ttsrl.facts import Location, OfDeployment, Setting, dump_where
 from ttsrl.kube.cluster import Cluster
 from ttsrl.kube.names import Names
 from ttsrl.kube.objects import entries, part
 from ttsrl.runtime.job import ROOT
 
-ELSEWHERE = {"reward": {"url", "token_file"}}
-"""What says where things are in this cluster, and nothing about the run."""
 APP = "/app"
 """The checkout, in the images."""
 
@@ -81,36 +81,24 @@ def parse_run(text: str, where: str) -> RunConfig:
 
 def check_same(release: Release, run: RunConfig) -> None:
     """Raises BadInput where a run's file is not the run of the release."""
-    theirs = release.run.model_dump(mode="json", exclude=ELSEWHERE)
-    ours = run.model_dump(mode="json", exclude=ELSEWHERE)
-    differences = list(_differences(theirs, _in_pods(ours)))
-    if differences:
-        more = f", and {len(differences) - 3} more" if len(differences) > 3 else ""
+    theirs = dump_where(release.run, _is_of_the_run)
+    ours = dump_where(run, _is_of_the_run, _in_pods)
+    if differs := describe(theirs, ours, most=3):
         raise BadInput(
-            f"the release {release.names.release!r} is of another run: "
-            f"{'; '.join(differences[:3])}{more}. One release is one run: `helm upgrade` it with "
-            "this run in its values, install another release, or leave --config out"
+            f"the release {release.names.release!r} is of another run: {differs}. One release is "
+            "one run: `helm upgrade` it with this run in its values, install another release, or "
+            "leave --config out"
         )
 
 
-def _differences(theirs: Any, ours: Any, key: str = "") -> list[str]:
-    if isinstance(theirs, dict) and isinstance(ours, dict):
-        mine, other = cast("dict[str, Any]", ours), cast("dict[str, Any]", theirs)
-        return [
-            line
-            for name in sorted(mine.keys() | other.keys())
-            for line in _differences(other.get(name), mine.get(name), f"{key}.{name}".strip("."))
-        ]
-    return [] if theirs == ours else [f"{key} is {theirs!r} there and {ours!r} here"]
+def _is_of_the_run(setting: Setting) -> bool:
+    return setting.fact(OfDeployment) is None
 
 
-def _in_pods(value: Any) -> Any:
-    """A path of this checkout as pods see it: the images have the checkout too."""
-    if isinstance(value, dict):
-        return {key: _in_pods(one) for key, one in cast("dict[str, Any]", value).items()}
-    if isinstance(value, list):
-        return [_in_pods(one) for one in cast("list[Any]", value)]
-    if isinstance(value, str) and value.startswith(f"{ROOT}/"):
+def _in_pods(setting: Setting) -> Any:
+    """The value, and a path of this checkout as pods see it: the images have the checkout too."""
+    value = setting.value
+    if setting.fact(Location) and isinstance(value, str) and value.startswith(f"{ROOT}/"):
         return APP + value.removeprefix(str(ROOT))
     return value
 

@@ -11,9 +11,10 @@ from pathlib import Path
 from types import FrameType
 
 from ttsrl.config.load import dump_run
-from ttsrl.config.models import check_models, models_of
+from ttsrl.config.models import check_models
 from ttsrl.config.schema import RunConfig
 from ttsrl.errors import BadInput
+from ttsrl.facts import models_in
 from ttsrl.quickstart.stages import Session, StageOfRun, free_url
 from ttsrl.quickstart.state import QuickstartState, forget, locked
 from ttsrl.runtime.job import stop_all
@@ -44,7 +45,7 @@ def quickstart(
             "give this run another name: --set name=other"
         )
     check_verl_keys(run, device_of(run))
-    check_models(models_of(run))
+    check_models(models_in(run))
     url = free_url(run.reward.url)
     if not local_storage:
         RunStore(run.storage, run.name).newest_checkpoint()  # it answers, or tells why not

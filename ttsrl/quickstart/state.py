@@ -11,9 +11,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from ttsrl.config.models import models_of
+from ttsrl.config.diff import describe
 from ttsrl.config.schema import RunConfig
 from ttsrl.errors import BadInput
+from ttsrl.facts import DataPath, ModelPath, walk
 from ttsrl.models.hub import model_digest
 from ttsrl.storage.atomic import replace_text
 
@@ -64,9 +65,9 @@ class QuickstartState:
             self._content: dict[str, Any] = {**ours, "stages": {}}
             return
         self._content = json.loads(self._path.read_text(encoding="utf-8"))
-        if differences := _differences(self._content, ours):
+        if changes := _changes(self._content, ours):
             raise BadInput(
-                f"{work_dir} holds a run of another configuration: {'; '.join(differences)}. "
+                f"{work_dir} holds a run of another configuration: {'; '.join(changes)}. "
                 "Give this one another name (--set name=other), or start anew with --fresh"
             )
 
@@ -92,31 +93,14 @@ class QuickstartState:
 
 
 def _inputs(run: RunConfig) -> dict[str, str]:
-    """Digest of every local file or folder that the run reads."""
-    paths = {run.data.texts, *models_of(run).values()}
-    return {path: model_digest(path) for path in sorted(paths) if Path(path).exists()}
+    """Digest of every local file or folder that the run reads: its models and its data."""
+    paths = {s.value for s in walk(run) if s.fact(ModelPath) or s.fact(DataPath)}
+    return {path: model_digest(path) for path in sorted(paths - {None}) if Path(path).exists()}
 
 
-def _differences(theirs: dict[str, Any], ours: dict[str, Any]) -> list[str]:
-    """What changed, a few words each."""
-    before, now = _flat(theirs["config"]), _flat(ours["config"])
-    changed = [
-        f"{key} was {before.get(key)!r}, is {now.get(key)!r}"
-        for key in sorted(before.keys() | now.keys())
-        if before.get(key) != now.get(key)
-    ]
-    files = theirs["inputs"].keys() & ours["inputs"].keys()
-    changed += [
-        f"{path} has changed"
-        for path in sorted(files)
-        if theirs["inputs"][path] != ours["inputs"][path]
-    ]
-    return changed
-
-
-def _flat(value: Any, key: str = "") -> dict[str, Any]:
-    """`{"a": {"b": 1}}` -> `{"a.b": 1}`."""
-    if not isinstance(value, dict) or not value:
-        return {key: value}
-    parts = [_flat(inner, f"{key}.{name}".lstrip(".")) for name, inner in value.items()]
-    return {k: v for part in parts for k, v in part.items()}
+def _changes(theirs: dict[str, Any], ours: dict[str, Any]) -> list[str]:
+    """What differs from the run that the folder holds."""
+    configuration = describe(theirs["config"], ours["config"])
+    before, now = theirs["inputs"], ours["inputs"]
+    files = [path for path in sorted(before.keys() & now.keys()) if before[path] != now[path]]
+    return [*filter(None, [configuration]), *(f"{path} has changed" for path in files)]

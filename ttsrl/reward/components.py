@@ -14,8 +14,11 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from ttsrl.base import Strict
+from ttsrl.facts import InReward, ModelPath
 
 Composition = Literal["harmonic", "linear", "product"]
+ScorerModel = Annotated[str, ModelPath("scorer"), InReward("digest")]
+"""A model that gives a reward; its content is part of the reward's specification."""
 
 
 class ComponentBase(Strict):
@@ -194,7 +197,7 @@ class Style(ComponentBase):
     """Cosine of the speech and a description of its style, by CLAP."""
 
     type: Literal["style"] = "style"
-    model: str = "laion/larger_clap_general"
+    model: ScorerModel = "laion/larger_clap_general"
     """Folder of a Hugging Face CLAP, or its id."""
     text: str | None = Field(default=None, min_length=1)
     """Style of every text that names none."""
@@ -215,9 +218,9 @@ class Speaker(ComponentBase):
     """Cosine of the speech and its reference voice, by x-vectors."""
 
     type: Literal["speaker"] = "speaker"
-    model: str = "microsoft/wavlm-base-plus-sv"
+    model: ScorerModel = "microsoft/wavlm-base-plus-sv"
     """Folder of a Hugging Face WavLM with an x-vector head, or its id."""
-    voices: str
+    voices: Annotated[str, ModelPath("voice"), InReward("digest")]
     """Folder with the reference voices: NAME.wav (flac, ogg, mp3) for the speaker NAME."""
     voice: str | None = None
     """Speaker of every text that names none."""
@@ -240,9 +243,9 @@ class Preference(ComponentBase):
     average of its clips."""
 
     type: Literal["preference"] = "preference"
-    model: str
+    model: ScorerModel
     """Folder of the head."""
-    encoder: str | None = None
+    encoder: Annotated[str | None, ModelPath("scorer"), InReward("digest")] = None
     """Where the encoder that it was trained on lies now; null: where it lay then."""
     max_cer: float | None = Field(default=0.2, ge=0)
     """A rollout whose CER is above this has utility 0 here: the head knows no words."""
@@ -256,7 +259,7 @@ class PinyinWer(ComponentBase):
     """Word error rate over the pinyin syllables that SenseVoice hears; Mandarin only."""
 
     type: Literal["pinyin_wer"] = "pinyin_wer"
-    model: str = "csukuangfj/sherpa-onnx-sense-voice-zh-en-ja-ko-yue-2024-07-17"
+    model: ScorerModel = "csukuangfj/sherpa-onnx-sense-voice-zh-en-ja-ko-yue-2024-07-17"
     """Folder with a SenseVoice for sherpa-onnx, or its Hugging Face id."""
     tones: bool = True
     """Whether syllables of another tone are errors; each choice has its recipe's utility."""
@@ -271,7 +274,7 @@ class ParakeetCer(ComponentBase):
     """Character error rate by Parakeet instead of Whisper, both texts normalised."""
 
     type: Literal["parakeet_cer"] = "parakeet_cer"
-    model: str = "nvidia/parakeet-ctc-1.1b"
+    model: ScorerModel = "nvidia/parakeet-ctc-1.1b"
     """Folder of a Hugging Face Parakeet (CTC or TDT), its id, or a `.nemo` file."""
     beta: float = Field(default=3.0, gt=0)
     """Steepness: utility is 0.5 near CER = 0.55 / beta."""

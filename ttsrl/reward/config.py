@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
 from ttsrl.audio.waveform import SILENCE_DBFS
 from ttsrl.base import Strict
-from ttsrl.reward.components import Cer, Component, Composition, Nll, Wer
+from ttsrl.facts import Adjustable, Fixed, InReward, OfDeployment, SecretPath
+from ttsrl.reward.components import Cer, Component, Composition, Nll, ScorerModel, Wer
 
 
 class WhisperConfig(Strict):
     """The Whisper that gives transcript and NLL."""
 
-    model: str
+    model: ScorerModel
     """Folder of a Hugging Face Whisper, or its id."""
-    engine: Literal["torch", "ctranslate2"] = "torch"
+    engine: Annotated[Literal["torch", "ctranslate2"], InReward("value")] = "torch"
     """What encodes and decodes; both give the same transcripts, and the NLL is always exact."""
-    mode: Literal["correct", "channel-io", "deep-unlearning"] = "correct"
+    mode: Annotated[Literal["correct", "channel-io", "deep-unlearning"], InReward("value")] = (
+        "correct"
+    )
     """The last two give the values of those recipes: see `ttsrl.scorers.whisper.modes`."""
-    dtype: Literal["auto", "float32", "bfloat16"] = "auto"
+    dtype: Annotated[Literal["auto", "float32", "bfloat16"], InReward("resolved")] = "auto"
     """What it computes in; auto is bfloat16 on a GPU, float32 on a CPU and for ctranslate2."""
-    window: Literal["full", "cropped"] = "full"
+    window: Annotated[Literal["full", "cropped"], InReward("value")] = "full"
     """cropped hears the speech alone, in whole seconds, and not the silence up to 30 s: faster, but
     not what Whisper was trained on, so compare CER and NLL on your own speech first."""
     rows: int = Field(default=32, ge=1)
@@ -57,35 +60,39 @@ def _recipe(given: dict[str, Any]) -> list[Component]:
 class RewardConfig(Strict):
     """What the reward service measures, and how its clients reach it."""
 
-    url: str = "http://127.0.0.1:8000"
+    url: Annotated[Adjustable[str], OfDeployment()] = "http://127.0.0.1:8000"
     """Address of the reward service."""
-    whisper: WhisperConfig
-    components: list[Component] = Field(default_factory=_recipe, min_length=1)
+    whisper: Fixed[WhisperConfig]
+    components: Annotated[Fixed[list[Component]], InReward("value")] = Field(
+        default_factory=_recipe, min_length=1
+    )
     """What the reward is made of: each names its measurement, weight and utility. Without it CER
     (with whisper.mode "deep-unlearning" WER) and NLL."""
-    composition: Composition = "harmonic"
+    composition: Annotated[Fixed[Composition], InReward("value")] = "harmonic"
     """How utilities become one reward: see `ttsrl.reward.components.compose`."""
-    gates: Gates = Gates()
-    batch_size: int = Field(default=32, ge=1)
+    gates: Annotated[Fixed[Gates], InReward("value")] = Gates()
+    batch_size: Adjustable[int] = Field(default=32, ge=1)
     """Utterances the service measures at once."""
-    codec_precision: Literal["auto", "float32", "tfloat32", "bfloat16"] = "auto"
+    codec_precision: Annotated[
+        Fixed[Literal["auto", "float32", "tfloat32", "bfloat16"]], InReward("resolved")
+    ] = "auto"
     """What a GPU multiplies in when it decodes speech; auto is tfloat32. Nothing on a CPU."""
-    cache_size: int = Field(default=10_000, ge=0)
+    cache_size: Fixed[int] = Field(default=10_000, ge=0)
     """Outcomes that each worker remembers, so that a rollout that comes again costs nothing."""
-    scorer_deadline_s: float = Field(default=60.0, gt=0)
+    scorer_deadline_s: Adjustable[float] = Field(default=60.0, gt=0)
     """Longest that one scorer may take for a batch; then its utterances fail (and are retried)."""
-    sample_deadline_s: float = Field(default=120.0, gt=0)
+    sample_deadline_s: Adjustable[float] = Field(default=120.0, gt=0)
     """Longest wait for one score, retries included; then the rollout has no reward."""
-    workers: int = Field(default=1, ge=1)
+    workers: Annotated[Adjustable[int], OfDeployment()] = Field(default=1, ge=1)
     """Processes that measure: as many as the service has GPUs; on CPUs they share the cores."""
-    gpu_memory_utilization: float | None = Field(default=None, gt=0, le=1)
+    gpu_memory_utilization: Fixed[float | None] = Field(default=None, gt=0, le=1)
     """Share of its GPU that a worker may take, for a service on the GPU of the trainer; null: all
     that is free."""
-    worker_deadline_s: float = Field(default=90.0, gt=0)
+    worker_deadline_s: Adjustable[float] = Field(default=90.0, gt=0)
     """A worker that takes longer for a batch is taken for hung, and another one replaces it."""
-    queue_size: int = Field(default=4096, ge=1)
+    queue_size: Adjustable[int] = Field(default=4096, ge=1)
     """Utterances that may wait for a worker; what comes beyond is to come back later (429)."""
-    token_file: str | None = None
+    token_file: Annotated[Adjustable[str | None], SecretPath(), OfDeployment()] = None
     """File with the bearer token of the scoring routes; read again when it changes."""
 
     @property
@@ -101,12 +108,3 @@ class RewardConfig(Strict):
         if not any(component.weight > 0 for component in self.components):
             raise ValueError("every component has weight 0: nothing is rewarded; give one a weight")
         return self
-
-
-def rewarding_models(reward: RewardConfig) -> dict[str, str]:
-    """Model -> what of the reward it measures; for Whisper: `reward.whisper`."""
-    models = {reward.whisper.model: "reward.whisper"}
-    for component in reward.components:
-        if isinstance(model := getattr(component, "model", None), str):
-            models.setdefault(model, f"component {component.type}")
-    return models
