@@ -147,7 +147,7 @@ def make_llasa(folder: Path, shape: str, device: str, tokens: float) -> None:
     tokenizer.pad_token = "<|end_of_text|>"
     tokenizer.save_pretrained(folder)
     first, end, start = (
-        int(tokenizer.convert_tokens_to_ids(f"<|{name}|>"))  # pyright: ignore
+        int(tokenizer.convert_tokens_to_ids(f"<|{name}|>"))
         for name in ("s_0", "SPEECH_GENERATION_END", "SPEECH_GENERATION_START")
     )
     config = LlamaConfig(

@@ -95,7 +95,7 @@ def command(
     def register(function: Callable[..., object]) -> object:
         @of.command(name, epilog=f"Example: {example}")
         @functools.wraps(function)
-        def run(*args: object, **options: object) -> None:  # pyright: ignore[reportUnusedFunction]
+        def run(*args: object, **options: object) -> None:
             raise typer.Exit(exit_code(lambda: function(*args, **options)))
 
         return function

@@ -63,7 +63,7 @@ class Breaker:
             execute(module)
             break_decode(module.TinyCodec)
 
-        spec.loader.exec_module = execute_and_break  # type: ignore[method-assign]
+        spec.loader.exec_module = execute_and_break
         return spec
 
 

@@ -119,7 +119,7 @@ def test_without_failures_components_are_compared_as_verls_gdpo_does(
         torch.ones(48, 1),
         groups,
         norm_adv_by_std_in_grpo=normalise_by_std,
-        config={"gdpo_reward_keys": names, "gdpo_reward_weights": WEIGHTS.tolist()},  # pyright: ignore[reportArgumentType]
+        config={"gdpo_reward_keys": names, "gdpo_reward_weights": WEIGHTS.tolist()},
         non_tensor_batch={name: utilities[:, k].numpy() for k, name in enumerate(names)},
         batch={
             "prompts": torch.zeros(48, 1),

@@ -3,10 +3,6 @@
 Each takes a waveform [T] and its rate and gives another one; the same for the same waveform.
 """
 
-# av and scipy declare their types only in part:
-# pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false
-# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
-
 from __future__ import annotations
 
 from collections.abc import Callable

@@ -60,7 +60,7 @@ def resample(waveform: Waveform, from_hz: int, to_hz: int) -> Waveform:
 
 def flac_uri(waveform: Waveform, sample_rate_hz: int) -> str:
     """A data URI of 16-bit FLAC: lossless, smaller than a WAV, played by every browser."""
-    import soundfile  # pyright: ignore[reportMissingTypeStubs]
+    import soundfile
 
     buffer = io.BytesIO()
     soundfile.write(buffer, waveform, sample_rate_hz, format="FLAC", subtype="PCM_16")
@@ -70,7 +70,7 @@ def flac_uri(waveform: Waveform, sample_rate_hz: int) -> str:
 @contextmanager
 def _open(audio: Path | bytes) -> Generator[Any]:
     """soundfile's SoundFile; its errors become BadInput."""
-    import soundfile  # pyright: ignore[reportMissingTypeStubs]
+    import soundfile
 
     if isinstance(audio, Path) and not audio.is_file():
         raise BadInput("no such file")

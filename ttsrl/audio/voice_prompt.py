@@ -21,7 +21,7 @@ def read_voice(path: Path) -> tuple[Waveform, int]:
     Raises BadInput for no audio, more than one channel, a sample rate below 16 kHz, less than 0.5 s
     or more than 30 s, and silence.
     """
-    import soundfile  # pyright: ignore[reportMissingTypeStubs]
+    import soundfile
 
     if not path.is_file():
         raise BadInput(f"no voice prompt at {path}")

@@ -4,9 +4,6 @@ From the files of iic/CosyVoice2-0.5B as they are published. Upstream draws the 
 at every call; here it comes from the tokens, so that the same tokens sound the same.
 """
 
-# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
-# pyright: reportUnknownArgumentType=false
-
 from __future__ import annotations
 
 import hashlib

@@ -6,10 +6,6 @@ length share a pass, whose shape is the same in whatever company: a fixed number
 length that is rounded up.
 """
 
-# chatterbox has no types:
-# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
-# pyright: reportUnknownArgumentType=false
-
 from __future__ import annotations
 
 import math

@@ -7,10 +7,6 @@ reasons: at 24 kHz CosyVoice uses another one than chatterbox has kept (SineGen2
 cosyvoice/hifigan/generator.py), and its noise must come from the utterance.
 """
 
-# chatterbox has no types:
-# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
-# pyright: reportUnknownArgumentType=false
-
 from __future__ import annotations
 
 import sys

@@ -4,10 +4,6 @@ The weights are read from the published speech_tokenizer_v2.onnx into the networ
 package s3tokenizer, which takes batches; the file itself takes one utterance at a time.
 """
 
-# s3tokenizer has no types:
-# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
-# pyright: reportUnknownArgumentType=false, reportMissingTypeStubs=false
-
 from __future__ import annotations
 
 from collections.abc import Sequence

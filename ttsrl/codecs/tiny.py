@@ -7,10 +7,6 @@ tokens of the recordings; the decoder hears a token's neighbours too.
 FSQ: arXiv 2309.15505. ConvNeXt with an inverse-STFT head: Vocos, arXiv 2306.00814.
 """
 
-# torch, numpy and safetensors declare some types only in part:
-# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
-# pyright: reportUnknownArgumentType=false
-
 from __future__ import annotations
 
 import json

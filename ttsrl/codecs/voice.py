@@ -5,8 +5,6 @@ which the speech goes on from, and its CAM++ embedding.
 """
 
 # torchaudio and onnxruntime are typed in part:
-# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
-# pyright: reportUnknownArgumentType=false, reportMissingTypeStubs=false
 
 from __future__ import annotations
 

@@ -10,10 +10,6 @@ every position of a head the same angle, which turns queries and keys alike and 
 Shapes: B utterances, T tokens, D channels, G groups, H heads, d channels a head.
 """
 
-# transformers declares some types only in part:
-# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
-# pyright: reportUnknownArgumentType=false
-
 from __future__ import annotations
 
 from dataclasses import dataclass

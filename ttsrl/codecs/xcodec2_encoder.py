@@ -6,10 +6,6 @@ with zeros beyond a recording's end where a convolution pads with zeros itself, 
 sample where a filter repeats that. Shapes: B recordings, C channels, S samples, T tokens.
 """
 
-# transformers declares some types only in part:
-# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
-# pyright: reportUnknownArgumentType=false
-
 from __future__ import annotations
 
 from collections.abc import Sequence

@@ -1,8 +1,5 @@
 """Texts -> prompts: two parquet files in verl's format, training and held out."""
 
-# pyright: basic
-# (pyarrow has no types)
-
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence

@@ -3,9 +3,6 @@
 A source is a folder of audio files, JSON lines with paths, parquet, or a Hugging Face data set.
 """
 
-# pyright: basic
-# (pyarrow and datasets have no types)
-
 from __future__ import annotations
 
 import bisect

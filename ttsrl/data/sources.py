@@ -3,9 +3,6 @@
 Each row comes with its place, so that an error can name it.
 """
 
-# pyright: basic
-# (pyarrow and datasets have no types)
-
 from __future__ import annotations
 
 import json

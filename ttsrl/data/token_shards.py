@@ -4,9 +4,6 @@ A shard is written whole or not at all, and carries in its metadata which codec 
 recordings it leaves out: a folder of shards needs no other file to be gone on with.
 """
 
-# pyright: basic
-# (pyarrow has no types)
-
 from __future__ import annotations
 
 import json

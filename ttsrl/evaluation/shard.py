@@ -148,7 +148,7 @@ class Shards:
         import torch
         from transformers.utils import logging
 
-        logging.disable_progress_bar()  # pyright: ignore[reportUnknownMemberType]
+        logging.disable_progress_bar()
         out = self.work_dir / "shards" / self.name / f"step_{step:06d}"
         shutil.rmtree(out, ignore_errors=True)
         identity = identify(self.run, model, self.suite)

@@ -73,15 +73,13 @@ class TemplatedFamily:
         `speech_prefix`: speech tokens that the speech begins with. Raises IndexError for those
         outside the codebook.
         """
-        rendered = self.tokenizer.apply_chat_template(  # pyright: ignore[reportUnknownMemberType]
+        rendered = self.tokenizer.apply_chat_template(
             self.messages(text),
             chat_template=self.chat_template,
             add_generation_prompt=True,
             tokenize=False,
         )
-        ids = self.tokenizer.encode(  # pyright: ignore[reportUnknownMemberType]
-            str(rendered), add_special_tokens=False
-        )
+        ids = self.tokenizer.encode(str(rendered), add_special_tokens=False)
         return [*ids, *(self.speech_token_ids[token] for token in speech_prefix)]
 
     def speech_tokens(self, response_ids: Sequence[int]) -> tuple[list[int], bool]:

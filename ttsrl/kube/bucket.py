@@ -1,9 +1,5 @@
 """Whether a release's bucket is there, asked from this machine with the release's own keys."""
 
-# boto3 makes its classes at run time and has no types.
-# pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false
-# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
-
 from __future__ import annotations
 
 import os

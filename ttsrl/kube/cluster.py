@@ -4,10 +4,6 @@ Credentials and address come from where kubectl has them: KUBECONFIG, ~/.kube/co
 own service account.
 """
 
-# The client is generated code without types.
-# pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false, reportUnknownLambdaType=false
-# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
-
 from __future__ import annotations
 
 import json

@@ -1,8 +1,5 @@
 """What a job takes of a namespace's ResourceQuota. Pure."""
 
-# kubernetes has no types.
-# pyright: reportMissingTypeStubs=false, reportUnknownVariableType=false
-
 from __future__ import annotations
 
 from decimal import Decimal

@@ -1,9 +1,5 @@
 """The training job of a release: create it, find it, stop it."""
 
-# kubeflow's and kubernetes' clients have no types.
-# pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false
-# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
-
 from __future__ import annotations
 
 import json

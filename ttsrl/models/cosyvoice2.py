@@ -5,9 +5,6 @@ CosyVoice), so that either program reads the other's folder. Its head differs: s
 `ttsrl.models.cosyvoice2_head`.
 """
 
-# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
-# pyright: reportUnknownArgumentType=false
-
 from __future__ import annotations
 
 import pickle

@@ -11,9 +11,6 @@ bias of zero nothing is lost. Otherwise the remainder is measured on other texts
 beside what dropping the bias would have cost.
 """
 
-# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
-# pyright: reportUnknownArgumentType=false
-
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -131,7 +128,7 @@ def hidden_states(model: PreTrainedModel, family: CosyVoice2) -> tuple[Tensor, T
     for n, response in enumerate(sampled):
         prompt = prompts[n // SAMPLES]
         ids = torch.tensor([[*prompt, *response.token_ids[:-1]]], device=model.device)
-        hidden_TD = model.model(ids).last_hidden_state[0, len(prompt) - 1 :]  # pyright: ignore
+        hidden_TD = model.model(ids).last_hidden_state[0, len(prompt) - 1 :]
         parts[(n // SAMPLES) % 4 == 3].append(hidden_TD.double())
     return torch.cat(parts[0]), torch.cat(parts[1])
 

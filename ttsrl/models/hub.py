@@ -38,7 +38,7 @@ def local_data(source: str) -> Path:
 
 
 def _download(name: str, kind: Literal["model", "dataset"]) -> Path:
-    from huggingface_hub import snapshot_download  # pyright: ignore[reportUnknownVariableType]
+    from huggingface_hub import snapshot_download
     from huggingface_hub.errors import (
         HfHubHTTPError,
         HFValidationError,
@@ -87,7 +87,7 @@ def weight_digests(model: str, *, download: bool = True) -> set[str]:
     elif path.is_dir() or download:
         files = [f for f in local_folder(model).rglob("*") if f.suffix in WEIGHTS]
     else:
-        from huggingface_hub import snapshot_download  # pyright: ignore[reportUnknownVariableType]
+        from huggingface_hub import snapshot_download
         from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
 
         try:

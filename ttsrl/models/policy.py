@@ -1,9 +1,5 @@
 """Whether a folder holds a whole policy: found out by its files, before any GPU is spent."""
 
-# safetensors and transformers declare some types only in part:
-# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
-# pyright: reportUnknownArgumentType=false
-
 from __future__ import annotations
 
 import json

@@ -1,9 +1,5 @@
 """Answers -> a head that scores speech, and what it is worth on texts that it has not heard."""
 
-# scikit-learn and scipy declare no types:
-# pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false
-# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
-
 from __future__ import annotations
 
 import shutil

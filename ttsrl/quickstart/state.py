@@ -6,7 +6,7 @@ import fcntl
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ LOCK = ".lock"
 
 
 @contextmanager
-def locked(work_dir: Path) -> Iterator[None]:
+def locked(work_dir: Path) -> Generator[None]:
     """Hold the folder; the lock goes with the process, however it ends. Raises BadInput."""
     work_dir.mkdir(parents=True, exist_ok=True)
     with (work_dir / LOCK).open("a+") as file:

@@ -208,9 +208,9 @@ def s3(environment: Mapping[str, str]) -> Check:
             "not configured",
             "the quickstart brings its own; else set AWS_ENDPOINT_URL and credentials",
         )
-    import boto3  # pyright: ignore[reportMissingTypeStubs]
-    from botocore.config import Config  # pyright: ignore[reportMissingTypeStubs]
-    from botocore.exceptions import (  # pyright: ignore[reportMissingTypeStubs]
+    import boto3
+    from botocore.config import Config
+    from botocore.exceptions import (
         BotoCoreError,
         ClientError,
     )

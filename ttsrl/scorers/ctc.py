@@ -1,9 +1,5 @@
 """CTC recognisers (wav2vec 2.0, HuBERT, W2v-BERT, Parakeet CTC, ...): greedy transcripts."""
 
-# torch and transformers declare some types only in part:
-# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
-# pyright: reportUnknownArgumentType=false
-
 from __future__ import annotations
 
 import math

@@ -5,10 +5,6 @@ windows of 9.01 s in steps of 1 s, a shorter clip doubled until it fills one; ea
 values go through the challenge's polynomials (microsoft/DNS-Challenge, DNSMOS/dnsmos_local.py).
 """
 
-# onnxruntime declares no types:
-# pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false
-# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
-
 from __future__ import annotations
 
 import hashlib

@@ -5,10 +5,6 @@ ones how they are said, and statistics pooling keeps how much a feature moves (x
 al. 2018).
 """
 
-# torch and transformers declare some types only in part:
-# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
-# pyright: reportUnknownArgumentType=false
-
 from __future__ import annotations
 
 from collections.abc import Sequence

@@ -21,4 +21,4 @@ def limit(device: str, share: float | None) -> None:
     Else torch keeps whatever was free once, and vLLM, which wakes later, finds none.
     """
     if share is not None and device.startswith("cuda"):
-        torch.cuda.set_per_process_memory_fraction(share, torch.device(device))  # pyright: ignore[reportUnknownMemberType]
+        torch.cuda.set_per_process_memory_fraction(share, torch.device(device))

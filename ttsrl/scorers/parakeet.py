@@ -1,9 +1,5 @@
 """Parakeet, NVIDIA's recogniser: CTC and TDT through transformers, `.nemo` files through NeMo."""
 
-# torch, transformers and nemo declare some types only in part:
-# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
-# pyright: reportUnknownArgumentType=false, reportMissingImports=false
-
 from __future__ import annotations
 
 import json
@@ -93,7 +89,8 @@ class ParakeetNemo:
         if not file.is_file():
             raise BadInput(f"no such file: {file}; give a .nemo file, or a Hugging Face Parakeet")
         try:
-            from nemo.collections.asr.models import ASRModel
+            # NeMo has an environment of its own, which this check does not see.
+            from nemo.collections.asr.models import ASRModel  # pyright: ignore[reportMissingImports]
         except ImportError as error:
             raise BadInput(
                 f"reading {file} needs NeMo, which shares no environment with training: serve the "

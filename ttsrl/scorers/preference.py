@@ -64,7 +64,7 @@ class Head:
 
     def save(self, folder: Path) -> None:
         """Write it; the folder must exist."""
-        from safetensors.numpy import save_file  # pyright: ignore[reportUnknownVariableType]
+        from safetensors.numpy import save_file
 
         tensors = {"weights": self.weights_D, "bias": np.array([self.bias])}
         save_file(tensors, folder / WEIGHTS)
@@ -74,7 +74,7 @@ class Head:
 def load_head(folder: Path) -> Head:
     """Raises BadInput."""
     from safetensors import SafetensorError
-    from safetensors.numpy import load_file  # pyright: ignore[reportUnknownVariableType]
+    from safetensors.numpy import load_file
 
     try:
         facts = Facts(**json.loads((folder / FACTS).read_text("utf-8")))

@@ -1,8 +1,5 @@
 """SenseVoice, CosyVoice's recogniser, in its ONNX form through sherpa-onnx."""
 
-# sherpa_onnx declares no types:
-# pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false
-
 from __future__ import annotations
 
 from typing import Any

@@ -1,9 +1,5 @@
 """Recognisers that sherpa-onnx runs, in its folders: `model.onnx` (or int8) and `tokens.txt`."""
 
-# sherpa_onnx declares no types:
-# pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false
-# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
-
 from __future__ import annotations
 
 import math

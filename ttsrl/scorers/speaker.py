@@ -4,10 +4,6 @@ Cosine of the two embeddings, -1 to 1 (WavLM, arXiv 2110.13900). Reference voice
 one folder, `NAME.wav` (flac, ogg or mp3) for the speaker NAME; each is heard once.
 """
 
-# torch and transformers declare some types only in part:
-# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
-# pyright: reportUnknownArgumentType=false, reportMissingTypeStubs=false
-
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence

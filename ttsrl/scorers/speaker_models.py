@@ -4,10 +4,6 @@ A folder or id is a Hugging Face WavLM with an x-vector head (arXiv 2110.13900);
 speaker model of Seed-TTS-eval, `wavlm_large_finetune.pth`.
 """
 
-# torch and transformers declare some types only in part:
-# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
-# pyright: reportUnknownArgumentType=false
-
 from __future__ import annotations
 
 from abc import ABC, abstractmethod

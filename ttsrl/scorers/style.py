@@ -6,10 +6,6 @@ has the mean of their cosines: no second is unheard, and nothing is drawn at ran
 crop is.
 """
 
-# torch and transformers declare some types only in part:
-# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
-# pyright: reportUnknownArgumentType=false
-
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence

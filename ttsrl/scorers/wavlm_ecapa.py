@@ -6,10 +6,6 @@ microsoft/UniSpeech, downstreams/speaker_verification/models/ecapa_tdnn.py, whic
 carries along. WavLM itself is transformers' class; its weights are renamed on loading.
 """
 
-# torch and transformers declare some types only in part:
-# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
-# pyright: reportUnknownArgumentType=false
-
 from __future__ import annotations
 
 import re

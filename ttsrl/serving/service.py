@@ -11,7 +11,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from typing import Literal
 
@@ -173,7 +173,7 @@ class RewardService:
         return None if self.state == "ready" else f"the reward service is {self.state}"
 
     @contextmanager
-    def request(self, route: str) -> Iterator[Callable[[int], None]]:
+    def request(self, route: str) -> Generator[Callable[[int], None]]:
         """Counts a scoring request as running; call what it gives with the HTTP status."""
         self.running += 1
         start_s = time.monotonic()

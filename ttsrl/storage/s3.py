@@ -1,9 +1,5 @@
 """Storage in S3, or in anything that speaks its protocol. Importing it loads boto3."""
 
-# boto3 makes its classes at run time and has no types.
-# pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false
-# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
-
 from __future__ import annotations
 
 import base64

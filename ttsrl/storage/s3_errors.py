@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-# pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false
-# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
 from urllib.parse import urlsplit
 
 from botocore import exceptions as e

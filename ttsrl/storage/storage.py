@@ -135,7 +135,7 @@ class Storage:
             value = None
         if not isinstance(value, dict):
             raise StorageError(f"{self.address(key)} is no JSON object; delete or repair it")
-        return value  # pyright: ignore[reportUnknownVariableType]
+        return value
 
     def write_json(self, key: str, value: dict[str, Any]) -> None:
         """Write a JSON object whole, over what is there."""

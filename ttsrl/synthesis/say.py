@@ -71,7 +71,7 @@ def say(
 
     from ttsrl.synthesis.synthesiser import Synthesiser, write_wav
 
-    logging.disable_progress_bar()  # pyright: ignore[reportUnknownMemberType]
+    logging.disable_progress_bar()
     synthesiser = Synthesiser(
         where,
         codec,

@@ -212,7 +212,7 @@ def write_wav(path: str | Path, waveform: Waveform, sample_rate_hz: int) -> None
 
     Raises OSError where the disk or its rights do not allow it, and leaves nothing half written.
     """
-    import soundfile  # pyright: ignore[reportMissingTypeStubs]
+    import soundfile
 
     wav = io.BytesIO()
     soundfile.write(wav, waveform, sample_rate_hz, subtype="PCM_16", format="WAV")

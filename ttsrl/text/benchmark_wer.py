@@ -8,10 +8,6 @@ bring Mandarin transcripts into the simplified script by zhconv's tables (GPL), 
 GB 2312's 6 763 characters the two disagree on 10.
 """
 
-# zhon and opencc declare no types, or some:
-# pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false
-# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
-
 from __future__ import annotations
 
 from functools import lru_cache

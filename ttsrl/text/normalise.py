@@ -203,6 +203,6 @@ def _english(text: str) -> str:
 def _whisper_english() -> Callable[[str], str]:
     from transformers.models.whisper.english_normalizer import EnglishTextNormalizer
 
-    normaliser = EnglishTextNormalizer({})  # pyright: ignore[reportUnknownArgumentType]
+    normaliser = EnglishTextNormalizer({})
     normaliser.ignore_patterns = r"(?!)"  # it would drop "um" and "hmm", which are heard
     return normaliser

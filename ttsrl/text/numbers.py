@@ -5,10 +5,6 @@ Unicode's CLDR. English has Whisper's own normaliser (`text.normalise`). A year 
 and a Korean counter as Sino-Korean: both texts of an error rate are read in the same way.
 """
 
-# wetext declares no types:
-# pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false
-# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
-
 from __future__ import annotations
 
 import re

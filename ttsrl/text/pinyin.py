@@ -1,9 +1,5 @@
 """Chinese text -> pinyin syllables: what is heard of it, whichever characters write it."""
 
-# wetext declares no types:
-# pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false
-# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
-
 from __future__ import annotations
 
 import re

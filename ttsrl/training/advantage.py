@@ -9,7 +9,7 @@ moves no weight.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
@@ -104,7 +104,7 @@ _components: ContextVar[tuple[torch.Tensor, torch.Tensor]] = ContextVar("compone
 @contextmanager
 def components(
     utilities_BK: Sequence[Sequence[float]], weights_K: Sequence[float]
-) -> Iterator[None]:
+) -> Generator[None]:
     """The utilities that `ttsrl_gdpo` compares within this context: verl's trainer hands its
     estimators one reward a rollout."""
     token = _components.set((torch.tensor(utilities_BK), torch.tensor(weights_K)))

@@ -106,7 +106,11 @@ class SpeechRolloutWorker(_PlainWorker):
         self.reward_client = RewardClient.of(self.run.reward, reward_here().spec_hash)
 
     async def _run_prompt(
-        self, prompt: dict[str, Any], sampling_params: dict[str, Any], trajectory: dict, trace: bool
+        self,
+        prompt: dict[str, Any],
+        sampling_params: dict[str, Any],
+        trajectory: dict[str, Any],
+        trace: bool,
     ) -> None:
         """Generate and score one group, then hand it to the trainer as a whole."""
         uid = prompt["uid"]

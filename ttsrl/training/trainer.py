@@ -70,7 +70,7 @@ class SpeechTrainer(PPOTrainerSync):
         """Remember when the step began: rollouts carry absolute times."""
         self.step_start_s = time.time()
 
-    def prepare_step(self) -> dict:
+    def prepare_step(self) -> dict[str, Any]:
         """Ask for the first prompts of a step."""
         self.prompts_asked = 0
         return super().prepare_step()
@@ -89,7 +89,7 @@ class SpeechTrainer(PPOTrainerSync):
             )
         return super()._submit_batch_to_rollout(batch)
 
-    def _compute_advantage(self, batch: Any, metrics: dict) -> Any:
+    def _compute_advantage(self, batch: Any, metrics: dict[str, Any]) -> Any:
         weights = run_here().reward.weights
         unmeasured = [NO_REWARD] * len(weights)
         utilities_BK = [

@@ -29,8 +29,9 @@ class SpeechTaskRunner(_PlainRunner):
     """verl's task runner, in a process where our trainer and estimator are registered."""
 
     def run(self, config: Any) -> None:
-        import ttsrl.training.advantage
-        import ttsrl.training.trainer  # noqa: F401  # noqa: F401
+        # for what they register with verl
+        from ttsrl.training import advantage as advantage
+        from ttsrl.training import trainer as trainer
 
         if ray_address() is not None:
             wait_for_cluster(run_here(), config.trainer.device)

@@ -3,10 +3,6 @@
 CTranslate2's own `align` is no substitute: its softmax leaves out the end token.
 """
 
-# ctranslate2 declares no types:
-# pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false
-# pyright: reportUnknownVariableType=false, reportUnknownParameterType=false
-
 from __future__ import annotations
 
 import os

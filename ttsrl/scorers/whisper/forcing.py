@@ -3,10 +3,6 @@
 Shapes as in `ttsrl.scorers.whisper.network`, V for the vocabulary, L for target positions.
 """
 
-# torch declares some types only in part:
-# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
-# pyright: reportUnknownArgumentType=false
-
 from __future__ import annotations
 
 from collections.abc import Sequence

@@ -1,9 +1,5 @@
 """Whisper's log-mel spectrogram, computed where the model is."""
 
-# transformers declares some types only in part:
-# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
-# pyright: reportUnknownArgumentType=false
-
 from __future__ import annotations
 
 from collections.abc import Sequence

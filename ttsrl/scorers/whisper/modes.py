@@ -7,9 +7,6 @@ silence; decoding is greedy, without time stamps, and never repeated at a higher
 longer than the window is an error, where they cut it.
 """
 
-# transformers declares some types only in part:
-# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
-
 from __future__ import annotations
 
 from typing import Literal, Protocol

@@ -6,10 +6,6 @@ kept fixed, as CUDA graphs need it. Names of shapes: B utterances, F mel frames,
 positions, T or K decoder positions, n layers, H heads, d channels a head, D = H d.
 """
 
-# torch and transformers declare some types only in part:
-# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
-# pyright: reportUnknownArgumentType=false
-
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence

@@ -5,10 +5,6 @@ GPU a step is a CUDA graph, which wants memory and shapes that do not move: one 
 few numbers of rows, text lengths and window lengths.
 """
 
-# torch declares some types only in part:
-# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
-# pyright: reportUnknownArgumentType=false
-
 from __future__ import annotations
 
 import logging

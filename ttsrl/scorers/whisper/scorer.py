@@ -4,10 +4,6 @@ The NLL follows channel-io/ch-tts-llasa-rl-grpo (whisper_server.py) and arXiv 25
 compared with what is the mode's (`ttsrl.scorers.whisper.modes`).
 """
 
-# transformers declares some types only in part:
-# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
-# pyright: reportUnknownArgumentType=false
-
 from __future__ import annotations
 
 from collections.abc import Sequence

@@ -1,8 +1,5 @@
 """Whisper's tokens: what its decoder is prompted with, what it should write, what it may write."""
 
-# transformers declares some types only in part:
-# pyright: reportUnknownMemberType=false, reportUnknownArgumentType=false
-
 from __future__ import annotations
 
 from collections.abc import Sequence

@@ -159,7 +159,11 @@ def answer(request_id: object, values: dict[str, list[Any]], binary: set[str]) -
     described: list[dict[str, Any]] = []
     parts: list[bytes] = []
     for name, elements in values.items():
-        output = {"name": name, "datatype": OUTPUTS[name][0], "shape": [len(elements), 1]}
+        output: dict[str, Any] = {
+            "name": name,
+            "datatype": OUTPUTS[name][0],
+            "shape": [len(elements), 1],
+        }
         if name in binary:
             parts.append(_pack(name, elements))
             output["parameters"] = {"binary_data_size": len(parts[-1])}

@@ -10,7 +10,7 @@ import os
 from typing import Any
 
 import verl.utils.import_utils
-from verl.workers.rollout.base import _ROLLOUT_REGISTRY
+from verl.workers.rollout import base as rollout_base
 from verl.workers.rollout.replica import RolloutReplicaRegistry
 
 from ttsrl.training.plugin import fsdp_units as fsdp_units
@@ -25,7 +25,10 @@ def _torch_replica() -> Any:
     return TorchReplica
 
 
-_ROLLOUT_REGISTRY[("torch", "async")] = "ttsrl.training.plugin.torch_rollout.TorchWeightSender"
+# verl has no public function that adds a weight sender.
+rollout_base._ROLLOUT_REGISTRY[("torch", "async")] = (  # pyright: ignore[reportPrivateUsage]
+    "ttsrl.training.plugin.torch_rollout.TorchWeightSender"
+)
 RolloutReplicaRegistry.register("torch", _torch_replica)
 
 # verl patches TRL's value head where it finds TRL, and TRL has none since 1.0. A GRPO run has no

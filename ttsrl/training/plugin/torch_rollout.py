@@ -78,7 +78,7 @@ class TorchServer:
     async def load_weights(self, state: dict[str, torch.Tensor], step: int | None) -> None:
         """Copy new weights in; names must match the policy's, tied ones may be missing."""
         missing, unexpected = self.model.load_state_dict(state, strict=False)
-        tied = set(self.model._tied_weights_keys or ())
+        tied = set(self.model._tied_weights_keys or ())  # pyright: ignore[reportPrivateUsage]
         if unexpected or set(missing) - tied:
             raise ValueError(f"weights do not fit the policy: {missing=} {unexpected=}")
         self.model.tie_weights()
