@@ -1,4 +1,4 @@
 """Audio: reading recordings, waveforms in memory, degrading them on purpose.
 
-Imports nothing of ttsrl but its errors.
+May import base, errors and wire alone. May be imported by reward and the rooms above it.
 """

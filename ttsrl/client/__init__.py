@@ -1,4 +1,5 @@
-"""The only code that speaks HTTP to the reward service, and what other trainers use of it.
+"""The only HTTP client of the reward service, and a reward function for TRL.
 
-Imports reward, config and wire.
+May import scorers and the rooms below it. May be imported by evaluation, kube, prefer, serving and
+training and the rooms above them.
 """

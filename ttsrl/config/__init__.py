@@ -1,4 +1,4 @@
-"""The configuration of a run: schema, loading, and how mistakes in it are explained.
+"""The configuration of a run: schema, loading, and explanations of mistakes in it.
 
-Imports reward and families; everything that needs a run imports it.
+May import reward and the rooms below it. May be imported by models and the rooms above it.
 """

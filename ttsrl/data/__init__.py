@@ -1,4 +1,4 @@
-"""Texts and recordings of the user -> prompts and speech tokens for training.
+"""The user's texts and recordings -> prompts and speech tokens for training.
 
-Imports audio, text, families, config, models and codecs.
+May import codecs and the rooms below it. May be imported by scorers and the rooms above it.
 """

@@ -1,4 +1,4 @@
-"""Families of speech-generating models: prompt format, token id <-> speech token. One file each.
+"""Families of speech language models: prompt format, token ids <-> speech tokens. One file each.
 
-Imports nothing of ttsrl but its errors.
+May import base, errors and wire alone. May be imported by reward and the rooms above it.
 """

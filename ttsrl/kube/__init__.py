@@ -1,1 +1,5 @@
-"""ttsrl on Kubernetes: what the objects of a Helm release are called, and what they hold."""
+"""A run on Kubernetes: what a Helm release holds, starting its jobs, watching them.
+
+May import client and synthesis and the rooms below them. May be imported by quickstart and the
+rooms above it.
+"""

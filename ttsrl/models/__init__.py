@@ -1,1 +1,4 @@
-"""Checkpoints of other programs <-> Hugging Face folders, and what a policy's folder must hold."""
+"""Models as folders and Hugging Face ids, checks of their weights, and conversion of checkpoints.
+
+May import config and the rooms below it. May be imported by codecs and the rooms above it.
+"""

@@ -1,1 +1,5 @@
-"""Learned preference: listeners compare clips on an offline page, a head learns what they like."""
+"""Learned preference: listeners compare clips on an offline page, a head learns their choices.
+
+May import client and synthesis and the rooms below them. May be imported by quickstart and the
+rooms above it.
+"""

@@ -1,4 +1,5 @@
-"""The reward as mathematics: components, gates, composition, specification.
+"""The reward as mathematics: components, gates, composition, specification. Loads no model.
 
-Loads no model. Imports audio (for the waveform); what measures or configures imports it.
+May import audio, families, runtime, sampler, storage and text. May be imported by config and the
+rooms above it.
 """

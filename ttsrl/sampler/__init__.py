@@ -1,4 +1,4 @@
-"""The torch sampler: speech tokens without vLLM, the same alone and in any batch.
+"""Sampling from a language model in plain torch. README.md has the invariants.
 
-Imports torch and transformers, and of ttsrl its errors alone; README.md has the invariants.
+May import base, errors and wire alone. May be imported by reward and the rooms above it.
 """

@@ -1,4 +1,5 @@
 """Scorers: waveforms -> raw scores. One file per measurement, chosen in registry.py.
 
-Imports audio, text, reward, models and codecs.
+May import data and the rooms below it. May be imported by client and synthesis and the rooms above
+them.
 """

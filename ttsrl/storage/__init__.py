@@ -9,4 +9,6 @@ Every published folder is a prefix with a MANIFEST.json, written last: the size 
 file. A prefix without one does not exist for readers. S3 credentials come from boto3's own chain
 (environment, shared file, web identity), the endpoint from AWS_ENDPOINT_URL or AWS_ENDPOINT_URL_S3.
 Importing this package loads no boto3.
+
+May import base, errors and wire alone. May be imported by reward and the rooms above it.
 """

@@ -1,4 +1,5 @@
 """Text -> speech tokens -> waveform, for evaluation and for `ttsrl say`.
 
-Imports families, codecs, models, config, sampler and storage.
+May import scorers and the rooms below it. May be imported by evaluation, kube, prefer, serving and
+training and the rooms above them.
 """

@@ -1,4 +1,4 @@
 """Text as it is spoken and compared: normalisation per language, CER, WER, pinyin.
 
-Imports nothing of ttsrl but its errors.
+May import base, errors and wire alone. May be imported by reward and the rooms above it.
 """

@@ -1,1 +1,5 @@
-"""Jobs of a run."""
+"""Training by verl: configuration, rollouts, advantages, the step log, checkpoints.
+
+May import client and synthesis and the rooms below them. May be imported by quickstart and the
+rooms above it.
+"""
