@@ -1,25 +1,26 @@
 # make env         the project's Python in .venv, as uv.lock says; nothing outside this folder changes
 # make quickstart  the whole path on this machine; add ARGS="--set train.steps=40"
-# make test        the tests
+# make test        the tests: make test-unit and make test-integration
 # make test-recipes  every published recipe for two steps, of which `make test` leaves out two
 # make test-xcodec2  the codec of Llasa, with the newer transformers that has it
 # make test-parakeet  .nemo files, with NeMo in an environment of its own
 # make test-cluster  the chart and the jobs in a real Kubernetes cluster, made here (as root) or, with
 #                  KUBECONFIG set, yours; test-cluster-full has the slow tests too
 # make cluster-up  that cluster, to be tried by hand; make cluster-down leaves nothing of it
-# make lint        ruff and pyright
+# make lint        ruff, pyright, imports between rooms, names, spelling and prose
 # make bench       measurements: pull, reward path, a training step's stages
 # make load        the reward service under 4 times its capacity for 10 minutes
 # make fuzz        10 000 hostile requests to the reward service
 # make seeds       the quickstart with three seeds, and the table that README quotes
+# make docs        the pages as a site in site/; a broken link is an error
 # make dist        wheel, sdist and the chart's package in dist/
 # make images      the three images; add REGISTRY=ghcr.io/me/ ARGS=--push
 # make release VERSION=1.2.0  the new version in every place, the changelog's heading, and make dist
 # make tiny        train the tiny codec, recognisers and policy of examples/tiny anew
 .PHONY: help env quickstart test test-recipes test-xcodec2 test-parakeet test-cluster test-cluster-full
-.PHONY: cluster-tools
+.PHONY: test-unit test-integration cluster-tools
 .PHONY: cluster-up cluster-down lint bench load fuzz seeds tiny
-.PHONY: dist images release
+.PHONY: docs dist images release
 .DEFAULT_GOAL := help
 
 EXTRAS ?= train reward cluster cosyvoice
@@ -57,6 +58,12 @@ IN_TWO = --numprocesses 2 --dist loadfile --no-loadscope-reorder
 test: env
 	.venv/bin/pytest $(IN_TWO) $(ARGS)
 
+test-unit: env
+	.venv/bin/pytest tests/unit $(IN_TWO) $(ARGS)
+
+test-integration: env
+	.venv/bin/pytest tests/integration $(IN_TWO) $(ARGS)
+
 test-recipes: env
 	.venv/bin/pytest -m '' tests/integration/test_train_recipes.py $(ARGS)
 
@@ -84,6 +91,9 @@ lint: env
 	.venv/bin/ruff check
 	.venv/bin/ruff format --check
 	.venv/bin/pyright
+	.venv/bin/python -m tools.house
+	.venv/bin/codespell
+	.venv/bin/python -m tools.prose
 
 bench: env
 	PYTHONPATH=. .venv/bin/python benchmarks
@@ -109,6 +119,11 @@ test-parakeet: | $(OWN_UV)
 
 seeds: env
 	PYTHONPATH=. .venv/bin/python benchmarks/seeds.py
+
+# mkdocs has an environment of its own: a page needs no torch to be built.
+docs: | $(OWN_UV)
+	NO_MKDOCS_2_WARNING=1 UV_PROJECT_ENVIRONMENT=.cache/docs \
+	  $(UV) run --locked --only-group docs mkdocs build --strict
 
 dist: env
 	UV=$(UV) .venv/bin/python -m tools.release

@@ -37,5 +37,10 @@ def build_commands(
         )
 
 
+def main(registry: str = "", *options: str) -> None:
+    """Print the commands."""
+    print(*build_commands(registry, options), sep="\n")
+
+
 if __name__ == "__main__":
-    print(*build_commands(*sys.argv[1:2], sys.argv[2:]), sep="\n")
+    main(*sys.argv[1:])
