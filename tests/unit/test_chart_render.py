@@ -124,7 +124,6 @@ def test_the_tiny_values_are_the_run_of_the_quickstart() -> None:
     expected["data"]["texts"] = "/app/examples/tiny/texts.jsonl"
     expected["reward"]["whisper"]["model"] = folders["whisper"]
     expected["reward"] |= {k: rendered["reward"][k] for k in ("url", "token_file")}
-    expected["train"]["metrics_port"] = 9400
     expected["train"]["metrics_port"] = names.METRICS_PORT
     for judge in expected["eval"]["judges"]:
         judge["model"] = f"/app/examples/tiny/{judge['model']}"

@@ -7,10 +7,12 @@ import pytest
 
 from examples.tiny.domain import HERE, read_texts
 from examples.tiny.word_tokens import say
-from ttsrl.config.load import load_run
+from ttsrl.config.load import dump_run, load_run
 from ttsrl.data.prompts import prepare
 from ttsrl.errors import BadInput
-from ttsrl.training.preflight import check, check_policy, check_prompts
+from ttsrl.runtime import machine
+from ttsrl.training.preflight import check_memory, check_policy, check_prompts, check_run
+from ttsrl.training.supervisor import train
 
 
 def write(path: Path, *before: int) -> str:
@@ -45,7 +47,26 @@ def test_a_key_of_verl_that_is_not_the_users_is_refused_first(tmp_path: Path) ->
         "data.train_batch_size": r"'data\.train_batch_size' may not be set",
         "data.no_such_key": r"no key 'data\.no_such_key'; write \+data",
     }.items():
-        run = load_run(HERE / "run.json", [f'verl={{"{key}": 7}}', "model=/nowhere"])
+        overrides = [f'verl={{"{key}": 7}}', "model=/nowhere", f"storage={tmp_path}/storage"]
+        run = load_run(HERE / "run.json", overrides)
         with pytest.raises(BadInput, match=why):
-            check(run, tmp_path, "cpu")
-    assert not list(tmp_path.iterdir())
+            check_run(run, "cpu")
+        config = tmp_path / "run.json"
+        config.write_text(dump_run(run))
+        with pytest.raises(BadInput, match=why):
+            train(str(config), tmp_path / "work")
+        assert [path.name for path in tmp_path.iterdir()] == ["run.json"]
+
+
+def test_on_a_cpu_the_containers_memory_must_suffice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not the host's, of which a pod sees more than it may take."""
+    run = load_run(HERE / "run.json")
+    monkeypatch.setattr(machine, "CGROUP", tmp_path)
+    (tmp_path / "memory.current").write_text("0\n")
+    (tmp_path / "memory.max").write_text(f"{machine.GIB}\n")
+    with pytest.raises(BadInput, match=r"needs about 7\.\d GiB .* 1\.0 GiB are free.*container"):
+        check_memory(run)
+    with pytest.raises(BadInput, match=r"and 1\.0 GiB are free"):
+        check_run(run, "cpu")

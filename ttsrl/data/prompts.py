@@ -125,6 +125,11 @@ def prepare(
     return prepared
 
 
+def are_prepared(folder: Path) -> bool:
+    """Whether `prepare` has written there."""
+    return all((folder / f"{name}.parquet").is_file() for name in ("train", "held_out"))
+
+
 def check_spoken(run: RunConfig, text: str, language: str) -> None:
     """Refuse a text that the policy's family cannot take, or in a language that it cannot speak."""
     family = family_class(run.family)

@@ -295,7 +295,6 @@ class Rules(Section):
     enabled: bool
     additionalLabels: Labels
     runbookUrl: str = Field(min_length=1)
-    runbookUrl: str
 
 
 class Dashboards(Section):

@@ -1,4 +1,7 @@
-"""What must hold before a training run starts: found out in seconds, not after the kill."""
+"""Checks before a training run starts, so that it fails in seconds and not after an hour.
+
+They read the run, the prepared prompts and the reward service, and write nothing.
+"""
 
 from __future__ import annotations
 
@@ -6,16 +9,14 @@ import asyncio
 import json
 from pathlib import Path
 
-import psutil
 from pyarrow import parquet
 
 from ttsrl.client.reward_client import RewardClient
 from ttsrl.config.models import check_models
 from ttsrl.config.schema import RunConfig
-from ttsrl.data.prompts import prepare
 from ttsrl.errors import BadInput
 from ttsrl.families.base import Family
-from ttsrl.runtime.machine import GIB, gpus
+from ttsrl.runtime.machine import GIB, free_memory_bytes, gpus
 from ttsrl.training.environment import ray_address
 from ttsrl.training.gpu_memory import Shape, check_gpus, need_of
 from ttsrl.training.verl_config import check_verl_keys
@@ -26,13 +27,6 @@ BASE_BYTES = 7 * 2**30
 BYTES_PER_PARAMETER = 24
 """float32 weights, gradients and two Adam moments, the sampler's copy, and one copy on its way."""
 REWARD_SERVICE_TIMEOUT_S = 300.0
-
-
-def prepare_prompts(run: RunConfig, work_dir: Path) -> None:
-    """Write the prompt parquet where it is not there yet."""
-    if all((work_dir / "data" / f"{name}.parquet").is_file() for name in ("train", "held_out")):
-        return
-    print(prepare(run, work_dir / "data"), flush=True)
 
 
 def check_policy(run: RunConfig, codebook_size: int) -> Family:
@@ -79,16 +73,19 @@ def check_prompts(run: RunConfig, work_dir: Path, family: Family) -> None:
 
 
 def check_memory(run: RunConfig) -> None:
-    """On a CPU the whole run lives in RAM: refuse what the kernel would kill later."""
+    """On a CPU the whole run lives in RAM: refuse what the kernel would kill later.
+
+    Memory is what this machine has free, or this container.
+    """
     files = list(Path(run.model).glob("*.safetensors"))
     parameters = sum(_parameters(file) for file in files)
     need = BASE_BYTES + BYTES_PER_PARAMETER * parameters
-    free = psutil.virtual_memory().available
+    free = free_memory_bytes()
     if need > free:
         raise BadInput(
             f"training {run.model} ({parameters / 1e6:.0f} M parameters) on this CPU needs about "
-            f"{need / 2**30:.1f} GiB of memory and {free / 2**30:.1f} GiB are free; close other "
-            "programs, take a smaller model, or train on a GPU"
+            f"{need / GIB:.1f} GiB of memory and {free / GIB:.1f} GiB are free; close other "
+            "programs, raise the container's limit, take a smaller model, or train on a GPU"
         )
 
 
@@ -125,16 +122,19 @@ async def check_reward_service(run: RunConfig) -> ServiceSpec:
         return await client.wait_ready(timeout_s=REWARD_SERVICE_TIMEOUT_S)
 
 
-def check(run: RunConfig, work_dir: Path, device: str) -> ServiceSpec:
-    """All checks, cheapest first, and the prompts; returns what the service measures.
-
-    Raises BadInput.
-    """
+def check_run(run: RunConfig, device: str) -> None:
+    """The checks that need nothing but the run and this machine. Raises BadInput."""
     check_verl_keys(run, device)
     check_models({"model": run.model})
     if device == "cpu" and ray_address() is None:
         check_memory(run)
-    prepare_prompts(run, work_dir)
+
+
+def check_start(run: RunConfig, work_dir: Path, device: str) -> ServiceSpec:
+    """The checks that need the prepared prompts and the reward service, cheapest first.
+
+    Returns what the service measures. Raises BadInput.
+    """
     print(f"waiting for the reward service at {run.reward.url}", flush=True)
     spec = asyncio.run(check_reward_service(run))
     family = check_policy(run, spec.codebook_size)

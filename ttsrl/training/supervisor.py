@@ -1,4 +1,4 @@
-"""Checks a run, starts verl, watches its steps, and ends what hangs.
+"""Checks a run, prepares its prompts, starts verl, watches its steps, and ends what hangs.
 
 A step that outlasts `train.step_deadline_s` ends the run with exit code 1, so that whoever started
 it starts it again: it goes on from the last published checkpoint.
@@ -15,6 +15,7 @@ from pathlib import Path
 
 from ttsrl.config.load import load_run
 from ttsrl.config.schema import RunConfig
+from ttsrl.data.prompts import are_prepared, prepare
 from ttsrl.errors import Failure
 from ttsrl.runtime.job import Job
 from ttsrl.storage.run_store import RunStore
@@ -44,7 +45,10 @@ def train(
     if run.train.metrics_port is not None:
         serve(metrics, run.train.metrics_port)
     store = RunStore(run.storage, run.name)
-    spec = preflight.check(run, work_dir, device)
+    preflight.check_run(run, device)
+    if not are_prepared(work_dir / "data"):
+        print(prepare(run, work_dir / "data"), flush=True)
+    spec = preflight.check_start(run, work_dir, device)
     check_run_identity(run, store)
     check_reward_identity(run, spec, store)
     if (store.newest_checkpoint() or 0) >= run.train.steps:
