@@ -185,6 +185,37 @@ def test_helm_refuses_the_batches_that_run_config_refuses(train: dict[str, int])
         render({"run": run})
 
 
+@pytest.mark.parametrize(
+    ("judges", "refused"),
+    [
+        ([("a", False), ("b", False)], False),
+        ([("a", False), ("whisper", True)], False),
+        ([("a", False), ("whisper", False)], True),
+        ([("whisper", False)], True),
+        ([("whisper", True)], True),
+        ([("a", True), ("b", False)], True),
+    ],
+)
+def test_helm_refuses_the_judges_that_run_config_refuses(
+    judges: list[tuple[str, bool]], refused: bool
+) -> None:
+    with helm.Chart.load(CHART) as chart:
+        run = chart.values["run"]
+    run["reward"]["whisper"]["model"] = "whisper"
+    run["eval"]["judges"] = [
+        {"name": f"judge {n}", "type": "whisper", "model": model, "used_in_reward": used}
+        for n, (model, used) in enumerate(judges)
+    ]
+    if not refused:
+        RunConfig.model_validate(run | {"name": "x"})
+        assert render({"run": run})
+        return
+    with pytest.raises(ValueError, match="reward"):
+        RunConfig.model_validate(run | {"name": "x"})
+    with pytest.raises(helm.HelmRenderError, match="reward"):
+        render({"run": run})
+
+
 def test_values_schema_json_is_fresh() -> None:
     committed = json.loads((CHART / "values.schema.json").read_text())
     assert committed == values_schema(), (

@@ -27,6 +27,7 @@ from support.helm_chart import (
     render_text,
 )
 from ttsrl.config.schema import RunConfig
+from ttsrl.facts import OfDeployment, walk_class, walk_raw
 from ttsrl.kube import names
 from ttsrl.kube.names import Names
 
@@ -155,6 +156,15 @@ def test_the_release_gives_the_run_its_name_url_and_token() -> None:
     given = {"name": "other", "reward": {"url": "http://judge-ttsrl-reward:3000"}}
     run = run_of(render({"run": given}, release="news"), "news-ttsrl-run")
     assert (run["name"], run["reward"]["url"]) == ("other", "http://judge-ttsrl-reward:3000")
+
+
+def test_what_the_chart_adds_to_a_run_is_its_name_and_what_is_of_the_deployment() -> None:
+    """`ttsrl submit --config` compares the rest of a run's file with the release."""
+    given = read_values(CHART / "values.yaml")["run"]
+    rendered = run_of(render({"reward": {"gpu": {"count": 2}}}))
+    before, after = ({s.name for s in walk_raw(RunConfig, run)} for run in (given, rendered))
+    of_the_deployment = {s.name for s in walk_class(RunConfig) if s.fact(OfDeployment)}
+    assert after - before == {"name"} | of_the_deployment
 
 
 def test_texts_in_values_become_the_run_s_texts() -> None:
