@@ -56,7 +56,7 @@ class Findings:
 
 
 def fuzz(server: RewardServer, requests: int, seed: int = 0) -> Findings:
-    """Sends so many requests, and looks whether the service is what it was before."""
+    """Sends hostile requests, then checks that the service is what it was before."""
     findings = Findings()
     items = utterances(3)
     headers = {"Authorization": f"Bearer {TOKEN}"}
@@ -221,7 +221,7 @@ def wav(draw: random.Random) -> bytes:
 
 
 def huge_body(server: RewardServer, findings: Findings) -> None:
-    """One gigabyte, with its length told and without."""
+    """One gigabyte, with a Content-Length and without."""
     host, port = server.url.removeprefix("http://").split(":")
     for framing in (f"Content-Length: {HUGE_BODY_BYTES}", "Transfer-Encoding: chunked"):
         head = (

@@ -1,8 +1,8 @@
 """A reward service under 4 times its capacity: PYTHONPATH=.:tests python benchmarks/reward_load.py
 
-First its capacity is measured: utterances a second with just enough clients to keep it busy. Then
-four times as many arrive, whether the earlier ones were answered or not. What is too much has to be
-told 429, every accepted utterance be answered once with its own score, and memory stay level.
+First its capacity is measured: utterances per second with just enough clients to keep it busy. Then
+four times as many arrive, whether the earlier ones were answered or not. What is too much must be
+answered with 429, every accepted utterance be answered once with its own score, and memory stay level.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from support.reward_server import RewardServer, assert_same, metrics, start, utt
 from ttsrl.wire import Outcome, ScoreRequest, ScoreResponse, Utterance
 
 BATCH = 8
-"""Utterances a request."""
+"""Utterances per request."""
 DISTINCT = 64
 """Different utterances; each has its score, by which a mixed-up answer is seen."""
 OVERLOAD = 4
@@ -45,7 +45,7 @@ class Overload:
 
 
 async def capacity(server: RewardServer, items: list[Utterance], seconds: float) -> float:
-    """Utterances a second with four clients, each of which waits for its answer."""
+    """Utterances per second with four clients, each of which waits for its answer."""
     load, known = Overload(), [None] * len(items)
     async with client(server) as http:
         deadline = time.monotonic() + seconds
@@ -61,7 +61,7 @@ async def capacity(server: RewardServer, items: list[Utterance], seconds: float)
 async def overload(
     server: RewardServer, items: list[Utterance], known: list[Outcome], rate: float, seconds: float
 ) -> Overload:
-    """Requests at `rate` utterances a second for so long, answered or not."""
+    """Requests at `rate` utterances per second for that long, answered or not."""
     load = Overload()
     watching = asyncio.create_task(watch(server, load))
     begin = time.monotonic()

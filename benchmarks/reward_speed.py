@@ -1,4 +1,4 @@
-"""Rewards a second, over HTTP: the reward service against the published server, in one run.
+"""Rewards per second, in one run: the service, its pipeline without HTTP, the published server.
 
 python benchmarks/reward_speed.py
 """
@@ -14,31 +14,41 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from statistics import median
+from tempfile import TemporaryDirectory
 
 import httpx
 import jiwer
 
 from ttsrl.client.reward_client import RewardClient
-from ttsrl.config.load import load_run
+from ttsrl.config.load import dump_run, load_run
 from ttsrl.reward.components import Cer, Nll, compose
+from ttsrl.serving.pipeline import Pipeline
 from ttsrl.synthesis.synthesiser import Synthesiser
 from ttsrl.wire import Ok, Utterance
 
 CONFIG = "examples/tiny/run.json"
 PROMPTS = 16
 DEADLINE_S = 600.0
+ROUNDS = 7
+"""The service and the pipeline alone take turns, so that what else runs slows both."""
 
 
 def main() -> None:
-    """Score one step's rollouts both ways and print the ratio."""
+    """Score one step's rollouts in each way and print the ratios."""
     utterances = rollouts()
-    seconds = asyncio.run(by_service(utterances))
-    published_seconds = by_published_server(utterances)
+    with TemporaryDirectory() as folder:
+        config = Path(folder) / "run.json"
+        config.write_text(dump_run(load_run(CONFIG, ["reward.cache_size=0"])))
+        service, pipeline = asyncio.run(by_service_and_pipeline(utterances, config))
+    published = by_published_server(utterances)
     count = len(utterances)
-    print(f"{count} rollouts of {PROMPTS} prompts, tiny stack, scored over HTTP")
-    print(f"  reward service       {count / seconds:7.1f} utterances/s")
-    print(f"  as channel-io does   {count / published_seconds:7.1f} utterances/s")
-    print(f"  ratio                {published_seconds / seconds:7.1f}")
+    alone = median(p / s for s, p in zip(service, pipeline, strict=True))
+    print(f"{count} rollouts of {PROMPTS} prompts, tiny stack")
+    print(f"  pipeline in this process   {count / median(pipeline):7.1f} utterances/s")
+    print(f"  reward service, over HTTP  {count / median(service):7.1f} utterances/s, {alone:.0%}")
+    print(f"  as channel-io does         {count / published:7.1f} utterances/s")
+    print(f"  service / channel-io       {published / median(service):7.1f}")
 
 
 def rollouts() -> list[Utterance]:
@@ -61,17 +71,28 @@ def rollouts() -> list[Utterance]:
     ]
 
 
-async def by_service(utterances: list[Utterance]) -> float:
-    """Seconds in which the reward service scores all, sent as the trainer sends them."""
-    with server("-m", "ttsrl.serving", "--config", CONFIG, "--port") as url:
+async def by_service_and_pipeline(
+    utterances: list[Utterance], config: Path
+) -> tuple[list[float], list[float]]:
+    """Seconds per round: the service, sent to as the trainer sends, and its pipeline in here."""
+    pipeline = Pipeline(load_run(config))
+    pipeline.warm_up()
+    by_service: list[float] = []
+    by_pipeline: list[float] = []
+    with server("-m", "ttsrl.serving", "--config", str(config), "--port") as url:
         async with RewardClient(url, deadline_s=DEADLINE_S) as client:
             await client.wait_ready(DEADLINE_S)
-            start = time.perf_counter()
-            outcomes = await client.score(utterances)
-            seconds = time.perf_counter() - start
+            for number in range(ROUNDS + 1):  # the first one warms up
+                start = time.perf_counter()
+                outcomes = await client.score(utterances)
+                middle = time.perf_counter()
+                pipeline.score(utterances)
+                if number:
+                    by_service.append(middle - start)
+                    by_pipeline.append(time.perf_counter() - middle)
     if not any(isinstance(outcome, Ok) for outcome in outcomes):
         raise RuntimeError(f"nothing was scored: {outcomes[:3]}")
-    return seconds
+    return by_service, by_pipeline
 
 
 def by_published_server(utterances: list[Utterance]) -> float:

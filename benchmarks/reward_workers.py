@@ -1,8 +1,8 @@
-"""Rewards a second of one worker process and of two, on one thread each, in one run.
+"""Rewards per second of one worker process and of two, on one thread each, in one run.
 
 python benchmarks/reward_workers.py
 
-Two workers need two cores that nobody else uses; what else runs is in the ratio.
+Two workers need two idle cores; whatever else runs is in the ratio.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def main() -> None:
 
 
 def seconds_of(workers: int, utterances: list[Utterance]) -> float:
-    """Seconds in which a service of so many workers scores all."""
+    """Seconds in which a service of that many workers scores all."""
     with TemporaryDirectory() as folder:
         config = Path(folder) / "run.json"
         config.write_text(dump_run(load_run(CONFIG, [f"reward.workers={workers}"])))

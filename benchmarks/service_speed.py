@@ -125,7 +125,7 @@ def measure(config: Path, url: str, count: int, device: str) -> None:
     times = np.array(asyncio.run(at_rate(url, asked, LOAD * served)))
     middle, late = np.percentile(times, [50, 99])
     print(
-        f"  one utterance a request, {LOAD:.0%} load: median {middle:.3f} s, p99 {late:.3f} s, "
+        f"  one utterance per request, {LOAD:.0%} load: median {middle:.3f} s, p99 {late:.3f} s, "
         f"{late / middle:.1f} x",
         flush=True,
     )

@@ -139,8 +139,8 @@ def test_bad_speech_has_reward_0_and_what_cannot_be_measured_is_an_error_that_na
         ({"TOKENS": {"datatype": "FP32"}}, "TOKENS has datatype 'FP32'; send INT32"),
         ({"TOKENS": {"shape": [2, 3]}}, "TOKENS has shape [2, 3] and 3 elements"),
         ({"TOKENS": {"shape": [2**40, 2**40]}}, "send one or two sizes"),
-        ({"TOKENS": {"data": [[1, 2, 2**31]]}}, "no 32-bit integer"),
-        ({"TOKENS": {"data": [[1, 2, True]]}}, "no 32-bit integer"),
+        ({"TOKENS": {"data": [[1, 2, 2**31]]}}, "not a 32-bit integer"),
+        ({"TOKENS": {"data": [[1, 2, True]]}}, "not a 32-bit integer"),
         ({"TOKENS": {"data": "abc"}}, "neither"),
         ({"TOKENS": {"name": ["TOKENS"]}}, "the model takes TOKENS, TOKEN_LENS, GT_TEXT"),
         ({"TOKENS": {"parameters": {"binary_data_size": 12}}}, "0 are there"),
@@ -218,7 +218,7 @@ def test_score_wav_refuses_what_is_no_speech(
     reward_service: RewardServer, items: list[Utterance], wav: bytes
 ) -> None:
     text = items[0].text
-    assert "no WAV or FLAC" in score_wav(reward_service, b"RIFF", text).json()["detail"]
+    assert "not a WAV or FLAC" in score_wav(reward_service, b"RIFF", text).json()["detail"]
     assert score_wav(reward_service, b"", text).status_code == 400
     assert score_wav(reward_service, wav[:44], text).status_code == 400
     assert score_wav(reward_service, wav, "").status_code == 400

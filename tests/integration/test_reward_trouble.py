@@ -65,7 +65,7 @@ def worker_pids(server: RewardServer) -> list[int]:
     return [
         child.pid
         for child in psutil.Process(server.process.pid).children(recursive=True)
-        if "ttsrl.serving.worker" in child.cmdline()
+        if "--multiprocessing-fork" in child.cmdline()
     ]
 
 

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Sequence
 import pytest
 
 from ttsrl.serving.batcher import Batcher, Full
-from ttsrl.serving.engine import WorkerEnds, WorkerHung, WorkerLost
+from ttsrl.serving.messages import WorkerEnds, WorkerHung, WorkerLost
 from ttsrl.wire import Failed, Outcome, Utterance
 
 DEADLINE_S = 60.0

@@ -11,7 +11,7 @@ from ttsrl.config.load import load_run
 from ttsrl.config.schema import RunConfig
 from ttsrl.reward.components import compose
 from ttsrl.serving.pipeline import Pipeline
-from ttsrl.serving.scorer_thread import Lane
+from ttsrl.serving.scorer_thread import ScorerThread
 from ttsrl.wire import Failed, Gated, Ok, Utterance
 
 ROOT = Path(__file__).parents[2]
@@ -288,7 +288,7 @@ class Loudness:
 def with_loudness(run):
     pipeline = Pipeline(run)
     pipeline.scorers["loudness"] = Loudness()
-    pipeline.lanes["loudness"] = Lane("loudness")
+    pipeline.threads["loudness"] = ScorerThread("loudness")
     return pipeline
 
 
@@ -323,7 +323,7 @@ def test_a_scorer_that_hangs_meets_its_deadline_and_the_next_batch_is_measured(
     reward = run.reward.model_copy(update={"scorer_deadline_s": 5.0})
     pipeline = Pipeline(run.model_copy(update={"reward": reward}))
     pipeline.scorers["loudness"] = Loudness()
-    pipeline.lanes["loudness"] = Lane("loudness")
+    pipeline.threads["loudness"] = ScorerThread("loudness")
     assert all(isinstance(o, Ok) for o in pipeline.score(clean))
     texts = [u.text for u in clean]
     heard = pipeline.whisper.score(

@@ -10,7 +10,8 @@ from typing import Any, cast
 
 import pytest
 
-from ttsrl.serving.worker import Measured, serve
+from ttsrl.serving.messages import Measured
+from ttsrl.serving.worker import serve
 from ttsrl.wire import Failed, Gated, Outcome, Utterance
 
 UTTERANCES = [Utterance(text=text, speech_tokens=[]) for text in ("a", "b")]

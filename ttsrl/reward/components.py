@@ -20,6 +20,9 @@ Composition = Literal["harmonic", "linear", "product"]
 ScorerModel = Annotated[str, ModelPath("scorer"), InReward("digest")]
 """A model that gives a reward; its content is part of the reward's specification."""
 
+LEAST_UTILITY = {"correct": 0.0, "channel-io": 0.0, "deep-unlearning": 1e-8}
+"""Whisper's mode -> what `compose` takes as `least`: the recipe of the mode decides it."""
+
 
 class ComponentBase(Strict):
     """What every component has."""

@@ -45,16 +45,16 @@ class Finding:
 
 
 def main() -> None:
-    """Prints one line a way to be bad; exits with 1 if the reward misses one."""
+    """Prints one line per way to be bad; exits with 1 if the reward misses one."""
     parser = argparse.ArgumentParser(prog="python -m ttsrl.serving.audit", description=__doc__)
     parser.add_argument("--config", required=True, help="the run's JSON file")
-    parser.add_argument("--clips", required=True, type=Path, help="JSONL with text and wav a line")
+    parser.add_argument("--clips", required=True, type=Path, help="JSONL with text and wav per line")
     arguments = parser.parse_args()
     sys.exit(exit_code(lambda: show(load_run(arguments.config), arguments.clips)))
 
 
 def show(run: RunConfig, clips: Path) -> None:
-    """Print the table. Raises BadInput for clips that are no clean speech, Failure for a miss."""
+    """Print the table. Raises BadInput for clips that are not clean speech, Failure for a miss."""
     recordings = read_clips(clips, run.data.language)
     clean, findings = audit(Pipeline(run), recordings)
     print(f"{'clean speech':<16}{fmean(clean):8.3f}  mean reward of {len(clean)} recordings")
@@ -82,7 +82,7 @@ def audit(
         if isinstance(outcome, Gated | Failed):
             why = outcome.reason if isinstance(outcome, Gated) else outcome.kind
             raise BadInput(
-                f"recording {number} ({recordings[number - 1].text!r}) is no clean speech to this "
+                f"recording {number} ({recordings[number - 1].text!r}) is not clean speech to this "
                 f"reward: {why}, {outcome.detail}; give recordings that say their text"
             )
         clean.append(outcome.reward)
@@ -104,7 +104,7 @@ def audit(
 def read_clips(file: Path, language: str) -> list[RecordedUtterance]:
     """The recordings that a JSONL file names, paths beside it. Raises BadInput."""
     if not file.is_file():
-        raise BadInput(f"no such file: {file}; give JSONL with text and wav a line")
+        raise BadInput(f"no such file: {file}; give JSONL with text and wav per line")
     recordings: list[RecordedUtterance] = []
     for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), 1):
         try:

@@ -8,7 +8,7 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
-from ttsrl.serving.engine import WorkerEnds, WorkerHung, WorkerLost
+from ttsrl.serving.messages import WorkerEnds, WorkerHung, WorkerLost
 from ttsrl.wire import Failed, Outcome, Utterance
 
 RETRY_AFTER_S = (1, 30)
@@ -56,7 +56,7 @@ class Batcher:
         on_depth: Callable[[int], None],
         on_wait: Callable[[float], None] = lambda seconds: None,
     ) -> None:
-        """`on_depth` is told how many wait, `on_wait` how long a batch's oldest waited."""
+        """`on_depth` gets how many wait; `on_wait` how many seconds a batch's oldest waited."""
         self._batch_size = batch_size
         self._capacity = capacity
         self._on_depth = on_depth
@@ -82,7 +82,7 @@ class Batcher:
             raise Full(f"{self.depth} utterances wait already; come back later", retry_after_s)
 
     async def score(self, utterances: Sequence[Utterance], deadline_s: float) -> list[Outcome]:
-        """One outcome an utterance, in order; what has none in time is Failed. Raises Full."""
+        """One outcome per utterance, in order; what has none in time is Failed. Raises Full."""
         self.admit(len(utterances))
         if not utterances:
             return []

@@ -147,7 +147,6 @@ class ServiceMetrics:
         }
         self._build.labels(**versions).set(1)
         self.load_seconds.set(seconds)
-        self.ready.set(1)
 
     def request(self, route: str, status: int, seconds: float) -> None:
         """A scoring request was answered; how soon counts where the answer is scores."""

@@ -1,4 +1,7 @@
-"""The HTTP edge before BentoML's routes: health, token, size limits, and who is still listening."""
+"""What is let in before BentoML's routes: health, token, size limits, and clients that still wait.
+
+An ASGI middleware because BentoML reads a whole body before a route sees it, of whatever size and
+from whomever."""
 
 from __future__ import annotations
 
@@ -36,7 +39,7 @@ Problem = Callable[[int, str, dict[str, str] | None], Response]
 
 @dataclass(frozen=True)
 class Scoring:
-    """How a scoring route takes its body and tells errors."""
+    """How a scoring route takes its body and reports errors."""
 
     problem: Problem
     media_types: frozenset[str]
@@ -44,7 +47,7 @@ class Scoring:
 
 
 class Served(Protocol):
-    """What the edge asks of the service behind it."""
+    """What the middleware asks of the service behind it."""
 
     token_file: str | None
     spec: ServiceSpec | None
@@ -67,8 +70,8 @@ class Served(Protocol):
         ...
 
 
-class Edge:
-    """ASGI middleware of the reward service."""
+class AdmissionMiddleware:
+    """Answers or refuses a request before its body is read; counts what is read and measured."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -106,7 +109,7 @@ class Edge:
                 self.held_bytes -= body.size
 
     async def _while_heard(self, scope: Scope, body: bytes, receive: Receive, send: Send) -> None:
-        """Runs the route, and cancels it when its client goes: nobody would read the scores."""
+        """Runs the route, and cancels it when its client goes, who would not read the scores."""
         first = True
 
         async def replay() -> Message:
@@ -179,9 +182,9 @@ def refuse(service: Served, request: Request) -> Response | None:
 class Body:
     """A request's body while it is read, counted among all that are held."""
 
-    def __init__(self, edge: Edge, receive: Receive) -> None:
+    def __init__(self, admission: AdmissionMiddleware, receive: Receive) -> None:
         self.size = 0
-        self._edge = edge
+        self._admission = admission
         self._receive = receive
 
     async def read(self) -> bytes | tuple[int, str]:
@@ -200,10 +203,10 @@ class Body:
                 return CLIENT_LEFT, "the client left"
             chunks.append(message.get("body", b""))
             self.size += len(chunks[-1])
-            self._edge.held_bytes += len(chunks[-1])
+            self._admission.held_bytes += len(chunks[-1])
             if self.size > MAX_BODY_BYTES:
                 return 413, TOO_LARGE
-            if self._edge.held_bytes > MAX_BYTES_HELD:
+            if self._admission.held_bytes > MAX_BYTES_HELD:
                 return 429, "other requests take all the memory there is for bodies"
             if not message.get("more_body", False):
                 return b"".join(chunks)

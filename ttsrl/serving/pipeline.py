@@ -23,7 +23,7 @@ from ttsrl.codecs.registry import codec_digest, load_codec, resolve_precision
 from ttsrl.config.schema import RunConfig
 from ttsrl.errors import BadInput
 from ttsrl.models.hub import folder_digest, local_folder
-from ttsrl.reward.components import compose, utilities_of
+from ttsrl.reward.components import LEAST_UTILITY, compose, utilities_of
 from ttsrl.reward.gates import (
     check_duration,
     check_floors,
@@ -39,7 +39,7 @@ from ttsrl.scorers.registry import load_scorers
 from ttsrl.scorers.whisper.scorer import WhisperScorer
 from ttsrl.serving.cache import OutcomeCache
 from ttsrl.serving.recording import RecordedUtterance
-from ttsrl.serving.scorer_thread import Lane
+from ttsrl.serving.scorer_thread import ScorerThread
 from ttsrl.text.normalise import NORMALISER_VERSION, check_text, normalise
 from ttsrl.wire import Failed, Gated, Ok, Outcome, Utterance
 
@@ -47,9 +47,6 @@ logger = logging.getLogger(__name__)
 
 SPEC_VERSION = 6
 """Raise it whenever this file, the gates, the scorers or the codecs give other rewards."""
-
-LEAST_UTILITY = {"correct": 0.0, "channel-io": 0.0, "deep-unlearning": 1e-8}
-"""Whisper's mode -> what a harmonic mean takes for the smallest utility."""
 
 WHISPER = "whisper"
 """Name of the scorer that every reward has."""
@@ -82,7 +79,7 @@ class Pipeline:
         device: str = "cpu",
         on_stage: Callable[[str, float], None] = lambda name, seconds: None,
     ) -> None:
-        """`on_stage` is told the seconds that each batch took in: gates, decode, each scorer."""
+        """`on_stage` gets the seconds that each batch took in: gates, decode, each scorer."""
         self.reward = run.reward
         self.on_stage = on_stage
         self.lock = threading.Lock()
@@ -93,7 +90,7 @@ class Pipeline:
         self.codec = load_codec(str(codec_folder), device, precision, run.voice)
         self.whisper = WhisperScorer(run.reward.whisper, device, run.reward.batch_size)
         self.scorers: dict[str, Scorer] = load_scorers(run.reward, device)
-        self.lanes = {name: Lane(name) for name in (WHISPER, *self.scorers)}
+        self.threads = {name: ScorerThread(name) for name in (WHISPER, *self.scorers)}
         self.specification: dict[str, Any] = {
             "version": SPEC_VERSION,
             "normaliser": NORMALISER_VERSION,
@@ -107,7 +104,7 @@ class Pipeline:
         self.cache = OutcomeCache(self.spec_hash, run.reward.cache_size)
 
     def score(self, utterances: Sequence[Utterance]) -> list[Outcome]:
-        """One outcome an utterance, in order; equal utterances are measured once.
+        """One outcome per utterance, in order; equal utterances are measured once.
 
         An outcome depends on its utterance alone: it is the same, to 1e-5, in any company. Never
         raises for an utterance: what cannot be measured is Failed.
@@ -152,7 +149,7 @@ class Pipeline:
         if len(alone) != len(waveforms[0]) or not np.allclose(waveforms[0], alone, atol=near):
             raise RuntimeError("the codec decodes the same tokens differently in a batch")
         if not all(math.isfinite(r.nll) for r in raws):
-            raise RuntimeError(f"Whisper's likelihoods are no numbers: {raws}")
+            raise RuntimeError(f"Whisper's likelihoods are not numbers: {raws}")
         exact = self.whisper.dtype == "float32"  # in bfloat16 a transcript may turn on a near-tie
         far = abs(raw.nll - raws[0].nll) > (1e-3 if exact else 0.1)
         if far or (exact and raw.transcript != raws[0].transcript):
@@ -243,7 +240,7 @@ class Pipeline:
         def run() -> Timed:
             return _isolate(measure, items, "scorer", f"{name}: "), time.perf_counter()
 
-        return self.lanes[name].start(run)
+        return self.threads[name].start(run)
 
     def _finish(
         self, name: str, future: Future[Timed], items: list[Item], start: float

@@ -43,9 +43,9 @@ def read_recording(data: bytes, text: str, language: str) -> RecordedUtterance:
             samples = file.read(dtype="float32", always_2d=True).mean(axis=1, dtype=np.float32)
             rate_hz = file.samplerate
     except soundfile.SoundFileError as error:
-        raise BadInput(f"the body is no WAV or FLAC file: {error}") from None
+        raise BadInput(f"the body is not a WAV or FLAC file: {error}") from None
     if not np.isfinite(samples).all():
-        raise BadInput("the audio has samples that are no numbers")
+        raise BadInput("the audio has samples that are not numbers")
     return RecordedUtterance(
         text=text, language=language, samples=samples.tobytes(), sample_rate_hz=rate_hz
     )

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 
-class Lane:
+class ScorerThread:
     """Runs what is given to it one after the other.
 
     The thread is a daemon: one that hangs must not keep a service that gives up from ending, as

@@ -6,14 +6,11 @@ and so that several of them share the cores or GPUs of a machine behind one queu
 
 from __future__ import annotations
 
-import argparse
-import ctypes
 import logging
 import os
 import signal
-import sys
-from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
+from multiprocessing import parent_process
 from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING
 
@@ -21,64 +18,28 @@ from ttsrl.config.load import load_run
 from ttsrl.config.schema import RunConfig
 from ttsrl.errors import BadInput
 from ttsrl.runtime.machine import cores
-from ttsrl.wire import Failed, Outcome, ServiceSpec, Utterance
+from ttsrl.runtime.reaper import end_with_parent
+from ttsrl.serving.messages import CannotLoad, Loaded, Measured, WorkerPlace
+from ttsrl.wire import Failed, ServiceSpec, Utterance
 
 if TYPE_CHECKING:
     from ttsrl.serving.pipeline import Pipeline
 
 logger = logging.getLogger(__name__)
-PR_SET_PDEATHSIG = 1
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 LATE_BATCHES = 2
 """Batches in a row in which a scorer is late: its thread is taken for hung."""
 PROGRAMS = ("ttsrl", "bentoml", "torch", "transformers", "faster-whisper", "ctranslate2", "jiwer")
 
 
-@dataclass(frozen=True)
-class Loaded:
-    """The models are warm."""
-
-    spec: ServiceSpec
-    device: str
-
-
-@dataclass(frozen=True)
-class CannotLoad:
-    """The process ends; nothing but a change of its input or its machine will fix it."""
-
-    detail: str
-    exit_code: int
-
-
-@dataclass(frozen=True)
-class Measured:
-    """A batch is done."""
-
-    outcomes: list[Outcome]
-    stages: list[tuple[str, float]]
-    """Stage and its seconds, in the order in which they ran."""
-    last: bool = False
-    """Whether the process ends now, to be replaced."""
-
-
-def main() -> None:
-    """Loads, says so, then answers each batch on the socket until the other end closes it."""
-    parser = argparse.ArgumentParser(prog="python -m ttsrl.serving.worker", description=__doc__)
-    parser.add_argument("--config", required=True, help="the run's JSON file")
-    parser.add_argument("--number", type=int, required=True, help="which of the workers, from 0")
-    parser.add_argument("--workers", type=int, required=True, help="how many there are")
-    parser.add_argument("--fd", type=int, required=True, help="socket of the service")
-    arguments = parser.parse_args()
-    # The service decides when work ends: it drains on a signal that all processes get. When it is
-    # gone, however it went, so is this process.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    logging.basicConfig(format=f"[worker {arguments.number}] %(levelname)s %(name)s: %(message)s")
-    service = Connection(arguments.fd)
+def main(place: WorkerPlace, service: Connection) -> None:
+    """Loads, says so, then answers each batch on the connection until its other end closes."""
+    stay_until_the_service_ends()
+    logging.basicConfig(format=f"[worker {place.number}] %(levelname)s %(name)s: %(message)s")
     stages: list[tuple[str, float]] = []
     try:
-        run = load_run(arguments.config)
-        device = device_of(arguments.number, arguments.workers)
+        run = load_run(place.config)
+        device = device_of(place.number, place.workers)
         pipeline = load(run, device, stages)
         service.send(Loaded(specification(run, pipeline), device))
     except BadInput as error:
@@ -89,6 +50,19 @@ def main() -> None:
         service.send(CannotLoad(f"{type(error).__name__}: {error}", 1))
         return
     serve(service, pipeline, stages)
+
+
+def stay_until_the_service_ends() -> None:
+    """Only the service decides when work ends: it drains on a signal that all processes get.
+
+    When it is gone, however it went, so is this process.
+    """
+    for number in STOP_SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
+    parent = parent_process()
+    assert parent is not None and parent.pid is not None
+    end_with_parent(parent.pid, signal.SIGKILL)
 
 
 def load(run: RunConfig, device: str, stages: list[tuple[str, float]]) -> Pipeline:
@@ -157,10 +131,3 @@ def versions() -> dict[str, str]:
         except PackageNotFoundError:
             continue  # an engine that this image does without
     return found
-
-
-if __name__ == "__main__":
-    # Pickle looks the messages up by module: run as `__main__` they would be other classes.
-    from ttsrl.serving import worker
-
-    sys.exit(worker.main())
