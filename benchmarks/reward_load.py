@@ -2,7 +2,7 @@
 
 First its capacity is measured: utterances per second with just enough clients to keep it busy. Then
 four times as many arrive, whether the earlier ones were answered or not. What is too much must be
-answered with 429, every accepted utterance be answered once with its own score, and memory stay level.
+answered with 429, every accepted utterance once with its own score, and memory must stay level.
 """
 
 from __future__ import annotations

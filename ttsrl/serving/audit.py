@@ -48,7 +48,7 @@ def main() -> None:
     """Prints one line per way to be bad; exits with 1 if the reward misses one."""
     parser = argparse.ArgumentParser(prog="python -m ttsrl.serving.audit", description=__doc__)
     parser.add_argument("--config", required=True, help="the run's JSON file")
-    parser.add_argument("--clips", required=True, type=Path, help="JSONL with text and wav per line")
+    parser.add_argument("--clips", required=True, type=Path, help="JSONL, text and wav per line")
     arguments = parser.parse_args()
     sys.exit(exit_code(lambda: show(load_run(arguments.config), arguments.clips)))
 
