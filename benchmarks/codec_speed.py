@@ -21,6 +21,7 @@ from whisper_speed import machine, timed
 
 from ttsrl.codecs.cosyvoice2 import CosyVoice2Codec
 from ttsrl.codecs.xcodec2 import XCodec2
+from ttsrl.runtime.machine import torch_device
 
 
 def main() -> None:
@@ -30,7 +31,7 @@ def main() -> None:
     parser.add_argument("--small", action="store_true")
     parser.add_argument("--codec", choices=["xcodec2", "cosyvoice2"], help="only this one")
     arguments = parser.parse_args()
-    device = "cuda" if torch.cuda.is_available() else "cpu"
+    device = torch_device()
     print(f"{arguments.count} utterances on {machine(device)}")
     measured = {
         "xcodec2": (xcodec2, hasattr(transformers, "Xcodec2Model"), "xcodec2"),

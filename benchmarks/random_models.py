@@ -23,6 +23,8 @@ from transformers import (
     WhisperForConditionalGeneration,
 )
 
+from ttsrl.runtime.machine import torch_device
+
 sys.path.append(str(Path(__file__).parents[1] / "tests"))  # the makers of the tests' models
 
 TINY = Path(__file__).parents[1] / "examples/tiny/whisper"
@@ -340,7 +342,7 @@ def main() -> None:
     """random_models.py FOLDER KIND SHAPE [TOKENS]; TOKENS of llasa alone."""
     folder, kind, shape, *rest = sys.argv[1:]
     Path(folder).mkdir(parents=True, exist_ok=True)
-    device = "cuda" if torch.cuda.is_available() else "cpu"
+    device = torch_device()
     match kind:
         case "whisper":
             make_whisper(Path(folder), shape, device)

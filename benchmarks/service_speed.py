@@ -26,6 +26,7 @@ from reward_speed import server
 from whisper_speed import machine, peak_gib
 
 from ttsrl.config.load import load_run
+from ttsrl.runtime.machine import torch_device
 from ttsrl.serving.pipeline import Pipeline
 from ttsrl.wire import Ok, Outcome, Utterance
 
@@ -44,7 +45,7 @@ def main() -> None:
     parser.add_argument("--window", choices=["full", "cropped"], default="full")
     parser.add_argument("--folder", type=Path, help="where models are, or will be")
     arguments = parser.parse_args()
-    device = "cuda" if torch.cuda.is_available() else "cpu"
+    device = torch_device()
     with tempfile.TemporaryDirectory() as temporary:
         folder = arguments.folder or Path(temporary)
         make_models(folder, arguments.shape, device)

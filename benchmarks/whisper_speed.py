@@ -23,6 +23,7 @@ import random_models
 import torch
 
 from ttsrl.reward.config import WhisperConfig
+from ttsrl.runtime.machine import torch_device
 from ttsrl.scorers.base import Raw
 from ttsrl.scorers.whisper.pool import DRAFTED
 from ttsrl.scorers.whisper.reading import ReadingJob
@@ -49,7 +50,7 @@ def main() -> None:
         help="no table: how long openai-whisper takes for so many utterances, so long each",
     )
     arguments = parser.parse_args()
-    device = "cuda" if torch.cuda.is_available() else "cpu"
+    device = torch_device()
     if arguments.published_step:
         return published_step(arguments.shape, device, *arguments.published_step)
     with tempfile.TemporaryDirectory() as folder:

@@ -15,12 +15,12 @@ from transformers import ParakeetFeatureExtractor, ParakeetForTDT
 from transformers.models.parakeet.modeling_parakeet import ParakeetEncoderModelOutput
 
 from support.tiny_scorers import LETTERS, save_tiny_parakeet, save_tiny_sensevoice
+from ttsrl.audio.equal_lengths import equal_lengths
 from ttsrl.config.schema import JudgeConfig
 from ttsrl.errors import BadInput
 from ttsrl.reward.components import ParakeetCer, PinyinWer
 from ttsrl.reward.config import RewardConfig, WhisperConfig
 from ttsrl.scorers.base import SpeechSample
-from ttsrl.scorers.equal_lengths import equal_lengths
 from ttsrl.scorers.parakeet import load_parakeet
 from ttsrl.scorers.reference import RATE_HZ, check_scorer, voice
 from ttsrl.scorers.registry import load_judge, load_scorers

@@ -1,14 +1,16 @@
 """The estimate of a GPU's memory against what was measured, and what it refuses."""
 
-import os
 from pathlib import Path
+from types import SimpleNamespace
 
+import pynvml
 import pytest
 
 from ttsrl.config.load import load_run
 from ttsrl.config.schema import RunConfig
 from ttsrl.errors import BadInput
-from ttsrl.runtime.machine import GIB, Gpu, gpus
+from ttsrl.runtime.doctor import examine
+from ttsrl.runtime.machine import GIB, Gpu, driver_version, gpus
 from ttsrl.training.gpu_memory import Shape, check_gpus, need_of
 
 TINY = Path(__file__).parents[2] / "examples/tiny/run.json"
@@ -117,25 +119,61 @@ def test_what_the_reward_service_may_still_take_is_not_free() -> None:
         check_gpus(shared, LLASA_1B, [gpu(RTX_4090)])
 
 
+class DriverOfThree:
+    """NVIDIA's management library on a machine with three GPUs, since this one has none."""
+
+    def __init__(self, patch: pytest.MonkeyPatch) -> None:
+        self.opened = 0
+        for name, answer in {
+            "nvmlInit": lambda: self._open(1),
+            "nvmlShutdown": lambda: self._open(-1),
+            "nvmlDeviceGetCount": lambda: 3,
+            "nvmlDeviceGetHandleByIndex": lambda index: index,
+            "nvmlDeviceGetUUID": lambda index: f"GPU-{index}f2c",
+            "nvmlDeviceGetName": lambda index: "NVIDIA RTX A6000",
+            "nvmlDeviceGetMemoryInfo": lambda index: SimpleNamespace(
+                total=49140 << 20, free=48000 - 1000 * index << 20
+            ),
+            "nvmlSystemGetDriverVersion": lambda: "570.86",
+        }.items():
+            patch.setattr(pynvml, name, answer)
+
+    def _open(self, by: int) -> None:
+        self.opened += by
+
+
 @pytest.fixture
-def nvidia_smi(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The program's answer on a machine with three GPUs, since this one has none."""
-    program = tmp_path / "nvidia-smi"
-    rows = [f"{i}, GPU-{i}f2c, NVIDIA RTX A6000, 49140, {48000 - 1000 * i}" for i in range(3)]
-    program.write_text("#!/bin/sh\ncat <<EOF\n" + "\n".join(rows) + "\nEOF\n")
-    program.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+def driver(monkeypatch: pytest.MonkeyPatch) -> DriverOfThree:
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    return DriverOfThree(monkeypatch)
 
 
 def test_gpus_are_those_that_the_process_may_use(
-    nvidia_smi: None, monkeypatch: pytest.MonkeyPatch
+    driver: DriverOfThree, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert [gpu.free_bytes // 2**20 for gpu in gpus()] == [48000, 47000, 46000]
-    assert gpus()[0].name == "0 (NVIDIA RTX A6000)"
+    assert gpus()[0] == Gpu("0 (NVIDIA RTX A6000)", 49140 << 20, 48000 << 20)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,GPU-0f2c")
     assert [gpu.free_bytes // 2**20 for gpu in gpus()] == [46000, 48000]
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     assert gpus() == []
-    monkeypatch.setenv("PATH", "/nowhere")
+    assert driver.opened == 0
+
+
+def test_the_doctor_names_each_gpu_and_the_driver(driver: DriverOfThree) -> None:
+    [found] = [check for check in examine() if check.name == "GPU"]
+    assert found.state == "ok"
+    assert found.found.startswith("0 (NVIDIA RTX A6000), 48.0 GiB; 1 (NVIDIA RTX A6000), 48.0 GiB")
+    assert found.found.endswith("driver 570.86")
+
+
+@pytest.mark.parametrize(
+    "error", [pynvml.NVML_ERROR_LIBRARY_NOT_FOUND, pynvml.NVML_ERROR_DRIVER_NOT_LOADED]
+)
+def test_without_a_driver_there_is_no_gpu(monkeypatch: pytest.MonkeyPatch, error: int) -> None:
+    def refuse() -> None:
+        raise pynvml.NVMLError(error)
+
+    monkeypatch.setattr(pynvml, "nvmlInit", refuse)
     assert gpus() == []
+    assert driver_version() is None

@@ -49,3 +49,15 @@ class Encoder(Protocol):
 
 Precision = Literal["float32", "tfloat32", "bfloat16"]
 """What a GPU multiplies in; weights and sums stay in float32."""
+
+
+def check_tokens(tokens: Sequence[int], codebook_size: int) -> None:
+    """Raise ValueError for an empty utterance and for tokens outside the codebook."""
+    if not tokens:
+        raise ValueError("cannot decode an utterance of no speech tokens")
+    if min(tokens) < 0 or max(tokens) >= codebook_size:
+        out_of_range = [t for t in tokens if not 0 <= t < codebook_size]
+        raise ValueError(
+            f"speech tokens must lie in [0, {codebook_size}): got {out_of_range[:3]}; "
+            "check the token offset of the family"
+        )

@@ -17,8 +17,7 @@ import torch
 from torch import Tensor
 
 from ttsrl.audio.waveform import Waveform
-from ttsrl.codecs.base import Precision
-from ttsrl.codecs.by_length import check_tokens
+from ttsrl.codecs.base import Precision, check_tokens
 from ttsrl.codecs.cosyvoice2_flow import Flow
 from ttsrl.codecs.cosyvoice2_network import (
     CODEBOOK_SIZE,

@@ -21,9 +21,10 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ttsrl.audio.equal_lengths import equal_lengths
 from ttsrl.audio.waveform import Waveform
 from ttsrl.base import Strict
-from ttsrl.codecs.by_length import decode_by_length
+from ttsrl.codecs.base import check_tokens
 
 
 class TinyCodecConfig(Strict):
@@ -186,7 +187,13 @@ class TinyCodec:
     @torch.inference_mode()
     def decode(self, tokens_B: Sequence[Sequence[int]]) -> list[Waveform]:
         """Decode utterances of any lengths >= 1; ValueError for tokens outside the codebook."""
-        return decode_by_length(tokens_B, self.codebook_size, self._decode)
+        for tokens in tokens_B:
+            check_tokens(tokens, self.codebook_size)
+        waveforms: dict[int, Waveform] = {}
+        for rows in equal_lengths(tokens_B):
+            samples_RS = self._decode(torch.tensor([list(tokens_B[row]) for row in rows]))
+            waveforms.update(zip(rows, samples_RS.float().cpu().numpy(), strict=True))
+        return [waveforms[row] for row in range(len(tokens_B))]
 
     def _decode(self, tokens_BT: Tensor) -> Tensor:
         points = self.model.quantizer.points(tokens_BT.to(self.device))

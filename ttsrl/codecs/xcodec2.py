@@ -14,8 +14,7 @@ import torch
 import transformers
 
 from ttsrl.audio.waveform import Waveform
-from ttsrl.codecs.base import Precision
-from ttsrl.codecs.by_length import check_tokens
+from ttsrl.codecs.base import Precision, check_tokens
 from ttsrl.codecs.precision import multiplying
 from ttsrl.codecs.xcodec2_decoder import MaskedDecoder
 from ttsrl.errors import BadInput

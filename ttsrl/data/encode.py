@@ -38,7 +38,7 @@ from ttsrl.data.token_shards import (
 )
 from ttsrl.errors import BadInput
 from ttsrl.models.hub import local_data, local_folder
-from ttsrl.runtime.machine import cores
+from ttsrl.runtime.machine import cores, torch_device
 from ttsrl.storage.atomic import replace_text
 
 Device = Literal["auto", "cpu", "cuda"]
@@ -116,7 +116,9 @@ def encode(
         if path.is_file():
             done_before += len(shard)
         else:
-            encoder = encoder or load_encoder(str(folder), _device(device))
+            encoder = encoder or load_encoder(
+                str(folder), torch_device() if device == "auto" else device
+            )
             facts = CodecFacts(
                 codec, digest, encoder.codebook_size, encoder.sample_rate_hz, encoder.tokens_per_s
             )
@@ -124,14 +126,6 @@ def encode(
             write_shard(path, rows, ShardFacts(facts, skipped))
         tell(i * size)(len(shard))
     return _finish(out, paths, done_before)
-
-
-def _device(device: Device) -> str:
-    if device != "auto":
-        return device
-    import torch
-
-    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def _plan(

@@ -14,6 +14,7 @@ from ttsrl.config.load import load_run
 from ttsrl.config.schema import HELD_OUT
 from ttsrl.evaluation.suites import read_suite
 from ttsrl.runtime.exit_codes import exit_code
+from ttsrl.runtime.machine import torch_device
 
 
 def main() -> None:
@@ -32,7 +33,6 @@ def _evaluate(arguments: argparse.Namespace) -> None:
     run = load_run(arguments.config)
     suite = read_suite(run, arguments.suite, arguments.data)
 
-    import torch
     from transformers.utils import logging
 
     from ttsrl.evaluation.evaluate import evaluate
@@ -43,7 +43,7 @@ def _evaluate(arguments: argparse.Namespace) -> None:
         arguments.model,
         suite,
         arguments.out,
-        device="cuda" if torch.cuda.is_available() else "cpu",
+        device=torch_device(),
         on_progress=lambda done, total: print(f"evaluated {done}/{total}", flush=True),
     )
     print(json.dumps(report["modes"], indent=2))

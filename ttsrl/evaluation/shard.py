@@ -26,6 +26,7 @@ from ttsrl.evaluation.evaluate import EvalShard, identify, protocol_of, speak_an
 from ttsrl.evaluation.suites import Suite, read_suite
 from ttsrl.evaluation.waiting import wait_until
 from ttsrl.runtime.exit_codes import exit_code
+from ttsrl.runtime.machine import torch_device
 from ttsrl.storage.run_store import RunStore
 
 SHARD_FILE = "shard.json"
@@ -145,7 +146,6 @@ class Shards:
         if self.is_done(step):
             return
 
-        import torch
         from transformers.utils import logging
 
         logging.disable_progress_bar()
@@ -158,7 +158,7 @@ class Shards:
             self.suite,
             out,
             self.part,
-            device="cuda" if torch.cuda.is_available() else "cpu",
+            device=torch_device(),
             on_progress=lambda done, total: print(
                 f"{self.name}, step {step}: {done}/{total}", flush=True
             ),

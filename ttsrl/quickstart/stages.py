@@ -6,12 +6,12 @@ import json
 import os
 import socket
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
+
+import httpx
 
 from ttsrl.config.schema import RunConfig
 from ttsrl.data.prompts import prepare
@@ -204,7 +204,6 @@ def _model_address(session: Session) -> str:
 
 def _answers(url: str) -> bool:
     try:
-        with urllib.request.urlopen(url, timeout=1) as answer:
-            return answer.status == 200
-    except (urllib.error.URLError, TimeoutError, ConnectionError):
+        return httpx.get(url, timeout=1).status_code == 200
+    except httpx.TransportError:
         return False

@@ -5,11 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
-import shutil
-import subprocess
 import sys
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
@@ -17,6 +13,8 @@ from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal, cast
+
+import httpx
 
 from ttsrl.errors import Failure
 from ttsrl.runtime import machine
@@ -114,24 +112,16 @@ def _package(name: str, extra: str) -> Check:
 
 
 def _gpu() -> Check:
-    program = shutil.which("nvidia-smi")
-    query = ["--query-gpu=name,memory.total,driver_version", "--format=csv,noheader"]
-    try:
-        found = subprocess.run(
-            [program or "nvidia-smi", *query],
-            capture_output=True,
-            text=True,
-            timeout=NETWORK_TIMEOUT_S,
-            check=True,
-        ).stdout.strip()
-    except (OSError, subprocess.SubprocessError):
+    gpus = machine.gpus()
+    if not gpus:
         return Check(
             "GPU",
             "note",
             "none",
             "the tiny model trains on the CPU; real models need an NVIDIA GPU",
         )
-    return Check("GPU", "ok", found.replace("\n", "; "))
+    found = "; ".join(f"{gpu.name}, {gpu.total_bytes / machine.GIB:.1f} GiB" for gpu in gpus)
+    return Check("GPU", "ok", f"{found}; driver {machine.driver_version()}")
 
 
 def _cores() -> Check:
@@ -177,15 +167,12 @@ def _shared_memory() -> Check:
 
 def _reachable(name: str, url: str, advice: str) -> Check:
     shown = url.rpartition("@")[2] if "@" in url else url  # without user and password
-    request = urllib.request.Request(url, method="HEAD")
     try:
-        urllib.request.urlopen(request, timeout=NETWORK_TIMEOUT_S).close()
-    except urllib.error.HTTPError as error:
-        if error.code >= 500:
-            return Check(name, "note", f"{shown} answers {error.code}", advice)
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "reason", error)
-        return Check(name, "note", f"{shown} cannot be reached ({reason})", advice)
+        status = httpx.head(url, timeout=NETWORK_TIMEOUT_S, follow_redirects=True).status_code
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        return Check(name, "note", f"{shown} cannot be reached ({error})", advice)
+    if status >= 500:
+        return Check(name, "note", f"{shown} answers {status}", advice)
     return Check(name, "ok", f"{shown} answers")
 
 

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Literal
+
+import psutil
+import pynvml
 
 from ttsrl.errors import BadInput
 
@@ -30,8 +35,7 @@ def cores() -> float:
 
 def free_memory_bytes() -> int:
     """Memory that can still be had before something is killed."""
-    fields = dict(line.split(":") for line in _read(Path("/proc/meminfo")).splitlines())
-    free = int(fields["MemAvailable"].split()[0]) * 1024
+    free = psutil.virtual_memory().available
     limit, used = _read(CGROUP / "memory.max"), _read(CGROUP / "memory.current")
     if limit.isdecimal() and used.isdecimal():
         return min(free, int(limit) - int(used))
@@ -58,26 +62,56 @@ class Gpu:
 
 def gpus() -> list[Gpu]:
     """The GPUs that this process may use, in their order; none where there is no driver."""
-    query = [
-        "--query-gpu=index,uuid,name,memory.total,memory.free",
-        "--format=csv,noheader,nounits",
-    ]
+    with _driver() as found:
+        if not found:
+            return []
+        count = range(pynvml.nvmlDeviceGetCount())
+        handles = [pynvml.nvmlDeviceGetHandleByIndex(index) for index in count]
+        uuids = [pynvml.nvmlDeviceGetUUID(handle) for handle in handles]
+        return [_gpu(index, handles[index]) for index in _visible(uuids)]
+
+
+def driver_version() -> str | None:
+    """Of NVIDIA's driver; None where there is none."""
+    with _driver() as found:
+        return pynvml.nvmlSystemGetDriverVersion() if found else None
+
+
+def torch_device() -> Literal["cuda", "cpu"]:
+    """Where this process computes: cuda where torch finds a GPU that it can use."""
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+@contextmanager
+def _driver() -> Generator[bool]:
+    """NVIDIA's management library while the block runs; False where it or the driver is absent."""
     try:
-        asked = subprocess.run(
-            ["nvidia-smi", *query], capture_output=True, text=True, timeout=30, check=True
-        )
-    except (OSError, subprocess.SubprocessError):
-        return []
-    rows = [[cell.strip() for cell in line.split(",")] for line in asked.stdout.splitlines()]
+        pynvml.nvmlInit()
+    except pynvml.NVMLError:
+        yield False
+        return
+    try:
+        yield True
+    finally:
+        pynvml.nvmlShutdown()
+
+
+def _visible(uuids: Sequence[str]) -> list[int]:
+    """Indices of the GPUs that CUDA_VISIBLE_DEVICES names, by number or by how a UUID begins."""
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if visible is not None:
-        names = [name.strip() for name in visible.split(",") if name.strip()]
-        rows = [row for name in names for row in rows if row[0] == name or row[1].startswith(name)]
-    mib = 2**20
-    return [
-        Gpu(f"{index} ({name})", int(total) * mib, int(free) * mib)
-        for index, _, name, total, free in rows
-    ]
+    if visible is None:
+        return list(range(len(uuids)))
+    names = [name.strip() for name in visible.split(",") if name.strip()]
+    known = list(enumerate(uuids))
+    return [i for name in names for i, uuid in known if str(i) == name or uuid.startswith(name)]
+
+
+def _gpu(index: int, handle: Any) -> Gpu:
+    memory = pynvml.nvmlDeviceGetMemoryInfo(handle)
+    name = f"{index} ({pynvml.nvmlDeviceGetName(handle)})"
+    return Gpu(name, int(memory.total), int(memory.free))
 
 
 def require(folder: Path, disk_bytes: int, memory_bytes: int) -> None:

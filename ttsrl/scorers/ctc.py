@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from ttsrl.audio.equal_lengths import equal_lengths
 from ttsrl.audio.io import resample
 from ttsrl.audio.waveform import Waveform
 from ttsrl.models.hub import load_model, local_folder
-from ttsrl.scorers.equal_lengths import equal_lengths
 
 
 class CtcRecogniser:

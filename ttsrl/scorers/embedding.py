@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ttsrl.audio.equal_lengths import equal_lengths
 from ttsrl.audio.io import resample
 from ttsrl.audio.waveform import Waveform
 from ttsrl.errors import BadInput
 from ttsrl.models.hub import load_model, local_folder
-from ttsrl.scorers.equal_lengths import equal_lengths
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -8,12 +8,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from ttsrl.audio.equal_lengths import equal_lengths
 from ttsrl.audio.io import resample
 from ttsrl.audio.waveform import Waveform
 from ttsrl.errors import BadInput
 from ttsrl.models.hub import load_model, local_folder
 from ttsrl.scorers.base import Recogniser
-from ttsrl.scorers.equal_lengths import equal_lengths
 
 
 def load_parakeet(model: str, device: str = "cpu", batch_size: int = 32) -> Recogniser:

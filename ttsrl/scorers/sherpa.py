@@ -7,11 +7,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from ttsrl.audio.equal_lengths import equal_lengths
 from ttsrl.audio.io import resample
 from ttsrl.audio.waveform import Waveform
 from ttsrl.errors import BadInput
 from ttsrl.models.hub import local_folder
-from ttsrl.scorers.equal_lengths import equal_lengths
 
 RATE_HZ = 16_000
 

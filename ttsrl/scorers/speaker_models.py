@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ttsrl.audio.equal_lengths import equal_lengths
 from ttsrl.audio.io import resample
 from ttsrl.audio.waveform import Waveform
 from ttsrl.models.hub import load_model, local_folder
-from ttsrl.scorers.equal_lengths import equal_lengths
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -16,6 +16,7 @@ from ttsrl.config.models import check_models
 from ttsrl.config.schema import RunConfig
 from ttsrl.errors import BadInput, Failure
 from ttsrl.models.hub import local_folder
+from ttsrl.runtime.machine import torch_device
 from ttsrl.storage.published import RUN, open_run, pull_from
 
 CACHE = Path("~/.cache/ttsrl/models")
@@ -66,7 +67,6 @@ def say(
         )
     recording = read_voice(Path(voice)) if voice is not None and voice_text else None
 
-    import torch
     from transformers.utils import logging
 
     from ttsrl.synthesis.synthesiser import Synthesiser, write_wav
@@ -76,7 +76,7 @@ def say(
         where,
         codec,
         family or (run.family if run else "llasa"),
-        "cuda" if torch.cuda.is_available() else "cpu",
+        torch_device(),
         voice or (run.voice if run else None),
     )
     voices = [synthesiser.voice(voice_text, *recording)] if recording and voice_text else None
