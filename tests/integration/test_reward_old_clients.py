@@ -218,7 +218,7 @@ def test_score_wav_refuses_what_is_no_speech(
     reward_service: RewardServer, items: list[Utterance], wav: bytes
 ) -> None:
     text = items[0].text
-    assert "not a WAV or FLAC" in score_wav(reward_service, b"RIFF", text).json()["detail"]
+    assert "give WAV, FLAC" in score_wav(reward_service, b"RIFF", text).json()["detail"]
     assert score_wav(reward_service, b"", text).status_code == 400
     assert score_wav(reward_service, wav[:44], text).status_code == 400
     assert score_wav(reward_service, wav, "").status_code == 400

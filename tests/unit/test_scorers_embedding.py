@@ -153,7 +153,7 @@ def test_a_voice_is_read_once_and_one_that_is_not_there_is_refused(wavlm, voices
     clip = voice(1.5)
     first = scorer.score([speech(clip), speech(clip, speaker="anna")])
     assert first[0] == pytest.approx(first[1])
-    monkeypatch.setattr(soundfile, "read", None)
+    monkeypatch.setattr(soundfile, "SoundFile", None)
     assert scorer.score([speech(clip)])[0] == pytest.approx(first[0], abs=1e-6)
     for name in ("ana", "../anna", "notes"):
         with pytest.raises(BadInput, match="no voice"):
@@ -163,6 +163,13 @@ def test_a_voice_is_read_once_and_one_that_is_not_there_is_refused(wavlm, voices
     empty = component.model_copy(update={"voices": str(wavlm)})
     with pytest.raises(BadInput, match="no reference voice in"):
         SpeakerScorer(empty, "cpu", 2)
+
+
+def test_a_damaged_reference_voice_is_named(wavlm, tmp_path):
+    (tmp_path / "anna.wav").write_text("<html>404</html>")
+    scorer = SpeakerScorer(Speaker(model=str(wavlm), voices=str(tmp_path)), "cpu", 2)
+    with pytest.raises(BadInput, match=r"reference voice .*anna\.wav: the file is no audio"):
+        scorer.score([speech(voice(1.5), speaker="anna")])
 
 
 def test_another_model_or_voice_is_another_specification(wavlm, voices, tmp_path):

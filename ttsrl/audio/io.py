@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ttsrl.audio.waveform import Waveform
 from ttsrl.errors import BadInput
@@ -28,18 +29,28 @@ def read_mono(audio: Path | bytes, sample_rate_hz: int) -> Waveform:
 
 
 def read_recording(audio: Path | bytes) -> tuple[Waveform, int]:
-    """Samples of a WAV, FLAC, Ogg or MP3 file, channels averaged, [T], and their rate in Hz.
+    """Samples of an audio file, channels averaged, [T], and their rate in Hz.
 
-    Raises BadInput for what is no audio, is cut short, or holds samples that are no numbers.
+    Raises BadInput as `read_channels` does.
+    """
+    samples_TC, rate_hz = read_channels(audio)
+    return samples_TC.mean(axis=1, dtype=np.float32), rate_hz
+
+
+def read_channels(audio: Path | bytes) -> tuple[NDArray[np.float32], int]:
+    """Samples of a WAV, FLAC, Ogg or MP3 file, [T, channels], and their rate in Hz.
+
+    Raises BadInput for a file that is not audio, is cut short, or holds samples that are not
+    finite.
     """
     with _open(audio) as file:
-        samples = file.read(dtype="float32", always_2d=True).mean(axis=1, dtype=np.float32)
-        if len(samples) < file.frames:
-            raise BadInput(f"the audio is cut short: {len(samples)} of {file.frames} samples")
+        samples_TC = file.read(dtype="float32", always_2d=True)
+        if len(samples_TC) < file.frames:
+            raise BadInput(f"the audio is cut short: {len(samples_TC)} of {file.frames} samples")
         rate_hz = int(file.samplerate)
-    if not np.isfinite(samples).all():
+    if not np.isfinite(samples_TC).all():
         raise BadInput("the audio has samples that are no numbers")
-    return samples, rate_hz
+    return samples_TC, rate_hz
 
 
 def resample(waveform: Waveform, from_hz: int, to_hz: int) -> Waveform:
@@ -79,6 +90,8 @@ def _open(audio: Path | bytes) -> Generator[Any]:
             yield file
     except soundfile.SoundFileError as error:
         reason = str(error).rpartition(": ")[2].rstrip(".") or "it is cut short"
-        raise BadInput(f"the file is no audio, or is damaged: {reason}") from None
+        raise BadInput(
+            f"the file is no audio, or is damaged: {reason}; give WAV, FLAC, Ogg or MP3"
+        ) from None
     except OSError as error:
         raise BadInput(f"the file cannot be read: {error.strerror}") from None

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ttsrl.audio.io import read_channels
 from ttsrl.audio.waveform import FRAME_S, SILENCE_DBFS, Waveform, level_dbfs
 from ttsrl.errors import BadInput
 
@@ -21,16 +22,13 @@ def read_voice(path: Path) -> tuple[Waveform, int]:
     Raises BadInput for no audio, more than one channel, a sample rate below 16 kHz, less than 0.5 s
     or more than 30 s, and silence.
     """
-    import soundfile
-
     if not path.is_file():
         raise BadInput(f"no voice prompt at {path}")
     try:
-        with soundfile.SoundFile(path) as file:
-            channels, rate_hz = file.channels, file.samplerate
-            samples = np.asarray(file.read(dtype="float32", always_2d=True)[:, 0], np.float32)
-    except soundfile.SoundFileError as error:
-        raise BadInput(f"voice prompt {path} is no audio that can be read: {error}") from None
+        samples_TC, rate_hz = read_channels(path)
+    except BadInput as error:
+        raise BadInput(f"voice prompt {path}: {error}") from None
+    samples, channels = np.ascontiguousarray(samples_TC[:, 0]), samples_TC.shape[1]
     duration_s = len(samples) / rate_hz
     if channels > 1:
         raise BadInput(
@@ -47,11 +45,9 @@ def read_voice(path: Path) -> tuple[Waveform, int]:
             f"voice prompt {path} lasts {duration_s:.2f} s; give {SHORTEST_S:g} to "
             f"{LONGEST_S:g} s of speech"
         )
-    if not np.isfinite(samples).all():
-        raise BadInput(f"voice prompt {path} has samples that are no numbers")
     if (level := level_dbfs(samples, rate_hz)) < SILENCE_DBFS:
         raise BadInput(
             f"voice prompt {path} is silent: loudest {FRAME_S:g} s at {level:.0f} dBFS, below "
             f"{SILENCE_DBFS:g}"
         )
-    return np.ascontiguousarray(samples), rate_hz
+    return samples, rate_hz

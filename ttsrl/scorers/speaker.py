@@ -10,9 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import soundfile
-
+from ttsrl.audio.io import read_recording
 from ttsrl.errors import BadInput, did_you_mean
 from ttsrl.models.hub import folder_digest, model_digest
 from ttsrl.reward.components import Speaker
@@ -62,9 +60,12 @@ class SpeakerScorer:
                 "own; give the text a 'speaker', or set the component's 'voice'"
             )
         if name not in self._reference:
-            samples, rate_hz = soundfile.read(self._file_of(name), dtype="float32", always_2d=True)
-            mono = np.ascontiguousarray(samples.mean(axis=1))
-            self._reference[name] = self._model.embed([mono], [rate_hz])[0]
+            file = self._file_of(name)
+            try:
+                waveform, rate_hz = read_recording(file)
+            except BadInput as error:
+                raise BadInput(f"reference voice {file}: {error}") from None
+            self._reference[name] = self._model.embed([waveform], [rate_hz])[0]
         return self._reference[name]
 
     def _file_of(self, name: str) -> Path:

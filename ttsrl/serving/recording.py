@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import io
-
 import numpy as np
-import soundfile
 from pydantic import Field
 
+from ttsrl.audio import io as audio_io
 from ttsrl.audio.waveform import Waveform
 from ttsrl.errors import BadInput
 from ttsrl.wire import Utterance
@@ -33,19 +31,10 @@ class RecordedUtterance(Utterance):
 
 def read_recording(data: bytes, text: str, language: str) -> RecordedUtterance:
     """A WAV or FLAC file's bytes; channels are averaged. Raises BadInput, pydantic's for `text`."""
-    try:
-        with soundfile.SoundFile(io.BytesIO(data)) as file:
-            duration_s = file.frames / file.samplerate
-            if not SHORTEST_S <= duration_s <= LONGEST_S:
-                raise BadInput(
-                    f"the audio has {duration_s:.3f} s; send {SHORTEST_S:g} to {LONGEST_S:g} s"
-                )
-            samples = file.read(dtype="float32", always_2d=True).mean(axis=1, dtype=np.float32)
-            rate_hz = file.samplerate
-    except soundfile.SoundFileError as error:
-        raise BadInput(f"the body is not a WAV or FLAC file: {error}") from None
-    if not np.isfinite(samples).all():
-        raise BadInput("the audio has samples that are not numbers")
+    duration_s = audio_io.duration_of(data)
+    if not SHORTEST_S <= duration_s <= LONGEST_S:
+        raise BadInput(f"the audio has {duration_s:.3f} s; send {SHORTEST_S:g} to {LONGEST_S:g} s")
+    samples, rate_hz = audio_io.read_recording(data)
     return RecordedUtterance(
         text=text, language=language, samples=samples.tobytes(), sample_rate_hz=rate_hz
     )

@@ -9,10 +9,9 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from markupsafe import Markup
 
-from ttsrl.audio.io import flac_uri
+from ttsrl.audio.io import flac_uri, read_recording
 from ttsrl.audio.waveform import Waveform
 from ttsrl.codecs.registry import load_codec
 from ttsrl.evaluation.report.comparison import MODES
@@ -128,10 +127,7 @@ def _units(normalised: str, language: str) -> list[str]:
 
 
 def _evaluated(name: str, folder: Path, row: Json, judge: str, recorder: Recorder) -> PlayedClip:
-    import soundfile
-
-    samples, sample_rate_hz = soundfile.read(folder / row["wav"], dtype="float32")
-    waveform: Waveform = np.asarray(samples, np.float32)
+    waveform, sample_rate_hz = read_recording(folder / row["wav"])
     verdict: dict[str, Any] = row["judges"][judge]
     facts = [("CER", "failed" if verdict["cer"] is None else f"{verdict['cer'] * 100:.0f} %")]
     facts.append(("length", f"{row['duration_s']:.1f} s"))
