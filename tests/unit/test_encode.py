@@ -185,9 +185,9 @@ def test_a_recording_that_cannot_be_used_is_left_out_with_its_reason(
     reasons = skipped(out)
     assert encoded.skipped == len(reasons) == 9
     for name, said in {
-        "cut": "damaged", "header": "damaged", "nothing": "no audio", "page": "no audio",
+        "cut": "damaged", "header": "damaged", "nothing": "not audio", "page": "not audio",
         "zero": "0.000 s, less than 0.1", "quiet": "silent", "long": "3.5 s, more than 3",
-        "nan": "no numbers", "gone": "no such file",
+        "nan": "not numbers", "gone": "no such file",
     }.items():  # fmt: skip
         assert said in reasons[name], reasons[name]
 

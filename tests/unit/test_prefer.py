@@ -287,7 +287,7 @@ def test_recordings_listed_in_a_file_become_a_page_and_what_cannot_be_read_is_na
     with pytest.raises(BadInput, match="line 1 has no text and wav"):
         clips_of(listed)
     listed.write_text('{"text": "a", "wav": "clips.jsonl"}\n')
-    with pytest.raises(BadInput, match=r"clips.jsonl: the file is no audio"):
+    with pytest.raises(BadInput, match=r"clips.jsonl: the file is not audio"):
         clips_of(listed)
     with pytest.raises(BadInput, match="no speech in"):
         clips_of(tmp_path)

@@ -126,7 +126,7 @@ def test_the_judges_are_those_of_the_authors_unless_others_are_named(run):
         ("u1", r"meta.lst:2: 1 fields between bars: \"u1\"; a line is"),
         ("a|b|c|d|e|f", "6 fields between bars"),
         ("u1|said|prompt-wavs/b.wav|hello", r"meta.lst:2: no voice prompt at .*b.wav"),
-        ("u1|said|meta.lst|hello", r"voice prompt .*meta.lst: the file is no audio"),
+        ("u1|said|meta.lst|hello", r"voice prompt .*meta.lst: the file is not audio"),
         ("u1|hello|prompt-wavs/a.wav", r"meta.lst:2: a recording without its text.*prompt_audio"),
         ("u1|said|prompt-wavs/a.wav|...", r"meta.lst:2: nothing of text '...' can be heard"),
         ("u1|said|prompt-wavs/a.wav|", r"meta.lst:2: text '' is empty"),

@@ -49,7 +49,7 @@ def read_channels(audio: Path | bytes) -> tuple[NDArray[np.float32], int]:
             raise BadInput(f"the audio is cut short: {len(samples_TC)} of {file.frames} samples")
         rate_hz = int(file.samplerate)
     if not np.isfinite(samples_TC).all():
-        raise BadInput("the audio has samples that are no numbers")
+        raise BadInput("the audio has samples that are not numbers")
     return samples_TC, rate_hz
 
 
@@ -91,7 +91,7 @@ def _open(audio: Path | bytes) -> Generator[Any]:
     except soundfile.SoundFileError as error:
         reason = str(error).rpartition(": ")[2].rstrip(".") or "it is cut short"
         raise BadInput(
-            f"the file is no audio, or is damaged: {reason}; give WAV, FLAC, Ogg or MP3"
+            f"the file is not audio, or is damaged: {reason}; give WAV, FLAC, Ogg or MP3"
         ) from None
     except OSError as error:
         raise BadInput(f"the file cannot be read: {error.strerror}") from None
