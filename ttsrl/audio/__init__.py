@@ -1,4 +1,4 @@
 """Audio: reading recordings, waveforms in memory, degrading them on purpose.
 
-May import base, errors and wire alone. May be imported by reward and the rooms above it.
+May import runtime and the modules below it. May be imported by reward and the rooms above it.
 """
