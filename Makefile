@@ -1,6 +1,7 @@
 # make env         the project's Python in .venv, as uv.lock says; nothing outside this folder changes
 # make quickstart  the whole path on this machine; add ARGS="--set train.steps=40"
 # make test        the tests: make test-unit and make test-integration
+# make coverage    make test, and the lines that it ran per room: at least 85 %
 # make test-recipes  every published recipe for two steps, of which `make test` leaves out two
 # make test-xcodec2  the codec of Llasa, with the newer transformers that has it
 # make test-parakeet  .nemo files, with NeMo in an environment of its own
@@ -14,13 +15,13 @@
 # make seeds       the quickstart with three seeds, and the table that README quotes
 # make docs        the pages as a site in site/; a broken link is an error
 # make dist        wheel, sdist and the chart's package in dist/
-# make images      the three images; add REGISTRY=ghcr.io/me/ ARGS=--push
+# make images      the three images; add IMAGE=ttsrl-train REGISTRY=ghcr.io/me/ ARGS=--push
 # make release VERSION=1.2.0  the new version in every place, the changelog's heading, and make dist
 # make tiny        train the tiny codec, recognisers and policy of examples/tiny anew
 .PHONY: help env quickstart test test-recipes test-xcodec2 test-parakeet test-cluster test-cluster-full
-.PHONY: test-unit test-integration cluster-tools
+.PHONY: coverage test-unit test-integration cluster-tools
 .PHONY: cluster-up cluster-down lint bench load fuzz seeds tiny
-.PHONY: docs dist images release
+.PHONY: docs dist images release release-notes
 .DEFAULT_GOAL := help
 
 EXTRAS ?= train reward cluster cosyvoice
@@ -63,6 +64,11 @@ test-unit: env
 
 test-integration: env
 	.venv/bin/pytest tests/integration $(IN_TWO) $(ARGS)
+
+# A traced test is slower: its limit is three times as long.
+coverage: env
+	.venv/bin/pytest $(IN_TWO) -o timeout=900 --cov --cov-report=json:.cache/coverage/report.json $(ARGS)
+	.venv/bin/python -m tools.coverage_rooms .cache/coverage/report.json
 
 test-recipes: env
 	.venv/bin/pytest -m '' tests/integration/test_train_recipes.py $(ARGS)
@@ -132,5 +138,10 @@ release: env
 	$(if $(VERSION),,$(error VERSION is missing: make release VERSION=1.2.0))
 	UV=$(UV) .venv/bin/python -m tools.release $(VERSION)
 
-images: env
-	.venv/bin/python -m tools.images "$(REGISTRY)" $(ARGS) | sh -ex
+release-notes: env
+	@.venv/bin/python -m tools.changelog "$(VERSION)"
+
+# Without .venv: images need none of what it holds.
+images: | $(OWN_UV)
+	commands=$$($(UV) run --no-project --python '>=3.11' --with pyyaml \
+	  python -m tools.images "$(REGISTRY)" "$(IMAGE)" $(ARGS)) && echo "$$commands" | sh -ex

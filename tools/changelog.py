@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 import sys
 from datetime import date
+from pathlib import Path
 
-from tools.version import ROOT, ReleaseError
+from tools.version import ROOT, ReleaseError, current_version
 
 CHANGELOG = "CHANGELOG.md"
 UNRELEASED = "## [Unreleased]\n"
@@ -30,8 +31,15 @@ def add_release(text: str, version: str, day: date) -> str:
     return text.replace(UNRELEASED, f"{UNRELEASED}\n## [{version}] - {day.isoformat()}\n", 1)
 
 
+def release_notes(version: str, root: Path = ROOT) -> str:
+    """A version's section. Raises ReleaseError if it is not the version that the files have."""
+    if version != (current := current_version(root)):
+        raise ReleaseError(f"VERSION={version}, but pyproject.toml has {current}; run make release")
+    return release_section((root / CHANGELOG).read_text(), version)
+
+
 if __name__ == "__main__":
     try:
-        print(release_section((ROOT / CHANGELOG).read_text(), sys.argv[1]))
+        print(release_notes(sys.argv[1]))
     except ReleaseError as error:
         sys.exit(str(error))

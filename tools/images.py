@@ -1,6 +1,8 @@
 """The commands that build this version's images, with arguments from skaffold.yaml and OCI labels.
 
-    python -m tools.images [REGISTRY/] [OPTIONS OF docker build] | sh -ex
+    python -m tools.images [REGISTRY/] [IMAGE] [OPTIONS OF docker build]
+
+An empty IMAGE stands for all of them.
 
 Labels: https://specs.opencontainers.org/image-spec/annotations.
 """
@@ -18,11 +20,13 @@ from tools.version import ROOT, current_version
 
 
 def build_commands(
-    registry: str = "", options: Sequence[str] = (), root: Path = ROOT
+    registry: str = "", image: str = "", options: Sequence[str] = (), root: Path = ROOT
 ) -> Iterator[str]:
     """One `docker build` per image. The shell that runs them adds the commit and the origin."""
     version = current_version(root)
     for artifact in yaml.safe_load((root / "skaffold.yaml").read_text())["build"]["artifacts"]:
+        if image not in ("", artifact["image"]):
+            continue
         docker = artifact["docker"]
         arguments = [f"--build-arg={key}={value}" for key, value in docker["buildArgs"].items()]
         label = "--label=org.opencontainers.image"
@@ -37,9 +41,11 @@ def build_commands(
         )
 
 
-def main(registry: str = "", *options: str) -> None:
+def main(registry: str = "", image: str = "", *options: str) -> None:
     """Print the commands."""
-    print(*build_commands(registry, options), sep="\n")
+    if not (commands := list(build_commands(registry, image, options))):
+        sys.exit(f"IMAGE={image} is not an image of skaffold.yaml")
+    print(*commands, sep="\n")
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tools.changelog import CHANGELOG, add_release, release_section
+from tools.changelog import CHANGELOG, add_release, release_notes, release_section
 from tools.images import build_commands
 from tools.release import write_release
 from tools.version import PLACES, ROOT, ReleaseError, current_version, files_with_version
@@ -93,7 +93,7 @@ def test_a_release_without_changes_is_refused() -> None:
 
 
 def test_the_images_are_built_with_labels() -> None:
-    commands = list(build_commands("ghcr.io/me/", ["--push"]))
+    commands = list(build_commands("ghcr.io/me/", options=["--push"]))
     version = current_version()
     assert [re.findall(r"--tag=(\S+)", command) for command in commands] == [
         [f"ghcr.io/me/ttsrl-{name}:{version}"] for name in ("reward", "train", "jobs")
@@ -103,3 +103,13 @@ def test_the_images_are_built_with_labels() -> None:
         assert '--label=org.opencontainers.image.revision="$(git rev-parse HEAD)" ' in command
         assert command.endswith(" --push .")
     assert "'--build-arg=EXTRAS=train gpu'" in commands[1]
+    assert list(build_commands("ghcr.io/me/", "ttsrl-train", ["--push"])) == commands[1:2]
+    assert list(build_commands(image="ttsrl-trainer")) == []
+
+
+def test_the_notes_of_a_release_are_its_section_of_the_changelog(tree: Path) -> None:
+    old = current_version(tree)
+    with pytest.raises(ReleaseError, match=f"^VERSION=98.7.6, but pyproject.toml has {old}; run"):
+        release_notes("98.7.6", tree)
+    write_release("98.7.6", DAY, tree)
+    assert release_notes("98.7.6", tree).startswith("### Added")
