@@ -53,7 +53,9 @@ class ClusterUnderTest:
         if kind not in self.kubectl("api-resources", "--output", "name").split():
             pytest.skip(f"this cluster does not know {kind}")
 
-    def _run(self, program: Path, *arguments: str | Path, input: str | None = None, check: bool):
+    def _run(
+        self, program: Path, *arguments: str | Path, input: str | None = None, check: bool
+    ) -> subprocess.CompletedProcess[str]:
         done = subprocess.run(
             [str(part) for part in (program, *arguments)],
             input=input,

@@ -8,13 +8,15 @@ from testbed.paths import REPOSITORY, VERSION
 TRAIN = REPOSITORY / "jobs/train"
 
 
-def test_a_privileged_pod_is_refused(namespace: Namespace):
+def test_a_privileged_pod_is_refused(namespace: Namespace) -> None:
     command = ("run", "privileged", f"--image=ttsrl-jobs:{VERSION}", "--privileged")
     said = namespace.kubectl(*command, check=False)
     assert 'violates PodSecurity "restricted' in said
 
 
-def test_pods_that_kuberay_makes_are_admitted_with_what_it_adds_to_them(namespace: Namespace):
+def test_pods_that_kuberay_makes_are_admitted_with_what_it_adds_to_them(
+    namespace: Namespace,
+) -> None:
     namespace.cluster.require_api("rayjobs.ray.io")
     namespace.install_without_waiting()
     namespace.apply(on_cpus(manifests(TRAIN)))
@@ -28,7 +30,7 @@ def test_pods_that_kuberay_makes_are_admitted_with_what_it_adds_to_them(namespac
 
 def test_pods_that_the_training_operator_makes_are_admitted_with_what_it_adds_to_them(
     namespace: Namespace,
-):
+) -> None:
     namespace.cluster.require_api("pytorchjobs.kubeflow.org")
     namespace.install_without_waiting()
     (job,) = on_cpus(manifests(TRAIN / "pytorchjob", "PyTorchJob"))

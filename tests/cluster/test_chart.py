@@ -84,7 +84,7 @@ def conform(schemas: Path, manifest: str) -> str:
 @pytest.mark.parametrize("values", VALUES, ids=str)
 def test_the_cluster_knows_every_field_and_takes_every_object(
     shared_namespace: Namespace, schemas: Path, values: Path
-):
+) -> None:
     manifest = rendered(shared_namespace, values)
     assert conform(schemas, manifest) == ""
     objects = [o for o in yaml.safe_load_all(manifest) if o]
@@ -92,7 +92,7 @@ def test_the_cluster_knows_every_field_and_takes_every_object(
     shared_namespace.kubectl("apply", "--server-side", "--dry-run=server", "-f", "-", input=text)
 
 
-def test_a_field_that_the_cluster_does_not_know_is_seen(schemas: Path):
+def test_a_field_that_the_cluster_does_not_know_is_seen(schemas: Path) -> None:
     pod: Manifest = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a"}}
     assert conform(schemas, yaml.safe_dump({**pod, "spec": {"containers": []}})) == ""
     assert "cntainers" in conform(schemas, yaml.safe_dump({**pod, "spec": {"cntainers": []}}))

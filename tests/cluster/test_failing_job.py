@@ -13,7 +13,7 @@ from testbed.paths import REPOSITORY
 @pytest.mark.timeout(900)
 def test_a_run_that_cannot_begin_ends_as_failed_with_its_reason_and_leaves_no_pod(
     namespace: Namespace, bucket: Bucket
-):
+) -> None:
     namespace.cluster.require_api("rayjobs.ray.io")
     install(namespace, bucket, "--set", "reward.enabled=false,run.model=/app/none")
     [job] = on_cpus(manifests(REPOSITORY / "jobs/train"))

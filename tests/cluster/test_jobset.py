@@ -11,7 +11,7 @@ from test_whole_job import JOBS, ended, ending, install, judged
 
 
 @pytest.mark.timeout(1500)
-def test_evaluation_as_one_object_runs_in_its_order(namespace: Namespace, bucket: Bucket):
+def test_evaluation_as_one_object_runs_in_its_order(namespace: Namespace, bucket: Bucket) -> None:
     namespace.cluster.require_api("rayjobs.ray.io")
     namespace.cluster.require_api("jobsets.jobset.x-k8s.io")
     install(namespace, bucket)

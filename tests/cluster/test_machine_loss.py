@@ -34,7 +34,7 @@ def second_machine(cluster: ClusterUnderTest) -> Iterator[None]:
 @pytest.mark.usefixtures("second_machine")
 def test_training_goes_on_and_rewards_are_given_when_a_machine_is_lost(
     namespace: Namespace, bucket: Bucket
-):
+) -> None:
     install(namespace, bucket, "--set", "reward.replicas=2,run.train.save_every=2")
     assert machines(namespace, REWARD) == {NODE, SECOND.name}  # spread
     jobs = on_cpus(manifests(REPOSITORY / "jobs/train"))

@@ -22,7 +22,7 @@ OVERLAYS = sorted(path.parent.relative_to(REPOSITORY) for path in JOBS.rglob("ku
 @pytest.mark.parametrize("path", FILES, ids=str)
 def test_the_api_server_takes_each_manifest_as_it_stands(
     cluster: ClusterUnderTest, shared_namespace: Namespace, path: Path
-):
+) -> None:
     for document in yaml.safe_load_all((REPOSITORY / path).read_text()):
         cluster.require_api(kind_of(document))
     said = shared_namespace.kubectl("apply", "--server-side", "--dry-run=server", "-f", path)
@@ -32,14 +32,14 @@ def test_the_api_server_takes_each_manifest_as_it_stands(
 @pytest.mark.parametrize("path", OVERLAYS, ids=str)
 def test_the_api_server_takes_each_overlay_as_it_stands(
     cluster: ClusterUnderTest, shared_namespace: Namespace, path: Path
-):
+) -> None:
     for document in yaml.safe_load_all(cluster.kubectl("kustomize", path)):
         cluster.require_api(kind_of(document))
     said = shared_namespace.kubectl("apply", "--server-side", "--dry-run=server", "-k", path)
     assert "serverside-applied" in said
 
 
-def test_a_misspelt_field_is_refused(shared_namespace: Namespace):
+def test_a_misspelt_field_is_refused(shared_namespace: Namespace) -> None:
     text = (JOBS / "train/rayjob.yaml").read_text()
     assert "submissionMode:" in text
     misspelt = text.replace("submissionMode:", "submisionMode:")

@@ -36,7 +36,7 @@ REWARD = "-l app.kubernetes.io/component=reward"
 @pytest.mark.timeout(2400)
 def test_each_command_of_the_pages_works_as_it_stands(
     namespace: Namespace, bucket: Bucket, tmp_path: Path
-):
+) -> None:
     namespace.cluster.require_full()
     namespace.cluster.require_bed("fake nodes, Prometheus and operators")
     namespace.releases.append("ttsrl")

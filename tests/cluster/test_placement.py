@@ -10,7 +10,7 @@ A6000 = CHART / "ci/a6000-values.yaml"
 
 
 @pytest.fixture(autouse=True)
-def nodes_with_gpus(cluster: ClusterUnderTest):
+def nodes_with_gpus(cluster: ClusterUnderTest) -> None:
     cluster.require_bed("fake nodes with A6000 and A100")
 
 
@@ -45,7 +45,9 @@ def until_pending(namespace: Namespace, selector: str, why: str) -> str:
     return namespace.until(f'the scheduler\'s "{why}"', message, 180)
 
 
-def test_the_reward_service_runs_on_a6000_alone_and_spreads_over_its_nodes(namespace: Namespace):
+def test_the_reward_service_runs_on_a6000_alone_and_spreads_over_its_nodes(
+    namespace: Namespace,
+) -> None:
     install(namespace, "--set", "reward.replicas=3,reward.autoscaling.keda.enabled=false")
     nodes = placed(namespace, "app.kubernetes.io/component=reward", 3)
     assert nodes == {"a6000-1", "a6000-2", "a6000-3"}
@@ -53,7 +55,7 @@ def test_the_reward_service_runs_on_a6000_alone_and_spreads_over_its_nodes(names
 
 def test_workers_that_the_operator_makes_run_on_a100_and_the_head_on_a_cpu_node(
     namespace: Namespace,
-):
+) -> None:
     namespace.cluster.require_api("rayjobs.ray.io")
     install(namespace)
     namespace.kubectl("apply", "-k", "jobs/train/overlays/a100-80")
@@ -63,7 +65,7 @@ def test_workers_that_the_operator_makes_run_on_a100_and_the_head_on_a_cpu_node(
     assert not any(node.startswith(("a100", "a6000")) for node in head)
 
 
-def test_a_pod_that_asks_for_an_absent_gpu_stays_pending_and_says_why(namespace: Namespace):
+def test_a_pod_that_asks_for_an_absent_gpu_stays_pending_and_says_why(namespace: Namespace) -> None:
     install(namespace, "--set", "reward.gpu.products={NVIDIA-H100-80GB-HBM3}")
     wanted = "node(s) didn't match Pod's node affinity/selector"
     said = until_pending(namespace, "app.kubernetes.io/component=reward", wanted)
@@ -72,7 +74,7 @@ def test_a_pod_that_asks_for_an_absent_gpu_stays_pending_and_says_why(namespace:
 
 def test_a_pod_that_asks_for_more_gpus_than_a_node_has_stays_pending_and_says_why(
     namespace: Namespace,
-):
+) -> None:
     install(namespace, "--set", "reward.gpu.count=5")
     wanted = "3 Insufficient nvidia.com/gpu"
     assert until_pending(namespace, "app.kubernetes.io/component=reward", wanted)

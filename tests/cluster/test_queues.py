@@ -52,7 +52,7 @@ def test_the_second_tenant_waits_without_a_pod_until_the_first_is_done(
     queue: str,
     values: list[str],
     submit: list[str],
-):
+) -> None:
     first, second = Cli(namespace), Cli(other_namespace)
     for tenant in (namespace, other_namespace):
         install(tenant, *values, "--set", f"kueue.clusterQueue={queue}")

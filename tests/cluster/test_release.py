@@ -34,7 +34,7 @@ def labelled_in_the_cluster(namespace: Namespace) -> set[str]:
 
 def test_a_release_installs_passes_its_tests_upgrades_rolls_back_and_leaves_nothing(
     namespace: Namespace, bucket: Bucket
-):
+) -> None:
     before = everything(namespace)
     values = [*bucket.values, "--set", "reward.preStopSeconds=10"]
     namespace.install(*values)

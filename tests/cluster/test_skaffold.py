@@ -64,7 +64,7 @@ class Skaffold:
 @pytest.mark.timeout(1800)
 def test_what_skaffold_builds_is_rendered_deployed_and_verified(
     namespace: Namespace, bucket: Bucket, builder: str, tmp_path: Path
-):
+) -> None:
     skaffold = Skaffold(namespace, bucket, builder, tmp_path)
     artifacts = tmp_path / "build.json"
     skaffold("build", "--push=false", f"--file-output={artifacts}")

@@ -25,7 +25,7 @@ def may(namespace: Namespace, account: str, verb: str, what: str, where: Namespa
 
 def test_no_account_of_a_release_reads_anything_and_a_submitter_only_its_own_namespace(
     namespace: Namespace, other_namespace: Namespace
-):
+) -> None:
     subject = "submitters[0].kind=ServiceAccount,submitters[0].name=person"
     for tenant in (namespace, other_namespace):
         tenant.install_without_waiting("--set", f"{subject},submitters[0].namespace={tenant.name}")
@@ -41,7 +41,7 @@ def test_no_account_of_a_release_reads_anything_and_a_submitter_only_its_own_nam
 
 def test_no_tenant_gets_scores_or_objects_of_the_other(
     namespace: Namespace, bucket: Bucket, other_namespace: Namespace, other_bucket: Bucket
-):
+) -> None:
     namespace.install(*bucket.values)
     other_namespace.install(*other_bucket.values)
     urls = [f"http://ttsrl-reward.{n.name}:3000" for n in (namespace, other_namespace)]

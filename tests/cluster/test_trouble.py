@@ -30,7 +30,7 @@ LOST_PODS = 2
 @pytest.mark.timeout(1800)
 def test_no_step_and_no_score_is_lost_with_pods_s3_keys_and_prometheus(
     namespace: Namespace, bucket: Bucket, tmp_path: Path
-):
+) -> None:
     """Reward pod, Prometheus, S3 server, keys of the bucket, a Ray worker, the Ray head."""
     namespace.cluster.require_full()
     namespace.cluster.require_api("rayjobs.ray.io")

@@ -50,7 +50,7 @@ def ending(namespace: Namespace, kind: str, name: str) -> str:
 @pytest.mark.timeout(1500)
 def test_a_policy_is_trained_on_ray_merged_evaluated_and_pulled_and_speaks_better(
     namespace: Namespace, bucket: Bucket, tmp_path: Path
-):
+) -> None:
     namespace.cluster.require_api("rayjobs.ray.io")
     install(namespace, bucket)
     namespace.apply_as_users_do(on_cpus(manifests(JOBS / "train")))
@@ -69,7 +69,7 @@ def test_a_policy_is_trained_on_ray_merged_evaluated_and_pulled_and_speaks_bette
 @pytest.mark.timeout(1500)
 def test_the_same_is_done_by_a_pytorchjob_where_there_is_no_kuberay(
     namespace: Namespace, bucket: Bucket, tmp_path: Path
-):
+) -> None:
     namespace.cluster.require_api("pytorchjobs.kubeflow.org")
     install(namespace, bucket)
     namespace.apply(on_cpus(manifests(JOBS / "train/pytorchjob", "PyTorchJob")))

@@ -152,7 +152,7 @@ class Proxy:
 
 def first(
     times: int, chosen: Callable[[ProxiedRequest], bool], fault: Callable[[ProxiedRequest], None]
-):
+) -> Callable[[ProxiedRequest], None]:
     """A rule: the first so many chosen requests meet the fault."""
     lock = threading.Lock()
     left = times

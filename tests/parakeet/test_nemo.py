@@ -5,6 +5,7 @@ Runs in the environment of the extra `parakeet`: make test-parakeet
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -62,7 +63,7 @@ def settings(folder: Path) -> tuple[dict, int]:
     }, size
 
 
-def ctc(folder: Path):
+def ctc(folder: Path) -> EncDecCTCModelBPE:
     common, size = settings(folder)
     decoder = {
         "_target_": "nemo.collections.asr.modules.ConvASRDecoder",
@@ -73,7 +74,7 @@ def ctc(folder: Path):
     return EncDecCTCModelBPE(cfg=OmegaConf.create(common | {"decoder": decoder}))
 
 
-def tdt(folder: Path):
+def tdt(folder: Path) -> EncDecRNNTBPEModel:
     common, size = settings(folder)
     asr = "nemo.collections.asr.modules"
     parts = {
@@ -119,7 +120,9 @@ def tdt(folder: Path):
 
 
 @pytest.mark.parametrize("make", [ctc, tdt])
-def test_a_nemo_file_is_heard_the_same_alone_and_in_a_batch(make, tmp_path):
+def test_a_nemo_file_is_heard_the_same_alone_and_in_a_batch(
+    make: Callable[[Path], EncDecCTCModelBPE | EncDecRNNTBPEModel], tmp_path: Path
+) -> None:
     file = tmp_path / "tiny.nemo"
     make(tmp_path).save_to(str(file))
     recogniser = load_parakeet(ParakeetCer(model=str(file)).model, batch_size=2)

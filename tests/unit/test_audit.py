@@ -13,6 +13,7 @@ import soundfile
 from ttsrl.audio.degradations import DEGRADATIONS
 from ttsrl.codecs.registry import load_codec
 from ttsrl.config.load import load_run
+from ttsrl.config.schema import RunConfig
 from ttsrl.errors import BadInput, Failure
 from ttsrl.reward.components import PitchSpread
 from ttsrl.scorers.base import SpeechSample
@@ -27,7 +28,7 @@ TEXTS = ["four red tigers run home", "black birds sing today"]
 
 
 @pytest.fixture(scope="module")
-def clips(tmp_path_factory) -> Path:
+def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A list of two recordings that say their texts."""
     folder = tmp_path_factory.mktemp("clips")
     tokens_of = json.loads((TINY / "codec/words.json").read_text())
@@ -41,11 +42,11 @@ def clips(tmp_path_factory) -> Path:
     return folder / "clips.jsonl"
 
 
-def run_with(components: list[dict[str, object]]):
+def run_with(components: list[dict[str, object]]) -> RunConfig:
     return load_run(TINY / "run.json", [f"reward.components={json.dumps(components)}"])
 
 
-def test_the_recommended_reward_ranks_what_is_bad_below_its_clean_twin(clips):
+def test_the_recommended_reward_ranks_what_is_bad_below_its_clean_twin(clips: Path) -> None:
     section = (ROOT / "docs/rewards.md").read_text().partition("## What sees through")[2]
     recommended = json.loads(re.search(r"```json\n(.*?)```", section, re.S)[1])
     clean, findings = audit(Pipeline(run_with(recommended)), read_clips(clips, "en"))
@@ -58,7 +59,9 @@ def test_the_recommended_reward_ranks_what_is_bad_below_its_clean_twin(clips):
         assert max(by_name[name].rewards) < 0.3
 
 
-def test_a_reward_that_misses_something_fails_and_names_it(clips, capsys):
+def test_a_reward_that_misses_something_fails_and_names_it(
+    clips: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     run = run_with([{"type": "clipping", "weight": 1.0}])
     with pytest.raises(Failure, match=r"does not see through .*truncated.*: a policy may learn it"):
         show(run, clips)
@@ -67,13 +70,13 @@ def test_a_reward_that_misses_something_fails_and_names_it(clips, capsys):
     assert re.search(r"silence +0\.000  missed 0  silence 2", out)
 
 
-def test_what_is_no_clean_speech_is_refused(clips, tmp_path):
+def test_what_is_no_clean_speech_is_refused(clips: Path, tmp_path: Path) -> None:
     rows = [json.loads(line) for line in clips.read_text().splitlines()]
     for row in rows:
         row["wav"] = str(clips.parent / row["wav"])
     listed = tmp_path / "clips.jsonl"
 
-    def write(*changed):
+    def write(*changed: object) -> None:
         listed.write_text("".join(json.dumps(row) + "\n" for row in changed))
 
     write(rows[0])
@@ -89,7 +92,7 @@ def test_what_is_no_clean_speech_is_refused(clips, tmp_path):
         read_clips(tmp_path / "none", "en")
 
 
-def test_spoilers_are_the_same_each_time_and_change_what_they_say():
+def test_spoilers_are_the_same_each_time_and_change_what_they_say() -> None:
     clean = voice(1.0)
     for name, degrade in DEGRADATIONS.items():
         bad = degrade(clean, RATE_HZ)
@@ -105,7 +108,7 @@ def test_spoilers_are_the_same_each_time_and_change_what_they_say():
     assert np.array_equal(piece[:4_800], piece[4_800:9_600])
 
 
-def test_a_flat_pitch_ranks_below_its_lively_twin():
+def test_a_flat_pitch_ranks_below_its_lively_twin() -> None:
     flat, lively = (voice(2.0, swing_semitones=s) for s in (0.0, 3.0))
     measured = ProsodyScorer().score([SpeechSample(w, RATE_HZ, "a", "en") for w in (flat, lively)])
     utilities = [PitchSpread().utility(values["pitch_spread"]) for values in measured]

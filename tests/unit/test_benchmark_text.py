@@ -39,18 +39,20 @@ from ttsrl.text.benchmark_wer import benchmark_wer, simplified, words
         ("de", "Größe zählt, oder?", "größe zählt oder", 0),
     ],
 )
-def test_error_rates_are_the_official_ones(language, reference, transcript, expected):
+def test_error_rates_are_the_official_ones(
+    language: str, reference: str, transcript: str, expected: int
+) -> None:
     assert benchmark_wer(reference, transcript, language) == pytest.approx(expected, abs=1e-12)
 
 
-def test_what_remains_of_a_text():
+def test_what_remains_of_a_text() -> None:
     assert words("“Hello,”  he said; it's 5%!", "en") == "hello he said it's 5"
     assert words("你好，World！", "zh") == "你 好 W o r l d"
     with pytest.raises(BadInput, match="punctuation only"):
         benchmark_wer("……！", "好", "zh")
 
 
-def test_opencc_simplifies_as_zhconv_does_but_for_ten_characters_of_gb_2312():
+def test_opencc_simplifies_as_zhconv_does_but_for_ten_characters_of_gb_2312() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it asks pkg_resources, which warns
         import zhconv

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from support.page_examples import apply, files_of, programs_of
+from support.page_examples import Program, apply, files_of, programs_of
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs/extending.md").read_text()
@@ -63,7 +63,7 @@ def test_every_section_has_a_program() -> None:
 
 
 @pytest.mark.parametrize("program", PROGRAMS, ids=lambda program: program.title)
-def test_a_program_prints_what_the_page_says(program, printed: dict[str, str]) -> None:
+def test_a_program_prints_what_the_page_says(program: Program, printed: dict[str, str]) -> None:
     assert printed[program.title] == program.printed
 
 

@@ -4,6 +4,7 @@ import json
 import socket
 import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 
 import pytest
 
@@ -90,7 +91,7 @@ def test_json_holds_what_the_table_shows(capsys: pytest.CaptureFixture[str]) -> 
     ]
 
 
-def test_what_does_not_suffice_is_refused_with_both_numbers(tmp_path) -> None:
+def test_what_does_not_suffice_is_refused_with_both_numbers(tmp_path: Path) -> None:
     missing = tmp_path / "not" / "there"
     machine.require(missing, 1, 1)
     with pytest.raises(BadInput, match=r"free, and 1073741824\.0 GiB are needed"):
@@ -99,7 +100,7 @@ def test_what_does_not_suffice_is_refused_with_both_numbers(tmp_path) -> None:
         machine.require(missing, 1, machine.GIB**2)
 
 
-def test_a_containers_limits_count(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_containers_limits_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "cpu.max").write_text("50000 100000\n")
     (tmp_path / "memory.max").write_text("1000000\n")
     (tmp_path / "memory.current").write_text("400000\n")

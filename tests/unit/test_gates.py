@@ -27,7 +27,7 @@ GATES = Gates(min_level_dbfs=-50, min_s_per_char=0.01, max_s_per_char=0.5, slack
         ([0, 9], True, None),
     ],
 )
-def test_tokens(tokens, finished, reason):
+def test_tokens(tokens: list[int], finished: bool, reason: str | None) -> None:
     gated = check_tokens(tokens, finished, codebook_size=10)
     assert (gated and gated.reason) == reason
     assert gated is None or (gated.reason in REASONS and gated.reward == 0 and gated.detail)
@@ -43,7 +43,7 @@ def test_tokens(tokens, finished, reason):
         (3.01, 10, 3, "too_long"),  # within the rate, beyond what Whisper hears
     ],
 )
-def test_duration(duration_s, chars, window_s, reason):
+def test_duration(duration_s: float, chars: int, window_s: int, reason: str | None) -> None:
     gated = check_duration(duration_s, chars, window_s, GATES)
     assert (gated and gated.reason) == reason
     assert gated is None or (gated.duration_s == duration_s and gated.reason in REASONS)
@@ -56,7 +56,7 @@ def tone(level_dbfs: float, duration_s: float, rate_hz: int = 16_000) -> np.ndar
 
 
 @pytest.mark.parametrize("level", [-80.0, -50.5, -49.5, -3.0])
-def test_level_is_rms_of_the_loudest_frame(level):
+def test_level_is_rms_of_the_loudest_frame(level: float) -> None:
     waveform = np.concatenate([np.zeros(16_000, np.float32), tone(level, 0.1)])
     assert level_dbfs(waveform, 16_000) == pytest.approx(level, abs=0.01)
     gated = check_level(waveform, 16_000, GATES)
@@ -65,12 +65,12 @@ def test_level_is_rms_of_the_loudest_frame(level):
 
 
 @pytest.mark.parametrize("samples", [0, 1, 100, 16_000])
-def test_digital_silence_of_any_length_is_silence(samples):
+def test_digital_silence_of_any_length_is_silence(samples: int) -> None:
     gated = check_level(np.zeros(samples, np.float32), 16_000, GATES)
     assert gated is not None and gated.reason == "silence"
 
 
-def test_a_click_is_silence_and_a_short_vowel_is_not():
+def test_a_click_is_silence_and_a_short_vowel_is_not() -> None:
     click = np.zeros(16_000, np.float32)
     click[8000] = 0.05
     assert check_level(click, 16_000, GATES) is not None
@@ -79,14 +79,14 @@ def test_a_click_is_silence_and_a_short_vowel_is_not():
     assert check_level(vowel, 16_000, GATES) is None
 
 
-def test_speech_in_which_no_word_is_heard_is_gated():
+def test_speech_in_which_no_word_is_heard_is_gated() -> None:
     gated = check_transcript("", 1.5)
     assert (gated.reason, gated.reward, gated.duration_s) == ("empty_transcript", 0, 1.5)
     assert check_transcript("a", 1.5) is None
 
 
 @pytest.mark.parametrize(("floor", "gated"), [(0.0, False), (0.3, False), (0.4, True)])
-def test_one_utility_below_its_floor_is_enough(floor, gated):
+def test_one_utility_below_its_floor_is_enough(floor: float, gated: bool) -> None:
     raw, utilities = {"cer": 0.0, "nll": 3.3}, {"cer": 1.0, "nll": 0.33}
     outcome = check_floors([Cer(floor=0.9), Nll(floor=floor)], raw, utilities, 1.5)
     assert (outcome is not None) == gated

@@ -2,17 +2,20 @@
 
 import json
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from ttsrl.audio.waveform import Waveform
 from ttsrl.config.load import load_run
 from ttsrl.config.schema import RunConfig
 from ttsrl.reward.components import compose
+from ttsrl.scorers.base import Raw, SpeechSample
 from ttsrl.serving.pipeline import Pipeline
 from ttsrl.serving.scorer_thread import ScorerThread
-from ttsrl.wire import Failed, Gated, Ok, Utterance
+from ttsrl.wire import Failed, Gated, Ok, Outcome, Utterance
 
 ROOT = Path(__file__).parents[2]
 TEXTS = ["four red tigers run home", "black birds sing today"]
@@ -24,12 +27,12 @@ def run() -> RunConfig:
 
 
 @pytest.fixture(scope="module")
-def pipeline(run):
+def pipeline(run: RunConfig) -> Pipeline:
     return Pipeline(run)
 
 
 @pytest.fixture(scope="module")
-def clean():
+def clean() -> list[Utterance]:
     """Utterances that say their texts, joined from the tokens of recorded words."""
     tokens_of = json.loads((ROOT / "examples/tiny/codec/words.json").read_text())
     return [
@@ -45,7 +48,9 @@ def change(utterance: Utterance, **fields: object) -> Utterance:
     return utterance.model_copy(update=fields)
 
 
-def test_clean_speech_is_heard_right_and_rewarded(pipeline, clean):
+def test_clean_speech_is_heard_right_and_rewarded(
+    pipeline: Pipeline, clean: list[Utterance]
+) -> None:
     for utterance, outcome in zip(clean, pipeline.score(clean), strict=True):
         assert isinstance(outcome, Ok)
         assert outcome.transcript == utterance.text
@@ -54,7 +59,9 @@ def test_clean_speech_is_heard_right_and_rewarded(pipeline, clean):
         assert outcome.duration_s == len(utterance.speech_tokens) / pipeline.codec.tokens_per_s
 
 
-def test_speech_of_another_text_is_hardly_rewarded(pipeline, clean):
+def test_speech_of_another_text_is_hardly_rewarded(
+    pipeline: Pipeline, clean: list[Utterance]
+) -> None:
     swapped = [change(u, text=v.text) for u, v in zip(clean, clean[::-1], strict=True)]
     for right, wrong in zip(clean, pipeline.score(swapped), strict=True):
         assert isinstance(wrong, Ok)
@@ -62,7 +69,9 @@ def test_speech_of_another_text_is_hardly_rewarded(pipeline, clean):
         assert wrong.reward < 0.1
 
 
-def test_an_outcome_carries_raw_scores_utilities_and_their_composition(pipeline, clean, run):
+def test_an_outcome_carries_raw_scores_utilities_and_their_composition(
+    pipeline: Pipeline, clean: list[Utterance], run: RunConfig
+) -> None:
     outcome = pipeline.score([change(clean[0], text="four green tigers run home")])[0]
     assert outcome.raw["cer"] > 0
     components = {c.type: c for c in run.reward.components}
@@ -71,7 +80,9 @@ def test_an_outcome_carries_raw_scores_utilities_and_their_composition(pipeline,
     assert outcome.reward == compose(outcome.utilities, weights)
 
 
-def test_bad_speech_is_gated_with_its_reason(pipeline, clean, monkeypatch):
+def test_bad_speech_is_gated_with_its_reason(
+    pipeline: Pipeline, clean: list[Utterance], monkeypatch: pytest.MonkeyPatch
+) -> None:
     good = clean[0]
     bad = {
         "no_tokens": change(good, speech_tokens=[]),
@@ -91,13 +102,17 @@ def test_bad_speech_is_gated_with_its_reason(pipeline, clean, monkeypatch):
     assert isinstance(silent, Gated) and silent.reason == "silence"
 
 
-def test_what_is_gated_by_its_tokens_is_never_decoded(pipeline, clean, monkeypatch):
+def test_what_is_gated_by_its_tokens_is_never_decoded(
+    pipeline: Pipeline, clean: list[Utterance], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(pipeline.codec, "decode", None)
     endless = change(clean[0], speech_tokens=[1] * 60_000)
     assert pipeline.score([endless])[0].reason == "too_long"
 
 
-def test_a_waveform_longer_than_its_tokens_say_is_gated_too(pipeline, clean, monkeypatch):
+def test_a_waveform_longer_than_its_tokens_say_is_gated_too(
+    pipeline: Pipeline, clean: list[Utterance], monkeypatch: pytest.MonkeyPatch
+) -> None:
     decode = pipeline.codec.decode
     monkeypatch.setattr(
         pipeline.codec, "decode", lambda tokens: [np.tile(w, 2) for w in decode(tokens)]
@@ -107,14 +122,16 @@ def test_a_waveform_longer_than_its_tokens_say_is_gated_too(pipeline, clean, mon
     assert outcome.duration_s == 2 * len(clean[0].speech_tokens) / pipeline.codec.tokens_per_s
 
 
-def test_an_empty_transcript_is_never_rewarded(pipeline, clean, monkeypatch):
+def test_an_empty_transcript_is_never_rewarded(
+    pipeline: Pipeline, clean: list[Utterance], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(pipeline.whisper.tokens, "decode", lambda ids: "")
     for outcome in pipeline.score(clean):
         assert (outcome.reason, outcome.reward) == ("empty_transcript", 0)
         assert outcome.duration_s > 0
 
 
-def company(pipeline, clean):
+def company(pipeline: Pipeline, clean: list[Utterance]) -> list[Utterance]:
     """Good, wrong, cut, gated and unmeasurable utterances."""
     random = np.random.default_rng(0)
     noise = [random.integers(0, 1000, n).tolist() for n in (9, 14, 14, 30)]
@@ -129,7 +146,9 @@ def company(pipeline, clean):
     ]
 
 
-def test_outcomes_do_not_depend_on_company_or_order(pipeline, clean):
+def test_outcomes_do_not_depend_on_company_or_order(
+    pipeline: Pipeline, clean: list[Utterance]
+) -> None:
     utterances = company(pipeline, clean)
     together = pipeline.score(utterances)
     kinds = [type(o) for o in together]
@@ -143,7 +162,7 @@ def test_outcomes_do_not_depend_on_company_or_order(pipeline, clean):
         assert_same(pipeline.score([utterance])[0], outcome, 1e-5)
 
 
-def assert_same(one, other, tolerance):
+def assert_same(one: Outcome, other: Outcome, tolerance: float) -> None:
     if not isinstance(one, Ok):
         assert one == other
         return
@@ -152,7 +171,9 @@ def assert_same(one, other, tolerance):
     assert one.reward == pytest.approx(other.reward, abs=tolerance, rel=0)
 
 
-def test_equal_utterances_are_measured_once(pipeline, clean, monkeypatch):
+def test_equal_utterances_are_measured_once(
+    pipeline: Pipeline, clean: list[Utterance], monkeypatch: pytest.MonkeyPatch
+) -> None:
     decoded = []
     decode = pipeline.codec.decode
     monkeypatch.setattr(pipeline.codec, "decode", lambda t: decoded.extend(t) or decode(t))
@@ -165,7 +186,9 @@ def test_equal_utterances_are_measured_once(pipeline, clean, monkeypatch):
 
 
 @pytest.mark.parametrize("batch_size", [1, 3, 4])
-def test_more_utterances_than_a_batch(run, clean, pipeline, batch_size):
+def test_more_utterances_than_a_batch(
+    run: RunConfig, clean: list[Utterance], pipeline: Pipeline, batch_size: int
+) -> None:
     reward = run.reward.model_copy(update={"batch_size": batch_size})
     small = Pipeline(run.model_copy(update={"reward": reward}))
     utterances = company(pipeline, clean)
@@ -177,13 +200,15 @@ def test_more_utterances_than_a_batch(run, clean, pipeline, batch_size):
 
 
 @pytest.mark.parametrize("culprits", [{0}, {5}, {2, 3}])
-def test_one_that_breaks_the_codec_fails_alone(pipeline, clean, monkeypatch, culprits):
+def test_one_that_breaks_the_codec_fails_alone(
+    pipeline: Pipeline, clean: list[Utterance], monkeypatch: pytest.MonkeyPatch, culprits: set[int]
+) -> None:
     utterances = company(pipeline, clean)[:10]
     expected = pipeline.score(utterances)
     poison = [utterances[n].speech_tokens for n in culprits]
     decode = pipeline.codec.decode
 
-    def broken(tokens):
+    def broken(tokens: Sequence[Sequence[int]]) -> list[Waveform]:
         if any(list(t) in poison for t in tokens):
             raise RuntimeError("device on fire")
         return decode(tokens)
@@ -196,10 +221,14 @@ def test_one_that_breaks_the_codec_fails_alone(pipeline, clean, monkeypatch, cul
             assert_same(outcome, expected[n], 1e-5)
 
 
-def test_one_that_breaks_whisper_fails_alone(pipeline, clean, monkeypatch):
+def test_one_that_breaks_whisper_fails_alone(
+    pipeline: Pipeline, clean: list[Utterance], monkeypatch: pytest.MonkeyPatch
+) -> None:
     score = pipeline.whisper.score
 
-    def broken(waveforms, rate_hz, texts, languages):
+    def broken(
+        waveforms: Sequence[Waveform], rate_hz: int, texts: Sequence[str], languages: Sequence[str]
+    ) -> list[Raw]:
         if "black birds sing today" in texts:
             raise RuntimeError("out of memory")
         return score(waveforms, rate_hz, texts, languages)
@@ -210,10 +239,12 @@ def test_one_that_breaks_whisper_fails_alone(pipeline, clean, monkeypatch):
     assert bad == Failed(kind="scorer", detail="whisper: RuntimeError: out of memory")
 
 
-def test_what_is_no_number_fails_and_is_never_a_reward(pipeline, clean, monkeypatch):
+def test_what_is_no_number_fails_and_is_never_a_reward(
+    pipeline: Pipeline, clean: list[Utterance], monkeypatch: pytest.MonkeyPatch
+) -> None:
     decode = pipeline.codec.decode
 
-    def half_nan(tokens):
+    def half_nan(tokens: Sequence[Sequence[int]]) -> list[Waveform]:
         waveforms = decode(tokens)
         waveforms[0][100] = np.nan
         return waveforms
@@ -230,7 +261,9 @@ def test_what_is_no_number_fails_and_is_never_a_reward(pipeline, clean, monkeypa
     assert all(isinstance(o, Ok) for o in pipeline.score(clean))
 
 
-def test_unmeasurable_texts_are_rejected_with_the_reason(pipeline, clean):
+def test_unmeasurable_texts_are_rejected_with_the_reason(
+    pipeline: Pipeline, clean: list[Utterance]
+) -> None:
     texts = {"text": "!!!"}, {"language": "english"}, {"text": "red <|endoftext|> birds sing"}, {}
     outcomes = pipeline.score([change(clean[0], **fields) for fields in texts])
     assert [getattr(o, "kind", "ok") for o in outcomes] == [*["rejected"] * 3, "ok"]
@@ -238,8 +271,10 @@ def test_unmeasurable_texts_are_rejected_with_the_reason(pipeline, clean):
         assert reason in outcome.detail
 
 
-def test_the_specification_s_hash_follows_what_decides_a_reward(run, pipeline):
-    def changed(**reward):
+def test_the_specification_s_hash_follows_what_decides_a_reward(
+    run: RunConfig, pipeline: Pipeline
+) -> None:
+    def changed(**reward: object) -> RunConfig:
         return run.model_copy(update={"reward": run.reward.model_copy(update=reward)})
 
     assert Pipeline(run).spec_hash == pipeline.spec_hash
@@ -255,7 +290,9 @@ def test_the_specification_s_hash_follows_what_decides_a_reward(run, pipeline):
     assert len(others | {pipeline.spec_hash}) == 4
 
 
-def test_stages_are_timed_and_the_pipeline_tests_itself(run, clean):
+def test_stages_are_timed_and_the_pipeline_tests_itself(
+    run: RunConfig, clean: list[Utterance]
+) -> None:
     seconds = []
     pipeline = Pipeline(run, on_stage=lambda name, s: seconds.append((name, s)))
     pipeline.warm_up()
@@ -266,7 +303,9 @@ def test_stages_are_timed_and_the_pipeline_tests_itself(run, clean):
     assert all(s > 0 for _, s in seconds)
 
 
-def test_self_test_finds_a_codec_that_hears_its_neighbours(run, monkeypatch):
+def test_self_test_finds_a_codec_that_hears_its_neighbours(
+    run: RunConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
     pipeline = Pipeline(run)
     decode = pipeline.codec.decode
     monkeypatch.setattr(pipeline.codec, "decode", lambda t: [w / len(t) for w in decode(t)])
@@ -280,19 +319,21 @@ class Loudness:
     spec = {"version": 1}
     example = {}
 
-    def score(self, speeches):
+    def score(self, speeches: Sequence[SpeechSample]) -> list[dict[str, float]]:
         return [{"loudness": float(np.abs(s.waveform).max())} for s in speeches]
 
 
 @pytest.fixture
-def with_loudness(run):
+def with_loudness(run: RunConfig) -> Pipeline:
     pipeline = Pipeline(run)
     pipeline.scorers["loudness"] = Loudness()
     pipeline.threads["loudness"] = ScorerThread("loudness")
     return pipeline
 
 
-def test_every_scorer_s_raw_values_are_in_the_outcome(with_loudness, clean, pipeline):
+def test_every_scorer_s_raw_values_are_in_the_outcome(
+    with_loudness: Pipeline, clean: list[Utterance], pipeline: Pipeline
+) -> None:
     with_loudness.self_test()
     for plain, outcome in zip(pipeline.score(clean), with_loudness.score(clean), strict=True):
         assert set(outcome.raw) == {"cer", "wer", "nll", "loudness"}
@@ -304,9 +345,13 @@ def test_every_scorer_s_raw_values_are_in_the_outcome(with_loudness, clean, pipe
     ("value", "kind"), [(float("nan"), "nan"), (RuntimeError("no memory"), "scorer")]
 )
 def test_a_scorer_that_breaks_fails_its_utterance_and_is_never_a_reward(
-    with_loudness, clean, monkeypatch, value, kind
-):
-    def broken(speeches):
+    with_loudness: Pipeline,
+    clean: list[Utterance],
+    monkeypatch: pytest.MonkeyPatch,
+    value: float | Exception,
+    kind: str,
+) -> None:
+    def broken(speeches: Sequence[SpeechSample]) -> list[dict[str, float]]:
         if any(s.text == clean[1].text for s in speeches) and isinstance(value, Exception):
             raise value
         return [{"loudness": value if s.text == clean[1].text else 0.5} for s in speeches]
@@ -318,8 +363,8 @@ def test_a_scorer_that_breaks_fails_its_utterance_and_is_never_a_reward(
 
 
 def test_a_scorer_that_hangs_meets_its_deadline_and_the_next_batch_is_measured(
-    run, clean, monkeypatch
-):
+    run: RunConfig, clean: list[Utterance], monkeypatch: pytest.MonkeyPatch
+) -> None:
     reward = run.reward.model_copy(update={"scorer_deadline_s": 5.0})
     pipeline = Pipeline(run.model_copy(update={"reward": reward}))
     pipeline.scorers["loudness"] = Loudness()
@@ -332,7 +377,7 @@ def test_a_scorer_that_hangs_meets_its_deadline_and_the_next_batch_is_measured(
 
     hangs, released = threading.Event(), threading.Event()
 
-    def hang(speeches):
+    def hang(speeches: Sequence[SpeechSample]) -> list[dict[str, float]]:
         hangs.set()
         assert released.wait(60)
         return Loudness().score(speeches)
@@ -354,8 +399,10 @@ def test_a_scorer_that_hangs_meets_its_deadline_and_the_next_batch_is_measured(
     assert all(isinstance(o, Ok) for o in pipeline.score(clean))
 
 
-def test_the_self_test_names_a_scorer_that_hears_its_neighbours(with_loudness, monkeypatch):
-    def neighbourly(speeches):
+def test_the_self_test_names_a_scorer_that_hears_its_neighbours(
+    with_loudness: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def neighbourly(speeches: Sequence[SpeechSample]) -> list[dict[str, float]]:
         return [{"loudness": len(speeches) / 10} for _ in speeches]
 
     monkeypatch.setattr(with_loudness.scorers["loudness"], "score", neighbourly)
@@ -363,7 +410,9 @@ def test_the_self_test_names_a_scorer_that_hears_its_neighbours(with_loudness, m
         with_loudness.self_test()
 
 
-def test_style_and_speaker_tell_utterances_apart(pipeline, clean, monkeypatch):
+def test_style_and_speaker_tell_utterances_apart(
+    pipeline: Pipeline, clean: list[Utterance], monkeypatch: pytest.MonkeyPatch
+) -> None:
     decoded = []
     decode = pipeline.codec.decode
     monkeypatch.setattr(pipeline.codec, "decode", lambda t: decoded.extend(t) or decode(t))
@@ -371,7 +420,9 @@ def test_style_and_speaker_tell_utterances_apart(pipeline, clean, monkeypatch):
     assert len(decoded) == 3
 
 
-def test_a_rollout_that_comes_again_costs_nothing(run, clean, monkeypatch):
+def test_a_rollout_that_comes_again_costs_nothing(
+    run: RunConfig, clean: list[Utterance], monkeypatch: pytest.MonkeyPatch
+) -> None:
     reward = run.reward.model_copy(update={"cache_size": 2})
     pipeline = Pipeline(run.model_copy(update={"reward": reward}))
     decoded = []
@@ -387,7 +438,9 @@ def test_a_rollout_that_comes_again_costs_nothing(run, clean, monkeypatch):
     assert len(decoded) == 4
 
 
-def test_what_failed_is_measured_again(run, clean, monkeypatch):
+def test_what_failed_is_measured_again(
+    run: RunConfig, clean: list[Utterance], monkeypatch: pytest.MonkeyPatch
+) -> None:
     reward = run.reward.model_copy(update={"cache_size": 100})
     pipeline = Pipeline(run.model_copy(update={"reward": reward}))
     with monkeypatch.context() as patch:
@@ -396,8 +449,10 @@ def test_what_failed_is_measured_again(run, clean, monkeypatch):
     assert all(isinstance(o, Ok) for o in pipeline.score(clean))
 
 
-def test_more_components_are_measured_composed_and_part_of_the_specification(run, pipeline, clean):
-    def with_components(composition, *components):
+def test_more_components_are_measured_composed_and_part_of_the_specification(
+    run: RunConfig, pipeline: Pipeline, clean: list[Utterance]
+) -> None:
+    def with_components(composition: str, *components: dict[str, object]) -> Pipeline:
         reward = run.reward.model_dump() | {"components": components, "composition": composition}
         return Pipeline(RunConfig.model_validate(run.model_dump() | {"reward": reward}))
 

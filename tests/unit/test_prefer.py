@@ -6,22 +6,25 @@ import json
 import math
 import re
 import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import soundfile
+from numpy.typing import NDArray
 from typer.testing import CliRunner
 
 from ttsrl.audio.io import resample
 from ttsrl.cli import app
 from ttsrl.errors import BadInput
-from ttsrl.prefer.clips import clip_of, clips_of, pairs_of
+from ttsrl.prefer.clips import Pair, clip_of, clips_of, pairs_of
 from ttsrl.prefer.page import write_page
 from ttsrl.prefer.training import Comparisons, best_l2, fit, log_odds, right, train
 from ttsrl.reward.components import Preference, utilities_of
 from ttsrl.reward.config import RewardConfig, WhisperConfig
-from ttsrl.scorers.base import SpeechSample
+from ttsrl.scorers.base import Scorer, SpeechSample
 from ttsrl.scorers.embedding import Embedder
 from ttsrl.scorers.preference import FACTS, PreferenceScorer, load_head
 from ttsrl.scorers.reference import RATE_HZ, check_scorer, voice
@@ -33,7 +36,9 @@ TEXTS = 60
 
 
 @pytest.fixture(scope="module")
-def collected(tmp_path_factory):
+def collected(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> tuple[Path, list[Pair], dict[str, float]]:
     """A page of voices that differ in pitch, length and how far the pitch swings."""
     random = np.random.default_rng(0)
     clips, swing_of = [], {}
@@ -52,7 +57,7 @@ def collected(tmp_path_factory):
     return folder, pairs, swing_of
 
 
-def answered(folder, pairs, choose):
+def answered(folder: Path, pairs: list[Pair], choose: Callable[[Pair], str]) -> Path:
     """A file of answers; `choose(pair)` is a, b or same."""
     file = folder / "answers.jsonl"
     rows = [
@@ -65,11 +70,13 @@ def answered(folder, pairs, choose):
 
 
 @pytest.fixture(scope="module")
-def livelier(collected, tmp_path_factory):
+def livelier(
+    collected: tuple[Path, list[Pair], dict[str, float]], tmp_path_factory: pytest.TempPathFactory
+) -> Path:
     """A head of a listener who likes pitch that moves, and cannot tell small differences."""
     folder, pairs, swing_of = collected
 
-    def choose(pair):
+    def choose(pair: Pair) -> str:
         more = swing_of[pair.a.id] - swing_of[pair.b.id]
         return "same" if abs(more) < 0.3 else "a" if more > 0 else "b"
 
@@ -79,13 +86,13 @@ def livelier(collected, tmp_path_factory):
     return out
 
 
-def scorer_of(head, **knobs):
+def scorer_of(head: Path, **knobs: Any) -> Scorer:
     component = Preference(model=str(head), **knobs)
     reward = RewardConfig(whisper=WhisperConfig(model="w"), components=[component])
     return load_scorers(reward)["preference"]
 
 
-def test_a_planted_preference_is_learned_and_its_worth_stated(livelier):
+def test_a_planted_preference_is_learned_and_its_worth_stated(livelier: Path) -> None:
     facts = load_head(livelier).facts
     assert facts.accuracy > 0.7 and facts.low > 0.5
     assert facts.low < facts.accuracy < facts.high
@@ -96,7 +103,7 @@ def test_a_planted_preference_is_learned_and_its_worth_stated(livelier):
     assert "chance 50%: better than chance" in card
 
 
-def test_a_head_scores_speech_as_its_listener_would(livelier):
+def test_a_head_scores_speech_as_its_listener_would(livelier: Path) -> None:
     scorer = scorer_of(livelier)
     check_scorer("preference", scorer)
     swings = [0.0, 1.0, 3.0, 5.0, 6.0]
@@ -113,7 +120,9 @@ def test_a_head_scores_speech_as_its_listener_would(livelier):
     assert Preference(model="m").utility(-1e4) == 0 and Preference(model="m").utility(1e4) == 1
 
 
-def test_random_answers_are_reported_as_chance_and_no_reward_takes_their_head(collected, tmp_path):
+def test_random_answers_are_reported_as_chance_and_no_reward_takes_their_head(
+    collected: tuple[Path, list[Pair], dict[str, float]], tmp_path: Path
+) -> None:
     folder, pairs, _ = collected
     random = np.random.default_rng(1)
     file = answered(tmp_path, pairs, lambda pair: random.choice(["a", "b"]))
@@ -129,7 +138,9 @@ def test_random_answers_are_reported_as_chance_and_no_reward_takes_their_head(co
         scorer_of(tmp_path / "head")
 
 
-def comparisons(count=200, features=4, seed=0):
+def comparisons(
+    count: int = 200, features: int = 4, seed: int = 0
+) -> tuple[NDArray[np.float64], Comparisons]:
     """Listeners who follow Bradley and Terry's model with known weights."""
     random = np.random.default_rng(seed)
     weights = np.array([2.0, -1.0, 0.0, 0.5])[:features]
@@ -138,7 +149,7 @@ def comparisons(count=200, features=4, seed=0):
     return weights, Comparisons(a, b, to_a, np.arange(count) // 2)
 
 
-def test_the_fit_finds_bradley_and_terry_s_weights():
+def test_the_fit_finds_bradley_and_terry_s_weights() -> None:
     weights, pairs = comparisons(count=4_000)
     found, bias = fit(pairs, l2=1e-2)
     assert found == pytest.approx(weights, abs=0.15)
@@ -149,13 +160,13 @@ def test_the_fit_finds_bradley_and_terry_s_weights():
     assert np.linalg.norm(fit(pairs, l2=1e4)[0]) < np.linalg.norm(found) / 2
 
 
-def test_a_pair_that_is_the_same_pulls_its_clips_together():
+def test_a_pair_that_is_the_same_pulls_its_clips_together() -> None:
     _, pairs = comparisons()
     same = Comparisons(pairs.a_ND, pairs.b_ND, np.full(200, 0.5), pairs.text_N)
     assert np.abs(fit(same, l2=1.0)[0]).max() < 1e-4
 
 
-def test_accuracy_is_of_texts_that_were_not_learned_from():
+def test_accuracy_is_of_texts_that_were_not_learned_from() -> None:
     random = np.random.default_rng(0)
     # Each text likes another direction: what is learned of one helps with no other.
     directions = random.standard_normal((20, 400))
@@ -171,7 +182,7 @@ def test_accuracy_is_of_texts_that_were_not_learned_from():
         assert not set(text[training]) & set(text[held_out])
 
 
-def test_noise_is_regularised_more_than_a_clear_preference():
+def test_noise_is_regularised_more_than_a_clear_preference() -> None:
     _, clear = comparisons()
     random = np.random.default_rng(2)
     noise = Comparisons(clear.a_ND, clear.b_ND, random.integers(0, 2, 200) * 1.0, clear.text_N)
@@ -179,7 +190,7 @@ def test_noise_is_regularised_more_than_a_clear_preference():
 
 
 @pytest.mark.parametrize("encoder", [WHISPER, WAV2VEC2])
-def test_an_embedding_is_the_same_alone_and_in_company_of_any_length(encoder):
+def test_an_embedding_is_the_same_alone_and_in_company_of_any_length(encoder: str) -> None:
     embedder = Embedder(encoder, batch_size=2)
     lengths_s = [1.0, 2.4, 1.0, 0.02, 4.5]  # beyond the tiny Whisper's window of 3 s too
     clips = [voice(s, pitch_hz=100 + 30 * n) for n, s in enumerate(lengths_s)]
@@ -191,7 +202,9 @@ def test_an_embedding_is_the_same_alone_and_in_company_of_any_length(encoder):
     assert np.corrcoef(elsewhere, together)[0, 1:].argmax() == 0  # the rate is no difference
 
 
-def test_a_head_is_part_of_the_specification_and_knows_its_encoder(livelier, tmp_path):
+def test_a_head_is_part_of_the_specification_and_knows_its_encoder(
+    livelier: Path, tmp_path: Path
+) -> None:
     spec = scorer_of(livelier).spec
     encoder = tmp_path / "encoder"
     shutil.copytree(WHISPER, encoder)
@@ -223,7 +236,12 @@ def test_a_head_is_part_of_the_specification_and_knows_its_encoder(livelier, tmp
         (lambda rows: [rows[0] | {"a": "0" * 16}, *rows], r"clip 0000000000000000, and .* not"),
     ],
 )
-def test_answers_that_nothing_can_be_learned_from_are_refused(collected, tmp_path, edit, message):
+def test_answers_that_nothing_can_be_learned_from_are_refused(
+    collected: tuple[Path, list[Pair], dict[str, float]],
+    tmp_path: Path,
+    edit: Callable[[list[dict[str, Any]]], list[dict[str, Any]]],
+    message: str,
+) -> None:
     folder, pairs, _ = collected
     random = np.random.default_rng(0)
     file = answered(tmp_path, pairs, lambda pair: random.choice(["a", "b"]))
@@ -234,7 +252,9 @@ def test_answers_that_nothing_can_be_learned_from_are_refused(collected, tmp_pat
     assert not (tmp_path / "head").exists()
 
 
-def test_files_that_are_not_there_or_no_answers_are_refused(collected, tmp_path):
+def test_files_that_are_not_there_or_no_answers_are_refused(
+    collected: tuple[Path, list[Pair], dict[str, float]], tmp_path: Path
+) -> None:
     folder, _, _ = collected
     with pytest.raises(BadInput, match="no such file"):
         train(folder, [tmp_path / "no.jsonl"], WHISPER, tmp_path / "head")
@@ -246,7 +266,7 @@ def test_files_that_are_not_there_or_no_answers_are_refused(collected, tmp_path)
         train(folder, [tmp_path / "x.jsonl"], WHISPER, tmp_path / "head")
 
 
-def test_pairs_are_of_one_text_in_drawn_order_and_spread_over_texts():
+def test_pairs_are_of_one_text_in_drawn_order_and_spread_over_texts() -> None:
     clips = [
         clip_of(f"text {n}", voice(0.3, pitch_hz=100 + 10 * n + k), RATE_HZ)
         for n in range(40)
@@ -266,7 +286,9 @@ def test_pairs_are_of_one_text_in_drawn_order_and_spread_over_texts():
         pairs_of(clips[-1:], 10, seed=0)
 
 
-def test_recordings_listed_in_a_file_become_a_page_and_what_cannot_be_read_is_named(tmp_path):
+def test_recordings_listed_in_a_file_become_a_page_and_what_cannot_be_read_is_named(
+    tmp_path: Path,
+) -> None:
     for n in range(2):
         soundfile.write(tmp_path / f"{n}.wav", voice(0.5, pitch_hz=100 + n), RATE_HZ)
     rows = [{"text": "hello <b>there</b> </script>", "wav": f"{n}.wav"} for n in (0, 1, 1)]

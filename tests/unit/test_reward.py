@@ -1,4 +1,5 @@
 import math
+from typing import Literal
 
 import pytest
 from pydantic import ValidationError
@@ -28,39 +29,39 @@ def reward(cer: float, nll: float) -> float:
 
 
 @pytest.mark.parametrize(("cer", "nll", "expected"), GOLDEN)
-def test_golden_rewards(cer, nll, expected):
+def test_golden_rewards(cer: float, nll: float, expected: float) -> None:
     assert reward(cer, nll) == pytest.approx(expected, abs=5e-5)
 
 
 @pytest.mark.parametrize(
     ("component", "half"), [(Cer(), math.atanh(0.5) / 3), (Nll(), 3 * math.log(2))]
 )
-def test_utilities_fall_from_1_through_one_half_to_0(component, half):
+def test_utilities_fall_from_1_through_one_half_to_0(component: Cer | Nll, half: float) -> None:
     assert component.utility(0) == 1
     assert component.utility(half) == pytest.approx(0.5)
     assert component.utility(1e4) == 0
 
 
-def test_a_good_utility_cannot_buy_back_a_bad_one():
+def test_a_good_utility_cannot_buy_back_a_bad_one() -> None:
     weights = {"cer": 0.6, "nll": 0.4}
     assert compose({"cer": 0.0, "nll": 1.0}, weights) == 0
     assert compose({"cer": 1.0, "nll": 0.0}, weights) == 0
     assert compose({"cer": 0.01, "nll": 1.0}, weights) < 0.02
 
 
-def test_only_the_ratio_of_weights_counts():
+def test_only_the_ratio_of_weights_counts() -> None:
     utilities = {"cer": 0.3, "nll": 0.9}
     assert compose(utilities, {"cer": 6, "nll": 4}) == pytest.approx(
         compose(utilities, {"cer": 0.6, "nll": 0.4})
     )
 
 
-def test_one_component_is_its_own_utility():
+def test_one_component_is_its_own_utility() -> None:
     assert compose({"cer": 0.37}, {"cer": 0.6}) == pytest.approx(0.37)
 
 
 @pytest.mark.parametrize("bad", [{"weight": 0}, {"beta": -1}, {"gamma": 1}, {"beta": math.inf}])
-def test_knobs_are_checked(bad):
+def test_knobs_are_checked(bad: dict[str, int] | dict[str, float]) -> None:
     with pytest.raises(ValidationError):
         Cer(**bad)
 
@@ -77,13 +78,15 @@ WEIGHTS = {"cer": 3.0, "nll": 1.0}
         ("product", 0.9**3 * 0.4),
     ],
 )
-def test_three_ways_to_compose(how, expected):
+def test_three_ways_to_compose(
+    how: Literal["harmonic", "linear", "product"], expected: float
+) -> None:
     assert compose(UTILITIES, WEIGHTS, how) == pytest.approx(expected)
     assert compose({"cer": 1.0, "nll": 1.0}, WEIGHTS, how) == 1
     assert compose({"cer": 0.0, "nll": 0.0}, WEIGHTS, how) == 0
 
 
-def test_a_harmonic_mean_may_take_no_utility_for_less_than_a_least_one():
+def test_a_harmonic_mean_may_take_no_utility_for_less_than_a_least_one() -> None:
     # Deep-unlearning/Llasa-GRPO: 1 / (0.6 / max(eps, u_wer) + 0.4 / max(eps, u_nll)).
     utilities = {"wer": Wer().utility(100.0), "nll": Nll().utility(1.0)}
     assert utilities["wer"] == 0
@@ -101,7 +104,9 @@ def test_a_harmonic_mean_may_take_no_utility_for_less_than_a_least_one():
         ("deep-unlearning", ["wer", "nll"]),
     ],
 )
-def test_each_mode_has_its_recipe_s_components_unless_others_are_given(mode, types):
+def test_each_mode_has_its_recipe_s_components_unless_others_are_given(
+    mode: Literal["correct", "channel-io", "deep-unlearning"], types: list[str]
+) -> None:
     whisper = {"model": "w", "mode": mode}
     assert [c.type for c in RewardConfig(whisper=whisper).components] == types
     own = RewardConfig(whisper=whisper, components=[{"type": "rate"}])
@@ -109,12 +114,14 @@ def test_each_mode_has_its_recipe_s_components_unless_others_are_given(mode, typ
 
 
 @pytest.mark.parametrize("how", ["harmonic", "linear", "product"])
-def test_a_component_of_weight_0_takes_no_part(how):
+def test_a_component_of_weight_0_takes_no_part(
+    how: Literal["harmonic", "linear", "product"],
+) -> None:
     with_guard = compose(UTILITIES | {"guard": 0.0}, WEIGHTS | {"guard": 0.0}, how)
     assert with_guard == compose(UTILITIES, WEIGHTS, how)
 
 
-def test_what_is_behind_the_cer_gate_is_worth_nothing_where_the_words_are_wrong():
+def test_what_is_behind_the_cer_gate_is_worth_nothing_where_the_words_are_wrong() -> None:
     behind = Nll(max_cer=0.2)
     for cer, expected in [(0.2, behind.utility(1.0)), (0.21, 0.0)]:
         assert utilities_of([Cer(), behind], {"cer": cer, "nll": 1.0}, "en")["nll"] == expected

@@ -2,7 +2,9 @@
 
 import json
 import shutil
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Literal
 
 import jiwer
 import numpy as np
@@ -20,6 +22,7 @@ from transformers import (
 from transformers.models.whisper.english_normalizer import BasicTextNormalizer
 
 from ttsrl.audio.io import resample
+from ttsrl.audio.waveform import Waveform
 from ttsrl.codecs.registry import load_codec
 from ttsrl.config.schema import JudgeConfig
 from ttsrl.errors import BadInput
@@ -46,7 +49,7 @@ LANGUAGES = ["en"] * len(TEXTS)
 
 
 @pytest.fixture(autouse=True, scope="module")
-def own_cache(tmp_path_factory):
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Converted models do not go to the user's cache."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
@@ -54,7 +57,7 @@ def own_cache(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def noises():
+def noises() -> list[Waveform]:
     """Buzzes of several lengths: what a recogniser must never be sure of."""
     random = np.random.default_rng(0)
     lengths = [16_000, 47_999, 20_480, 1_280, 48_000]
@@ -62,7 +65,7 @@ def noises():
 
 
 @pytest.fixture(scope="module")
-def spoken():
+def spoken() -> tuple[list[str], list[Waveform]]:
     """Texts and their speech, of three lengths."""
     tokens_of = json.loads((TINY / "codec/words.json").read_text())
     texts = ["four red tigers", "black birds sing", "six dogs"]
@@ -71,7 +74,7 @@ def spoken():
 
 
 @pytest.fixture(scope="module")
-def odd_whisper(tmp_path_factory):
+def odd_whisper(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Random weights, two languages, and suppressed tokens: all that the tiny Whisper lacks."""
     folder = tmp_path_factory.mktemp("whisper")
     shutil.copytree(TINY / "whisper", folder, dirs_exist_ok=True)
@@ -100,12 +103,12 @@ def odd_whisper(tmp_path_factory):
     return folder
 
 
-def features(folder, waveforms):
+def features(folder: Path, waveforms: Sequence[Waveform]) -> torch.Tensor:
     extractor = WhisperFeatureExtractor.from_pretrained(folder)
     return extractor(waveforms, sampling_rate=RATE_HZ, return_tensors="pt").input_features
 
 
-def reference_nll(folder, waveform, ids, prompt_length):
+def reference_nll(folder: Path, waveform: Waveform, ids: list[int], prompt_length: int) -> float:
     """Mean NLL of ids[prompt_length:], in double precision, by transformers' own forward.
 
     The scorer computes in single precision, and its rounding is another on each processor: the two
@@ -121,7 +124,9 @@ def reference_nll(folder, waveform, ids, prompt_length):
 
 
 @pytest.mark.parametrize("mode", ["correct", "channel-io"])
-def test_nll_is_the_mean_over_text_and_end_token_under_the_full_softmax(odd_whisper, noises, mode):
+def test_nll_is_the_mean_over_text_and_end_token_under_the_full_softmax(
+    odd_whisper: Path, noises: list[Waveform], mode: Literal["correct", "channel-io"]
+) -> None:
     scorer = WhisperScorer(WhisperConfig(model=str(odd_whisper), mode=mode))
     raws = scorer.score(noises, RATE_HZ, TEXTS, LANGUAGES)
     vocabulary = scorer.tokens.tokenizer.get_vocab()
@@ -137,7 +142,9 @@ def test_nll_is_the_mean_over_text_and_end_token_under_the_full_softmax(odd_whis
 
 
 @pytest.mark.parametrize("language", ["en", "de"])
-def test_transcripts_are_greedy_under_the_model_s_suppression(odd_whisper, noises, language):
+def test_transcripts_are_greedy_under_the_model_s_suppression(
+    odd_whisper: Path, noises: list[Waveform], language: str
+) -> None:
     scorer = WhisperScorer(WhisperConfig(model=str(odd_whisper)))
     vocabulary = scorer.tokens.tokenizer.get_vocab()
     prompt = ("<|startoftranscript|>", f"<|{language}|>", "<|transcribe|>", "<|notimestamps|>")
@@ -160,7 +167,13 @@ def test_transcripts_are_greedy_under_the_model_s_suppression(odd_whisper, noise
 
 
 @pytest.mark.parametrize("mode", ["correct", "channel-io", "deep-unlearning"])
-def test_engines_agree(odd_whisper, noises, mode, tmp_path, monkeypatch):
+def test_engines_agree(
+    odd_whisper: Path,
+    noises: list[Waveform],
+    mode: Literal["correct", "channel-io", "deep-unlearning"],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     engines = ("torch", "ctranslate2")
     ours, theirs = (
@@ -176,7 +189,12 @@ def test_engines_agree(odd_whisper, noises, mode, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("engine", ["torch", "ctranslate2"])
-def test_a_loop_ends_at_the_cap(odd_whisper, noises, engine, monkeypatch):
+def test_a_loop_ends_at_the_cap(
+    odd_whisper: Path,
+    noises: list[Waveform],
+    engine: Literal["torch", "ctranslate2"],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr("ttsrl.scorers.whisper.tokens.MAX_NEW_TOKENS", 12)
     scorer = WhisperScorer(WhisperConfig(model=str(odd_whisper), engine=engine))
     prompt = scorer.tokens.prompt("en")
@@ -188,7 +206,11 @@ def test_a_loop_ends_at_the_cap(odd_whisper, noises, engine, monkeypatch):
 
 
 @pytest.mark.parametrize("engine", ["torch", "ctranslate2"])
-def test_a_text_that_was_heard_is_not_decoded_again(spoken, engine, monkeypatch):
+def test_a_text_that_was_heard_is_not_decoded_again(
+    spoken: tuple[list[str], list[Waveform]],
+    engine: Literal["torch", "ctranslate2"],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     texts, speech = spoken
     scorer = WhisperScorer(WhisperConfig(model=str(TINY / "whisper"), engine=engine))
     decoded = []
@@ -216,7 +238,12 @@ def test_a_text_that_was_heard_is_not_decoded_again(spoken, engine, monkeypatch)
 
 @pytest.mark.parametrize("batch_size", [1, 2, 5])
 @pytest.mark.parametrize("engine", ["torch", "ctranslate2"])
-def test_scores_do_not_depend_on_the_batch(odd_whisper, noises, engine, batch_size):
+def test_scores_do_not_depend_on_the_batch(
+    odd_whisper: Path,
+    noises: list[Waveform],
+    engine: Literal["torch", "ctranslate2"],
+    batch_size: int,
+) -> None:
     config = WhisperConfig(model=str(odd_whisper), engine=engine)
     alone = WhisperScorer(config, batch_size=1).score(noises, RATE_HZ, TEXTS, LANGUAGES)
     order = [3, 0, 4, 2, 1]
@@ -229,7 +256,7 @@ def test_scores_do_not_depend_on_the_batch(odd_whisper, noises, engine, batch_si
         assert raw.nll == pytest.approx(alone[n].nll, abs=1e-5)
 
 
-def test_batches_of_one_shape_are_bit_identical(odd_whisper, noises):
+def test_batches_of_one_shape_are_bit_identical(odd_whisper: Path, noises: list[Waveform]) -> None:
     scorer = WhisperScorer(WhisperConfig(model=str(odd_whisper)))
     first = scorer.score(noises, RATE_HZ, TEXTS, LANGUAGES)
     assert scorer.score(noises, RATE_HZ, TEXTS, LANGUAGES) == first
@@ -237,7 +264,9 @@ def test_batches_of_one_shape_are_bit_identical(odd_whisper, noises):
     assert backwards[::-1] == first
 
 
-def test_channel_io_neither_normalises_nor_is_told_the_language(odd_whisper, noises):
+def test_channel_io_neither_normalises_nor_is_told_the_language(
+    odd_whisper: Path, noises: list[Waveform]
+) -> None:
     scorer = WhisperScorer(WhisperConfig(model=str(odd_whisper), mode="channel-io"))
     raws = scorer.score(noises, RATE_HZ, TEXTS, LANGUAGES)
     assert [raw.cer for raw in raws] == [
@@ -256,8 +285,8 @@ def test_channel_io_neither_normalises_nor_is_told_the_language(odd_whisper, noi
 
 @pytest.mark.parametrize("engine", ["torch", "ctranslate2"])
 def test_deep_unlearning_gives_transformers_own_loss_and_its_normaliser_s_wer(
-    odd_whisper, noises, engine
-):
+    odd_whisper: Path, noises: list[Waveform], engine: Literal["torch", "ctranslate2"]
+) -> None:
     texts = ["One two, three.", "RED birds (loudly)", "four old dogs", "Jump!", "a [noise] b"]
     config = WhisperConfig(model=str(odd_whisper), mode="deep-unlearning", engine=engine)
     raws = WhisperScorer(config).score(noises, RATE_HZ, texts, LANGUAGES)
@@ -292,12 +321,19 @@ def test_deep_unlearning_gives_transformers_own_loss_and_its_normaliser_s_wer(
         ("it's", "it s", 0.0),
     ],
 )
-def test_deep_unlearning_compares_what_its_normaliser_leaves(text, heard, wer):
+def test_deep_unlearning_compares_what_its_normaliser_leaves(
+    text: str, heard: str, wer: float
+) -> None:
     assert DeepUnlearning(None).error_rates(text, heard, "en")[1] == wer
 
 
 @pytest.mark.parametrize("mode", ["correct", "channel-io", "deep-unlearning"])
-def test_an_empty_transcript_is_wholly_wrong(odd_whisper, noises, mode, monkeypatch):
+def test_an_empty_transcript_is_wholly_wrong(
+    odd_whisper: Path,
+    noises: list[Waveform],
+    mode: Literal["correct", "channel-io", "deep-unlearning"],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     scorer = WhisperScorer(WhisperConfig(model=str(odd_whisper), mode=mode))
     monkeypatch.setattr(scorer.tokens, "decode", lambda ids: "")
     raws = scorer.score(noises, RATE_HZ, TEXTS, LANGUAGES)
@@ -314,14 +350,18 @@ def test_an_empty_transcript_is_wholly_wrong(odd_whisper, noises, mode, monkeypa
         ("...", "en", "nothing of text '...' can be heard"),
     ],
 )
-def test_what_whisper_cannot_measure_is_refused(noises, text, language, message):
+def test_what_whisper_cannot_measure_is_refused(
+    noises: list[Waveform], text: str, language: str, message: str
+) -> None:
     scorer = WhisperScorer(WhisperConfig(model=str(TINY / "whisper")))
     with pytest.raises(BadInput, match=message):
         scorer.score(noises[:1], RATE_HZ, [text], [language])
 
 
 @pytest.mark.parametrize("mode", ["correct", "channel-io", "deep-unlearning"])
-def test_a_text_may_fill_the_decoder_and_no_more(noises, mode):
+def test_a_text_may_fill_the_decoder_and_no_more(
+    noises: list[Waveform], mode: Literal["correct", "channel-io", "deep-unlearning"]
+) -> None:
     scorer = WhisperScorer(WhisperConfig(model=str(TINY / "whisper"), mode=mode))
     texts = ("q" * length for length in range(100, 1000))
     fits = ""
@@ -333,7 +373,9 @@ def test_a_text_may_fill_the_decoder_and_no_more(noises, mode):
     assert np.isfinite(raw.nll)
 
 
-def test_an_english_whisper_takes_english_only(odd_whisper, noises, tmp_path):
+def test_an_english_whisper_takes_english_only(
+    odd_whisper: Path, noises: list[Waveform], tmp_path: Path
+) -> None:
     shutil.copytree(odd_whisper, tmp_path, dirs_exist_ok=True)
     generation = json.loads((tmp_path / "generation_config.json").read_text())
     (tmp_path / "generation_config.json").write_text(
@@ -350,14 +392,14 @@ def test_an_english_whisper_takes_english_only(odd_whisper, noises, tmp_path):
         scorer.score(noises[:1], RATE_HZ, TEXTS[:1], ["de"])
 
 
-def test_audio_beyond_the_window_is_an_error_and_never_cut(noises):
+def test_audio_beyond_the_window_is_an_error_and_never_cut(noises: list[Waveform]) -> None:
     scorer = WhisperScorer(WhisperConfig(model=str(TINY / "whisper")))
     assert scorer.max_duration_s == 3
     with pytest.raises(ValueError, match=r"3\.00 s is longer than Whisper's window of 3 s"):
         scorer.transcribe([np.zeros(48_001, np.float32)], RATE_HZ, ["en"])
 
 
-def test_other_sample_rates_are_resampled():
+def test_other_sample_rates_are_resampled() -> None:
     t_s = np.arange(24_000) / 24_000
     out = resample(np.sin(2 * np.pi * 440 * t_s).astype(np.float32), 24_000, RATE_HZ)
     expected = np.sin(2 * np.pi * 440 * np.arange(16_000) / RATE_HZ)
@@ -365,7 +407,9 @@ def test_other_sample_rates_are_resampled():
     assert np.abs(out - expected)[200:-200].max() < 1e-3
 
 
-def test_ctc_hears_the_same_alone_and_in_a_batch(spoken, noises):
+def test_ctc_hears_the_same_alone_and_in_a_batch(
+    spoken: tuple[list[str], list[Waveform]], noises: list[Waveform]
+) -> None:
     texts, speech = spoken
     cut = [waveform[: len(speech[-1])] for waveform in speech]  # of one length: they share a batch
     judge = load_judge(JudgeConfig(name="judge", type="ctc", model=str(TINY / "judge")))
@@ -375,7 +419,7 @@ def test_ctc_hears_the_same_alone_and_in_a_batch(spoken, noises):
     assert together == [judge.transcribe([w], RATE_HZ, ["en"])[0] for w in waveforms]
 
 
-def test_a_model_that_hears_padding_never_gets_any(noises, tmp_path):
+def test_a_model_that_hears_padding_never_gets_any(noises: list[Waveform], tmp_path: Path) -> None:
     shutil.copy(TINY / "judge/vocab.json", tmp_path)
     shutil.copy(TINY / "judge/tokenizer_config.json", tmp_path)
     sizes = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
@@ -392,14 +436,14 @@ def test_a_model_that_hears_padding_never_gets_any(noises, tmp_path):
     assert len(set(together)) > 1
 
 
-def test_a_whisper_judge_gives_transcripts(odd_whisper, noises):
+def test_a_whisper_judge_gives_transcripts(odd_whisper: Path, noises: list[Waveform]) -> None:
     judge = load_judge(JudgeConfig(name="judge", type="whisper", model=str(odd_whisper)))
     scorer = WhisperScorer(WhisperConfig(model=str(odd_whisper)))
     raws = scorer.score(noises, RATE_HZ, TEXTS, LANGUAGES)
     assert judge.transcribe(noises, RATE_HZ, LANGUAGES) == [raw.transcript for raw in raws]
 
 
-def test_a_model_that_is_nowhere_is_named():
+def test_a_model_that_is_nowhere_is_named() -> None:
     with pytest.raises(BadInput, match=r"no model at './nowhere'; give a folder"):
         local_folder("./nowhere")
 
@@ -411,12 +455,12 @@ def test_a_model_that_is_nowhere_is_named():
         ("ctc", "policy", "cannot be loaded: Unrecognized configuration class"),
     ],
 )
-def test_a_model_of_another_kind_is_refused(kind, folder, message):
+def test_a_model_of_another_kind_is_refused(kind: str, folder: str, message: str) -> None:
     with pytest.raises(BadInput, match=message):
         load_judge(JudgeConfig(name="judge", type=kind, model=str(TINY / folder)))
 
 
-def test_a_recogniser_without_its_head_or_with_broken_weights_is_refused(tmp_path):
+def test_a_recogniser_without_its_head_or_with_broken_weights_is_refused(tmp_path: Path) -> None:
     shutil.copytree(TINY / "judge", tmp_path, dirs_exist_ok=True)
     weights = load_file(tmp_path / "model.safetensors")
     config = JudgeConfig(name="judge", type="ctc", model=str(tmp_path))
@@ -433,7 +477,7 @@ def test_a_recogniser_without_its_head_or_with_broken_weights_is_refused(tmp_pat
         load_judge(config)
 
 
-def test_a_folder_s_digest_follows_names_and_contents(tmp_path):
+def test_a_folder_s_digest_follows_names_and_contents(tmp_path: Path) -> None:
     (tmp_path / "a.bin").write_bytes(b"1")
     (tmp_path / ".cache").mkdir()
     digests = {folder_digest(tmp_path)}

@@ -14,6 +14,7 @@ from transformers import ClapFeatureExtractor, ClapModel, Wav2Vec2FeatureExtract
 from support.tiny_scorers import save_tiny_clap
 from support.tiny_wavlm import save_tiny_wavlm
 from ttsrl.audio.io import resample
+from ttsrl.audio.waveform import Waveform
 from ttsrl.errors import BadInput
 from ttsrl.reward.components import Speaker, Style, utilities_of
 from ttsrl.scorers.base import SpeechSample
@@ -23,17 +24,17 @@ from ttsrl.scorers.style import StyleScorer, windows_of
 
 
 @pytest.fixture(scope="module", params=[False, True], ids=["unfused", "fused"])
-def clap(request, tmp_path_factory) -> Path:
+def clap(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return save_tiny_clap(tmp_path_factory.mktemp("clap"), fused=request.param)
 
 
 @pytest.fixture(scope="module")
-def wavlm(tmp_path_factory) -> Path:
+def wavlm(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return save_tiny_wavlm(tmp_path_factory.mktemp("wavlm"))
 
 
 @pytest.fixture(scope="module")
-def voices(tmp_path_factory) -> Path:
+def voices(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("voices")
     soundfile.write(folder / "anna.wav", voice(2.0, pitch_hz=220), RATE_HZ, subtype="FLOAT")
     low = np.stack([voice(1.5, 24_000, pitch_hz=100)] * 2, axis=1)
@@ -46,7 +47,7 @@ def speech(waveform: np.ndarray, rate_hz: int = RATE_HZ, **fields: str) -> Speec
     return SpeechSample(waveform, rate_hz, "hello there", "en", **fields)
 
 
-def test_style_is_clap_s_cosine_of_the_item_s_own_style_text(clap):
+def test_style_is_clap_s_cosine_of_the_item_s_own_style_text(clap: Path) -> None:
     clip = voice(3.0)
     scorer = StyleScorer(Style(model=str(clap)), "cpu", batch_size=2)
     styles = ["a man whispering", "a person speaking sadly"]
@@ -74,7 +75,7 @@ def test_style_is_clap_s_cosine_of_the_item_s_own_style_text(clap):
     assert abs(found[0]["style"] - found[1]["style"]) > 1e-3
 
 
-def test_style_is_the_same_alone_in_company_and_twice_also_beyond_ten_seconds(clap):
+def test_style_is_the_same_alone_in_company_and_twice_also_beyond_ten_seconds(clap: Path) -> None:
     scorer = StyleScorer(Style(model=str(clap)), "cpu", batch_size=3)
     check_scorer("style", scorer)
     clips = [voice(s, pitch_hz=f) for s, f in [(12.5, 140), (2.0, 100), (21.0, 200)]]
@@ -86,7 +87,7 @@ def test_style_is_the_same_alone_in_company_and_twice_also_beyond_ten_seconds(cl
     assert len(set(together)) == 3
 
 
-def test_windows_cover_every_sample():
+def test_windows_cover_every_sample() -> None:
     samples = np.arange(25, dtype=np.float32)
     found = windows_of(samples, 10)
     assert [len(w) for w in found] == [10, 10, 10]
@@ -95,7 +96,7 @@ def test_windows_cover_every_sample():
     assert len(whole) == 25
 
 
-def test_a_fixed_style_stands_in_for_items_without_one_and_none_is_refused(clap):
+def test_a_fixed_style_stands_in_for_items_without_one_and_none_is_refused(clap: Path) -> None:
     clip = voice(1.5)
     fixed = StyleScorer(Style(model=str(clap), text="a man whispering"), "cpu", 4)
     own, standing_in = fixed.score([speech(clip, style="a man whispering"), speech(clip)])
@@ -106,7 +107,7 @@ def test_a_fixed_style_stands_in_for_items_without_one_and_none_is_refused(clap)
         free.score([speech(clip)])
 
 
-def test_style_pays_nothing_where_the_words_are_wrong():
+def test_style_pays_nothing_where_the_words_are_wrong() -> None:
     raw = {"cer": 0.1, "style": 0.25}
     assert utilities_of([Style()], raw, "en") == {"style": 0.5}
     assert utilities_of([Style()], raw | {"cer": 0.3}, "en") == {"style": 0.0}
@@ -114,7 +115,7 @@ def test_style_pays_nothing_where_the_words_are_wrong():
     assert utilities_of([Style(low=0.3)], raw, "en") == {"style": 0.0}
 
 
-def test_speaker_is_the_cosine_of_two_x_vectors(wavlm, voices):
+def test_speaker_is_the_cosine_of_two_x_vectors(wavlm: Path, voices: Path) -> None:
     scorer = SpeakerScorer(Speaker(model=str(wavlm), voices=str(voices)), "cpu", 4)
     clip = voice(2.7, pitch_hz=180)
     found = scorer.score([speech(clip, speaker="anna"), speech(clip, speaker="Bob")])
@@ -122,7 +123,7 @@ def test_speaker_is_the_cosine_of_two_x_vectors(wavlm, voices):
     model = WavLMForXVector.from_pretrained(wavlm).eval()
     extractor = Wav2Vec2FeatureExtractor.from_pretrained(wavlm)
 
-    def embed(waveform):
+    def embed(waveform: Waveform) -> torch.Tensor:
         inputs = extractor(waveform, sampling_rate=RATE_HZ, return_tensors="pt")
         with torch.no_grad():
             return model(**inputs).embeddings
@@ -136,7 +137,9 @@ def test_speaker_is_the_cosine_of_two_x_vectors(wavlm, voices):
     assert scorer.score([speech(recording, speaker="anna")])[0]["speaker"] == pytest.approx(1)
 
 
-def test_speaker_is_the_same_alone_and_in_company_and_short_speech_is_heard(wavlm, voices):
+def test_speaker_is_the_same_alone_and_in_company_and_short_speech_is_heard(
+    wavlm: Path, voices: Path
+) -> None:
     scorer = SpeakerScorer(Speaker(model=str(wavlm), voices=str(voices)), "cpu", 2)
     check_scorer("speaker", scorer)
     clips = [voice(s, pitch_hz=f) for s, f in [(2.0, 90), (0.2, 150), (2.0, 300), (3.3, 90)]]
@@ -147,7 +150,9 @@ def test_speaker_is_the_same_alone_and_in_company_and_short_speech_is_heard(wavl
     assert len({round(v, 6) for v in together}) == 4
 
 
-def test_a_voice_is_read_once_and_one_that_is_not_there_is_refused(wavlm, voices, monkeypatch):
+def test_a_voice_is_read_once_and_one_that_is_not_there_is_refused(
+    wavlm: Path, voices: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     component = Speaker(model=str(wavlm), voices=str(voices), voice="anna")
     scorer = SpeakerScorer(component, "cpu", 2)
     clip = voice(1.5)
@@ -172,7 +177,9 @@ def test_a_damaged_reference_voice_is_named(wavlm, tmp_path):
         scorer.score([speech(voice(1.5), speaker="anna")])
 
 
-def test_another_model_or_voice_is_another_specification(wavlm, voices, tmp_path):
+def test_another_model_or_voice_is_another_specification(
+    wavlm: Path, voices: Path, tmp_path: Path
+) -> None:
     def spec(folder: Path) -> str:
         scorer = SpeakerScorer(Speaker(model=str(wavlm), voices=str(folder)), "cpu", 2)
         return json.dumps(dict(scorer.spec))

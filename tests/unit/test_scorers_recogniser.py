@@ -34,7 +34,7 @@ def clips() -> list[np.ndarray]:
 
 
 @pytest.fixture(scope="module")
-def sensevoice(tmp_path_factory) -> Path:
+def sensevoice(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return save_tiny_sensevoice(tmp_path_factory.mktemp("sensevoice"))
 
 
@@ -42,7 +42,7 @@ PARAFORMER = ["<blank>", "<s>", "</s>", "你", "好", "hel@@", "lo", "<unk>"]
 
 
 @pytest.fixture(scope="module")
-def paraformer(tmp_path_factory) -> Path:
+def paraformer(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Paraformer's inputs, outputs and metadata; it says 你 where it is loud and 好 elsewhere."""
     folder = tmp_path_factory.mktemp("paraformer")
     size, features = len(PARAFORMER), 560
@@ -70,7 +70,7 @@ def paraformer(tmp_path_factory) -> Path:
     return folder
 
 
-def test_paraformer_is_a_judge_that_hears_the_same_alone_and_in_a_batch(paraformer):
+def test_paraformer_is_a_judge_that_hears_the_same_alone_and_in_a_batch(paraformer: Path) -> None:
     config = JudgeConfig(name="zh", type="paraformer", model=str(paraformer))
     recogniser = load_judge(config, batch_size=2)
     quiet = np.zeros(8_000, "f")
@@ -82,11 +82,11 @@ def test_paraformer_is_a_judge_that_hears_the_same_alone_and_in_a_batch(paraform
 
 
 @pytest.fixture(scope="module", params=["ctc", "tdt"])
-def parakeet(request, tmp_path_factory) -> Path:
+def parakeet(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return save_tiny_parakeet(tmp_path_factory.mktemp(request.param), request.param)
 
 
-def test_sensevoice_hears_the_same_alone_and_in_a_batch(sensevoice):
+def test_sensevoice_hears_the_same_alone_and_in_a_batch(sensevoice: Path) -> None:
     recogniser = SenseVoice(str(sensevoice), "zh", batch_size=2)
     quiet = np.zeros(8_000, "f")
     waveforms = [voice(1.0), np.concatenate([voice(1.0), quiet, quiet]), voice(1.0), quiet]
@@ -97,7 +97,7 @@ def test_sensevoice_hears_the_same_alone_and_in_a_batch(sensevoice):
     assert together == [recogniser.transcribe([w], RATE_HZ, ["zh"])[0] for w in waveforms]
 
 
-def test_pinyin_wer_is_a_component_measured_by_sensevoice(sensevoice):
+def test_pinyin_wer_is_a_component_measured_by_sensevoice(sensevoice: Path) -> None:
     component = PinyinWer(model=str(sensevoice))
     reward = RewardConfig(whisper=WhisperConfig(model="w"), components=[component])
     scorer = load_scorers(reward)["pinyin_wer"]
@@ -112,7 +112,9 @@ def test_pinyin_wer_is_a_component_measured_by_sensevoice(sensevoice):
 
 
 @pytest.mark.parametrize("missing", ["tokens.txt", "model.onnx"])
-def test_a_folder_that_is_no_sensevoice_is_refused(sensevoice, tmp_path, missing):
+def test_a_folder_that_is_no_sensevoice_is_refused(
+    sensevoice: Path, tmp_path: Path, missing: str
+) -> None:
     for file in sensevoice.iterdir():
         if file.name != missing:
             (tmp_path / file.name).write_bytes(file.read_bytes())
@@ -132,12 +134,14 @@ def test_a_folder_that_is_no_sensevoice_is_refused(sensevoice, tmp_path, missing
         ("你好", "你好啊啊啊", 1.5, 1.5),
     ],
 )
-def test_pinyin_wer_counts_syllables(reference, heard, with_tones, without):
+def test_pinyin_wer_counts_syllables(
+    reference: str, heard: str, with_tones: float, without: float
+) -> None:
     assert pinyin_wer(reference, heard, "zh", tones=True) == with_tones
     assert pinyin_wer(reference, heard, "zh", tones=False) == without
 
 
-def test_a_text_without_syllables_has_no_pinyin_wer():
+def test_a_text_without_syllables_has_no_pinyin_wer() -> None:
     with pytest.raises(BadInput, match="can be heard in Mandarin"):
         pinyin_wer("。。。", "你", "zh", tones=True)
 
@@ -153,19 +157,21 @@ def test_a_text_without_syllables_has_no_pinyin_wer():
         (0.5, 0.095, 0.014),
     ],
 )
-def test_both_recipes_have_their_own_utility(wer, tone_marked, toneless):
+def test_both_recipes_have_their_own_utility(
+    wer: float, tone_marked: float, toneless: float
+) -> None:
     assert PinyinWer().utility(wer) == pytest.approx(tone_marked, abs=5e-4)
     assert PinyinWer(tones=False).utility(wer) == pytest.approx(toneless, abs=5e-4)
 
 
-def test_parakeet_hears_the_same_alone_and_in_a_batch(parakeet):
+def test_parakeet_hears_the_same_alone_and_in_a_batch(parakeet: Path) -> None:
     recogniser = load_parakeet(str(parakeet), batch_size=2)
     together = recogniser.transcribe(clips(), RATE_HZ, ["en"] * 4)
     assert together == [recogniser.transcribe([c], RATE_HZ, ["en"])[0] for c in clips()]
     assert len(set(together)) > 1 and all(text == text.strip() for text in together)
 
 
-def test_parakeet_cer_is_a_component_measured_by_either_kind(parakeet):
+def test_parakeet_cer_is_a_component_measured_by_either_kind(parakeet: Path) -> None:
     component = ParakeetCer(model=str(parakeet))
     reward = RewardConfig(whisper=WhisperConfig(model="w"), components=[component])
     scorer = load_scorers(reward)["parakeet_cer"]
@@ -176,7 +182,7 @@ def test_parakeet_cer_is_a_component_measured_by_either_kind(parakeet):
     assert component.utility(0.1) == 1 - math.tanh(0.3)
 
 
-def test_tdt_decodes_greedily(tmp_path):
+def test_tdt_decodes_greedily(tmp_path: Path) -> None:
     folder = save_tiny_parakeet(tmp_path, "tdt")
     model = ParakeetForTDT.from_pretrained(folder).eval()
     extractor = ParakeetFeatureExtractor.from_pretrained(folder)
@@ -202,7 +208,7 @@ def test_tdt_decodes_greedily(tmp_path):
     assert any(written)
 
 
-def test_other_models_and_nemo_without_its_extra_are_refused(tmp_path):
+def test_other_models_and_nemo_without_its_extra_are_refused(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "wav2vec2"}))
     with pytest.raises(BadInput, match="is 'wav2vec2'; give a parakeet_ctc"):
         load_parakeet(str(tmp_path))
@@ -213,6 +219,6 @@ def test_other_models_and_nemo_without_its_extra_are_refused(tmp_path):
         load_parakeet(str(tmp_path / "x.nemo"))
 
 
-def test_batches_of_equal_length_hold_every_index_once():
+def test_batches_of_equal_length_hold_every_index_once() -> None:
     waveforms = [np.zeros(n, "f") for n in (3, 5, 3, 3, 5)]
     assert list(equal_lengths(waveforms, 2)) == [[0, 2], [3], [1, 4]]

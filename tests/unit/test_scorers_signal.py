@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import importlib.util
 import math
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import onnxruntime
 import pytest
 
+from ttsrl.audio.waveform import Waveform
 from ttsrl.reward.components import ALPHABETIC_RATE, Clicks, PitchSpread, Rate, band, utilities_of
 from ttsrl.reward.config import RewardConfig, WhisperConfig
-from ttsrl.scorers.base import SpeechSample
+from ttsrl.scorers.base import Scorer, SpeechSample
 from ttsrl.scorers.clean_signal import CleanSignalScorer, clicks_per_s, clipping
 from ttsrl.scorers.dnsmos import WINDOW, DnsmosScorer, windows_of
 from ttsrl.scorers.prosody import ProsodyScorer, pause_share, prosody
@@ -48,11 +50,11 @@ def in_room(waveform: np.ndarray, t60_s: float) -> np.ndarray:
 
 
 @pytest.mark.parametrize("make", [RateScorer, CleanSignalScorer, ProsodyScorer])
-def test_values_are_the_same_alone_and_in_company(make):
+def test_values_are_the_same_alone_and_in_company(make: Callable[[], Scorer]) -> None:
     check_scorer("scorer", make())
 
 
-def test_rate_counts_what_is_heard_of_the_text_a_second():
+def test_rate_counts_what_is_heard_of_the_text_a_second() -> None:
     long, short = np.zeros(RATE_HZ * 2, "f"), np.zeros(RATE_HZ, "f")
     rates = RateScorer().score([speech(long), speech(short), speech(long, text="Hello,   THERE!")])
     assert [r["rate"] for r in rates] == [5.5, 11.0, 5.5]
@@ -71,7 +73,9 @@ def test_rate_counts_what_is_heard_of_the_text_a_second():
         ("zh", 4.0, 1.0),
     ],
 )
-def test_a_rate_is_right_within_its_language_s_range(language, rate, expected):
+def test_a_rate_is_right_within_its_language_s_range(
+    language: str, rate: float, expected: float
+) -> None:
     utilities = utilities_of([Rate()], {"cer": 0.0, "rate": rate}, language)
     assert utilities["rate"] == pytest.approx(expected)
     assert Rate(low=rate, high=rate).utility(rate, language) == 1
@@ -80,7 +84,7 @@ def test_a_rate_is_right_within_its_language_s_range(language, rate, expected):
 
 
 @pytest.mark.parametrize("raw", [1.5, 3.0, 6.0])
-def test_a_band_has_utility_1_within_and_falls_to_both_sides(raw):
+def test_a_band_has_utility_1_within_and_falls_to_both_sides(raw: float) -> None:
     component = PitchSpread()
     assert component.utility(raw) == 1
     assert band(0.5, 1.5, 6.0, 1.0) == band(7.0, 1.5, 6.0, 1.0) == pytest.approx(math.exp(-1))
@@ -89,7 +93,9 @@ def test_a_band_has_utility_1_within_and_falls_to_both_sides(raw):
 
 @pytest.mark.parametrize("swing", [1.0, 3.0, 5.0])
 @pytest.mark.parametrize("rate_hz", [16_000, 24_000])
-def test_pitch_spread_is_the_sine_s_own(prosody_scorer, swing, rate_hz):
+def test_pitch_spread_is_the_sine_s_own(
+    prosody_scorer: ProsodyScorer, swing: float, rate_hz: int
+) -> None:
     clip = voice(4.8, rate_hz, swing_semitones=swing)
     (found,) = prosody_scorer.score([speech(clip, rate_hz)])
     # Of a sine: 16th and 84th percentile lie at sin(0.34 pi), that is 0.876 of its swing.
@@ -97,7 +103,7 @@ def test_pitch_spread_is_the_sine_s_own(prosody_scorer, swing, rate_hz):
     assert found["voiced_share"] > 0.85
 
 
-def test_a_monotone_has_no_pitch_spread_and_noise_no_voice(prosody_scorer):
+def test_a_monotone_has_no_pitch_spread_and_noise_no_voice(prosody_scorer: ProsodyScorer) -> None:
     hiss = 0.1 * np.random.default_rng(0).standard_normal(RATE_HZ * 2).astype("f")
     flat, noise, silence = prosody_scorer.score(
         [speech(voice(2.0, swing_semitones=0.0)), speech(hiss), speech(np.zeros(RATE_HZ, "f"))]
@@ -107,7 +113,9 @@ def test_a_monotone_has_no_pitch_spread_and_noise_no_voice(prosody_scorer):
     assert silence["voiced_share"] == 0 == silence["pitch_spread"]
 
 
-def test_pauses_are_gaps_of_a_word_s_length_within_the_speech(prosody_scorer):
+def test_pauses_are_gaps_of_a_word_s_length_within_the_speech(
+    prosody_scorer: ProsodyScorer,
+) -> None:
     words, gap = voice(1.0), np.zeros(RATE_HZ // 2, "f")
     fluent, halting = prosody_scorer.score(
         [
@@ -122,16 +130,16 @@ def test_pauses_are_gaps_of_a_word_s_length_within_the_speech(prosody_scorer):
     assert pause_share(silent, 0.017) == 9 / 20
 
 
-def test_energy_spread_is_in_decibels():
+def test_energy_spread_is_in_decibels() -> None:
     level_db = np.repeat([-20.0, -32.0], 50)
     found = prosody(np.full(100, 120.0), np.ones(100, bool), level_db, 0.016)
     assert found["energy_spread"] == 6.0
 
 
-def test_noise_clipping_and_rooms_are_told_apart():
+def test_noise_clipping_and_rooms_are_told_apart() -> None:
     clean = voice(4.0)
 
-    def measure(waveform):
+    def measure(waveform: Waveform) -> dict[str, float]:
         return CleanSignalScorer().score([speech(waveform)])[0]
 
     snrs = [measure(noisy(clean, db))["snr"] for db in (0, 10, 20, 30)]
@@ -145,7 +153,7 @@ def test_noise_clipping_and_rooms_are_told_apart():
 
 
 @pytest.mark.parametrize("clicks", [0, 1, 7])
-def test_clicks_are_counted_and_what_belongs_to_speech_is_none(clicks):
+def test_clicks_are_counted_and_what_belongs_to_speech_is_none(clicks: int) -> None:
     white = np.random.default_rng(0).standard_normal(2 * RATE_HZ).astype("f") * 1e-3
     for clean in (voice(2.0) + white, white, np.zeros_like(white), white[:1]):
         degraded = clean.copy()
@@ -155,7 +163,7 @@ def test_clicks_are_counted_and_what_belongs_to_speech_is_none(clicks):
     assert Clicks().utility(0) == 1 and Clicks().utility(12) < 0.1
 
 
-def test_dnsmos_prefers_the_cleaner_signal_alone_and_in_a_batch(dnsmos):
+def test_dnsmos_prefers_the_cleaner_signal_alone_and_in_a_batch(dnsmos: DnsmosScorer) -> None:
     clean = voice(3.1)
     clips = [clean, noisy(clean, 10)]
     together = dnsmos.score([speech(clip) for clip in clips])
@@ -166,7 +174,7 @@ def test_dnsmos_prefers_the_cleaner_signal_alone_and_in_a_batch(dnsmos):
     assert together[0]["dnsmos"] > together[1]["dnsmos"] + 0.3
 
 
-def test_dnsmos_gives_microsoft_s_own_values(dnsmos):
+def test_dnsmos_gives_microsoft_s_own_values(dnsmos: DnsmosScorer) -> None:
     """Their window loop and polynomials, written out, over the network as published."""
     clip = voice(5.2)
     folder = Path(importlib.util.find_spec("speechmos").origin).parent / "dnsmos_models"
@@ -180,12 +188,12 @@ def test_dnsmos_gives_microsoft_s_own_values(dnsmos):
 
 
 @pytest.mark.parametrize(("seconds", "windows"), [(5, 1), (9.01, 1), (8, 7), (12, 3), (3, 3)])
-def test_dnsmos_hears_a_window_each_second(seconds, windows):
+def test_dnsmos_hears_a_window_each_second(seconds: float, windows: int) -> None:
     found = windows_of(np.ones(round(seconds * RATE_HZ), "f"))
     assert [len(w) for w in found] == [WINDOW] * windows
 
 
-def test_a_scorer_is_loaded_once_for_all_its_components():
+def test_a_scorer_is_loaded_once_for_all_its_components() -> None:
     components = [{"type": t} for t in ("pauses", "cer", "pitch_spread", "snr", "reverb", "rate")]
     reward = RewardConfig(whisper=WhisperConfig(model="w"), components=components)
     assert list(load_scorers(reward)) == ["prosody", "clean_signal", "rate"]

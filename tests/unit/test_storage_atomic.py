@@ -21,7 +21,9 @@ def test_a_file_is_the_former_one_until_the_block_ends(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
-def test_an_error_leaves_the_former_file_and_nothing_else(tmp_path: Path, error) -> None:
+def test_an_error_leaves_the_former_file_and_nothing_else(
+    tmp_path: Path, error: type[BaseException]
+) -> None:
     target = tmp_path / "a.json"
     replace_text(target, "before")
     with pytest.raises(error), replace_file(target) as temporary:

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -241,7 +242,7 @@ def test_a_pulled_folder_is_not_fetched_again(
     ],
 )
 def test_storage_that_contradicts_its_manifest(
-    storage: Storage, source: Path, tmp_path: Path, change, message: str
+    storage: Storage, source: Path, tmp_path: Path, change: Callable[[Path], object], message: str
 ) -> None:
     storage.publish(source, "p")
     change(tmp_path / "storage/p/actor/model.bin")

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -25,7 +26,7 @@ def run() -> RunConfig:
     return load_run(TINY)
 
 
-def recording(path: Path, seconds: float = 1.0, rate_hz: int = 24_000, **changes) -> Path:
+def recording(path: Path, seconds: float = 1.0, rate_hz: int = 24_000, **changes: Any) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     samples = voice(seconds, rate_hz) * changes.get("level", 1.0)
     channels = changes.get("channels", 1)
@@ -35,7 +36,7 @@ def recording(path: Path, seconds: float = 1.0, rate_hz: int = 24_000, **changes
     return path
 
 
-def suite(path: Path, **fields) -> SuiteConfig:
+def suite(path: Path, **fields: object) -> SuiteConfig:
     given = {"name": "s", "type": "seed-tts-eval", "path": str(path), "language": "en"} | fields
     return SuiteConfig.model_validate(given)
 
@@ -47,7 +48,7 @@ def seed_list(folder: Path, *lines: str) -> Path:
     return path
 
 
-def test_a_meta_list_of_seed_tts_eval(run, tmp_path):
+def test_a_meta_list_of_seed_tts_eval(run: RunConfig, tmp_path: Path) -> None:
     path = seed_list(
         tmp_path,
         "u1|what a says|prompt-wavs/a.wav|hello there|wavs/u1.wav",
@@ -70,7 +71,7 @@ def test_a_meta_list_of_seed_tts_eval(run, tmp_path):
     assert [t.voice for t in alone.texts] == [None, None]
 
 
-def test_a_folder_of_cv3_eval(run, tmp_path):
+def test_a_folder_of_cv3_eval(run: RunConfig, tmp_path: Path) -> None:
     folder = tmp_path / "CV3-Eval" / "data" / "zero_shot" / "zh"
     recording(folder / "waveform" / "p1.wav")
     (folder / "text").write_text("uttid_1 今天天气很好。\nuttid_2 你好 世界\n")
@@ -92,7 +93,7 @@ def test_a_folder_of_cv3_eval(run, tmp_path):
         listed_suite(run, suite(folder, type="cv3-eval", language="zh"))
 
 
-def test_a_list_of_ones_own(run, tmp_path):
+def test_a_list_of_ones_own(run: RunConfig, tmp_path: Path) -> None:
     recording(tmp_path / "a.wav")
     lines = [
         {"text": "hello", "id": "x", "prompt_audio": "a.wav", "prompt_text": "what a says"},
@@ -105,8 +106,8 @@ def test_a_list_of_ones_own(run, tmp_path):
     assert (found.wer, found.judges) == ("ttsrl", run.eval.judges)
 
 
-def test_the_judges_are_those_of_the_authors_unless_others_are_named(run):
-    def models(**fields):
+def test_the_judges_are_those_of_the_authors_unless_others_are_named(run: RunConfig) -> None:
+    def models(**fields: object) -> list[tuple[str, str]]:
         return [
             (judge.type, judge.model)
             for judge in suite(Path("x"), **fields).judges_in(run.eval.judges)
@@ -132,7 +133,9 @@ def test_the_judges_are_those_of_the_authors_unless_others_are_named(run):
         ("u1|said|prompt-wavs/a.wav|", r"meta.lst:2: text '' is empty"),
     ],
 )
-def test_a_broken_line_is_told_by_file_and_number(run, tmp_path, line, problem):
+def test_a_broken_line_is_told_by_file_and_number(
+    run: RunConfig, tmp_path: Path, line: str, problem: str
+) -> None:
     path = seed_list(tmp_path, "u0|what a says|prompt-wavs/a.wav|hello", line)
     with pytest.raises(BadInput, match=problem):
         listed_suite(run, suite(path))
@@ -148,12 +151,14 @@ def test_a_broken_line_is_told_by_file_and_number(run, tmp_path, line, problem):
         ({"level": 1e-4}, "is silent: loudest"),
     ],
 )
-def test_a_voice_prompt_that_cannot_serve_is_refused(tmp_path, changes, problem):
+def test_a_voice_prompt_that_cannot_serve_is_refused(
+    tmp_path: Path, changes: Any, problem: str
+) -> None:
     with pytest.raises(BadInput, match=problem):
         read_voice(recording(tmp_path / "a.wav", **changes))
 
 
-def test_lists_and_suites_that_are_not_there(run, tmp_path):
+def test_lists_and_suites_that_are_not_there(run: RunConfig, tmp_path: Path) -> None:
     for kind in ("seed-tts-eval", "cv3-eval", "jsonl"):
         with pytest.raises(BadInput, match="no such"):
             listed_suite(run, suite(tmp_path / "none", type=kind))
@@ -175,7 +180,7 @@ def with_suites(*suites: dict) -> RunConfig:
     return load_run(TINY, [f"eval.suites={json.dumps(suites)}"])
 
 
-def test_suites_of_a_run(tmp_path):
+def test_suites_of_a_run(tmp_path: Path) -> None:
     path = seed_list(tmp_path, "u1|hello")
     own = {"name": "seed-en", "type": "seed-tts-eval", "path": str(path), "language": "en"}
     run = with_suites(own)
@@ -189,7 +194,7 @@ def test_suites_of_a_run(tmp_path):
             with_suites(*wrong)
 
 
-def test_a_judge_may_not_be_a_model_of_the_reward_under_any_name(tmp_path):
+def test_a_judge_may_not_be_a_model_of_the_reward_under_any_name(tmp_path: Path) -> None:
     component = {"type": "pinyin_wer", "model": "org/sensevoice"}
     judge = {"name": "j", "type": "paraformer", "model": "org/sensevoice"}
     settings = [f"reward.components={json.dumps([component])}"]
@@ -215,7 +220,7 @@ def test_a_judge_may_not_be_a_model_of_the_reward_under_any_name(tmp_path):
     check_independent(run, run.eval.judges)
 
 
-def test_a_judge_may_not_be_the_encoder_of_a_preference(tmp_path):
+def test_a_judge_may_not_be_the_encoder_of_a_preference(tmp_path: Path) -> None:
     """Neither by its name, nor by its weights, nor where only the head says which encoder it is."""
     judge = {"name": "j", "type": "whisper", "model": "org/encoder"}
     preference = {"type": "preference", "model": str(tmp_path / "head")}

@@ -30,7 +30,7 @@ from ttsrl.text.numbers import PERCENT, WETEXT
         ("th", "สวัสดี ครับ", "สวัสดีครับ"),
     ],
 )
-def test_normalise(language, text, expected):
+def test_normalise(language: str, text: str, expected: str) -> None:
     assert normalise(text, language) == expected
 
 
@@ -52,35 +52,35 @@ def test_normalise(language, text, expected):
         ("Dr. Brown", "doctor brown"),
     ],
 )
-def test_english_that_sounds_the_same_is_the_same(one, other):
+def test_english_that_sounds_the_same_is_the_same(one: str, other: str) -> None:
     assert normalise(one, "en") == normalise(other, "en") != ""
 
 
-def test_one_wrong_letter_in_a_number_word_is_one_error():
+def test_one_wrong_letter_in_a_number_word_is_one_error() -> None:
     assert cer("nine birds", "mine birds", "en") == pytest.approx(1 / 10)
     assert cer("seven three nine", "seven tree nine", "en") == pytest.approx(1 / 16)
 
 
 @pytest.mark.parametrize("language", ["en", "de", "zh", "ar"])
-def test_an_empty_transcript_is_wholly_wrong(language):
+def test_an_empty_transcript_is_wholly_wrong(language: str) -> None:
     for nothing in ("", "  ", "...", "\u200b"):
         assert cer("abc", nothing, language) == 1
         assert wer("abc", nothing, language) == 1
 
 
-def test_rates_count_letters_and_words():
+def test_rates_count_letters_and_words() -> None:
     assert cer("one two", "One, two!", "en") == 0
     assert cer("ab cd", "abcd", "de") == pytest.approx(1 / 5)  # the space is a character
     assert wer("ein zwei drei", "ein drei", "de") == pytest.approx(1 / 3)
     assert cer("ab", "abababab", "de") == 3
 
 
-def test_a_word_is_a_character_where_words_have_no_spaces():
+def test_a_word_is_a_character_where_words_have_no_spaces() -> None:
     assert wer("今天天气", "今天 天汽", "zh") == cer("今天天气", "今天天汽", "zh") == 0.25
 
 
 @pytest.mark.parametrize("text", ["", " \n", "...", "🙂", "<laugh>", "\u200b", "؟"])
-def test_a_reference_that_cannot_be_heard_is_refused(text):
+def test_a_reference_that_cannot_be_heard_is_refused(text: str) -> None:
     with pytest.raises(BadInput, match="leave"):
         check_text(text, "en")
     with pytest.raises(BadInput, match="heard"):
@@ -96,13 +96,13 @@ def test_a_reference_that_cannot_be_heard_is_refused(text):
         ("\ud800a", r"U\+D800 at position 0"),
     ],
 )
-def test_check_text_names_the_fact_and_the_way_out(text, message):
+def test_check_text_names_the_fact_and_the_way_out(text: int | str | None, message: str) -> None:
     with pytest.raises(BadInput, match=message) as caught:
         check_text(text, "en")
     assert ";" in str(caught.value)
 
 
-def test_check_text_gives_the_text_back():
+def test_check_text_gives_the_text_back() -> None:
     assert check_text("Nine lives.\n", "en") == "Nine lives.\n"
 
 
@@ -110,17 +110,17 @@ def test_check_text_gives_the_text_back():
     ("language", "meant"),
     [("english", "en"), ("EN", "en"), ("en-US", "en"), ("zh_CN", "zh"), ("Germann", "de")],
 )
-def test_an_unknown_language_names_the_known_one(language, meant):
+def test_an_unknown_language_names_the_known_one(language: str, meant: str) -> None:
     with pytest.raises(BadInput, match=f"did you mean '{meant}'"):
         normalise("text", language)
 
 
-def test_a_language_without_a_neighbour_lists_the_known():
+def test_a_language_without_a_neighbour_lists_the_known() -> None:
     with pytest.raises(BadInput, match=r"Known codes: af, am, .*zh"):
         check_text("text", "xx")
 
 
-def test_normalise_takes_any_string():
+def test_normalise_takes_any_string() -> None:
     pick = random.Random(0)
     planes = [(0, 0x600), (0x600, 0xD7FF), (0xE000, 0x10FFFF)]
     pieces = [
@@ -144,7 +144,7 @@ def test_normalise_takes_any_string():
             assert out == out.strip() and "  " not in out
 
 
-def test_normalise_takes_numbers_of_any_length():
+def test_normalise_takes_numbers_of_any_length() -> None:
     assert normalise("9" * 5000, "en").split() == ["nine"] * 5000
 
 
@@ -173,16 +173,16 @@ def test_normalise_takes_numbers_of_any_length():
         ("pt", "1.000.000 de livros", "um milhão de livros"),
     ],
 )
-def test_numbers_are_read_out(language, written, spoken):
+def test_numbers_are_read_out(language: str, written: str, spoken: str) -> None:
     assert normalise(written, language) == normalise(spoken, language)
     assert not any(c.isdigit() for c in normalise(written, language))
     assert cer(written, spoken, language) == 0
 
 
 @pytest.mark.parametrize("text", ["007", "1234567890123456"])
-def test_what_is_no_quantity_is_not_read_as_one(text):
+def test_what_is_no_quantity_is_not_read_as_one(text: str) -> None:
     assert normalise(text, "de") == text
 
 
-def test_every_language_that_is_read_out_has_its_rules():
+def test_every_language_that_is_read_out_has_its_rules() -> None:
     assert {*WETEXT, *PERCENT} == READ_OUT

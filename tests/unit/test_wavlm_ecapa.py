@@ -84,7 +84,9 @@ def save(folder: Path, weights: dict[str, torch.Tensor]) -> Path:
     return folder / "wavlm_large_finetune.pth"
 
 
-def test_embeddings_are_those_of_the_original_classes(weights, tmp_path):
+def test_embeddings_are_those_of_the_original_classes(
+    weights: dict[str, torch.Tensor], tmp_path: Path
+) -> None:
     model = load_speaker_model(str(save(tmp_path, weights)), "cpu", 4)
     assert isinstance(model, SeedTtsEval)
     found = model.embed([GLIDE, BEATS], [16_000, 16_000])
@@ -95,7 +97,9 @@ def test_embeddings_are_those_of_the_original_classes(weights, tmp_path):
     np.testing.assert_allclose(together[0].numpy(), found[0].numpy(), atol=1e-5)
 
 
-def test_a_file_of_another_kind_is_refused(weights, tmp_path):
+def test_a_file_of_another_kind_is_refused(
+    weights: dict[str, torch.Tensor], tmp_path: Path
+) -> None:
     file = tmp_path / "x.pth"
     file.write_bytes(b"no checkpoint")
     with pytest.raises(BadInput, match="is no speaker model of Seed-TTS-eval"):

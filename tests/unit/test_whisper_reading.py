@@ -2,19 +2,22 @@
 
 import json
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
 import torch
 from transformers import WhisperFeatureExtractor, WhisperForConditionalGeneration
 
+from ttsrl.audio.waveform import Waveform
 from ttsrl.codecs.registry import load_codec
 from ttsrl.reward.config import WhisperConfig
 from ttsrl.scorers.whisper.draft import Draft
 from ttsrl.scorers.whisper.log_mel import LogMel
 from ttsrl.scorers.whisper.pool import DRAFTED
-from ttsrl.scorers.whisper.reading import GrowingTranscript, ReadingJob
+from ttsrl.scorers.whisper.reading import GrowingTranscript, Reading, ReadingEngine, ReadingJob
 from ttsrl.scorers.whisper.scorer import WhisperScorer, resolve_dtype
 
 TINY = Path(__file__).parents[2] / "examples/tiny"
@@ -23,12 +26,12 @@ END = 99
 
 
 @pytest.fixture(scope="module")
-def words():
+def words() -> dict[str, list[int]]:
     return json.loads((TINY / "codec/words.json").read_text())
 
 
 @pytest.fixture(scope="module")
-def spoken(words):
+def spoken(words: dict[str, list[int]]) -> tuple[list[str], list[Waveform]]:
     """Twenty texts of the tiny stack's words and their speech, of many lengths."""
     random = np.random.default_rng(0)
     vocabulary = [word for word in words if word.isalpha()]
@@ -39,7 +42,7 @@ def spoken(words):
 
 
 @pytest.fixture(scope="module")
-def noisy_whisper(tmp_path_factory):
+def noisy_whisper(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Random weights: transcripts that no text resembles, of many lengths."""
     folder = tmp_path_factory.mktemp("whisper")
     shutil.copytree(TINY / "whisper", folder, dirs_exist_ok=True)
@@ -56,7 +59,9 @@ def noisy_whisper(tmp_path_factory):
     return folder
 
 
-def with_errors(tokens, share, vocabulary, random):
+def with_errors(
+    tokens: Sequence[int], share: float, vocabulary: int, random: np.random.Generator
+) -> list[int]:
     """A text with some tokens replaced, left out or put in, as where a policy misspoke."""
     changed = []
     for token in tokens:
@@ -73,7 +78,7 @@ def with_errors(tokens, share, vocabulary, random):
     return changed
 
 
-def read(engine, jobs):
+def read(engine: ReadingEngine, jobs: Sequence[ReadingJob]) -> list[Reading]:
     readings = dict(engine.read(jobs))
     assert sorted(readings) == list(range(len(jobs)))
     return [readings[n] for n in range(len(jobs))]
@@ -81,7 +86,9 @@ def read(engine, jobs):
 
 @pytest.mark.parametrize("rows", [3, 32])
 @pytest.mark.parametrize("share", [0.01, 0.1, 1.0])
-def test_a_draft_changes_no_transcript(noisy_whisper, spoken, share, rows):
+def test_a_draft_changes_no_transcript(
+    noisy_whisper: Path, spoken: tuple[list[str], list[Waveform]], share: float, rows: int
+) -> None:
     scorer = WhisperScorer(WhisperConfig(model=str(noisy_whisper), rows=rows))
     engine, prompt = scorer.engine, scorer.tokens.prompt("en")
     waveforms = spoken[1][:8]
@@ -103,7 +110,11 @@ def test_a_draft_changes_no_transcript(noisy_whisper, spoken, share, rows):
 
 @pytest.mark.parametrize("mode", ["correct", "channel-io", "deep-unlearning"])
 @pytest.mark.parametrize("window", ["full", "cropped"])
-def test_what_is_heard_does_not_depend_on_the_rows(spoken, mode, window):
+def test_what_is_heard_does_not_depend_on_the_rows(
+    spoken: tuple[list[str], list[Waveform]],
+    mode: Literal["correct", "channel-io", "deep-unlearning"],
+    window: Literal["full", "cropped"],
+) -> None:
     texts, waveforms = spoken
     wrong = [*texts[1:], texts[0]]
     config = WhisperConfig(model=str(TINY / "whisper"), mode=mode, window=window)
@@ -115,7 +126,9 @@ def test_what_is_heard_does_not_depend_on_the_rows(spoken, mode, window):
         assert [r.nll for r in together] == pytest.approx([r.nll for r in alone], abs=1e-5)
 
 
-def test_a_draft_spares_steps(spoken, monkeypatch):
+def test_a_draft_spares_steps(
+    spoken: tuple[list[str], list[Waveform]], monkeypatch: pytest.MonkeyPatch
+) -> None:
     texts, waveforms = spoken
     one_wrong = [" ".join(["jump", *text.split()[1:]]) for text in texts]
     scorer = WhisperScorer(WhisperConfig(model=str(TINY / "whisper")))
@@ -123,7 +136,7 @@ def test_a_draft_spares_steps(spoken, monkeypatch):
     launch = pool.launch
     monkeypatch.setattr(pool, "launch", lambda guesses: steps.append(1) or launch(guesses))
 
-    def count():
+    def count() -> int:
         steps.clear()
         scorer.score(waveforms, RATE_HZ, one_wrong, ["en"] * 20)
         return len(steps)
@@ -133,7 +146,9 @@ def test_a_draft_spares_steps(spoken, monkeypatch):
     assert drafted < count() / 2
 
 
-def test_rows_enter_before_the_last_ones_have_left(noisy_whisper, spoken, monkeypatch):
+def test_rows_enter_before_the_last_ones_have_left(
+    noisy_whisper: Path, spoken: tuple[list[str], list[Waveform]], monkeypatch: pytest.MonkeyPatch
+) -> None:
     scorer = WhisperScorer(WhisperConfig(model=str(noisy_whisper), rows=4))
     engine, alive = scorer.engine, []
     enter = engine._enter
@@ -145,7 +160,7 @@ def test_rows_enter_before_the_last_ones_have_left(noisy_whisper, spoken, monkey
     assert engine.pool.alive == 0
 
 
-def test_a_row_of_nans_leaves_nothing_behind(spoken):
+def test_a_row_of_nans_leaves_nothing_behind(spoken: tuple[list[str], list[Waveform]]) -> None:
     texts, waveforms = spoken
     scorer = WhisperScorer(WhisperConfig(model=str(TINY / "whisper"), window="cropped"))
     before = scorer.score(waveforms, RATE_HZ, texts, ["en"] * 20)
@@ -157,7 +172,7 @@ def test_a_row_of_nans_leaves_nothing_behind(spoken):
     assert scorer.score(waveforms, RATE_HZ, texts, ["en"] * 20) == before
 
 
-def test_a_cropped_window_is_the_utterance_s_own(spoken):
+def test_a_cropped_window_is_the_utterance_s_own(spoken: tuple[list[str], list[Waveform]]) -> None:
     config = WhisperConfig(model=str(TINY / "whisper"), window="cropped")
     engine = WhisperScorer(config).engine
     seconds = [0.1, 1.0, 1.01, 2.5, 3.0]
@@ -166,14 +181,19 @@ def test_a_cropped_window_is_the_utterance_s_own(spoken):
 
 
 @pytest.mark.parametrize("capacity", [1, 3, 8])
-def test_memory_that_does_not_suffice_means_fewer_rows(spoken, capacity, monkeypatch, caplog):
+def test_memory_that_does_not_suffice_means_fewer_rows(
+    spoken: tuple[list[str], list[Waveform]],
+    capacity: int,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     texts, waveforms = spoken
     config = WhisperConfig(model=str(TINY / "whisper"), rows=16)
     expected = WhisperScorer(config).score(waveforms, RATE_HZ, texts[::-1], ["en"] * 20)
     scorer = WhisperScorer(config)
     new_cache = scorer.engine.network.new_cache
 
-    def small(rows, positions):
+    def small(rows: int, positions: int) -> torch.Tensor:
         if rows > capacity:
             raise torch.OutOfMemoryError("CUDA out of memory")
         return new_cache(rows, positions)
@@ -186,7 +206,7 @@ def test_memory_that_does_not_suffice_means_fewer_rows(spoken, capacity, monkeyp
 
 
 @pytest.mark.parametrize("frames", [100, 300])
-def test_the_log_mel_is_whisper_s(spoken, frames):
+def test_the_log_mel_is_whisper_s(spoken: tuple[list[str], list[Waveform]], frames: int) -> None:
     features = WhisperFeatureExtractor.from_pretrained(TINY / "whisper")
     waveforms = [w[: frames * 160 - 400] for w in spoken[1][:5]]
     expected = features(waveforms, sampling_rate=RATE_HZ, return_tensors="pt").input_features
@@ -207,7 +227,7 @@ def test_the_log_mel_is_whisper_s(spoken, frames):
         ([40, 41, 3], [4, 5, 6, END]),
     ],
 )
-def test_a_draft_goes_on_where_the_transcript_is(written, expected):
+def test_a_draft_goes_on_where_the_transcript_is(written: list[int], expected: list[int]) -> None:
     draft = Draft([1, 2, 3, 4, 5, 6, END])
     for token in written:
         draft.write(token)
@@ -215,7 +235,7 @@ def test_a_draft_goes_on_where_the_transcript_is(written, expected):
     assert draft.next(1) == expected[:1]
 
 
-def test_a_transcript_much_longer_than_its_reference_runs_out_of_drafts():
+def test_a_transcript_much_longer_than_its_reference_runs_out_of_drafts() -> None:
     draft = Draft([1, 2, END])
     for token in [1, 2, *[7] * 100]:
         draft.write(token)
@@ -225,7 +245,7 @@ def test_a_transcript_much_longer_than_its_reference_runs_out_of_drafts():
     assert none.next(15) == []
 
 
-def test_a_row_takes_what_won_and_no_more():
+def test_a_row_takes_what_won_and_no_more() -> None:
     row = GrowingTranscript(0, [0, 0], [1, 2, 3, END], limit=5)
     row.take(row.reference, [1, 2, 8, 7], END)
     assert (row.written, row.done, row.start) == ([1, 2, 8], False, 4)
@@ -239,7 +259,7 @@ def test_a_row_takes_what_won_and_no_more():
     assert full.done and full.written == [5, 6]
 
 
-def test_a_gpu_computes_in_bfloat16_unless_told_otherwise():
+def test_a_gpu_computes_in_bfloat16_unless_told_otherwise() -> None:
     config = WhisperConfig(model="m")
     assert resolve_dtype(config, "cpu") == "float32"
     assert resolve_dtype(config, "cuda:0") == "bfloat16"
@@ -248,7 +268,7 @@ def test_a_gpu_computes_in_bfloat16_unless_told_otherwise():
     assert resolve_dtype(ct2, "cuda") == "float32"
 
 
-def test_bfloat16_hears_nearly_the_same(spoken):
+def test_bfloat16_hears_nearly_the_same(spoken: tuple[list[str], list[Waveform]]) -> None:
     texts, waveforms = spoken
     config = WhisperConfig(model=str(TINY / "whisper"))
     exact = WhisperScorer(config).score(waveforms, RATE_HZ, texts, ["en"] * 20)

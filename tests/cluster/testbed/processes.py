@@ -6,13 +6,14 @@ import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from .paths import STATE, TestbedError
 
 RUN, LOGS = STATE / "run", STATE / "log"
 
 
-def run(*command: str | Path, input: str | None = None, check: bool = True, **options) -> str:
+def run(*command: str | Path, input: str | None = None, check: bool = True, **options: Any) -> str:
     """Run a command to its end; its standard output. Its own words are the error."""
     done = subprocess.run(
         [str(part) for part in command], input=input, capture_output=True, text=True, **options
