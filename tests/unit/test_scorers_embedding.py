@@ -170,7 +170,7 @@ def test_a_voice_is_read_once_and_one_that_is_not_there_is_refused(
         SpeakerScorer(empty, "cpu", 2)
 
 
-def test_a_damaged_reference_voice_is_named(wavlm, tmp_path):
+def test_a_damaged_reference_voice_is_named(wavlm: Path, tmp_path: Path) -> None:
     (tmp_path / "anna.wav").write_text("<html>404</html>")
     scorer = SpeakerScorer(Speaker(model=str(wavlm), voices=str(tmp_path)), "cpu", 2)
     with pytest.raises(BadInput, match=r"reference voice .*anna\.wav: the file is not audio"):
