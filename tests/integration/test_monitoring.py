@@ -25,6 +25,8 @@ from support.prometheus_server import ROOT, prometheus, release_rules
 from support.reward_server import TINY_RUN, RewardServer, free_port
 from ttsrl.client.reward_client import score_blocking
 from ttsrl.config.load import load_run
+from ttsrl.records.checkpoint import CheckpointPublished
+from ttsrl.records.rollout import Rollout
 from ttsrl.reward.config import RewardConfig
 from ttsrl.training.follower import Follower
 from ttsrl.training.metrics import HeldOut, TrainMetrics, serve
@@ -70,7 +72,7 @@ def repeated(action: Callable[[], None]) -> Iterator[None]:
     thread.join()
 
 
-def rollout(group: int, number: int, cer: float) -> dict[str, Any]:
+def rollout(group: int, number: int, cer: float) -> Rollout:
     now_s = time.time()
     kinds: list[dict[str, Any]] = [
         {
@@ -84,17 +86,19 @@ def rollout(group: int, number: int, cer: float) -> dict[str, Any]:
         {"status": "gated", "reward": 0, "reason": "silence"},
         {"status": "error", "kind": "deadline"},
     ]
-    return {
-        "group": str(group),
-        "text": f"text {group}",
-        "speech_tokens": [1, 2, 3 + number],
-        "speech_prefix": [],
-        "finished": True,
-        "outcome": kinds[number % 3],
-        "generate_start_s": now_s - 0.4,
-        "generate_end_s": now_s - 0.3,
-        "score_end_s": now_s - 0.2,
-    }
+    return Rollout.model_validate(
+        {
+            "group": str(group),
+            "text": f"text {group}",
+            "speech_tokens": [1, 2, 3 + number],
+            "speech_prefix": [],
+            "finished": True,
+            "outcome": kinds[number % 3],
+            "generate_start_s": now_s - 0.4,
+            "generate_end_s": now_s - 0.3,
+            "score_end_s": now_s - 0.2,
+        }
+    )
 
 
 def ask(rewards: RewardConfig, utterances: list[Utterance]) -> None:
@@ -112,8 +116,9 @@ class Trainer:
         self.log = StepLog(folder, resumed_at=0)
         self.metrics = TrainMetrics(load_run(TINY_RUN), "cpu")
         self.follower = Follower(folder, self.metrics)
-        checkpoint = {"event": "published", "step": 1, "bytes": 10**9, "seconds": 2.0}
-        self.metrics.on_checkpoint({**checkpoint, "at_s": time.time()})
+        self.metrics.on_checkpoint(
+            CheckpointPublished(step=1, at_s=time.time(), bytes=10**9, seconds=2.0)
+        )
         serve(self.metrics, self.port)
 
     def go_on(self) -> None:

@@ -1,13 +1,21 @@
 """Why a pod is pending and how far a job is, from what real API servers answered."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from support.records import step_of
+from ttsrl.config.load import load_run
 from ttsrl.kube.pending import why_pending
 from ttsrl.kube.state import state_of
-from ttsrl.kube.status import job_line, last_step, pod_line
+from ttsrl.kube.status import job_line, pod_line
+from ttsrl.records.record import to_line
+from ttsrl.records.step_line import StepLine
+from ttsrl.training.follower import Follower
+from ttsrl.training.metrics import TrainMetrics
 
+TINY_RUN = Path(__file__).parents[2] / "examples" / "tiny" / "run.json"
 A100, A6000 = "NVIDIA-A100-SXM4-80GB", "NVIDIA-RTX-A6000"
 SCHEDULER = (
     "0/6 nodes are available: 1 node(s) didn't match Pod's node affinity/selector, 2 Insufficient "
@@ -275,8 +283,10 @@ def test_the_last_step_that_the_supervisor_told() -> None:
         "step 3/30  reward 0.512  CER 0.210  6.1 s/step  ETA 2:45",
         "checkpoint of step 3 published: 1.0 MB, 0.2 s",
     ]
-    assert last_step(log) == (3, 30, "reward 0.512  CER 0.210  6.1 s/step  ETA 2:45")
-    assert last_step(log[:1]) is None
+    last = StepLine.last_of(log)
+    assert last == StepLine(3, 30, "reward 0.512  CER 0.210  6.1 s/step  ETA 2:45")
+    assert str(last) == log[1]
+    assert StepLine.last_of(log[:1]) is None
 
 
 def test_how_far_the_jobs_of_the_evaluation_are() -> None:
@@ -291,9 +301,15 @@ def test_how_far_the_jobs_of_the_evaluation_are() -> None:
     assert job({"conditions": [ended]}) == "Job ttsrl-eval: failed: deadline"
 
 
-def test_progress_lines_are_those_that_training_prints() -> None:
-    """The status reads what the supervisor writes: one format, held together here."""
-    from ttsrl.runtime.progress import step_note
-
-    note = step_note({"reward": 0.5, "cer": 0.2}, 27, 6.0)
-    assert last_step([f"step 3/30  {note}"]) == (3, 30, note)
+def test_progress_lines_are_those_that_training_prints(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The status reads what the supervisor writes."""
+    (tmp_path / "steps.jsonl").write_text(to_line(step_of(3, reward=0.5, raw={"cer": 0.2})) + "\n")
+    metrics = TrainMetrics(load_run(TINY_RUN), "cpu")
+    metrics.start_s = 0.0
+    Follower(tmp_path, metrics).look()
+    last = StepLine.last_of(capsys.readouterr().out.splitlines())
+    assert last
+    assert (last.step, last.total) == (3, 24)
+    assert last.note.startswith("reward 0.500  CER 0.200  tokens 20.0")

@@ -10,7 +10,9 @@ from pathlib import Path
 import psutil
 import pytest
 
+from support.records import step_of
 from ttsrl.errors import BadInput, Failure
+from ttsrl.records.record import append_lines
 from ttsrl.runtime.follow import counts, follow, steps
 from ttsrl.runtime.job import ROOT, Job, Tail, last_words, stop_all
 from ttsrl.runtime.progress import Progress
@@ -175,23 +177,22 @@ def test_progress_in_a_log_is_one_line_a_step(
 ) -> None:
     (modules / "train").mkdir()
     records = [
-        '{"step": 1, "reward": 0.25, "cer": 0.5, "length_tokens": 20.0, "seconds": 2.0}\n',
-        '{"step": 2, "reward": null, "length_tokens": 21.5, "seconds": 4.0}\n',
+        step_of(1, reward=0.25, raw={"cer": 0.5}, length_tokens=20.0, seconds=2.0),
+        step_of(2, reward=None, length_tokens=21.5, seconds=4.0),
     ]
     with Progress() as progress:
         job = start(modules, "says", "waiting for rewards|step 1/62  reward 0.25", "0")
         look = steps(job, modules, progress.stage("train"), 62)
         follow(job, look)
         for record in records:
-            with (modules / "train" / "steps.jsonl").open("a") as file:
-                file.write(record)
+            append_lines(modules / "train" / "steps.jsonl", [record])
             last = look()
         job = start(modules, "says", "evaluated 3/10|evaluated x", "0")
         stage = progress.stage("evaluate")
         follow(job, counts(job, stage))
         stage.finish("CER 0.1")
     assert last is not None
-    assert last["step"] == 2
+    assert last.step == 2
     said = capsys.readouterr().out
     assert "train: 0/62 waiting for rewards\n" in said
     assert said.count("reward 0.25") == 1

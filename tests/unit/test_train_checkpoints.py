@@ -4,7 +4,7 @@ import pytest
 
 from ttsrl.storage.errors import StorageError
 from ttsrl.storage.run_store import RunStore
-from ttsrl.training.checkpoints import local_step, publish_checkpoint, restore, scan
+from ttsrl.training.checkpoints import keep, local_step, publish_checkpoint, restore, scan
 from ttsrl.training.machines import Disk, TrainingMachine, by_disk, here
 
 TRAINER = {"data.pt": "position", "log/steps.jsonl": '{"step": 1}\n'}
@@ -147,8 +147,7 @@ def test_half_written_checkpoints_are_removed_on_every_machine(
 def test_old_checkpoints_are_removed_on_every_machine(cluster: FakeMachines) -> None:
     for step in (1, 2, 3):
         cluster.save(step)
-    for machine in cluster.machines():
-        machine.call("keep", 3, 2)
+    keep(cluster.machines(), 3, 2)
     for disk in ("trainer", "rank0", "rank1"):
         assert cluster.files(disk, 1) == set()
         assert cluster.files(disk, 2)

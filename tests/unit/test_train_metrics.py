@@ -11,6 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from ttsrl.config.load import load_run
 from ttsrl.errors import BadInput
+from ttsrl.records.rollout import Rollout
 from ttsrl.training import metrics as module
 from ttsrl.training.follower import Follower
 from ttsrl.training.metrics import HeldOut, TrainMetrics, serve
@@ -19,7 +20,7 @@ from ttsrl.training.step_log import StepLog
 TINY = Path(__file__).parents[2] / "examples" / "tiny" / "run.json"
 
 
-def rollout(group: str, **outcome: Any) -> dict[str, Any]:
+def rollout(group: str, **outcome: Any) -> Rollout:
     ok = {
         "status": "ok",
         "reward": 0.5,
@@ -28,23 +29,25 @@ def rollout(group: str, **outcome: Any) -> dict[str, Any]:
         "transcript": "one",
         "duration_s": 1.5,
     }
-    return {
-        "group": group,
-        "text": group,
-        "speech_tokens": [1, 2, 3],
-        "speech_prefix": [],
-        "finished": True,
-        "outcome": ok | outcome,
-        "generate_start_s": 100.0,
-        "generate_end_s": 102.0,
-        "score_end_s": 103.0,
-    }
+    return Rollout.model_validate(
+        {
+            "group": group,
+            "text": group,
+            "speech_tokens": [1, 2, 3],
+            "speech_prefix": [],
+            "finished": True,
+            "outcome": outcome if "status" in outcome else ok | outcome,
+            "generate_start_s": 100.0,
+            "generate_end_s": 102.0,
+            "score_end_s": 103.0,
+        }
+    )
 
 
 ROLLOUTS = [
     rollout("one", reward=0.25),
     rollout("one", reward=0.75),
-    rollout("two", status="gated", reward=0, reason="silence"),
+    rollout("two", status="gated", reason="silence"),
     rollout("two", status="error", kind="deadline"),
 ]
 VERL = {"actor/lr": 1e-4, "actor/grad_norm": 0.5, "actor/entropy": 0.3, "actor/kl_loss": 0.01}

@@ -3,7 +3,9 @@ from pathlib import Path
 
 import pytest
 
+from support.records import report_of
 from ttsrl.config.load import load_run
+from ttsrl.records.record import write_file
 from ttsrl.storage.run_store import RunStore
 from ttsrl.training.metrics import TrainMetrics
 from ttsrl.training.published_log import PublishedLog
@@ -65,8 +67,8 @@ def test_the_newest_published_evaluation_is_found(
     for step, cer in ((10, 0.5), (20, 0.25)):
         out = tmp_path / f"eval{step}"
         out.mkdir()
-        judges = {"judge": {"mean_cer": cer}, "deaf": {"mean_cer": None}}
-        (out / "report.json").write_text(json.dumps({"modes": {"greedy": {"judges": judges}}}))
+        report = report_of({"greedy": {"judge": cer, "deaf": None}})
+        write_file(out / "report.json", report)
         store.storage.publish(out, store.eval("held-out", step))
     PublishedLog(store, tmp_path / "train", metrics).look_for_evaluations()
     found = metrics.held_out["held-out"]

@@ -4,10 +4,11 @@ from typing import Any
 
 import pytest
 
+from ttsrl.records.rollout import Rollout
 from ttsrl.training.step_log import StepLog, on_our_clock, rollout_statistics, samples, timeline
 
 
-def rollout(text: str = "one two", start: float = 0.0, **outcome: Any) -> dict[str, Any]:
+def rollout(text: str = "one two", start: float = 0.0, **outcome: Any) -> Rollout:
     ok = {
         "status": "ok",
         "reward": 0.5,
@@ -16,56 +17,58 @@ def rollout(text: str = "one two", start: float = 0.0, **outcome: Any) -> dict[s
         "transcript": "one",
         "duration_s": 1.0,
     }
-    return {
-        "group": text,
-        "text": text,
-        "speech_tokens": [1, 2, 3],
-        "speech_prefix": [],
-        "finished": True,
-        "outcome": ok | outcome,
-        "generate_start_s": 100.0,
-        "generate_end_s": 101.0 + start,
-        "score_end_s": 102.0 + start,
-    }
+    return Rollout.model_validate(
+        {
+            "group": text,
+            "text": text,
+            "speech_tokens": [1, 2, 3],
+            "speech_prefix": [],
+            "finished": True,
+            "outcome": outcome if "status" in outcome else ok | outcome,
+            "generate_start_s": 100.0,
+            "generate_end_s": 101.0 + start,
+            "score_end_s": 102.0 + start,
+        }
+    )
 
 
-GATED = {"status": "gated", "reward": 0, "reason": "silence", "raw": None, "utilities": None}
-FAILED = {"status": "error", "kind": "deadline", "reward": None, "raw": None, "utilities": None}
+GATED = {"status": "gated", "reason": "silence"}
+FAILED = {"status": "error", "kind": "deadline"}
 
 
 def test_a_failed_measurement_counts_as_failed_and_lowers_no_mean() -> None:
-    clean = rollout_statistics([rollout(reward=0.4), rollout(reward=0.8)])
-    mixed = rollout_statistics([rollout(reward=0.4), rollout(**FAILED), rollout(reward=0.8)])
-    assert mixed["reward"] == clean["reward"] == 0.6000000000000001
-    assert mixed["cer"] == clean["cer"]
-    assert mixed["failed_share"] == 1 / 3
-    assert mixed["failed_kinds"] == {"deadline": 1}
+    clean = rollout_statistics(1, [rollout(reward=0.4), rollout(reward=0.8)])
+    mixed = rollout_statistics(1, [rollout(reward=0.4), rollout(**FAILED), rollout(reward=0.8)])
+    assert mixed.reward == clean.reward == 0.6000000000000001
+    assert mixed.raw["cer"] == clean.raw["cer"]
+    assert mixed.failed_share == 1 / 3
+    assert mixed.failed_kinds == {"deadline": 1}
 
 
 def test_gated_speech_is_rewarded_zero_and_counted_by_reason() -> None:
-    statistics = rollout_statistics([rollout(reward=0.8), rollout(**GATED)])
-    assert statistics["reward"] == 0.4
-    assert statistics["gated_reasons"] == {"silence": 1}
+    statistics = rollout_statistics(1, [rollout(reward=0.8), rollout(**GATED)])
+    assert statistics.reward == 0.4
+    assert statistics.gated_reasons == {"silence": 1}
 
 
 def test_a_group_that_was_rewarded_alike_has_nothing_to_learn_from() -> None:
     alike = [rollout("one", reward=0.5), rollout("one", reward=0.5)]
     alone = [rollout("two", reward=0.1), rollout("two", **FAILED)]
     apart = [rollout("three", reward=0.2), rollout("three", reward=0.6)]
-    statistics = rollout_statistics([*alike, *alone, *apart])
-    assert statistics["zero_advantage_share"] == 2 / 3
-    assert statistics["group_std"] == pytest.approx((0.0 + 0.2) / 2)
+    statistics = rollout_statistics(1, [*alike, *alone, *apart])
+    assert statistics.zero_advantage_share == 2 / 3
+    assert statistics.group_std == pytest.approx((0.0 + 0.2) / 2)
 
 
 def test_samples_are_best_typical_worst_and_one_of_each_gate() -> None:
     rows = [rollout(reward=r) for r in (0.1, 0.5, 0.9)] + [rollout(**GATED), rollout(**FAILED)]
-    chosen = {s["kind"]: s["reward"] for s in samples(rows)}
+    chosen = {s.kind: s.reward for s in samples(1, rows)}
     assert chosen == {"best": 0.9, "typical": 0.5, "worst": 0.1, "gated": 0}
 
 
 def test_the_timeline_shows_scoring_beside_generation() -> None:
-    events = timeline([rollout(), rollout(start=4.0)], {"update": 2.0}, start_s=100.0)
-    by_name = {e["name"]: (e["start_s"], e["end_s"]) for e in events}
+    events = timeline(1, [rollout(), rollout(start=4.0)], {"update": 2.0}, start_s=100.0)
+    by_name = {e.name: (e.start_s, e.end_s) for e in events}
     assert by_name == {"generate": (0.0, 5.0), "score": (1.0, 6.0), "update": (6.0, 8.0)}
 
 
@@ -74,11 +77,14 @@ def test_times_of_a_machine_whose_clock_is_wrong_are_moved_into_the_step() -> No
     assert right == [rollout(), rollout(start=4.0)]
     for wrong_by_s in (-30.0, 30.0):
         times = ("generate_start_s", "generate_end_s", "score_end_s")
-        wrong = [{**r, **{t: r[t] + wrong_by_s for t in times}} for r in right]
+        wrong = [
+            r.model_copy(update={time: getattr(r, time) + wrong_by_s for time in times})
+            for r in right
+        ]
         moved = on_our_clock(wrong, start_s=99.0, gathered_s=106.5)
-        assert min(r["generate_start_s"] for r in moved) >= 99.0
-        assert max(r["score_end_s"] for r in moved) <= 106.5
-        assert moved[1]["score_end_s"] - moved[0]["score_end_s"] == 4.0
+        assert min(r.generate_start_s for r in moved) >= 99.0
+        assert max(r.score_end_s for r in moved) <= 106.5
+        assert moved[1].score_end_s - moved[0].score_end_s == 4.0
 
 
 def test_a_resumed_run_drops_the_lines_of_the_steps_it_does_again(tmp_path: Path) -> None:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import re
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from ttsrl.errors import Failure
@@ -14,12 +12,11 @@ from ttsrl.kube.names import Names
 from ttsrl.kube.objects import Object, condition, part
 from ttsrl.kube.pending import why_pending
 from ttsrl.kube.state import JobState, state_of
+from ttsrl.records.step_line import StepLine
 from ttsrl.runtime.progress import Progress
 
 POLL_S = 3.0
 TAIL_LINES = 200
-STEP = re.compile(r"step (\d+)/(\d+)\s+(.*)")
-"""A line of the supervisor: how it tells a finished step."""
 
 
 @dataclass(frozen=True)
@@ -32,15 +29,14 @@ class Status:
     """A line a pod."""
     trouble: list[str] = field(default_factory=list[str])
     """Why pods do not run."""
-    step: tuple[int, int, str] | None = None
-    """(steps done, of, words) of the last step that was told."""
+    step: StepLine | None = None
+    """The last step that the log tells of."""
 
     def lines(self) -> list[str]:
         """All of it, as a user reads it."""
         lines = [f"{self.job}: {self.state.words}", *(f"  {line}" for line in self.pods)]
         if self.step is not None:
-            done, total, words = self.step
-            lines.append(f"step {done}/{total}  {words}")
+            lines.append(str(self.step))
         return lines
 
 
@@ -103,14 +99,6 @@ def job_line(job: Object) -> str:
     return f"Job {name}: {count}{now.get('active', 0)} running, {now.get('failed', 0)} failed"
 
 
-def last_step(lines: Sequence[str]) -> tuple[int, int, str] | None:
-    """The last line that tells of a step."""
-    for line in reversed(lines):
-        if found := STEP.match(line):
-            return int(found[1]), int(found[2]), found[3]
-    return None
-
-
 def watch(cluster: Cluster, names: Names, progress: Progress) -> None:
     """Show progress until the job has ended. Raises Failure where it failed."""
     stage = progress.stage(names.train)
@@ -119,26 +107,27 @@ def watch(cluster: Cluster, names: Names, progress: Progress) -> None:
         now = status(cluster, names)
         words = "; ".join(dict.fromkeys(now.trouble)) or now.state.words
         if now.step is not None and now.state.phase == "running" and not now.trouble:
-            done, total, note = now.step
-            stage.update(done, total, note if note != said else "")
+            note = now.step.note
+            stage.update(now.step.step, now.step.total, note if note != said else "")
             said = note
         elif words != said:
-            done, total, _ = now.step or (0, 1, "")
-            stage.update(done, total, words)
+            last = now.step or StepLine(0, 1, "")
+            stage.update(last.step, last.total, words)
             said = words
         if now.state.phase == "done":
-            stage.finish(now.step[2] if now.step else "")
+            stage.finish(now.step.note if now.step else "")
             return
         if now.state.phase == "failed":
             raise Failure(f"{now.job}: {now.state.words}; see `ttsrl logs`")
         time.sleep(POLL_S)
 
 
-def _last_step(cluster: Cluster, pod: Object | None) -> tuple[int, int, str] | None:
+def _last_step(cluster: Cluster, pod: Object | None) -> StepLine | None:
     if pod is None:
         return None
     try:
-        return last_step(cluster.log(pod["metadata"]["name"], tail_lines=TAIL_LINES).splitlines())
+        log = cluster.log(pod["metadata"]["name"], tail_lines=TAIL_LINES)
+        return StepLine.last_of(log.splitlines())
     except Failure:
         return None  # its node does not answer, and all else can still be told
 

@@ -120,7 +120,9 @@ def train(session: Session, stage: Stage) -> str:
     look = steps(job, session.work_dir, stage, session.run.train.steps)
     follow(job, look, session.watch_reward_service)
     last = look()
-    return f"reward {last['reward']:.3f} in the last step" if last else ""
+    if last is None or last.reward is None:
+        return ""
+    return f"reward {last.reward:.3f} in the last step"
 
 
 def merge(session: Session, stage: Stage) -> str:

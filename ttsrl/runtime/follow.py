@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import re
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
+from ttsrl.records.record import parse
+from ttsrl.records.step import TrainingStep
+from ttsrl.records.step_line import StepLine
 from ttsrl.runtime.job import Job, Tail
 from ttsrl.runtime.progress import Stage, step_note
 
@@ -38,24 +39,22 @@ def counts(job: Job, stage: Stage) -> Callable[[], None]:
     return look
 
 
-def steps(
-    job: Job, work_dir: Path, stage: Stage, total: int
-) -> Callable[[], dict[str, Any] | None]:
+def steps(job: Job, work_dir: Path, stage: Stage, total: int) -> Callable[[], TrainingStep | None]:
     """Looks for finished steps in train/steps.jsonl, and for what the job says beside them; returns
     the last step."""
     tail = Tail(work_dir / "train" / "steps.jsonl")
-    recent: list[dict[str, Any]] = []
+    recent: list[TrainingStep] = []
     stage.update(0, total)
 
-    def look() -> dict[str, Any] | None:
+    def look() -> TrainingStep | None:
         for line in job.output.lines():
-            if not line.startswith("step "):  # of those the log tells more
-                stage.update(int(recent[-1]["step"]) if recent else 0, total, line)
+            if StepLine.parse(line) is None:  # of a step steps.jsonl tells more
+                stage.update(recent[-1].step if recent else 0, total, line)
         for line in tail.lines():
-            recent.append(json.loads(line))
+            recent.append(parse(TrainingStep, line, tail.path))
             del recent[:-STEPS_AVERAGED]
-            mean_s = sum(step["seconds"] for step in recent) / len(recent)
-            done = int(recent[-1]["step"])
+            mean_s = sum(step.seconds for step in recent) / len(recent)
+            done = recent[-1].step
             stage.update(done, total, step_note(recent[-1], total - done, mean_s))
         return recent[-1] if recent else None
 

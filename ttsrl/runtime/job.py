@@ -103,16 +103,16 @@ class Tail:
     """The complete lines that a growing file has got since the last look."""
 
     def __init__(self, path: Path, offset: int = 0) -> None:
-        self._path = path
+        self.path = path
         self._offset = offset
 
     def lines(self) -> list[str]:
         """New lines; none while there is no file."""
-        if not self._path.exists():
+        if not self.path.exists():
             return []
-        if self._path.stat().st_size < self._offset:
+        if self.path.stat().st_size < self._offset:
             self._offset = 0  # written anew
-        with self._path.open("rb") as file:
+        with self.path.open("rb") as file:
             file.seek(self._offset)
             data = file.read()
         whole = data[: data.rfind(b"\n") + 1]

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
 from datetime import timedelta
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 from rich.console import Console
 from rich.progress import BarColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bars
+
+from ttsrl.records.step import TrainingStep
 
 LINE_EVERY_S = 10.0
 """A log gets a stage's count at most this often; what is noted gets its line at once."""
@@ -96,16 +97,16 @@ class Stage:
             self._console.print(line, markup=False, soft_wrap=True)
 
 
-def step_note(step: Mapping[str, Any], remaining: int, seconds_per_step: float) -> str:
-    """One training step, a line of steps.jsonl, in a few words."""
+def step_note(step: TrainingStep, remaining: int, seconds_per_step: float) -> str:
+    """One training step in a few words."""
     parts = [
-        f"{name} {step[key]:{form}}"
-        for name, key, form in (
-            ("reward", "reward", ".3f"),
-            ("CER", "cer", ".3f"),
-            ("tokens", "length_tokens", ".1f"),
+        f"{name} {value:{form}}"
+        for name, value, form in (
+            ("reward", step.reward, ".3f"),
+            ("CER", step.raw.get("cer"), ".3f"),
+            ("tokens", step.length_tokens, ".1f"),
         )
-        if step.get(key) is not None
+        if value is not None
     ]
     parts.append(f"{seconds_per_step:.1f} s/step")
     parts.append(f"ETA {duration(remaining * seconds_per_step)}")

@@ -10,7 +10,7 @@ from pathlib import Path
 from ttsrl.storage.errors import StorageError
 from ttsrl.storage.local import Part
 from ttsrl.storage.run_store import RunStore
-from ttsrl.training.machines import TRACKER, TrainingMachine, everywhere
+from ttsrl.training.machines import TRACKER, Disk, TrainingMachine, everywhere
 
 LOG_FOLDER = "log"
 """Where a checkpoint keeps the step log up to its step, so that a new machine has the history."""
@@ -32,7 +32,12 @@ def local_step(checkpoints: Path) -> int:
 
 def scan(machines: Sequence[TrainingMachine], step: int) -> list[Part]:
     """What every machine holds of a checkpoint."""
-    return everywhere(machines, "scan", lambda _: (step,))
+    return everywhere(machines, lambda _, machine: machine.disk.call(Disk.scan, step))
+
+
+def keep(machines: Sequence[TrainingMachine], newest: int, count: int) -> None:
+    """On every machine: remove checkpoints after `newest`, and all but the newest `count`."""
+    everywhere(machines, lambda _, machine: machine.disk.call(Disk.keep, newest, count))
 
 
 def publish_checkpoint(
@@ -46,7 +51,10 @@ def publish_checkpoint(
         raise StorageError(f"no machine holds {absent[0]} of the checkpoint of step {step}")
 
     def upload(claim: str) -> None:
-        everywhere(machines, "upload", lambda i: (step, parts[i], claim))
+        everywhere(
+            machines,
+            lambda i, machine: machine.disk.call(Disk.upload, step, parts[i], claim),
+        )
 
     store.storage.publish_parts(store.checkpoint(step), parts, upload)
     store.write_latest(step)
@@ -73,12 +81,12 @@ def restore(store: RunStore, machines: Sequence[TrainingMachine], checkpoints: P
     """
     checkpoints.mkdir(parents=True, exist_ok=True)
     here, there = local_step(checkpoints), store.newest_checkpoint() or 0
-    everywhere(machines, "keep", lambda _: (max(here, there), 1))  # half-written ones are newer
+    keep(machines, max(here, there), 1)  # half-written ones are newer
     if here > there:
         # saved, and the run died before it was published
         parts = scan(machines, here)
         if missing(parts):  # and a machine that is gone has taken its part with it
-            everywhere(machines, "keep", lambda _: (there, 1))
+            keep(machines, there, 1)
         else:
             publish_checkpoint(store, machines, here, parts)
             there = here
@@ -86,7 +94,10 @@ def restore(store: RunStore, machines: Sequence[TrainingMachine], checkpoints: P
         (checkpoints / TRACKER).unlink(missing_ok=True)
         return 0
     # also where it is here already: nothing is fetched then, and a damaged one is replaced
-    everywhere(machines, "pull", lambda i: (there, machines[i].ranks, machines[i].runs_trainer))
+    everywhere(
+        machines,
+        lambda _, m: m.disk.call(Disk.pull, there, m.ranks, m.runs_trainer),
+    )
     (checkpoints / TRACKER).write_text(str(there))
     for file in (checkpoints / f"global_step_{there}" / LOG_FOLDER).glob("*.jsonl"):
         if not (checkpoints.parent / file.name).exists():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from functools import cache
 from pathlib import Path
 
 import psutil
@@ -22,7 +23,7 @@ REWARD = "TTSRL_REWARD"
 
 def run_here() -> RunConfig:
     """The run that this process belongs to."""
-    return RunConfig.model_validate_json(os.environ[RUN])
+    return _parsed(os.environ[RUN])
 
 
 def ray_address() -> str | None:
@@ -96,3 +97,9 @@ def of_driver(run: RunConfig, device: str) -> dict[str, str]:
             "RAY_worker_niceness": os.environ.get("RAY_worker_niceness", "0"),  # noqa: SIM112
         }
     return variables
+
+
+@cache
+def _parsed(run: str) -> RunConfig:
+    """verl asks several times per step, and a large configuration takes milliseconds to check."""
+    return RunConfig.model_validate_json(run)

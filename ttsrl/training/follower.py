@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
+from ttsrl.records.checkpoint import (
+    CheckpointEvent,
+    CheckpointRestored,
+    parse_checkpoint_event,
+)
+from ttsrl.records.record import parse
+from ttsrl.records.step import TrainingStep
+from ttsrl.records.step_line import StepLine
 from ttsrl.runtime.job import Tail
 from ttsrl.runtime.progress import step_note
 from ttsrl.training.metrics import TrainMetrics
@@ -22,27 +27,25 @@ class Follower:
 
     def look(self) -> bool:
         """Take in what is new; whether a step has ended since the last look."""
-        for line in _parsed(self._checkpoints):
-            self._metrics.on_checkpoint(line)
-            if line["at_s"] >= self._metrics.start_s:
-                print(_checkpoint_note(line), flush=True)
+        for line in self._checkpoints.lines():
+            event = parse_checkpoint_event(line, self._checkpoints.path)
+            self._metrics.on_checkpoint(event)
+            if event.at_s >= self._metrics.start_s:
+                print(_checkpoint_note(event), flush=True)
         ended = False
-        for line in _parsed(self._steps):
-            self._metrics.on_step(line)
-            if line["ended_at_s"] >= self._metrics.start_s:
+        for line in self._steps.lines():
+            step = parse(TrainingStep, line, self._steps.path)
+            self._metrics.on_step(step)
+            if step.ended_at_s >= self._metrics.start_s:
                 ended = True
                 total = self._metrics.run.train.steps
-                note = step_note(line, total - line["step"], line["seconds"])
-                print(f"step {line['step']}/{total}  {note}", flush=True)
+                note = step_note(step, total - step.step, step.seconds)
+                print(StepLine(step.step, total, note), flush=True)
         return ended
 
 
-def _parsed(tail: Tail) -> Iterator[dict[str, Any]]:
-    return (json.loads(line) for line in tail.lines())
-
-
-def _checkpoint_note(line: dict[str, Any]) -> str:
-    if line["event"] == "resumed":
-        return f"going on from step {line['step']}" if line["step"] else "starting at step 0"
-    size = line["bytes"] / 1e6
-    return f"checkpoint of step {line['step']} published: {size:.1f} MB, {line['seconds']:.1f} s"
+def _checkpoint_note(event: CheckpointEvent) -> str:
+    if isinstance(event, CheckpointRestored):
+        return f"going on from step {event.step}" if event.step else "starting at step 0"
+    size = event.bytes / 1e6
+    return f"checkpoint of step {event.step} published: {size:.1f} MB, {event.seconds:.1f} s"

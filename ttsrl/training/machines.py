@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 from uuid import uuid4
 
 import ray
@@ -25,8 +25,10 @@ from ttsrl.storage.run_store import RunStore
 TRACKER = "latest_checkpointed_iteration.txt"
 """verl writes it on the trainer's machine when every rank has saved."""
 
-
 MARK = ".machine-"
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 class Disk:
@@ -83,12 +85,48 @@ class Disk:
         return [int(m[1]) for name in names if (m := re.fullmatch(r"global_step_(\d+)", name))]
 
 
+class DiskHandle(Protocol):
+    """Calls methods of a machine's Disk, wherever that is."""
+
+    def call(
+        self, method: Callable[Concatenate[Disk, P], R], *args: P.args, **kwargs: P.kwargs
+    ) -> R:
+        """`call(Disk.keep, 3, 2)`: returns or raises what the method does."""
+        ...
+
+
+@dataclass(frozen=True)
+class LocalDisk:
+    """The disk of this process' machine."""
+
+    disk: Disk
+
+    def call(
+        self, method: Callable[Concatenate[Disk, P], R], *args: P.args, **kwargs: P.kwargs
+    ) -> R:
+        return method(self.disk, *args, **kwargs)
+
+
+@dataclass(frozen=True)
+class RemoteDisk:
+    """The disk of another machine, behind a Ray actor there."""
+
+    actor: Any
+
+    def call(
+        self, method: Callable[Concatenate[Disk, P], R], *args: P.args, **kwargs: P.kwargs
+    ) -> R:
+        try:
+            return ray.get(self.actor.__ray_call__.remote(method, *args, **kwargs))
+        except RayTaskError as error:
+            raise error.cause from None  # Ray's own text is a traceback
+
+
 @dataclass(frozen=True)
 class TrainingMachine:
-    """A machine: which ranks it runs, and how to call a method of its Disk."""
+    """A machine: its disk, and which ranks it runs."""
 
-    call: Callable[..., Any]
-    """call(method, *arguments): returns or raises what the method does."""
+    disk: DiskHandle
     ranks: frozenset[int]
     runs_trainer: bool
 
@@ -103,21 +141,16 @@ def belongs(path: str, ranks: frozenset[int], runs_trainer: bool) -> bool:
 
 
 def everywhere(
-    machines: Sequence[TrainingMachine], method: str, arguments: Callable[[int], Iterable[Any]]
-) -> list[Any]:
-    """Call a Disk's method on all machines at once with `arguments(index)`; results in order."""
+    machines: Sequence[TrainingMachine], action: Callable[[int, TrainingMachine], R]
+) -> list[R]:
+    """Run `action(index, machine)` for all machines at once; results in order."""
     with ThreadPoolExecutor(len(machines)) as threads:
-        calls = [threads.submit(m.call, method, *arguments(i)) for i, m in enumerate(machines)]
-        return [call.result() for call in calls]
+        return list(threads.map(action, range(len(machines)), machines))
 
 
 def here(disk: Disk, ranks: Iterable[int] = (0,), *, runs_trainer: bool = True) -> TrainingMachine:
     """The machine of this process."""
-
-    def call(method: str, *arguments: Any) -> Any:
-        return getattr(disk, method)(*arguments)
-
-    return TrainingMachine(call, frozenset(ranks), runs_trainer)
+    return TrainingMachine(LocalDisk(disk), frozenset(ranks), runs_trainer)
 
 
 def machines_of(
@@ -133,32 +166,22 @@ def machines_of(
         remote_disk: Any = ray.remote(Disk).options(num_cpus=0, scheduling_strategy=place)
         actor = remote_disk.remote(storage, run_name, checkpoints)
         ranks = frozenset(rank for rank, node in enumerate(nodes) if node == other)
-        machines.append(TrainingMachine(_caller(actor), ranks, False))
+        machines.append(TrainingMachine(RemoteDisk(actor), ranks, False))
     return by_disk(machines)
 
 
 def by_disk(machines: Sequence[TrainingMachine]) -> list[TrainingMachine]:
     """The machines, those that share a file system taken for one: its files are handled once."""
     names = [uuid4().hex for _ in machines]
-    everywhere(machines, "mark", lambda i: (names[i],))
-    seen: list[frozenset[str]] = everywhere(machines, "marks", lambda _: ())
-    everywhere(machines, "unmark", lambda i: (names[i],))
+    everywhere(machines, lambda i, machine: machine.disk.call(Disk.mark, names[i]))
+    seen = everywhere(machines, lambda _, machine: machine.disk.call(Disk.marks))
+    everywhere(machines, lambda i, machine: machine.disk.call(Disk.unmark, names[i]))
     disks: dict[frozenset[str], TrainingMachine] = {}
     for machine, marks in zip(machines, seen, strict=True):
         first = disks.setdefault(marks, machine)
         runs_trainer = first.runs_trainer or machine.runs_trainer
-        disks[marks] = TrainingMachine(first.call, first.ranks | machine.ranks, runs_trainer)
+        disks[marks] = TrainingMachine(first.disk, first.ranks | machine.ranks, runs_trainer)
     return list(disks.values())
-
-
-def _caller(actor: Any) -> Callable[..., Any]:
-    def call(method: str, *arguments: Any) -> Any:
-        try:
-            return ray.get(getattr(actor, method).remote(*arguments))
-        except RayTaskError as error:
-            raise error.cause from None  # Ray's own text is a traceback
-
-    return call
 
 
 def _node_id(_: Any) -> str:

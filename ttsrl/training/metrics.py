@@ -57,11 +57,10 @@ Held-out texts, gauges, from the newest evaluation of this run in storage
 from __future__ import annotations
 
 import time
-from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
-from typing import Any
 
 from prometheus_client import CollectorRegistry, ProcessCollector, start_http_server
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -69,6 +68,12 @@ from prometheus_client.registry import Collector
 
 from ttsrl.config.schema import RunConfig
 from ttsrl.errors import BadInput
+from ttsrl.records.checkpoint import (
+    CheckpointEvent,
+    CheckpointPublished,
+    CheckpointRestored,
+)
+from ttsrl.records.step import TrainingStep
 from ttsrl.reward.gates import REASONS
 from ttsrl.training.step_log import STAGES
 
@@ -78,23 +83,32 @@ FAILURES = ("decode", "scorer", "deadline", "nan", "unreachable", "rejected")
 """Kinds of `ttsrl.wire.Failed`."""
 OUTCOMES = ("ok", "gated", "error")
 
-OF_STEP = {
-    "reward": ("reward_mean", "Mean reward of the last step"),
-    "reward_std": ("reward_std", "Standard deviation of the last step's rewards"),
-    "length_tokens": ("speech_tokens_mean", "Speech tokens a rollout"),
-    "duration_s": ("speech_seconds_mean", "Seconds of speech a measured rollout"),
-    "end_token_rate": ("end_token_share", "Rollouts that ended by themselves"),
-    "distinct_share": ("distinct_share", "Rollouts that are no copy of another one"),
-    "group_std": ("group_std", "Standard deviation of rewards within a group, mean over groups"),
-    "zero_advantage_share": ("zero_advantage_group_share", "Groups that moved no weight"),
-    "kl": ("kl", "KL to the reference policy"),
-    "entropy": ("entropy", "Entropy of the policy in nats a token"),
-    "policy_loss": ("policy_loss", "Policy loss"),
-    "grad_norm": ("grad_norm", "Norm of the gradient before it is clipped"),
-    "learning_rate": ("learning_rate", "Learning rate"),
-    "seconds": ("step_seconds", "Seconds that the last step took"),
+OF_STEP: dict[str, tuple[str, Callable[[TrainingStep], float | None]]] = {
+    "reward_mean": ("Mean reward of the last step", lambda s: s.reward),
+    "reward_std": ("Standard deviation of the last step's rewards", lambda s: s.reward_std),
+    "speech_tokens_mean": ("Speech tokens a rollout", lambda s: s.length_tokens),
+    "speech_seconds_mean": ("Seconds of speech a measured rollout", lambda s: s.duration_s),
+    "end_token_share": ("Rollouts that ended by themselves", lambda s: s.end_token_rate),
+    "distinct_share": (
+        "Rollouts that are no copy of another one",
+        lambda s: s.distinct_share,
+    ),
+    "group_std": (
+        "Standard deviation of rewards within a group, mean over groups",
+        lambda s: s.group_std,
+    ),
+    "zero_advantage_group_share": (
+        "Groups that moved no weight",
+        lambda s: s.zero_advantage_share,
+    ),
+    "kl": ("KL to the reference policy", lambda s: s.kl),
+    "entropy": ("Entropy of the policy in nats a token", lambda s: s.entropy),
+    "policy_loss": ("Policy loss", lambda s: s.policy_loss),
+    "grad_norm": ("Norm of the gradient before it is clipped", lambda s: s.grad_norm),
+    "learning_rate": ("Learning rate", lambda s: s.learning_rate),
+    "step_seconds": ("Seconds that the last step took", lambda s: s.seconds),
 }
-"""Key of a line of steps.jsonl -> (name, help) of its gauge."""
+"""Gauge -> its help, and its value in a step."""
 
 
 @dataclass(frozen=True)
@@ -115,34 +129,36 @@ class TrainMetrics(Collector):
         self.device = device
         self.start_s = time.time()
         self.resumed_step = 0
-        self.last: Mapping[str, Any] = {}
-        self.checkpoint: Mapping[str, Any] = {}
+        self.last: TrainingStep | None = None
+        self.checkpoint: CheckpointPublished | None = None
         self.held_out: dict[str, HeldOut] = {}
         self.log_upload_errors = 0
-        self._totals: Counter[str] = Counter()
+        self._totals: defaultdict[str, float] = defaultdict(float)
         self._outcomes: Counter[str] = Counter(dict.fromkeys(OUTCOMES, 0))
-        self._stages: Counter[str] = Counter(dict.fromkeys(STAGE_NAMES, 0))
+        self._stages: dict[str, float] = dict.fromkeys(STAGE_NAMES, 0.0)
 
-    def on_step(self, line: Mapping[str, Any]) -> None:
-        """A line of steps.jsonl; those of an earlier start are shown, and not counted."""
-        self.last = line
-        if line["ended_at_s"] < self.start_s:
+    def on_step(self, step: TrainingStep) -> None:
+        """A finished step; those of an earlier start are shown, and not counted."""
+        self.last = step
+        if step.ended_at_s < self.start_s:
             return
-        gated, failed = (sum(line[key].values()) for key in ("gated_reasons", "failed_kinds"))
-        counted = {"ok": line["rollouts"] - gated - failed, "gated": gated, "error": failed}
-        self._outcomes.update(counted)
-        self._stages.update(line["seconds_by_stage"])
+        gated, failed = (sum(c.values()) for c in (step.gated_reasons, step.failed_kinds))
+        self._outcomes.update(
+            {"ok": step.rollouts - gated - failed, "gated": gated, "error": failed}
+        )
+        for stage, seconds in step.seconds_by_stage.items():
+            self._stages[stage] = self._stages.get(stage, 0.0) + seconds
         self._totals["steps"] += 1
-        self._totals["speech_tokens"] += line["tokens"]
-        self._totals["spent_seconds"] += line["seconds"]
+        self._totals["speech_tokens"] += step.tokens
+        self._totals["spent_seconds"] += step.seconds
 
-    def on_checkpoint(self, line: Mapping[str, Any]) -> None:
-        """A line of checkpoints.jsonl."""
-        if line["event"] == "resumed":
-            self.resumed_step = line["step"]
+    def on_checkpoint(self, event: CheckpointEvent) -> None:
+        """A checkpoint was restored or published."""
+        if isinstance(event, CheckpointRestored):
+            self.resumed_step = event.step
         else:
-            self.checkpoint = line
-            self._totals["checkpoints_published"] += line["at_s"] >= self.start_s
+            self.checkpoint = event
+            self._totals["checkpoints_published"] += event.at_s >= self.start_s
 
     def on_evaluation(self, held_out: HeldOut) -> None:
         """An evaluation in storage; of each suite the newest model counts."""
@@ -176,36 +192,34 @@ class TrainMetrics(Collector):
         yield self._one("step_deadline_seconds", deadline, train.step_deadline_s)
         yield self._one("start_timestamp_seconds", "When the supervisor started", self.start_s)
         yield self._one("resumed_step", "Step that this start went on from", self.resumed_step)
-        yield self._one("step", "Last finished step", self.last.get("step", self.resumed_step))
+        step = self.last.step if self.last else self.resumed_step
+        yield self._one("step", "Last finished step", step)
         if self.last:
-            ended = self.last["ended_at_s"]
+            ended = self.last.ended_at_s
             yield self._one("last_step_timestamp_seconds", "When the last step ended", ended)
-        if published := self.checkpoint.get("step", self.resumed_step):
+        if published := self.checkpoint.step if self.checkpoint else self.resumed_step:
             yield self._one("checkpoint_step", "Last checkpoint published", published)
-        if checkpoint := self.checkpoint:
-            at_s, size, seconds = (checkpoint[key] for key in ("at_s", "bytes", "seconds"))
-            yield self._one("checkpoint_timestamp_seconds", "When it was published", at_s)
-            yield self._one("checkpoint_bytes", "Its size", size)
-            yield self._one("checkpoint_publish_seconds", "Seconds of its upload", seconds)
+        if event := self.checkpoint:
+            yield self._one("checkpoint_timestamp_seconds", "When it was published", event.at_s)
+            yield self._one("checkpoint_bytes", "Its size", event.bytes)
+            yield self._one("checkpoint_publish_seconds", "Seconds of its upload", event.seconds)
 
-    def _of_step(self, line: Mapping[str, Any]) -> Iterable[Metric]:
-        for key, (name, about) in OF_STEP.items():
-            if line.get(key) is not None:
-                yield self._one(name, about, line[key])
-        utilities = {k[8:]: line[k] for k in line if k.startswith("utility_")}
-        raw = {name: line[name] for name in utilities}
+    def _of_step(self, step: TrainingStep) -> Iterable[Metric]:
+        for name, (about, value_of) in OF_STEP.items():
+            if (value := value_of(step)) is not None:
+                yield self._one(name, about, value)
+        raw = {name: step.raw[name] for name in step.utilities}
         yield self._each("raw_mean", "Raw score, mean", "component", raw)
-        yield self._each("utility_mean", "Utility, mean", "component", utilities)
-        count = line["rollouts"]
-        gated = dict.fromkeys(REASONS, 0) | line["gated_reasons"]
-        shares = {reason: n / count for reason, n in gated.items()}
+        yield self._each("utility_mean", "Utility, mean", "component", step.utilities)
+        gated = dict.fromkeys(REASONS, 0) | step.gated_reasons
+        shares = {reason: n / step.rollouts for reason, n in gated.items()}
         yield self._each("gated_share", "Rollouts that were gated", "reason", shares)
-        failed = dict.fromkeys(FAILURES, 0) | line["failed_kinds"]
-        shares = {kind: n / count for kind, n in failed.items()}
+        failed = dict.fromkeys(FAILURES, 0) | step.failed_kinds
+        shares = {kind: n / step.rollouts for kind, n in failed.items()}
         yield self._each("failed_share", "Rollouts without a measurement", "kind", shares)
-        stages = line["seconds_by_stage"]
+        stages = step.seconds_by_stage
         yield self._each("stage_seconds", "Seconds a stage took", "stage", stages)
-        waiting = stages["wait_for_scores"] / line["seconds"]
+        waiting = stages["wait_for_scores"] / step.seconds
         yield self._one("waiting_share", "Share of the step spent waiting for scores", waiting)
 
     def _counters(self) -> Iterable[Metric]:

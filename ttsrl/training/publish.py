@@ -11,11 +11,12 @@ from typing import Any
 
 from verl.trainer.ppo.checkpoint_callback import CheckpointCallback
 
+from ttsrl.records.checkpoint import CheckpointPublished
+from ttsrl.records.record import append_lines
 from ttsrl.storage.run_store import RunStore
-from ttsrl.training.checkpoints import LOG_FOLDER, REWARD_FILE, publish_checkpoint, scan
+from ttsrl.training.checkpoints import LOG_FOLDER, REWARD_FILE, keep, publish_checkpoint, scan
 from ttsrl.training.environment import reward_here, run_here
-from ttsrl.training.machines import TrainingMachine, everywhere
-from ttsrl.training.step_log import append_line
+from ttsrl.training.machines import TrainingMachine
 
 
 class PublishCheckpoint(CheckpointCallback):
@@ -69,7 +70,7 @@ class PublishCheckpoint(CheckpointCallback):
         start_s = time.monotonic()
         parts = scan(self.machines, step)
         size = publish_checkpoint(self.store, self.machines, step, parts)
-        line = {"event": "published", "step": step, "at_s": time.time(), "bytes": size}
-        line["seconds"] = time.monotonic() - start_s
-        append_line(train_dir / "checkpoints.jsonl", line)
-        everywhere(self.machines, "keep", lambda _: (step, self.kept))
+        seconds = time.monotonic() - start_s
+        event = CheckpointPublished(step=step, at_s=time.time(), bytes=size, seconds=seconds)
+        append_lines(train_dir / "checkpoints.jsonl", [event])
+        keep(self.machines, step, self.kept)

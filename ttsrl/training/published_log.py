@@ -7,11 +7,14 @@ and costs nothing else: the log is published with each checkpoint anyway.
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 from ttsrl.errors import BadInput, Failure
+from ttsrl.records.evaluation import EvaluationReport
+from ttsrl.records.record import parse, whole_lines
 from ttsrl.storage.run_store import RunStore
 from ttsrl.training.metrics import HeldOut, TrainMetrics
 
@@ -46,8 +49,7 @@ class PublishedLog:
 
     def upload(self) -> None:
         """Bring the log up to date, if it has grown."""
-        lines = self._steps.read_text(encoding="utf-8") if self._steps.exists() else ""
-        whole = lines[: lines.rfind("\n") + 1]
+        whole = "".join(f"{line}\n" for line in whole_lines(self._steps))
         if whole not in ("", self._uploaded):
             self._store.storage.write_text(self._store.steps_log, whole)
             self._uploaded = whole
@@ -62,7 +64,9 @@ class PublishedLog:
             if step.isdigit():
                 newest[suite] = max(newest.get(suite, (-1, "")), (int(step), key))
         for suite, (step, key) in newest.items():
-            if (report := storage.read_json(f"{key}/report.json")) is not None:
+            path = f"{key}/report.json"
+            if (text := storage.read_text(path)) is not None:
+                report = parse(EvaluationReport, text, storage.address(path))
                 self._metrics.on_evaluation(HeldOut(suite, step, _cer(report)))
 
     def _run(self) -> None:
@@ -74,7 +78,7 @@ class PublishedLog:
             rounds += 1
         self._try(self.upload)
 
-    def _try(self, action: Any) -> None:
+    def _try(self, action: Callable[[], None]) -> None:
         try:
             action()
         except (BadInput, Failure) as error:
@@ -82,10 +86,10 @@ class PublishedLog:
             print(f"step log not published, trying again: {error}", flush=True)
 
 
-def _cer(report: dict[str, Any]) -> dict[tuple[str, str], float]:
+def _cer(report: EvaluationReport) -> dict[tuple[str, str], float]:
     return {
-        (judge, decoding): heard["mean_cer"]
-        for decoding, mode in report["modes"].items()
-        for judge, heard in mode["judges"].items()
-        if heard["mean_cer"] is not None
+        (judge, decoding): heard.mean_cer
+        for decoding, mode in report.modes.items()
+        for judge, heard in mode.judges.items()
+        if heard.mean_cer is not None
     }

@@ -7,10 +7,8 @@ measurement failed carries NO_REWARD, which the advantage estimator leaves out o
 from __future__ import annotations
 
 import asyncio
-import json
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
 from typing import Any, cast
 
 import numpy as np
@@ -25,54 +23,17 @@ from verl.utils.tensordict_utils import list_of_dict_to_tensordict
 from ttsrl.client.reward_client import RewardClient
 from ttsrl.config.schema import RunConfig
 from ttsrl.families.registry import load_family
+from ttsrl.records.rollout import Rollout
 from ttsrl.training.advantage import component_advantages, group_advantages
 from ttsrl.training.environment import reward_here, run_here
-from ttsrl.training.verl_args import GROUP_METRIC, NO_REWARD, limits_of
-from ttsrl.wire import Failed, Gated, Ok, Outcome, Utterance
-
-
-@dataclass(frozen=True)
-class Rollout:
-    """What the trainer writes down about one rollout, beside what verl needs of it."""
-
-    group: str
-    """Shared by the rollouts of one prompt of one step."""
-    text: str
-    speech_tokens: list[int]
-    """What the policy said."""
-    speech_prefix: list[int]
-    """Real speech that the prompt ended with; the reward heard both."""
-    finished: bool
-    outcome: dict[str, Any]
-    generate_start_s: float
-    generate_end_s: float
-    score_end_s: float
-    """Seconds since the epoch; the score was asked for at `generate_end_s`."""
+from ttsrl.training.verl_args import GROUP_METRIC, limits_of
+from ttsrl.training.verl_fields import extra_fields_of, reward_of, utilities_of
+from ttsrl.wire import Outcome, Utterance
 
 
 def prefix_of(info: dict[str, Any]) -> list[int]:
     """Speech tokens with which a row's prompt ends."""
     return [int(token) for token in info["speech_prefix"]]
-
-
-def reward_of(outcome: Outcome) -> float:
-    """The number that verl carries for an outcome."""
-    match outcome:
-        case Ok() | Gated():
-            return float(outcome.reward)
-        case Failed():
-            return NO_REWARD
-
-
-def utilities_of(outcome: Outcome, components: Sequence[str]) -> list[float]:
-    """The utilities of these components, where GDPO compares them one by one."""
-    match outcome:
-        case Ok():
-            return [outcome.utilities[name] for name in components]
-        case Gated():
-            return [0.0] * len(components)
-        case Failed():
-            return [NO_REWARD] * len(components)
 
 
 def advantages_in_group(run: RunConfig, outcomes: Sequence[Outcome]) -> list[float]:
@@ -169,15 +130,15 @@ class SpeechRolloutWorker(_PlainWorker):
         )
         (outcome,) = await self.reward_client.score([utterance])
         rollout = Rollout(
-            str(prompt["uid"]),
-            info["text"],
-            tokens,
-            prefix,
-            finished,
-            outcome.model_dump(),
-            start_s,
-            end_s,
-            time.time(),
+            group=str(prompt["uid"]),
+            text=info["text"],
+            speech_tokens=tokens,
+            speech_prefix=prefix,
+            finished=finished,
+            outcome=outcome,
+            generate_start_s=start_s,
+            generate_end_s=end_s,
+            score_end_s=time.time(),
         )
         output = AgentLoopOutput(
             prompt_ids=prompt_ids,
@@ -187,10 +148,7 @@ class SpeechRolloutWorker(_PlainWorker):
             reward_score=reward_of(outcome),
             num_turns=2,
             metrics=AgentLoopMetrics(generate_sequences=end_s - start_s),
-            extra_fields={
-                "ttsrl": json.dumps(asdict(rollout)),
-                "utilities": utilities_of(outcome, list(self.run.reward.weights)),
-            },
+            extra_fields=extra_fields_of(rollout),
         )
         fields = output.as_dict()
         input_ids = torch.cat([fields["prompts"], fields["responses"]])

@@ -7,17 +7,17 @@ lines of steps that it does again.
 from __future__ import annotations
 
 import hashlib
-import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from statistics import fmean, pstdev
 from typing import Any
 
-from ttsrl.storage.atomic import replace_text
-
-Row = Mapping[str, Any]
-"""A `ttsrl.training.rollout_worker.Rollout` as a dictionary."""
+from ttsrl.errors import BadInput
+from ttsrl.records.record import Record, append_lines, parse
+from ttsrl.records.rollout import Rollout, RolloutSample, SampleKind
+from ttsrl.records.step import Lane, RolloutStatistics, TimelineEvent, TrainingStep
+from ttsrl.wire import Failed, Gated, Ok
 
 STAGES = {
     "gen": "generate",
@@ -43,149 +43,157 @@ class StepLog:
     def write(
         self,
         step: int,
-        rollouts: Sequence[Row],
+        rollouts: Sequence[Rollout],
         metrics: Mapping[str, Any],
         seconds_by_timer: Mapping[str, float],
         start_s: float,
         end_s: float,
     ) -> None:
-        """Append the lines of one step; `start_s` and `end_s` are seconds since the epoch."""
+        """Append the lines of one step; `start_s` and `end_s` are seconds since the epoch.
+
+        `metrics` and `seconds_by_timer` are verl's, under its names.
+        """
         seconds = {STAGES[k]: v for k, v in seconds_by_timer.items() if k in STAGES}
-        last_token_s = max(r["generate_end_s"] for r in rollouts)
-        last_score_s = max(r["score_end_s"] for r in rollouts)
+        last_token_s = max(r.generate_end_s for r in rollouts)
+        last_score_s = max(r.score_end_s for r in rollouts)
         seconds["wait_for_scores"] = last_score_s - last_token_s
         seconds["generate"] = last_token_s - start_s
-        line = {
-            "step": step,
-            **rollout_statistics(rollouts),
+        line = TrainingStep(
+            **dict(rollout_statistics(step, rollouts)),
             # from verl's log-probability pass, or where that is skipped from its update
-            "entropy": metrics.get("actor/entropy", metrics.get("actor/entropy_loss")),
-            "grad_norm": metrics.get("actor/grad_norm"),
-            "learning_rate": metrics.get("actor/lr"),
-            "policy_loss": metrics.get("actor/pg_loss"),
-            "kl": metrics.get("actor/kl_loss"),
-            # groups that dynamic sampling threw away: their rollouts are in no other figure
-            "replaced_groups": metrics.get("training/filter_groups/evicted_samples", 0),
-            "seconds": end_s - start_s,
-            "seconds_by_stage": seconds,
-            "ended_at_s": end_s,
-        }
-        self._append(
-            "timeline", [{"step": step, **e} for e in timeline(rollouts, seconds, start_s)]
+            entropy=metrics.get("actor/entropy", metrics.get("actor/entropy_loss")),
+            grad_norm=metrics.get("actor/grad_norm"),
+            learning_rate=metrics.get("actor/lr"),
+            policy_loss=metrics.get("actor/pg_loss"),
+            kl=metrics.get("actor/kl_loss"),
+            replaced_groups=metrics.get("training/filter_groups/evicted_samples", 0),
+            seconds=end_s - start_s,
+            seconds_by_stage=seconds,
+            ended_at_s=end_s,
         )
-        self._append("rollouts", [{"step": step, **e} for e in samples(rollouts)])
-        self._append("steps", [line])
-
-    def _append(self, name: str, lines: Sequence[Mapping[str, Any]]) -> None:
-        with self.paths[name].open("a", encoding="utf-8") as file:
-            file.write("".join(json.dumps(line) + "\n" for line in lines))
+        append_lines(self.paths["timeline"], timeline(step, rollouts, seconds, start_s))
+        append_lines(self.paths["rollouts"], samples(step, rollouts))
+        append_lines(self.paths["steps"], [line])
 
 
-def on_our_clock(rollouts: Sequence[Row], start_s: float, gathered_s: float) -> Sequence[Row]:
+def on_our_clock(
+    rollouts: Sequence[Rollout], start_s: float, gathered_s: float
+) -> Sequence[Rollout]:
     """Rollouts whose times may be another machine's, moved by the least that puts them where they
     happened: between the begin of the step and the moment when all were here."""
-    times = ("generate_start_s", "generate_end_s", "score_end_s")
-    earliest = start_s - min(r["generate_start_s"] for r in rollouts)
-    latest = gathered_s - max(r["score_end_s"] for r in rollouts)
+    earliest = start_s - min(r.generate_start_s for r in rollouts)
+    latest = gathered_s - max(r.score_end_s for r in rollouts)
     offset_s = min(max(0.0, earliest), latest)
     if offset_s == 0.0:
         return rollouts
-    return [{**r, **{name: r[name] + offset_s for name in times}} for r in rollouts]
+    return [_moved(r, offset_s) for r in rollouts]
 
 
-def rollout_statistics(rollouts: Sequence[Row]) -> dict[str, Any]:
+def rollout_statistics(step: int, rollouts: Sequence[Rollout]) -> RolloutStatistics:
     """Means over the rollouts of a step; raw scores and utilities over the measured ones."""
-    outcomes = [r["outcome"] for r in rollouts]
-    measured = [o for o in outcomes if o["status"] == "ok"]
-    rewarded = [float(o["reward"]) for o in outcomes if o["status"] != "error"]
+    outcomes = [r.outcome for r in rollouts]
+    measured = [o for o in outcomes if isinstance(o, Ok)]
+    gated = Counter(o.reason for o in outcomes if isinstance(o, Gated))
+    failed = Counter(o.kind for o in outcomes if isinstance(o, Failed))
+    rewarded = [float(o.reward) for o in outcomes if not isinstance(o, Failed)]
     count = len(rollouts)
-    distinct = {(r["text"], tuple(r["speech_tokens"]), r["finished"]) for r in rollouts}
-    statistics: dict[str, Any] = {
-        "rollouts": count,
-        "prompts_sha256": _digest(r["text"] for r in rollouts),
-        "reward": fmean(rewarded) if rewarded else None,
-        "reward_std": pstdev(rewarded) if rewarded else None,
-        **group_statistics(rollouts),
-        "tokens": sum(len(r["speech_tokens"]) for r in rollouts),
-        "length_tokens": fmean(len(r["speech_tokens"]) for r in rollouts),
-        "duration_s": fmean(o["duration_s"] for o in measured) if measured else None,
-        "end_token_rate": fmean(r["finished"] for r in rollouts),
-        "gated_share": sum(o["status"] == "gated" for o in outcomes) / count,
-        "gated_reasons": dict(Counter(o["reason"] for o in outcomes if o["status"] == "gated")),
-        "failed_share": sum(o["status"] == "error" for o in outcomes) / count,
-        "failed_kinds": dict(Counter(o["kind"] for o in outcomes if o["status"] == "error")),
-        "distinct_share": len(distinct) / count,
-    }
-    for name in measured[0]["raw"] if measured else ():
-        statistics[name] = fmean(o["raw"][name] for o in measured)
-    for name in measured[0]["utilities"] if measured else ():
-        statistics[f"utility_{name}"] = fmean(o["utilities"][name] for o in measured)
-    return statistics
+    distinct = {(r.text, tuple(r.speech_tokens), r.finished) for r in rollouts}
+    group_std, zero_advantage_share = group_statistics(rollouts)
+    return RolloutStatistics(
+        step=step,
+        rollouts=count,
+        prompts_sha256=_digest(r.text for r in rollouts),
+        reward=fmean(rewarded) if rewarded else None,
+        reward_std=pstdev(rewarded) if rewarded else None,
+        group_std=group_std,
+        zero_advantage_share=zero_advantage_share,
+        tokens=sum(len(r.speech_tokens) for r in rollouts),
+        length_tokens=fmean(len(r.speech_tokens) for r in rollouts),
+        duration_s=fmean(o.duration_s for o in measured) if measured else None,
+        end_token_rate=fmean(r.finished for r in rollouts),
+        gated_share=gated.total() / count,
+        gated_reasons=dict(gated),
+        failed_share=failed.total() / count,
+        failed_kinds=dict(failed),
+        distinct_share=len(distinct) / count,
+        raw=_means([o.raw for o in measured]),
+        utilities=_means([o.utilities for o in measured]),
+    )
 
 
-def group_statistics(rollouts: Sequence[Row]) -> dict[str, Any]:
+def group_statistics(rollouts: Sequence[Rollout]) -> tuple[float | None, float]:
     """How much the groups had to learn from: the mean deviation of their rewards, and the share
     whose advantages are all 0 because fewer than two were measured or all got the same."""
-    rewards_of: dict[str, list[float]] = {r["group"]: [] for r in rollouts}
+    rewards_of: dict[str, list[float]] = {r.group: [] for r in rollouts}
     for r in rollouts:
-        if r["outcome"]["status"] != "error":
-            rewards_of[r["group"]].append(float(r["outcome"]["reward"]))
+        if not isinstance(r.outcome, Failed):
+            rewards_of[r.group].append(float(r.outcome.reward))
     groups = list(rewards_of.values())
     compared = [rewards_G for rewards_G in groups if len(rewards_G) >= 2]
-    return {
-        "group_std": fmean(pstdev(rewards_G) for rewards_G in compared) if compared else None,
-        "zero_advantage_share": sum(len(set(rewards_G)) < 2 for rewards_G in groups) / len(groups),
-    }
-
-
-def samples(rollouts: Sequence[Row]) -> list[dict[str, Any]]:
-    """The best, the worst and a typical measured rollout of a step, and one of each gate."""
-    measured = sorted(
-        (r for r in rollouts if r["outcome"]["status"] == "ok"),
-        key=lambda r: r["outcome"]["reward"],
+    return (
+        fmean(pstdev(rewards_G) for rewards_G in compared) if compared else None,
+        sum(len(set(rewards_G)) < 2 for rewards_G in groups) / len(groups),
     )
-    chosen: list[tuple[str, Row]] = []
+
+
+def samples(step: int, rollouts: Sequence[Rollout]) -> list[RolloutSample]:
+    """The best, the worst and a typical measured rollout of a step, and one of each gate."""
+    measured = [(r.outcome, r) for r in rollouts if isinstance(r.outcome, Ok)]
+    gated = {r.outcome.reason: r for r in rollouts if isinstance(r.outcome, Gated)}
+    chosen: list[tuple[SampleKind, Rollout]] = []
     if measured:
-        chosen += [
-            ("best", measured[-1]),
-            ("typical", measured[len(measured) // 2]),
-            ("worst", measured[0]),
-        ]
-    gated = {r["outcome"]["reason"]: r for r in rollouts if r["outcome"]["status"] == "gated"}
-    chosen += [("gated", row) for row in gated.values()]
+        ranked = [r for _, r in sorted(measured, key=lambda pair: pair[0].reward)]
+        best, typical, worst = ranked[-1], ranked[len(ranked) // 2], ranked[0]
+        chosen.extend([("best", best), ("typical", typical), ("worst", worst)])
+    chosen.extend(("gated", r) for r in gated.values())
     return [
-        {
-            "kind": kind,
-            "text": row["text"],
-            "speech_tokens": [*row["speech_prefix"], *row["speech_tokens"]],
-            **{
-                key: row["outcome"].get(key)
-                for key in ("reward", "reason", "transcript", "raw", "utilities", "duration_s")
-            },
-        }
-        for kind, row in chosen
+        RolloutSample(
+            step=step,
+            kind=kind,
+            text=r.text,
+            speech_tokens=[*r.speech_prefix, *r.speech_tokens],
+            **r.outcome.model_dump(exclude={"status", "detail"}),
+        )
+        for kind, r in chosen
     ]
 
 
 def timeline(
-    rollouts: Sequence[Row], seconds: Mapping[str, float], start_s: float
-) -> list[dict[str, Any]]:
+    step: int, rollouts: Sequence[Rollout], seconds: Mapping[str, float], start_s: float
+) -> list[TimelineEvent]:
     """Events of a step in seconds from its start: generation and scoring side by side, then the
     trainer's stages one after the other."""
-    ends = sorted(r["generate_end_s"] - start_s for r in rollouts)
-    scored = [r["score_end_s"] - start_s for r in rollouts]
-    first = min(r["generate_start_s"] for r in rollouts) - start_s
-    events = [
-        {"lane": "generate", "name": "generate", "start_s": first, "end_s": ends[-1]},
-        {"lane": "score", "name": "score", "start_s": ends[0], "end_s": max(scored)},
+    ends = sorted(r.generate_end_s - start_s for r in rollouts)
+    scored = max(r.score_end_s - start_s for r in rollouts)
+    first = min(r.generate_start_s for r in rollouts) - start_s
+    spans: list[tuple[Lane, str, float, float]] = [
+        ("generate", "generate", first, ends[-1]),
+        ("score", "score", ends[0], scored),
     ]
-    at = max(ends[-1], *scored)
+    at = max(ends[-1], scored)
     for stage in list(STAGES.values())[1:]:
         if stage in seconds:
-            end = at + seconds[stage]
-            events.append({"lane": "train", "name": stage, "start_s": at, "end_s": end})
-            at = end
-    return events
+            spans.append(("train", stage, at, at + seconds[stage]))
+            at += seconds[stage]
+    return [
+        TimelineEvent(step=step, lane=lane, name=name, start_s=start, end_s=end)
+        for lane, name, start, end in spans
+    ]
+
+
+def _moved(rollout: Rollout, offset_s: float) -> Rollout:
+    return rollout.model_copy(
+        update={
+            "generate_start_s": rollout.generate_start_s + offset_s,
+            "generate_end_s": rollout.generate_end_s + offset_s,
+            "score_end_s": rollout.score_end_s + offset_s,
+        }
+    )
+
+
+def _means(scores: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """Mean of each score of the first over all; every measured rollout has the same ones."""
+    return {name: fmean(one[name] for one in scores) for name in (scores[0] if scores else ())}
 
 
 def _digest(texts: Iterable[str]) -> str:
@@ -193,20 +201,22 @@ def _digest(texts: Iterable[str]) -> str:
     return hashlib.sha256("\n".join(sorted(set(texts))).encode()).hexdigest()[:16]
 
 
-def append_line(path: Path, line: Mapping[str, Any]) -> None:
-    """Append one line whole."""
-    with path.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(line) + "\n")
+class _StepNumber(Record):
+    """All that the log's lines have in common, whichever version wrote them."""
+
+    step: int
 
 
 def _drop_steps_after(path: Path, step: int) -> None:
     if not path.exists():
         return
-    kept: list[str] = []
-    for line in path.read_text(encoding="utf-8").splitlines():
+    kept: list[bytes] = []
+    for line in path.read_bytes().split(b"\n"):
         try:
-            if json.loads(line)["step"] <= step:
+            if parse(_StepNumber, line, path).step <= step:
                 kept.append(line)
-        except (json.JSONDecodeError, KeyError):
+        except BadInput:
             continue  # the line that a kill cut short
-    replace_text(path, "".join(line + "\n" for line in kept))
+    temporary = path.with_suffix(".tmp")
+    temporary.write_bytes(b"".join(line + b"\n" for line in kept))
+    temporary.replace(path)

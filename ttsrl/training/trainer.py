@@ -6,7 +6,6 @@ sampling may generate, both of which verl's leaves out.
 
 from __future__ import annotations
 
-import json
 import time
 from pathlib import Path
 from typing import Any, cast
@@ -16,14 +15,18 @@ from verl.trainer.ppo.v1.trainer_base import register_trainer
 from verl.trainer.ppo.v1.trainer_sync import PPOTrainerSync
 
 from ttsrl.errors import Failure
+from ttsrl.records.checkpoint import CheckpointRestored
+from ttsrl.records.record import append_lines
+from ttsrl.records.rollout import Rollout
 from ttsrl.storage.run_store import RunStore
 from ttsrl.training import advantage
 from ttsrl.training.checkpoints import restore
 from ttsrl.training.environment import run_here
 from ttsrl.training.machines import machines_of
 from ttsrl.training.publish import PublishCheckpoint
-from ttsrl.training.step_log import StepLog, append_line, on_our_clock
+from ttsrl.training.step_log import StepLog, on_our_clock
 from ttsrl.training.verl_args import NO_REWARD
+from ttsrl.training.verl_fields import rollout_of, utilities_of
 
 POLL_S = 0.02
 
@@ -54,8 +57,10 @@ class SpeechTrainer(PPOTrainerSync):
             self.actor_rollout_wg.workers, run.storage, run.name, checkpoints
         )
         step = restore(RunStore(run.storage, run.name), self.machines, checkpoints)
-        line = {"event": "resumed", "step": step, "at_s": time.time()}
-        append_line(checkpoints.parent / "checkpoints.jsonl", line)
+        append_lines(
+            checkpoints.parent / "checkpoints.jsonl",
+            [CheckpointRestored(step=step, at_s=time.time())],
+        )
         super()._load_checkpoint()
 
     def fit(self, agent_loop_manager: Any) -> None:
@@ -93,7 +98,8 @@ class SpeechTrainer(PPOTrainerSync):
         weights = run_here().reward.weights
         unmeasured = [NO_REWARD] * len(weights)
         utilities_BK = [
-            unmeasured if extra is None else extra["utilities"] for extra in _extra_fields(batch)
+            unmeasured if rollout is None else utilities_of(rollout.outcome, list(weights))
+            for rollout in _rollouts(batch)
         ]
         with advantage.components(utilities_BK, list(weights.values())):
             return super()._compute_advantage(batch, metrics)
@@ -107,21 +113,20 @@ class SpeechTrainer(PPOTrainerSync):
         self, batch: Any, metrics: Any, timing_raw: Any, global_steps: int, epoch: int
     ) -> None:
         super()._compute_metrics(batch, metrics, timing_raw, global_steps, epoch)
-        rows = [json.loads(extra["ttsrl"]) for extra in _extra_fields(batch) if extra is not None]
-        rows = on_our_clock(rows, self.step_start_s, self.gathered_s)
-        self.step_log.write(global_steps, rows, metrics, timing_raw, self.step_start_s, time.time())
+        rollouts = [rollout for rollout in _rollouts(batch) if rollout is not None]
+        rollouts = on_our_clock(rollouts, self.step_start_s, self.gathered_s)
+        self.step_log.write(
+            global_steps, rollouts, metrics, timing_raw, self.step_start_s, time.time()
+        )
         self.publisher.on_logged(self.step_log.paths.values())
 
 
-def _extra_fields(batch: Any) -> list[dict[str, Any] | None]:
-    """What the rollout worker attached to each rollout; None for a row that verl filled up with."""
+def _rollouts(batch: Any) -> list[Rollout | None]:
+    """The rollout of each row; None for a row that verl filled up with."""
     data = tq.kv_batch_get(
         keys=batch.keys, partition_id=batch.partition_id, select_fields=["extra_fields"]
     )
     return [
-        # tensordict wraps what is no tensor
-        None
-        if tag.get("is_padding", False)
-        else cast("dict[str, Any]", getattr(extra, "data", extra))
+        None if tag.get("is_padding", False) else rollout_of(extra)
         for extra, tag in zip(data["extra_fields"], batch.tags, strict=True)
     ]

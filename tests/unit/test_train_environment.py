@@ -1,0 +1,15 @@
+from pathlib import Path
+
+import pytest
+
+from ttsrl.config.load import dump_run, load_run
+from ttsrl.training.environment import RUN, run_here
+
+TINY = Path(__file__).parents[2] / "examples/tiny/run.json"
+
+
+def test_a_process_checks_its_run_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(RUN, dump_run(load_run(TINY)))
+    assert run_here() is run_here()
+    monkeypatch.setenv(RUN, dump_run(load_run(TINY, ["train.steps=7"])))
+    assert run_here().train.steps == 7

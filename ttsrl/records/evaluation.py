@@ -1,0 +1,145 @@
+"""What an evaluation leaves: rows.jsonl, report.json, and shard.json where it is done in shards."""
+
+from __future__ import annotations
+
+from pydantic import AliasChoices, Field
+
+from ttsrl.records.record import Record
+
+
+class PromptRecording(Record):
+    """The recording in whose voice a text is spoken, and what is said in it."""
+
+    text: str
+    audio: str
+    """File, from the suite's own folder on."""
+    sha256: str
+    """Of the file, so that machines with the suite in different places agree."""
+
+
+class Verdict(Record):
+    """What one judge makes of one utterance: a transcript and its error rates, or an error."""
+
+    transcript: str | None = None
+    cer: float | None = None
+    """Character error rate as a ratio; may exceed 1."""
+    wer: float | None = None
+    """Word error rate as a ratio, as the suite's authors compute it; may exceed 1."""
+    cut: bool = False
+    """The speech is longer than the judge can hear: the verdict is of its beginning."""
+    error: str | None = None
+    """The measurement failed; this says nothing about the speech."""
+
+
+class EvaluationRow(Record):
+    """A line of rows.jsonl: one utterance of an evaluation."""
+
+    index: int
+    """Place of the text in the suite."""
+    text: str
+    language: str
+    """ISO 639-1 code."""
+    id: str | None
+    """The suite's own name for the text."""
+    voice: PromptRecording | None = None
+    mode: str
+    """`sampled` or `greedy`."""
+    seed: int
+    """Random seed of the sampling."""
+    tokens: int
+    """Speech tokens."""
+    finished: bool
+    """The model ended the utterance itself, with its end token."""
+    duration_s: float
+    judges: dict[str, Verdict]
+    """Name of the judge -> its verdict."""
+    similarity: float | None = None
+    """Cosine with the voice prompt, -1 to 1; None where a text has no voice."""
+    wav: str | None
+    """File of the speech, from the evaluation's folder on; None where it was not kept."""
+
+
+class ReportJudge(Record):
+    """A judge as a report names it (`ttsrl.config.schema.JudgeConfig`)."""
+
+    name: str
+    type: str
+    model: str
+    # `gave_reward` until 0.1: read as missing, a judge of an old report would pass for independent
+    used_in_reward: bool = Field(
+        default=False, validation_alias=AliasChoices("used_in_reward", "gave_reward")
+    )
+
+
+class EvaluationIdentity(Record):
+    """What an evaluation's numbers depend on, as digests."""
+
+    model: str
+    protocol: str
+    """All but the model: equal protocols make two models comparable."""
+
+
+class JudgeSummary(Record):
+    """What one judge heard in one mode. A rate is None where the judge failed on every utterance.
+
+    Means are over texts, as Seed-TTS-eval and CV3-Eval have it; the corpus CER is all edits over
+    all reference characters.
+    """
+
+    mean_cer: float | None
+    mean_wer: float | None = None
+    corpus_cer: float | None
+    exact_share: float | None
+    """Share of the utterances with a CER of 0."""
+    cut: int
+    """Utterances longer than the judge can hear."""
+    errors: int
+    """Utterances on which the judge failed."""
+
+
+class ModeSummary(Record):
+    """Numbers of one mode: over the utterances of all its seeds."""
+
+    utterances: int
+    end_token_rate: float
+    mean_duration_s: float
+    mean_tokens: float
+    mean_similarity: float | None = None
+    """Mean over texts of the cosine with the voice prompt."""
+    judges: dict[str, JudgeSummary]
+    """Name of the judge -> what it heard."""
+
+
+class EvaluationReport(Record):
+    """report.json of an evaluation."""
+
+    identity: EvaluationIdentity
+    model: str
+    """Folder, key in storage or Hugging Face id."""
+    suite: str = "held_out"
+    """Name; the first version had the held-out texts alone."""
+    texts: int
+    seeds: list[int]
+    """Random seeds of the sampled mode."""
+    temperature: float
+    """Of the sampled mode."""
+    judges: list[ReportJudge]
+    tokens_per_s: float
+    """Speech tokens per second of synthesis."""
+    modes: dict[str, ModeSummary]
+    """`sampled` and `greedy`."""
+
+
+class EvaluationShard(Record):
+    """shard.json: what a shard's rows are of."""
+
+    identity: EvaluationIdentity
+    model: str
+    suite: str
+    judges: list[ReportJudge]
+    texts: int
+    """Of the whole evaluation."""
+    rows: int
+    """Of this shard."""
+    synthesis_s: float
+    """Seconds of synthesis."""
