@@ -49,9 +49,9 @@ def report_of(folder: RunFolder) -> dict[str, Any]:
         "verdict": [numbers(sentence) for sentence in verdict(folder, comparison)],
         "table": [
             [[cell.kind, *numbers(f"{cell.value} {cell.detail}")] for cell in row.cells]
-            for row in page._table(comparison)
+            for row in page.table_of(comparison)
         ],
-        "table note": numbers(page._table_note(folder, comparison)),
+        "table note": numbers(page.table_note_of(folder, comparison)),
         "curves": [[numbers(curve.note), *figure(curve)] for curve in training_curves(folder)],
         "time": [numbers(time.sentence), figure(time.stages), *map(figure, time.timelines)],
         "rollouts": [

@@ -180,6 +180,7 @@ def test_progress_in_a_log_is_one_line_a_step(
         step_of(1, reward=0.25, raw={"cer": 0.5}, length_tokens=20.0, seconds=2.0),
         step_of(2, reward=None, length_tokens=21.5, seconds=4.0),
     ]
+    last = None
     with Progress() as progress:
         job = start(modules, "says", "waiting for rewards|step 1/62  reward 0.25", "0")
         look = steps(job, modules, progress.stage("train"), 62)

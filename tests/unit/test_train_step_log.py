@@ -32,8 +32,8 @@ def rollout(text: str = "one two", start: float = 0.0, **outcome: Any) -> Rollou
     )
 
 
-GATED = {"status": "gated", "reason": "silence"}
-FAILED = {"status": "error", "kind": "deadline"}
+GATED: dict[str, Any] = {"status": "gated", "reason": "silence"}
+FAILED: dict[str, Any] = {"status": "error", "kind": "deadline"}
 
 
 def test_a_failed_measurement_counts_as_failed_and_lowers_no_mean() -> None:

@@ -79,8 +79,8 @@ def render(folder: RunFolder) -> str:
         facts=_facts(folder),
         comparison=comparison,
         intervals=_intervals(folder, comparison),
-        table=list(_table(comparison)),
-        table_note=_table_note(folder, comparison),
+        table=list(table_of(comparison)),
+        table_note=table_note_of(folder, comparison),
         suites=list(_suites(folder)),
         judge=folder.run.eval.judges[0].name,
         spoken=before_and_after(folder, Recorder(EVALUATION_AUDIO_BYTES)),
@@ -119,7 +119,8 @@ def _mark(kind: str, estimate: Estimate) -> Mark:
     return Mark(kind, estimate.value, estimate.low, estimate.high)
 
 
-def _table(comparison: Comparison | None) -> Iterator[TableRow]:
+def table_of(comparison: Comparison | None) -> Iterator[TableRow]:
+    """The lines of the table; none where nothing was compared."""
     for metric, by_mode in comparison.rows if comparison else []:
         cells = [cell for mode in MODES for cell in _cells(metric, by_mode[mode])]
         yield TableRow(metric.label, metric.note, cells)
@@ -134,7 +135,7 @@ def _suites(folder: RunFolder) -> Iterator[tuple[str, str, list[TableRow]]]:
         note = f"{before.report['texts']} texts; 95 % intervals by a paired bootstrap over them."
         if not comparison.comparable:
             note = "The two evaluations differ in texts, settings or judges: evaluate both again."
-        yield before.report["suite"], note, list(_table(comparison))
+        yield before.report["suite"], note, list(table_of(comparison))
 
 
 def _cells(metric: Metric, compared: Compared | None) -> list[Cell]:
@@ -160,7 +161,7 @@ def _cells(metric: Metric, compared: Compared | None) -> list[Cell]:
     return [*cells, Cell(write(change.value), detail, ["", "better", "worse"][effect])]
 
 
-def _table_note(folder: RunFolder, comparison: Comparison | None) -> str:
+def table_note_of(folder: RunFolder, comparison: Comparison | None) -> str:
     """What the intervals are, the corpus CER, and every measurement that the table lacks."""
     before, after = folder.before, folder.after
     if before is None or after is None or not comparison or not comparison.rows:
