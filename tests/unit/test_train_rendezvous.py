@@ -1,14 +1,17 @@
 import json
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from ttsrl.errors import BadInput, Failure
 from ttsrl.training import rendezvous
-from ttsrl.training.pytorchjob import Place
+from ttsrl.training.pytorchjob import Place, python_of_one_word
 
 HOST = "127.0.0.1"
 
@@ -104,3 +107,19 @@ def test_a_pod_knows_its_place_or_says_what_is_missing() -> None:
         Place.of(operator | {"RANK": "2"})
     with pytest.raises(BadInput, match="not numbers"):
         Place.of(operator | {"MASTER_PORT": "tcp://1.2.3.4:23456"})
+
+
+def test_a_shell_takes_python_whose_path_has_a_space_as_one_word(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with python_of_one_word() as python:
+        assert python == sys.executable
+    spaced = tmp_path / "a b"
+    spaced.symlink_to(sys.prefix)
+    monkeypatch.setattr(sys, "executable", str(spaced / "bin/python"))
+    monkeypatch.setattr(sys, "prefix", str(spaced))
+    with python_of_one_word() as python:
+        code = "import ray, sys; print(sys.executable)"
+        ran = subprocess.run(["bash", "-c", f"exec {python} -c '{code}'"], capture_output=True)
+        assert ran.stdout.decode().split() == [python], ran.stderr
+    assert not Path(python).exists()

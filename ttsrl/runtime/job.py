@@ -36,6 +36,7 @@ class Job:
         arguments: Sequence[str | Path],
         log: Path,
         environment: Mapping[str, str] | None = None,
+        python: str = sys.executable,
     ) -> None:
         self.name = name
         self.log = log
@@ -45,7 +46,7 @@ class Job:
             self.output = Tail(log, self._start)
             guarded = [sys.executable, "-IS", reaper.__file__, str(os.getpid()), str(GRACE_S)]
             self._process = subprocess.Popen(
-                [*guarded, sys.executable, "-m", module, *map(str, arguments)],
+                [*guarded, python, "-m", module, *map(str, arguments)],
                 cwd=ROOT,
                 env=job_environment() | dict(environment or {}),
                 stdin=subprocess.DEVNULL,

@@ -12,13 +12,14 @@ from __future__ import annotations
 import argparse
 import os
 import secrets
+import shlex
 import signal
 import socket
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -105,8 +106,7 @@ def lead(place: Place, run: RunConfig, config: str, work_dir: Path, ray_port: in
         token = secrets.token_hex(32)
         os.environ |= authentication(token)
         head = ["--head", f"--port={ray_port}", f"--temp-dir={folder}", "--include-dashboard=false"]
-        ray = start_ray(run, others.own_address, head, work_dir)
-        stack.callback(ray.stop)
+        ray = stack.enter_context(start_ray(run, others.own_address, head, work_dir))
         _wait_until_listening(ray, others.own_address, ray_port)
         others.tell({"ray": address, "token": token})
         os.environ["RAY_ADDRESS"] = address
@@ -133,13 +133,11 @@ def join(place: Place, run: RunConfig, work_dir: Path) -> int:
         if "exit" in said:
             return int(said["exit"])
         os.environ |= authentication(said["token"])
-        ray = start_ray(run, leader.own_address, [f"--address={said['ray']}"], work_dir)
-        try:
+        head = [f"--address={said['ray']}"]
+        with start_ray(run, leader.own_address, head, work_dir) as ray:
             while (said := leader.poll(POLL_S)) is None:
                 if not ray.is_running():
                     raise Failure(f"Ray ended on rank {place.rank}; log: {ray.log}")
-        finally:
-            ray.stop()
         return int(said["exit"])
 
 
@@ -148,8 +146,11 @@ def authentication(token: str) -> dict[str, str]:
     return {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": token}
 
 
-def start_ray(run: RunConfig, own_address: str, arguments: Sequence[str], work_dir: Path) -> Job:
-    """`ray start`, in the foreground, with slots for what verl puts on one machine."""
+@contextmanager
+def start_ray(
+    run: RunConfig, own_address: str, arguments: Sequence[str], work_dir: Path
+) -> Generator[Job]:
+    """`ray start`, with slots for what verl puts on one machine, until the block ends."""
     device = environment.device_of(run)
     slots = [f"--num-cpus={max(os.cpu_count() or 1, cpus_of_machine(run, device))}"]
     if device == "cpu":
@@ -157,7 +158,28 @@ def start_ray(run: RunConfig, own_address: str, arguments: Sequence[str], work_d
     fixed = ["--block", "--disable-usage-stats", f"--node-ip-address={own_address}"]
     command = ["start", *arguments, *fixed, *slots]
     log = work_dir.absolute() / "logs" / "ray.log"
-    return Job("ray", "ray.scripts.scripts", command, log, environment.of_driver(run, device))
+    variables = environment.of_driver(run, device)
+    with python_of_one_word() as python:
+        job = Job("ray", "ray.scripts.scripts", command, log, variables, python)
+        try:
+            yield job
+        finally:
+            job.stop()
+
+
+@contextmanager
+def python_of_one_word() -> Generator[str]:
+    """This Python by a path that a shell reads as one word, while the block runs.
+
+    `ray start` runs Python through a shell and does not quote its path: a space would end it.
+    """
+    if shlex.quote(sys.executable) == sys.executable:
+        yield sys.executable
+        return
+    with tempfile.TemporaryDirectory(prefix="ttsrl-python-") as folder:
+        prefix = Path(folder) / "prefix"
+        prefix.symlink_to(sys.prefix)  # not the program alone: it looks for its packages beside it
+        yield str(prefix / Path(sys.executable).relative_to(sys.prefix))
 
 
 def _wait_until_listening(ray: Job, address: str, port: int) -> None:
