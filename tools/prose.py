@@ -25,7 +25,7 @@ PAGES = ("*.md", "docs/**/*.md", "examples/**/*.md", "helm/*.md", "tests/**/*.md
 VALUES = "helm/values.yaml"
 
 _COUNTED = (
-    r"seconds|minutes|hours|times|once|twice|files|calls|utterances|tokens|steps|texts"
+    r"nats|seconds|minutes|hours|times|once|twice|files|calls|utterances|tokens|steps|texts"
     r"|rollouts|prompts|clips|samples|images|lines|bytes|[kKMGT]i?B|ms|s"
 )
 _UNIT = r"second|minute|hour|day|week|month|step|stage|run|token|utterance|rollout"

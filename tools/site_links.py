@@ -24,6 +24,8 @@ OUTSIDE = {
     "examples/tiny/README.md": "tiny.md",
     "helm/README.md": "chart.md",
     "tests/cluster/README.md": "cluster-tests.md",
+    "ttsrl/sampler/README.md": "sampler.md",
+    "ttsrl/scorers/whisper/README.md": "whisper.md",
 }
 """Pages outside docs/ -> their names on the site."""
 
