@@ -11,6 +11,7 @@
 # make lint        ruff, pyright, imports between rooms, names, spelling and prose
 # make bench       measurements: pull, reward path, a training step's stages
 # make load        the reward service under 4 times its capacity for 10 minutes
+# make bento       a Bento of the reward service: its wheel, and versions of uv.lock
 # make fuzz        10 000 hostile requests to the reward service
 # make seeds       the quickstart with three seeds, and the table that README quotes
 # make docs        the pages as a site in site/; a broken link is an error
@@ -21,7 +22,7 @@
 .PHONY: help env quickstart test test-recipes test-xcodec2 test-parakeet test-cluster test-cluster-full
 .PHONY: coverage test-unit test-integration cluster-tools
 .PHONY: cluster-up cluster-down lint bench load fuzz seeds tiny
-.PHONY: docs dist images release release-notes
+.PHONY: docs dist bento images release release-notes
 .DEFAULT_GOAL := help
 
 EXTRAS ?= train reward cluster cosyvoice
@@ -103,6 +104,15 @@ lint: env
 
 bench: env
 	PYTHONPATH=. .venv/bin/python benchmarks
+
+# BentoML looks for uv on the PATH.
+bento: env
+	rm -rf services/reward/wheels
+	$(UV) build --quiet --wheel --out-dir services/reward/wheels
+	$(UV) export --locked --quiet --no-header --no-annotate --no-hashes --no-emit-project \
+	  --no-default-groups --extra reward --output-file services/reward/requirements.txt
+	cd services/reward && printf './%s\n' wheels/*.whl >> requirements.txt
+	PATH="$(CURDIR)/.cache/uv/bin:$$PATH" .venv/bin/bentoml build services/reward
 
 load: env
 	PYTHONPATH=.:tests .venv/bin/python benchmarks/reward_load.py $(ARGS)

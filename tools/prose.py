@@ -21,7 +21,15 @@ from proselint.tools import LintFile
 CheckRegistry().register_many(CHECKS)  # once: each call adds all of them again
 
 ROOT = Path(__file__).parents[1]
-PAGES = ("*.md", "docs/**/*.md", "examples/**/*.md", "helm/*.md", "tests/**/*.md", "ttsrl/**/*.md")
+PAGES = (
+    "*.md",
+    "docs/**/*.md",
+    "examples/**/*.md",
+    "helm/*.md",
+    "services/**/*.md",
+    "tests/**/*.md",
+    "ttsrl/**/*.md",
+)
 VALUES = "helm/values.yaml"
 
 _COUNTED = (

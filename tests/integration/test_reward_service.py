@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import os
+import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -283,12 +287,76 @@ def wait_until_measuring(server: RewardServer) -> None:
     wait_until(lambda: metrics(server).get("ttsrl_reward_queue_depth{}", 0) > 0)
 
 
+README = (ROOT / "services/reward/README.md").read_text()
+
+
+def test_the_readme_s_requests_are_answered(reward_service: RewardServer, tmp_path: Path) -> None:
+    """Those of the README, by curl, which fails on a 4xx or 5xx."""
+    (tmp_path / "token").write_text("any")
+    requests = re.findall(r"^curl .*$", README, re.MULTILINE)
+    assert len(requests) == 5
+    environment = {**os.environ, "URL": reward_service.url}
+    answers = [
+        subprocess.check_output(["bash", "-c", line], text=True, cwd=tmp_path, env=environment)
+        for line in requests
+    ]
+    shown = re.search(r"```json\n(.*?)```", README, re.DOTALL)
+    assert shown
+    for outcome, expected in zip(
+        json.loads(answers[2])["outcomes"], json.loads(shown[1])["outcomes"], strict=True
+    ):
+        assert outcome.keys() == expected.keys()
+        for name, value in expected.items():
+            same = value if isinstance(value, str) else pytest.approx(value, abs=1e-3)
+            assert outcome[name] == same
+
+
+def test_the_readme_names_every_metric_and_no_other(reward_service: RewardServer) -> None:
+    score(reward_service, utterances(1))  # a series is there from its first event on
+    text = httpx.get(f"{reward_service.url}/metrics").text
+    served = set(re.findall(r"^# TYPE (ttsrl_reward_\w+)", text, re.MULTILINE))
+    assert {
+        f"ttsrl_reward_{name}" for name in re.findall(r"`ttsrl_reward_(\w+)`", README)
+    } == served
+
+
+def test_bentoml_builds_a_bento_of_the_folder(tmp_path: Path) -> None:
+    """A stand-in for what `make bento` puts there: the wheel, and the list that names it."""
+    folder = shutil.copytree(
+        ROOT / "services/reward", tmp_path / "reward", ignore=shutil.ignore_patterns("wheels")
+    )
+    (folder / "wheels").mkdir()
+    (folder / "wheels/ttsrl-0-py3-none-any.whl").touch()
+    (folder / "requirements.txt").write_text("./wheels/ttsrl-0-py3-none-any.whl\n")
+    uv = tmp_path / "uv"  # BentoML asks for it, and has nothing to lock here
+    uv.touch(mode=0o755)
+    command = [Path(sys.executable).with_name("bentoml"), "build", "--output", "tag"]
+    environment = {
+        **os.environ,
+        "BENTOML_HOME": str(tmp_path),
+        "BENTOML_DO_NOT_TRACK": "True",
+        "PATH": f"{tmp_path}:{os.environ['PATH']}",
+        "PYTHONPATH": str(ROOT),
+    }
+    built = subprocess.run(
+        command, capture_output=True, text=True, cwd=folder, env=environment, timeout=240
+    )
+    assert built.returncode == 0, built.stderr
+    name, version = built.stdout.strip().removeprefix("__tag__:").split(":")
+    bento = tmp_path / "bentos" / name / version
+    assert (bento / "src/wheels/ttsrl-0-py3-none-any.whl").is_file()
+    requirements = (bento / "env/python/requirements.txt").read_text()
+    assert "./wheels/ttsrl-0-py3-none-any.whl" in requirements
+    assert "/v1/score" in (bento / "apis/openapi.yaml").read_text()
+    assert "TTSRL_RUN_CONFIG" in (bento / "env/docker/Dockerfile").read_text()
+
+
 def test_bentoml_serve_serves_it_too(
     start_reward_service: StartRewards, reward_service: RewardServer
 ) -> None:
     bentoml = str(Path(sys.executable).with_name("bentoml"))
-    service = "ttsrl.serving.service:RewardService"
-    command = [bentoml, "serve", service, "--host", "127.0.0.1", "--port", "{port}"]
+    folder = str(ROOT / "services/reward")
+    command = [bentoml, "serve", folder, "--host", "127.0.0.1", "--port", "{port}"]
     server = start_reward_service(SMALL_BATCHES, command=command)
     server.wait_ready()
     assert httpx.get(f"{server.url}/healthz").json() == {"status": "ok"}
