@@ -201,7 +201,8 @@ def test_the_state_knows_its_inputs_and_whose_folder_it_is(here: Path) -> None:
     component = {"type": "preference", "model": "head", "encoder": str(encoder)}
     reward = {"whisper": {"model": "w"}, "components": [component]}
     suite = {"name": "s", "type": "jsonl", "path": str(listed), "language": "en"}
-    more = {"reward": reward, "eval": {**RUN["eval"], "suites": [suite]}}
+    judges = [{"name": "j", "type": "ctc", "model": "j"}]
+    more = {"reward": reward, "eval": {"judges": judges, "suites": [suite]}}
     (here / "more").mkdir()
     QuickstartState(here / "more", run_config(texts, **more)).begin()
     encoder.write_text("2")
