@@ -3,7 +3,8 @@ import random
 import pytest
 
 from ttsrl.errors import BadInput
-from ttsrl.text.normalise import LANGUAGES, READ_OUT, cer, check_text, normalise, wer
+from ttsrl.text.languages import LANGUAGES, READ_OUT
+from ttsrl.text.normalise import cer, check_text, normalise, wer
 from ttsrl.text.numbers import PERCENT, WETEXT
 
 
@@ -186,3 +187,9 @@ def test_what_is_no_quantity_is_not_read_as_one(text: str) -> None:
 
 def test_every_language_that_is_read_out_has_its_rules() -> None:
     assert {*WETEXT, *PERCENT} == READ_OUT
+
+
+def test_the_languages_are_whispers() -> None:
+    from transformers.models.whisper.tokenization_whisper import LANGUAGES as OF_WHISPER
+
+    assert {code: name.title() for code, name in OF_WHISPER.items()} == LANGUAGES

@@ -22,7 +22,7 @@ from ttsrl.data.sources import (
 )
 from ttsrl.data.transcripts import SUFFIXES, read_transcripts
 from ttsrl.errors import BadInput, did_you_mean, shorten
-from ttsrl.text.normalise import check_language
+from ttsrl.text.languages import check_language
 
 FIELDS = ("audio", "text", "language", "speaker", "id")
 """What is read of a row; each may stand under another name."""

@@ -12,7 +12,8 @@ from typing import Any, cast
 from ttsrl.config.schema import DataConfig
 from ttsrl.data.sources import read_rows
 from ttsrl.errors import BadInput, shorten
-from ttsrl.text.normalise import check_language, check_text
+from ttsrl.text.languages import check_language
+from ttsrl.text.normalise import check_text
 
 OPTIONAL = ("language", "id", "style", "speaker")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 import unicodedata
 from collections.abc import Callable
@@ -12,56 +11,10 @@ import jiwer
 from rapidfuzz.distance import Levenshtein
 
 from ttsrl.errors import BadInput
+from ttsrl.text.languages import BY_CHARACTER, OPTIONAL_MARKS, READ_OUT, check_language
 
 NORMALISER_VERSION = 2
 """Raise it whenever `normalise` gives another result: it is part of a reward's specification."""
-
-LANGUAGES: dict[str, str] = dict(
-    re.findall(
-        r"(\w+):(\w+)",
-        """
-    af:Afrikaans am:Amharic ar:Arabic as:Assamese az:Azerbaijani ba:Bashkir be:Belarusian
-    bg:Bulgarian bn:Bengali bo:Tibetan br:Breton bs:Bosnian ca:Catalan cs:Czech cy:Welsh da:Danish
-    de:German el:Greek en:English es:Spanish et:Estonian eu:Basque fa:Persian fi:Finnish fo:Faroese
-    fr:French gl:Galician gu:Gujarati ha:Hausa haw:Hawaiian he:Hebrew hi:Hindi hr:Croatian
-    ht:Haitian hu:Hungarian hy:Armenian id:Indonesian is:Icelandic it:Italian ja:Japanese
-    jw:Javanese ka:Georgian kk:Kazakh km:Khmer kn:Kannada ko:Korean la:Latin lb:Luxembourgish
-    ln:Lingala lo:Lao lt:Lithuanian lv:Latvian mg:Malagasy mi:Maori mk:Macedonian ml:Malayalam
-    mn:Mongolian mr:Marathi ms:Malay mt:Maltese my:Myanmar ne:Nepali nl:Dutch nn:Nynorsk
-    no:Norwegian oc:Occitan pa:Punjabi pl:Polish ps:Pashto pt:Portuguese ro:Romanian ru:Russian
-    sa:Sanskrit sd:Sindhi si:Sinhala sk:Slovak sl:Slovenian sn:Shona so:Somali sq:Albanian
-    sr:Serbian su:Sundanese sv:Swedish sw:Swahili ta:Tamil te:Telugu tg:Tajik th:Thai tk:Turkmen
-    tl:Tagalog tr:Turkish tt:Tatar uk:Ukrainian ur:Urdu uz:Uzbek vi:Vietnamese yi:Yiddish yo:Yoruba
-    yue:Cantonese zh:Chinese
-    """,
-    )
-)
-"""Code -> name of every language that can be measured: Whisper's."""
-
-UNSPACED = frozenset(["bo", "ja", "km", "lo", "my", "th", "yue", "zh"])
-"""Written without spaces between words."""
-
-BY_CHARACTER = UNSPACED | {"ko"}
-"""Compared without spaces, and a word is one character: spaces there are absent or optional."""
-
-READ_OUT = frozenset(["de", "es", "fr", "it", "ja", "ko", "pt", "yue", "zh"])
-"""Numbers are read out by `ttsrl.text.numbers`."""
-
-OPTIONAL_MARKS = frozenset(["ar", "fa", "he", "ps", "sd", "ur", "yi"])
-"""Vowel marks are rarely written, and never heard as such."""
-
-
-def check_language(language: str) -> None:
-    """Refuse a code that is not in `LANGUAGES`, naming the code that was probably meant."""
-    if language in LANGUAGES:
-        return
-    codes = {name.lower(): code for code, name in LANGUAGES.items()}
-    guess = re.split("[-_]", language.strip().lower())[0]
-    near = difflib.get_close_matches(guess, [*LANGUAGES, *codes], n=1, cutoff=0.6)
-    hint = f"did you mean {codes.get(near[0], near[0])!r}? " if near else ""
-    raise BadInput(
-        f"language {language!r} is not supported; {hint}Known codes: {', '.join(LANGUAGES)}"
-    )
 
 
 def check_text(text: object, language: str) -> str:

@@ -17,7 +17,8 @@ from ttsrl.codecs.registry import load_codec
 from ttsrl.evaluation.report.comparison import MODES
 from ttsrl.evaluation.report.inputs import Evaluation, Json, RunFolder
 from ttsrl.models.hub import local_folder
-from ttsrl.text.normalise import BY_CHARACTER, normalise
+from ttsrl.text.languages import BY_CHARACTER
+from ttsrl.text.normalise import normalise
 
 ROLLOUTS = 12
 

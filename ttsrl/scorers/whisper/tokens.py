@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ttsrl.errors import BadInput
-from ttsrl.text.normalise import LANGUAGES, UNSPACED, check_language
+from ttsrl.text.languages import LANGUAGES, UNSPACED, check_language
 
 if TYPE_CHECKING:
     from transformers import GenerationConfig, PreTrainedTokenizerBase
