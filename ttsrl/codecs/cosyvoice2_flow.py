@@ -53,6 +53,8 @@ class Flow:
             members = [n for n, other in enumerate(rounded_B) if other == rounded]
             for first in range(0, len(members), self.rows):
                 of_pass = members[first : first + self.rows]
+                # Filled up with the first one: a pass of another shape would take other kernels,
+                # and round differently.
                 rows = of_pass + of_pass[:1] * (self.rows - len(of_pass))
                 solved_BMT = self._pass([spoken_B[n] for n in rows], rounded, voice)
                 mels |= dict(zip(of_pass, solved_BMT, strict=False))
@@ -79,6 +81,8 @@ class Flow:
         def silence(_: object, inputs: tuple[Tensor]) -> tuple[Tensor]:
             return (inputs[0] * heard_BT1,)
 
+        # The one convolution that is not causal. Alone, it is padded with zeros; in a batch it
+        # would read the embedding of the padding.
         with network.encoder.pre_lookahead_layer.register_forward_pre_hook(silence):
             encoded_BTC, _ = network.encoder(network.input_embedding(x), lengths)
         return network.encoder_proj(encoded_BTC).mT.float()
@@ -87,6 +91,7 @@ class Flow:
         self, mu_BMT: Tensor, prompt_BMT: Tensor, speaker_1M: Tensor, heard_BT: Tensor
     ) -> Tensor:
         rows, _, frames = mu_BMT.shape
+        # The same start for all, as upstream has it: a waveform depends on its tokens alone.
         x_BMT = self._noise_MT[None, :, :frames].expand(rows, -1, -1)
         speaker_BM = speaker_1M.expand(rows, -1)
         # the second half of the rows is guided by nothing

@@ -39,9 +39,13 @@ class MaskedDecoder:
         valid_BT = torch.arange(codes_BT.shape[1], device=codes_BT.device) < lengths_B[:, None]
         x = self.first(self.quantizer.from_codes(codes_BT[..., None]))
         valid_BT1 = valid_BT[..., None].to(x.dtype)
+        # Zeros before a convolution, which near the end reads beyond it, and zeros again after it:
+        # its bias has filled the padding. Alone, an utterance is padded with zeros, too.
         x = self.embed(x * valid_BT1) * valid_BT1
         for block in self.prior:
             x = block(x, valid_BT1)
+        # Added to the attention's scores. Between the layers padding may hold anything finite:
+        # norms and feeds work on one position, and attention does not look at it.
         unheard_B11T = torch.zeros_like(valid_BT, dtype=x.dtype)[:, None, None]
         unheard_B11T = unheard_B11T.masked_fill(~valid_BT[:, None, None], -torch.inf)
         for layer in self.layers:
@@ -54,10 +58,14 @@ class MaskedDecoder:
     def _waveform(self, x_BTD: Tensor, valid_BT: Tensor) -> Tensor:
         """Inverse short-time Fourier transform; a frame is as long as in the whole utterance."""
         head = self.head
+        # From here in float32: magnitudes are exponentials, and an error of a phase is one of the
+        # samples.
         magnitude, phase = head.linear(x_BTD).float().chunk(2, -1)
         spectrum = torch.polar(magnitude.exp().clamp(max=1e2), phase)
         frames_BTN = torch.fft.irfft(spectrum, head.n_fft, dim=-1) * head.window
         valid_BT1 = valid_BT[..., None].float()
+        # Frames of the padding overlap the utterance's end: neither their samples nor their
+        # windows may count there.
         summed = self._overlap(frames_BTN * valid_BT1)
         weights = self._overlap(head.window.square() * valid_BT1)
         inner = slice(head.padding, -head.padding)
@@ -108,6 +116,8 @@ class _GroupNorm:
     def __call__(self, x_BTD: Tensor, valid_BT1: Tensor) -> Tensor:
         """Of x that is 0 beyond its utterance; what comes of it is anything there."""
         rows, length, width = x_BTD.shape
+        # Sums over a whole utterance: float32. Padding is 0 and adds nothing to the mean, but its
+        # distance from the mean is not 0, so it is masked again before the variance.
         x = x_BTD.float().view(rows, length, self.groups, -1)
         valid = valid_BT1[..., None].float()
         count = valid.sum((1, 3), keepdim=True) * (width // self.groups)

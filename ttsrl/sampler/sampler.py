@@ -97,6 +97,8 @@ class Sampler:
         self._check(prompts_P, group_size, temperature, max_tokens, top_p)
         rows = len(prompts_P) * group_size
         device = self.allowed.device
+        # All random numbers before the first step, and on the CPU: a row's depend on the seed and
+        # its index, not on the device, on other rows, or on which of them are still running.
         generator = torch.Generator().manual_seed(seed)
         uniform_NT = torch.rand(rows, max_tokens, generator=generator, dtype=torch.float64)
         uniform_NT = uniform_NT.float().to(device)
@@ -111,6 +113,8 @@ class Sampler:
         row_of = torch.arange(rows, device=device)
         live = torch.ones(rows, dtype=torch.bool, device=device)
         for t in range(max_tokens):
+            # The soft-max in float32, whatever the weights are in: it sums over a vocabulary, and
+            # the trainer's probability ratios divide by the result.
             logits = F.linear(hidden, head).float() / (temperature or 1.0)
             choice, log_probs = self._choose(
                 logits, uniform_NT[row_of, t], temperature == 0, top_p, top_k
@@ -131,6 +135,7 @@ class Sampler:
                     results[row] = done
                     if on_finished:
                         on_finished(row, done)
+                # An ended row is still computed: what it draws now stands behind what was read.
                 live = live & ~ended
                 if not live.any():
                     break
@@ -196,6 +201,7 @@ def truncate(probs: Tensor, top_k: int, top_p: float) -> Tensor:
     if top_k > 0:
         ordered[:, top_k:] = 0.0
     mass = ordered.cumsum(-1)
+    # By the mass before a token: the one that reaches top_p stays, so that at least one does.
     ordered[mass - ordered >= top_p * mass[:, -1:]] = 0.0
     return torch.zeros_like(probs).scatter_(-1, index, ordered)
 
@@ -239,6 +245,8 @@ class _Decoder:
         rows = len(prompts_P) * group_size
         self.ids = torch.zeros(len(prompts_P), self.length, dtype=torch.long, device=device)
         self.valid = torch.ones(len(prompts_P), capacity, dtype=torch.bool, device=device)
+        # On the left, so that the next token of every row goes into the same column: one slice of
+        # the cache is written per step, and the last column predicts the first token of all.
         for i, prompt in enumerate(prompts_P):
             pad = self.length - len(prompt)
             self.ids[i, pad:] = torch.tensor(prompt, device=device)
@@ -256,6 +264,7 @@ class _Decoder:
         """Run every prompt once; returns the hidden state [N, d] that predicts the first token."""
         length = self.length
         valid = self.valid[:, :length]
+        # Counted from a row's own first token: rotary angles are those without padding.
         positions = (valid.long().cumsum(1) - 1).clamp_min(0)
         causal = torch.ones(length, length, dtype=torch.bool, device=valid.device).tril()
         # A padded query has nothing to look at but itself; soft-max over nothing would be NaN.
@@ -282,6 +291,8 @@ class _Decoder:
             self.values[layer][:, :, start:end] = value
             return self.keys[layer][:, :, :end], self.values[layer][:, :, :end]
 
+        # Without padding the newest token may look at every column, and attention is faster with
+        # no mask than with one that is true everywhere.
         mask = self.valid[:, None, None, :end] if self.padded else None
         hidden = self._forward(token_N[:, None], self.positions[:, None], mask, append)
         self.positions = self.positions + 1
@@ -293,6 +304,7 @@ class _Decoder:
         count, length = int(rows.sum()), self.length
         for cache in (self.keys, self.values):
             for layer, full in enumerate(cache):
+                # The right side is a copy, so that rows may move onto each other.
                 full[:count, :, :length] = full[rows, :, :length]
                 cache[layer] = full[:count]
         self.positions, self.valid = self.positions[rows], self.valid[rows]

@@ -36,8 +36,12 @@ def group_advantages(
         rewards_G = rewards_B[rows]
         if rewards_G.min() == rewards_G.max():
             continue  # the mean's rounding error, divided by a deviation of about 0, is no signal
+        # Mean and unbiased deviation of the measured rollouts alone. A failed measurement says
+        # nothing of the speech: as reward 0 it would push the policy away from what was said, and
+        # lift the others of its group.
         advantages_G = rewards_G - rewards_G.mean()
         if normalise_by_std:
+            # verl's own epsilon, so that without failures the numbers are verl's.
             advantages_G = advantages_G / (rewards_G.std() + EPSILON)
         advantages_B[rows] = advantages_G
     return advantages_B
@@ -66,6 +70,7 @@ def scale_to_batch(
     Their mean is 0 as it stands. verl normalises over tokens, where long rollouts pull the mean off
     0, and groups that teach nothing would move weights.
     """
+    # A rollout is measured in all components or in none, so the first stands for all.
     rows = [row for group in _measured_groups(utilities_BK[:, 0], groups_B) for row in group]
     if not rows:
         return advantages_B
@@ -91,6 +96,8 @@ def ttsrl_grpo(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """verl's estimator signature: [B, T] rewards (one a row, at its last token) -> advantages."""
     with torch.no_grad():
+        # One number per rollout stands at its last token; every token gets the same advantage,
+        # since the reward judges the utterance as a whole.
         rewards_B = token_level_rewards.sum(dim=-1)
         normalise = _normalise_by_std(config)
         advantages_B = group_advantages(rewards_B, index, normalise_by_std=normalise)

@@ -26,10 +26,13 @@ class Draft:
     def write(self, token: int) -> None:
         """The transcript has one token more."""
         if self.edits is None:
+            # Most transcripts never leave their reference, and need no table.
             if self.at < len(self.reference) and self.reference[self.at] == token:
                 self.at += 1
                 return
             self.edits = [abs(k - self.at) for k in range(len(self.reference) + 1)]
+        # One row of the Levenshtein table, near the last position only: a step must not cost more
+        # for a long reference.
         old, new = self.edits, [float("inf")] * len(self.edits)
         low, high = max(0, self.at - BAND), min(len(old), self.at + BAND + 2)
         new[low] = old[low] + 1

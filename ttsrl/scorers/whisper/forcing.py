@@ -56,6 +56,8 @@ class Forcing:
         text: Tensor | None = None,
     ) -> Forced:
         """Prompts are of one length; `text` remembers what was read."""
+        # The last token is predicted and never read. What pads shorter rows stands behind them,
+        # where the causal mask hides it, so it may be any token.
         inputs = [p + t[:-1] for p, t in zip(prompts_B, targets_B, strict=True)]
         inputs_BT = self._pad(inputs, self.tokens.end)
         targets_BL = self._pad([t or [-100] for t in targets_B], -100)
@@ -71,7 +73,9 @@ class Forcing:
             nll_bL = F.cross_entropy(
                 logits_bLV.flatten(0, 1), targets_bL.flatten(), ignore_index=-100, reduction="none"
             ).view_as(targets_bL)
-            nlls.append(nll_bL.sum(1) / (targets_bL >= 0).sum(1))
+            nlls.append(nll_bL.sum(1) / (targets_bL >= 0).sum(1))  # 0 / 0, NaN, without a target
+            # After the NLL: suppression is a rule of decoding, and a text may hold what Whisper
+            # would not write. In place, since nothing here is larger than the logits.
             logits_bLV += self.penalty_V
             logits_bLV[:, 0] += self.first_penalty_V
             bests.append(logits_bLV.argmax(-1))

@@ -42,5 +42,6 @@ class LogMel:
             heard, self.size, self.hop, window=self.window, return_complex=True
         )[..., :frames]
         mel_BMF = (self.filters_MS @ spectrum_BSF.abs().square()).clamp_min(1e-10).log10()
+        # The loudest of each utterance, never of the batch: a loud neighbour must not cut it off.
         mel_BMF = torch.maximum(mel_BMF, mel_BMF.amax((1, 2), keepdim=True) - DECADES)
         return (mel_BMF + 4.0) / 4.0

@@ -210,6 +210,7 @@ class Network:
             x = mel_BMF.to(self.dtype).transpose(1, 2)
             for convolution in self.convolutions:
                 x = F.gelu(convolution(x))
+            # No mask: a window is filled with silence up to its end, and silence is heard.
             windows.append(x + self.encoder_positions[: x.shape[1]])
         shapes = [(len(x), x.shape[1]) for x in windows]
         x = torch.cat([x.flatten(0, 1) for x in windows])
@@ -240,6 +241,8 @@ class Network:
                 key_value = part.view(rows, length, 2, self.heads, -1).permute(0, 2, 3, 1, 4)
                 _copy(audio[first : first + rows, i, :, :, :length], key_value)
                 first += rows
+        # Masked positions get weight 0, and 0 x NaN is NaN: a longer window of an utterance before,
+        # whose states were not finite, would reach this one.
         first = 0
         for rows, length in shapes:
             audio[first : first + rows, ..., length:, :] = 0
@@ -255,6 +258,7 @@ class Network:
 
         def attend(layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
             if text is not None:
+                # A text may be longer than every transcript; no transcript continues from there.
                 kept = min(q.shape[2], text.shape[-2])
                 text[:, layer, 0, :, :kept] = k[:, :, :kept]
                 text[:, layer, 1, :, :kept] = v[:, :, :kept]
@@ -281,6 +285,7 @@ class Network:
         where = positions_BK[:, None, None, :, None]
 
         def attend(layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+            # Rows are at positions of their own, so a slice cannot be written.
             key_value = torch.stack([k, v], 1)
             text[:, layer].scatter_(3, where.expand_as(key_value), key_value)
             keys, values = text[:, layer, 0], text[:, layer, 1]

@@ -51,6 +51,7 @@ class DecoderPool:
         self.positions = positions
         n, heads = self.network.layers, self.network.heads
         shape = self.capacity, n, 2, heads, positions, self.network.width // heads
+        # Another view of the same memory: graphs hold addresses, so nothing is allocated anew.
         self.audio = self._memory[: math.prod(shape)].view(shape)
         self.heard = self._heard[:, :positions] if masked else None
 
@@ -85,7 +86,7 @@ class DecoderPool:
         needed = 0
         for k, (row, guess) in enumerate(zip(self.rows, guesses, strict=True)):
             if row is None:
-                continue
+                continue  # computed on zeros, and not looked at
             start = row.start
             asked[k, : 2 + len(guess)] = [start, row.written[-1], *guess]
             needed = max(needed, start + length)
@@ -110,6 +111,9 @@ class DecoderPool:
             self._extend(count, length, text)
 
     def _extend(self, count: int, length: int, text: int) -> None:
+        # Tokens of a guess that turn out wrong leave their keys and values behind the row's end.
+        # They are never seen: the next step starts at that end, overwrites as many positions as it
+        # reads, and masks those beyond.
         hidden = self.network.extend(
             self._asked[:count, 1 : 1 + length],
             self._asked[:count, 0],
@@ -140,7 +144,7 @@ class DecoderPool:
         return self._graphs[key]
 
     def _width(self, count: int) -> int:
-        """Rows that a step of so many computes."""
+        """Rows that a step of `count` computes: every number of them would be another graph."""
         if not self.graphed:
             return count
         few = max(1, self.capacity // 4)

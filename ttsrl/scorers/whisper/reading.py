@@ -79,6 +79,8 @@ class GrowingTranscript:
         `best[k]` won after the first k tokens of the guess: it counts while those won too.
         """
         for k, token in enumerate(best):
+            # Everything that was read before this token is written already, so it is what greedy
+            # decoding writes here, whatever was guessed.
             if token == end:
                 self.done = True
                 return
@@ -88,7 +90,7 @@ class GrowingTranscript:
                 self.done = True
                 return
             if k >= len(guess) or guess[k] != token:
-                return
+                return  # what won after a wrong guess follows a token that was not written
 
     def reading(self) -> Reading:
         return Reading(self.written, self.nll)

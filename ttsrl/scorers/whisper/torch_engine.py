@@ -77,6 +77,8 @@ class WhisperTorch:
             pool.open(self._arranged(longest), masked=self.window == "cropped")
             done: list[GrowingTranscript] = []
             while waiting or pool.alive:
+                # Refilled in bulk: the encoder is only efficient with many windows, and rows in the
+                # decoder wait meanwhile.
                 if waiting and pool.alive <= pool.capacity // 2:
                     pool.compact()
                     free = pool.capacity - pool.alive
@@ -84,6 +86,7 @@ class WhisperTorch:
                         free -= free % ENCODED_TOGETHER  # whole passes
                     entering, waiting = waiting[:free], waiting[free:]
                     rows, forced = self._enter(entering, [jobs[n] for n in entering])
+                    # The caller computes error rates here, and the device what was just launched.
                     yield from _readings(done)
                     self._take_forced(rows, forced)
                     pool.rows += rows
@@ -116,7 +119,7 @@ class WhisperTorch:
         first = len(pool.rows)
         audio = pool.audio[first : first + len(jobs)]
         text = pool.text[first : first + len(jobs)]
-        text.zero_()
+        text.zero_()  # masked positions have weight 0, and 0 x NaN of an earlier utterance is NaN
         heard = None if pool.heard is None else pool.heard[first : first + len(jobs)]
         at = 0
         for part in self._passes(jobs):
@@ -134,6 +137,7 @@ class WhisperTorch:
         forced = self.forcing.force(prompts, targets, audio, heard, text)
         if any(job.target_prompt is not None for job in jobs):
             others = [job.target_prompt or p for job, p in zip(jobs, prompts, strict=True)]
+            # Without `text`: the transcript continues from its own prompt, not from this one.
             apart = self.forcing.force(others, targets, audio, heard)
             forced = Forced(apart.nll_B, forced.best_BL)
         limit = self.tokens.max_new
