@@ -17,6 +17,7 @@ PAGES = [
     ROOT / "ttsrl/sampler/README.md",
     ROOT / "ttsrl/scorers/whisper/README.md",
     ROOT / "ttsrl/serving/README.md",
+    ROOT / "ttsrl/serving/README.md",
     ROOT / "services/reward/README.md",
 ]
 LAYERS: list[str] = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"][
