@@ -107,5 +107,7 @@ def test_a_containers_limits_count(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(machine, "CGROUP", tmp_path)
     assert machine.cores() == 0.5
     assert machine.free_memory_bytes() == 600_000
+    (tmp_path / "memory.stat").write_text("anon 1\ninactive_file 100000\nactive_file 50000\n")
+    assert machine.free_memory_bytes() == 750_000
     (tmp_path / "cpu.max").write_text("max 100000\n")
     assert machine.cores() >= 1

@@ -38,8 +38,16 @@ def free_memory_bytes() -> int:
     free = psutil.virtual_memory().available
     limit, used = _read(CGROUP / "memory.max"), _read(CGROUP / "memory.current")
     if limit.isdecimal() and used.isdecimal():
-        return min(free, int(limit) - int(used))
+        return min(free, int(limit) - int(used) + _cached_bytes())
     return free
+
+
+def _cached_bytes() -> int:
+    """Copies of files that a container's memory holds: the kernel drops them where memory is short,
+    and they count as used, a model that was read included.
+    """
+    counts = dict(line.split() for line in _read(CGROUP / "memory.stat").splitlines())
+    return sum(int(counts.get(name, 0)) for name in ("active_file", "inactive_file"))
 
 
 def free_disk_bytes(folder: Path) -> int:
