@@ -11,7 +11,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
@@ -90,8 +90,8 @@ async def by_service_and_pipeline(
                 if number:
                     by_service.append(middle - start)
                     by_pipeline.append(time.perf_counter() - middle)
-    if not any(isinstance(outcome, Ok) for outcome in outcomes):
-        raise RuntimeError(f"nothing was scored: {outcomes[:3]}")
+                if not any(isinstance(outcome, Ok) for outcome in outcomes):
+                    raise RuntimeError(f"nothing was scored: {outcomes[:3]}")
     return by_service, by_pipeline
 
 
@@ -113,7 +113,7 @@ def by_published_server(utterances: list[Utterance]) -> float:
 
 
 @contextmanager
-def server(*arguments: str, python: str = sys.executable) -> Iterator[str]:
+def server(*arguments: str, python: str = sys.executable) -> Generator[str]:
     """Run Python with these arguments and a port, on which it serves, as the last one."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]

@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
+import psutil
 import pytest
 
 from support.reward_server import (
@@ -27,6 +28,7 @@ from support.reward_server import (
     score,
     utterances,
     wait_until,
+    worker_pids,
 )
 from ttsrl.client.reward_client import score_blocking
 from ttsrl.wire import Failed, Gated, Ok, ScoreResponse, Utterance
@@ -243,7 +245,8 @@ def test_life_of_a_service(
     seen = set[int]()
     while 200 not in seen and server.process.poll() is None:
         try:
-            seen.add(httpx.get(f"{server.url}/readyz").status_code)
+            # The socket listens before the modules are imported, which may take long.
+            seen.add(httpx.get(f"{server.url}/readyz", timeout=60).status_code)
             if 200 not in seen:
                 assert post(server, utterances(1), token="first").status_code in (200, 503)
         except httpx.ConnectError:
@@ -263,7 +266,9 @@ def test_life_of_a_service(
     with ThreadPoolExecutor(1) as thread:
         scoring = thread.submit(score_blocking, server.run.reward, items, 240.0)
         wait_until_measuring(server)
-        server.stop(signal.SIGKILL)
+        workers = worker_pids(server)
+        server.process.kill()  # and nothing else: the kernel ends the workers
+        wait_until(lambda: not any(map(psutil.pid_exists, workers)))
         server = start_reward_service(overrides, url=server.url)
         outcomes = scoring.result()
     assert_same(outcomes[:40], score(reward_service, items[:40]))

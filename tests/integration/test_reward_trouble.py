@@ -32,6 +32,7 @@ from support.reward_server import (
     score,
     utterances,
     wait_until,
+    worker_pids,
 )
 from ttsrl.client.reward_client import score_blocking
 from ttsrl.wire import Failed, Ok, ScoreResponse, Utterance
@@ -59,14 +60,6 @@ def faulty(start_reward_service: StartRewards, release: Path) -> Iterator[Reward
 def marked(marker: int) -> Utterance:
     (item,) = utterances(1)
     return item.model_copy(update={"speech_tokens": [marker, *item.speech_tokens[1:]]})
-
-
-def worker_pids(server: RewardServer) -> list[int]:
-    return [
-        child.pid
-        for child in psutil.Process(server.process.pid).children(recursive=True)
-        if "--multiprocessing-fork" in child.cmdline()
-    ]
 
 
 def lost(server: RewardServer, reason: str) -> float:

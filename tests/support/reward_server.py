@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
+import psutil
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -169,3 +170,12 @@ def wait_until(condition: Callable[[], bool]) -> None:
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.01)
+
+
+def worker_pids(server: RewardServer) -> list[int]:
+    """Processes that hold the models."""
+    return [
+        child.pid
+        for child in psutil.Process(server.process.pid).children(recursive=True)
+        if "--multiprocessing-fork" in child.cmdline()
+    ]

@@ -7,7 +7,7 @@ import atexit
 import logging
 import multiprocessing
 import signal
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
@@ -188,7 +188,7 @@ class WorkerPool:
 
 
 @contextmanager
-def stop_signals_blocked() -> Iterator[None]:
+def stop_signals_blocked() -> Generator[None]:
     """A process that starts in here gets neither Ctrl-C nor SIGTERM until it unblocks them.
 
     A Ctrl-C while it still imports would print a traceback.
