@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
-import urllib.parse
-import urllib.request
 from pathlib import Path
 
+import httpx
 import pytest
 import yaml
 
@@ -86,7 +84,7 @@ def until_replicas(namespace: Namespace, count: int, seconds: float) -> None:
 
 def ask(query: str) -> float:
     """The value of an instant query; 0 where no series answers."""
-    url = f"{operators.prometheus_url()}/api/v1/query?query={urllib.parse.quote(query)}"
-    with urllib.request.urlopen(url, timeout=10) as answer:
-        found = json.load(answer)["data"]["result"]
+    url = f"{operators.prometheus_url()}/api/v1/query"
+    answer = httpx.get(url, params={"query": query}, timeout=10).raise_for_status()
+    found = answer.json()["data"]["result"]
     return float(found[0]["value"][1]) if found else 0.0

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ttsrl.storage.atomic import flush, replace_file, replace_text, temporary_beside
+from ttsrl.storage.atomic import flush, new_folder, replace_file, replace_text, temporary_beside
 
 
 def test_a_file_is_the_former_one_until_the_block_ends(tmp_path: Path) -> None:
@@ -58,3 +58,23 @@ def test_what_is_left_under_the_temporary_name_is_removed(tmp_path: Path) -> Non
         temporary.write_text("text")
         flush(temporary)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_is_there_when_it_is_filled_and_not_after_an_error(tmp_path: Path) -> None:
+    target = tmp_path / "head"
+    with pytest.raises(ValueError), new_folder(target) as folder:
+        (folder / "a").touch()
+        raise ValueError
+    assert not list(tmp_path.iterdir())
+    with new_folder(target) as folder:
+        (folder / "a").touch()
+        assert not target.exists()
+    assert [path.name for path in target.iterdir()] == ["a"]
+    assert list(tmp_path.iterdir()) == [target]
+    assert target.stat().st_mode == tmp_path_mode(tmp_path)
+
+
+def tmp_path_mode(folder: Path) -> int:
+    """What mkdir gives here: others may read what a scratch folder would hide."""
+    (folder / "plain").mkdir()
+    return (folder / "plain").stat().st_mode

@@ -1,10 +1,10 @@
 import json
 import re
 import socket
-import urllib.request
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
@@ -190,7 +190,7 @@ def test_metrics_are_served_and_a_taken_port_is_refused() -> None:
         port = probe.getsockname()[1]
     metrics = TrainMetrics(load_run(TINY), "cpu")
     serve(metrics, port)
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
-        assert 'ttsrl_train_planned_steps{run="quickstart"} 24.0' in answer.read().decode()
+    answer = httpx.get(f"http://127.0.0.1:{port}/metrics")
+    assert 'ttsrl_train_planned_steps{run="quickstart"} 24.0' in answer.text
     with pytest.raises(BadInput, match=str(port)):
         serve(metrics, port)

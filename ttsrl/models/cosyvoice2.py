@@ -11,7 +11,6 @@ import pickle
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, cast
 
 import torch
@@ -23,7 +22,7 @@ from ttsrl.errors import BadInput, Failure, reason_of
 from ttsrl.families.cosyvoice2 import START, STOPS, TASK, CosyVoice2
 from ttsrl.models.cosyvoice2_head import HeadReport, make_head
 from ttsrl.models.hub import load_model
-from ttsrl.storage.atomic import replace_file
+from ttsrl.storage.atomic import new_folder, replace_file
 
 LLM, BLANK_EN = "llm.pt", "CosyVoice-BlankEN"
 CODEBOOK_SIZE = 6561
@@ -78,12 +77,10 @@ def to_huggingface(checkpoint: Path, out: Path, device: str = "cpu") -> HeadRepo
     model = _with_speech(official, checkpoint / BLANK_EN, family).to(cast(Any, device))
     report = make_head(model, family, official.bias)
     out.parent.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(prefix=".convert-", dir=out.parent) as temporary:
-        folder = Path(temporary) / out.name
+    with new_folder(out) as folder:
         model.save_pretrained(folder)
         tokenizer.save_pretrained(str(folder))
         out.unlink() if out.is_file() else shutil.rmtree(out, ignore_errors=True)
-        folder.rename(out)
     return report
 
 

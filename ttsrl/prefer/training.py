@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +16,7 @@ from ttsrl.prefer.answers import Answer, check_answers, read_answers
 from ttsrl.prefer.page import CLIPS
 from ttsrl.scorers.embedding import Embedder
 from ttsrl.scorers.preference import CHANCE, Facts, Head
+from ttsrl.storage.atomic import new_folder
 
 FOLDS = 5
 L2 = [10.0**k for k in range(-2, 6)]
@@ -53,15 +52,9 @@ def train(
     )
     head = _head(comparisons, encoder)
     out.parent.mkdir(parents=True, exist_ok=True)
-    scratch = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
-    try:
-        head.save(scratch)
-        (scratch / "README.md").write_text(card(head.facts), encoding="utf-8")
-        scratch.chmod(0o755)
-        scratch.rename(out)
-    except BaseException:
-        shutil.rmtree(scratch, ignore_errors=True)
-        raise
+    with new_folder(out) as folder_of_head:
+        head.save(folder_of_head)
+        (folder_of_head / "README.md").write_text(card(head.facts), encoding="utf-8")
     return head
 
 

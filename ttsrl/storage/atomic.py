@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all: written under another name, then renamed."""
+"""Files and folders that are there whole or not at all: written elsewhere, then renamed."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import secrets
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 
 @contextmanager
@@ -38,6 +39,19 @@ def replace_text(target: Path, text: str) -> None:
     """Write `text` as UTF-8. Raises OSError."""
     with replace_file(target) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+@contextmanager
+def new_folder(target: Path) -> Generator[Path]:
+    """Gives an empty folder to fill; at the end it becomes `target`, on an error it is removed.
+
+    Raises OSError where `target` is a file, or a folder that is not empty.
+    """
+    with TemporaryDirectory(prefix=f".{target.name}-", dir=target.parent) as scratch:
+        folder = Path(scratch) / target.name
+        folder.mkdir()
+        yield folder
+        folder.rename(target)
 
 
 def flush(path: Path) -> None:

@@ -6,8 +6,6 @@ CTranslate2's own `align` is no substitute: its softmax leaves out the end token
 from __future__ import annotations
 
 import os
-import shutil
-import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,6 +20,7 @@ from ttsrl.scorers.whisper.forcing import Forcing
 from ttsrl.scorers.whisper.log_mel import LogMel
 from ttsrl.scorers.whisper.network import Network
 from ttsrl.scorers.whisper.reading import GrowingTranscript, Reading, ReadingJob
+from ttsrl.storage.atomic import new_folder
 
 if TYPE_CHECKING:
     from transformers import WhisperFeatureExtractor, WhisperForConditionalGeneration
@@ -119,11 +118,11 @@ def _converted(folder: Path) -> Path:
     converted = cache / folder_digest(folder)
     if not converted.is_dir():
         cache.mkdir(parents=True, exist_ok=True)
-        scratch = Path(tempfile.mkdtemp(dir=cache))
         converter = ctranslate2.converters.TransformersConverter(str(folder))
-        converter.convert(str(scratch), force=True)
         try:
-            scratch.rename(converted)
-        except OSError:  # another process was first
-            shutil.rmtree(scratch)
+            with new_folder(converted) as scratch:
+                converter.convert(str(scratch), force=True)
+        except OSError:
+            if not converted.is_dir():  # else another process was first
+                raise
     return converted
