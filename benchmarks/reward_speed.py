@@ -79,7 +79,7 @@ async def by_service_and_pipeline(
     pipeline.warm_up()
     by_service: list[float] = []
     by_pipeline: list[float] = []
-    with server("-m", "ttsrl.serving", "--config", str(config), "--port") as url:
+    with server("-m", "ttsrl", "serve", "--config", str(config), "--port") as url:
         async with RewardClient(url, deadline_s=DEADLINE_S) as client:
             await client.wait_ready(DEADLINE_S)
             for number in range(ROUNDS + 1):  # the first one warms up

@@ -41,7 +41,7 @@ def seconds_of(workers: int, utterances: list[Utterance]) -> float:
     with TemporaryDirectory() as folder:
         config = Path(folder) / "run.json"
         config.write_text(dump_run(load_run(CONFIG, [f"reward.workers={workers}"])))
-        command = [sys.executable, "-m", "ttsrl.serving", "--config", str(config)]
+        command = [sys.executable, "-m", "ttsrl", "serve", "--config", str(config)]
         process = subprocess.Popen(
             [*command, "--port", str(PORT)], env={**os.environ, "OMP_NUM_THREADS": "1"}
         )

@@ -45,7 +45,7 @@ def main() -> None:
 def run(seed: int) -> RunFolder:
     """One quickstart; its folder."""
     folder = Path("runs") / f"seed-{seed}"
-    command = ["-m", "ttsrl.quickstart", "--config", str(CONFIG), "--work-dir", str(folder)]
+    command = ["-m", "ttsrl", "quickstart", "--config", str(CONFIG), "--work-dir", str(folder)]
     start = time.monotonic()
     subprocess.run(
         [sys.executable, *command, "--set", f"seed={seed}", "--set", f"name=seed-{seed}"],

@@ -50,7 +50,7 @@ def main() -> None:
         folder = arguments.folder or Path(temporary)
         make_models(folder, arguments.shape, device)
         config = write_run(folder, arguments.batch, arguments.window)
-        with server("-m", "ttsrl.serving", "--config", str(config), "--port") as url:
+        with server("-m", "ttsrl", "serve", "--config", str(config), "--port") as url:
             # loads meanwhile, and is idle while the other one works
             print(f"Whisper {arguments.shape} and XCodec2, random weights, {arguments.window}")
             print(f"windows, {arguments.count} utterances of 2 to 12 s, on {machine(device)}")

@@ -20,7 +20,7 @@ SHORT = {"name": "bench", "train.steps": 5, "train.warmup_steps": 1, "eval.max_t
 def main() -> None:
     """Train a few steps by the quickstart's own stages and print the table."""
     with tempfile.TemporaryDirectory() as folder:
-        command = ["-m", "ttsrl.quickstart", "--config", str(CONFIG), "--work-dir", folder]
+        command = ["-m", "ttsrl", "quickstart", "--config", str(CONFIG), "--work-dir", folder]
         for key, value in SHORT.items():
             command += ["--set", f"{key}={value}"]
         log = Path(folder) / "quickstart.log"

@@ -33,7 +33,7 @@ SHAPES: dict[str, dict[str, Any]] = {
     "full": {"llasa": "1b", "whisper": "large-v3", "prompts": 8, "group": 16, "longest": 2048},
     "test": {"llasa": "test", "whisper": "test", "prompts": 2, "group": 4, "longest": 96},
 }
-REWARD = ("-m", "ttsrl.serving", "--config")
+REWARD = ("-m", "ttsrl", "serve", "--config")
 WORDS = "the speech model reads this line aloud while rain falls over green hills near old town"
 
 

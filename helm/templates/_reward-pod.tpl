@@ -21,7 +21,7 @@ containers:
   - name: reward
     image: {{ include "ttsrl.rewardImage" . }}
     imagePullPolicy: {{ .Values.image.pullPolicy }}
-    command: [python, -m, ttsrl.serving, --config, /etc/ttsrl/run.json, --host, 0.0.0.0, --port, "3000"]
+    command: [ttsrl, serve, --config, /etc/ttsrl/run.json, --host, 0.0.0.0, --port, "3000"]
     envFrom:
       - configMapRef:
           name: {{ include "ttsrl.fullname" . }}-env

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-import sys
 
 import httpx
 import yaml
 
 from support.helm_chart import CHART, EVERY_API, find, read_values, render
-from support.reward_server import SMALL_BATCHES, StartRewards, metrics
+from support.reward_server import SMALL_BATCHES, TTSRL, StartRewards, metrics
 
 
 def test_the_deployment_s_command_and_probes_are_those_of_the_service(
@@ -20,8 +19,9 @@ def test_the_deployment_s_command_and_probes_are_those_of_the_service(
     manifests = render(values, apis=EVERY_API)
     pod = find(manifests, "Deployment", "ttsrl-reward")["spec"]["template"]["spec"]
     (container,) = pod["containers"]
-    here = {"python": sys.executable, "/etc/ttsrl/run.json": "{config}", "3000": "{port}"}
-    command = [here.get(word, word) for word in container["command"]]
+    assert container["command"][0] == "ttsrl"
+    here = {"/etc/ttsrl/run.json": "{config}", "3000": "{port}"}
+    command = [*TTSRL, *(here.get(word, word) for word in container["command"][1:])]
     assert {"{config}", "{port}"} <= {*command}
 
     server = start_reward_service(SMALL_BATCHES, command=command)

@@ -201,29 +201,31 @@ def test_commands_wait_for_each_other_with_a_deadline(
     )
     (tmp_path / "run.json").write_text(dump_run(later))
 
-    def command(module: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    def command(name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
         given = ["--config", str(tmp_path / "run.json"), "--work-dir", str(tmp_path / "work")]
         return subprocess.run(
-            [sys.executable, "-m", module, *given, *arguments], capture_output=True, text=True
+            [sys.executable, "-m", "ttsrl", "job", name, *given, *arguments],
+            capture_output=True,
+            text=True,
         )
 
-    merge = command("ttsrl.evaluation.merge", "--wait-s", "0")
+    merge = command("merge", "--wait-s", "0")
     assert merge.returncode == 1
     assert "the checkpoint of step 5; published are [3]" in merge.stderr
-    reduce = command("ttsrl.evaluation.reduce", "--of", "1")
+    reduce = command("eval-reduce", "--of", "1")
     assert reduce.returncode == 1
     assert "shards 0 of 1 of held_out, step 0; shards 0 of 1 of held_out, step 5" in reduce.stderr
-    shard = command("ttsrl.evaluation.shard", "--of", "1", "--index", "0")
+    shard = command("eval-shard", "--of", "1", "--index", "0")
     assert shard.returncode == 1
     assert "held_out, step 0: 4/4\n" in shard.stdout
     assert "the merged model of step 5; merged are [3]" in shard.stderr
-    third = command("ttsrl.evaluation.shard", "--of", "1", "--index", "0", "--step", "3")
+    third = command("eval-shard", "--of", "1", "--index", "0", "--step", "3")
     assert (third.returncode, third.stderr) == (0, "")
     assert "held_out, step 0: shard 0 of 1 is done" in third.stdout
-    done = command("ttsrl.evaluation.reduce", "--of", "1", "--step", "3")
+    done = command("eval-reduce", "--of", "1", "--step", "3")
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1].endswith("eval/held_out/step_000003")
-    wrong = command("ttsrl.evaluation.shard", "--of", "2", "--index", "2")
+    wrong = command("eval-shard", "--of", "2", "--index", "2")
     assert (wrong.returncode, "only 0 to 1" in wrong.stderr) == (2, True)
 
 

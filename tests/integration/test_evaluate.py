@@ -1,8 +1,6 @@
 """Evaluation with the tiny stack, and what becomes of a judge that fails."""
 
 import json
-import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,13 +11,16 @@ from pyarrow import parquet
 
 from ttsrl.audio.waveform import Waveform
 from ttsrl.config.load import dump_run, load_run
-from ttsrl.config.schema import RunConfig
+from ttsrl.config.schema import HELD_OUT, RunConfig
 from ttsrl.data.prompts import prepare
 from ttsrl.errors import BadInput
 from ttsrl.evaluation.evaluate import TEXTS_WITH_WAV, evaluate
 from ttsrl.evaluation.judge import Judge, Verdict
+from ttsrl.evaluation.one_suite import evaluate_suite
 from ttsrl.evaluation.suites import held_out_suite
 from ttsrl.evaluation.summary import mean_by_text, summarise
+from ttsrl.runtime.follow import follow
+from ttsrl.runtime.job import Job
 from ttsrl.synthesis.synthesiser import SynthesisedSpeech
 from ttsrl.text.normalise import cer, wer
 
@@ -108,31 +109,26 @@ def test_same_model_same_rows_and_no_second_evaluation(
     assert len(read_rows(tmp_path / "a")) == 9
 
 
-def test_command(run: RunConfig, held_out: Path, tmp_path: Path) -> None:
+def test_a_job_evaluates_and_says_how_far_it_is(
+    run: RunConfig, held_out: Path, tmp_path: Path
+) -> None:
     fewer = run.model_copy(update={"eval": run.eval.model_copy(update={"max_texts": 2})})
     (tmp_path / "run.json").write_text(dump_run(fewer))
 
-    def command(config: str) -> subprocess.CompletedProcess[str]:
-        options = {
-            "--config": tmp_path / config,
-            "--model": POLICY,
-            "--data": held_out,
-            "--out": tmp_path / "out",
-        }
-        flat = [str(part) for pair in options.items() for part in pair]
-        return subprocess.run(
-            [sys.executable, "-m", "ttsrl.evaluation", *flat], capture_output=True, text=True
-        )
+    def job(config: str) -> Job:
+        arguments = (tmp_path / config, POLICY, HELD_OUT, held_out, tmp_path / "out")
+        return Job("evaluate", evaluate_suite, arguments, tmp_path / "log")
 
-    done = command("run.json")
-    assert done.returncode == 0, done.stderr
-    assert "evaluated 6/6\n" in done.stdout
+    done = job("run.json")
+    follow(done)
+    assert "evaluated 6/6" in done.output.lines()
     assert (tmp_path / "out" / "report.json").is_file()
 
-    failed = command("nothing.json")
-    assert failed.returncode == 2
-    assert failed.stderr.startswith("error: ")
-    assert "Traceback" not in failed.stderr
+    failed = job("nothing.json")
+    with pytest.raises(BadInput, match=r"nothing\.json"):
+        follow(failed)
+    [error] = failed.output.lines()
+    assert error.startswith("error: ")
 
 
 def test_held_out_texts_must_be_there(run: RunConfig, tmp_path: Path) -> None:

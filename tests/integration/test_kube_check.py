@@ -102,7 +102,7 @@ def test_the_command_tells_what_is_wrong_and_fails(tmp_path: Path) -> None:
     path = tmp_path / "run.json"
     path.write_text(json.dumps(run))
     done = subprocess.run(
-        [sys.executable, "-m", "ttsrl.kube.check", "metrics", "--config", path],
+        [sys.executable, "-m", "ttsrl", "job", "check", "metrics", "--config", path],
         capture_output=True,
         text=True,
         check=False,

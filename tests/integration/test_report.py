@@ -217,7 +217,7 @@ def test_page_with_a_suite(with_suite: Path) -> None:
 
 
 def compared(*arguments: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "ttsrl.evaluation.compare", *map(str, arguments)]
+    command = [sys.executable, "-m", "ttsrl", "compare", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True)
 
 

@@ -20,6 +20,7 @@ from support.reward_server import (
     ROOT,
     SMALL_BATCHES,
     TEXTS,
+    TTSRL,
     RewardServer,
     StartRewards,
     assert_same,
@@ -190,7 +191,7 @@ def test_the_openapi_document_describes_the_scoring_routes(reward_service: Rewar
 
 
 def launch(config: Path, port: int) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "ttsrl.serving", "--config", config, "--port", str(port)]
+    command = [*TTSRL, "serve", "--config", str(config), "--port", str(port)]
     return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=120)
 
 

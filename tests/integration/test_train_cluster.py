@@ -6,7 +6,6 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,7 +16,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from support.reward_server import ROOT, RewardServer, free_port
+from support.reward_server import ROOT, TTSRL, RewardServer, free_port
 from ttsrl.config.load import dump_run, load_run
 from ttsrl.config.schema import RunConfig
 from ttsrl.evaluation.merge import merge
@@ -59,15 +58,8 @@ class Pods:
         self.processes = [self._start(rank) for rank in range(2)]
 
     def _start(self, rank: int) -> subprocess.Popen[str]:
-        pod = [
-            "-m",
-            "ttsrl.training.pytorchjob",
-            "--config",
-            self.config,
-            "--work-dir",
-            self.work_dir,
-        ]
-        command = [ON_OWN_DISK, "pod", self.disks[rank], self.work_dir, sys.executable, *pod]
+        pod = [*TTSRL, "job", "pytorchjob", "--config", self.config, "--work-dir", self.work_dir]
+        command = [ON_OWN_DISK, "pod", self.disks[rank], self.work_dir, *pod]
         with (self.disks[rank] / "pod.log").open("a") as output:
             return subprocess.Popen(
                 [*OWN_DISK, *command, *self.arguments],

@@ -27,6 +27,8 @@ from ttsrl.wire import Ok, Outcome, ScoreRequest, ScoreResponse, Utterance
 
 ROOT = Path(__file__).parents[2]
 TINY_RUN = ROOT / "examples/tiny/run.json"
+TTSRL = (sys.executable, "-m", "ttsrl")
+"""The command line of the code under test."""
 
 
 @dataclass
@@ -76,14 +78,13 @@ def start(
     """Start a service that loads its models; `wait_ready` waits for them.
 
     `overrides` of the run at `base` are as for `load_run`; without `url` a free port is taken;
-    `command`, with {config} and {port} in it, starts another server than `python -m
-    ttsrl.serving`.
+    `command`, with {config} and {port} in it, starts another server than `ttsrl serve`.
     """
     port = int(url.rpartition(":")[2]) if url else free_port()
     run = load_run(base, ["reward.cache_size=0", *overrides, f"reward.url=http://127.0.0.1:{port}"])
     config, log = folder / "run.json", folder / "log"
     config.write_text(dump_run(run))
-    launcher = (sys.executable, "-m", "ttsrl.serving", "--config", "{config}", "--port", "{port}")
+    launcher = (*TTSRL, "serve", "--config", "{config}", "--port", "{port}")
     process = subprocess.Popen(
         [part.format(config=config, port=port) for part in command or launcher],
         stdout=log.open("wb"),

@@ -5,11 +5,10 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
-from support.reward_server import ROOT
+from support.reward_server import ROOT, TTSRL
 from ttsrl.config.load import dump_run
 from ttsrl.config.schema import RunConfig
 from ttsrl.data.prompts import prepare
@@ -25,7 +24,7 @@ def start_training(run: RunConfig, work_dir: Path) -> subprocess.Popen[str]:
     config.write_text(dump_run(run))
     prepare(run, work_dir / "data")
     return subprocess.Popen(
-        [sys.executable, "-m", "ttsrl.training", "--config", config, "--work-dir", work_dir],
+        [*TTSRL, "job", "train", "--config", config, "--work-dir", work_dir],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

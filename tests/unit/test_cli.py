@@ -5,13 +5,17 @@ import json
 import os
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import pytest
 import soundfile
+import typer
 from typer.testing import CliRunner
 
-from ttsrl.cli import TINY, app
+from ttsrl.cli.app import app
+from ttsrl.cli.command import TINY
 from ttsrl.errors import BadInput, Failure
 from ttsrl.runtime.exit_codes import exit_code
 
@@ -25,9 +29,12 @@ RUN = {
     "eval": {"judges": [{"name": "j", "type": "ctc", "model": "j"}]},
 }
 COMMANDS = [
-    *("quickstart", "prepare", "serve", "train", "merge", "eval"),
-    *("pull", "say", "report", "prefer", "audit", "doctor", "config"),
+    *("quickstart", "prepare", "encode", "serve", "train", "merge", "eval", "compare"),
+    *("pull", "say", "convert", "report", "audit", "doctor", "config"),
     *("submit", "status", "logs", "stop"),
+    *("prefer", "prefer collect", "prefer train"),
+    *("job", "job train", "job pytorchjob", "job merge", "job eval-shard", "job eval-reduce"),
+    "job check",
 ]
 TTSRL = Path(sys.executable).with_name("ttsrl")
 
@@ -51,18 +58,51 @@ def run(*arguments: str) -> tuple[int, str, str]:
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_command_has_help_with_an_example(name: str) -> None:
-    code, out, _ = run(name, "--help")
+    code, out, _ = run(*name.split(), "--help")
     assert code == 0
     assert f"Example: ttsrl {name}" in out
 
 
+def test_these_are_all_commands() -> None:
+    def names(group: Any, before: str = "") -> list[str]:
+        return (
+            [
+                each
+                for name, command in group.commands.items()
+                for each in (before + name, *names(command, f"{before}{name} "))
+            ]
+            if hasattr(group, "commands")
+            else []
+        )
+
+    assert sorted(names(typer.main.get_command(app))) == sorted(COMMANDS)
+
+
+def test_version_is_that_of_the_distribution() -> None:
+    assert run("--version") == (0, f"ttsrl {version('ttsrl')}\n", "")
+    done = subprocess.run(
+        [sys.executable, "-m", "ttsrl", "--version"], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == f"ttsrl {version('ttsrl')}\n"
+
+
+def test_an_example_is_found_where_there_is_no_checkout(here: Path) -> None:
+    code, out, err = run("config", "--config", "examples/tiny/run.json")
+    assert (code, err) == (0, "")
+    assert json.loads(out)["model"] == str(TINY.parent / "policy")
+    Path("examples/tiny").mkdir(parents=True)
+    Path("examples/tiny/run.json").write_text("{}")  # the user's own comes first
+    assert run("config", "--config", "examples/tiny/run.json")[0] == 2
+
+
 def test_help_names_every_command_and_loads_nothing_heavy() -> None:
-    code = "import sys; from ttsrl.cli import app; app(['--help'], standalone_mode=False); "
+    code = "import sys; from ttsrl.cli.app import app; app(['--help'], standalone_mode=False); "
     code += "print([m for m in ('torch', 'pyarrow', 'boto3', 'pydantic') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "[]"
     for name in COMMANDS:
-        assert f" {name} " in done.stdout
+        if " " not in name:
+            assert f" {name} " in done.stdout
 
 
 def test_the_console_script_answers_with_its_exit_code(here: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 import typer
 
 from support.pages import commands
-from ttsrl.cli import app
+from ttsrl.cli.app import app
 
 DOCUMENTS = [Path("README.md"), *sorted(Path("docs").glob("*.md"))]
 COMMANDS: dict[str, Any] = vars(typer.main.get_command(app))["commands"]

@@ -8,6 +8,7 @@ kubectl on the path every kustomization is rendered; without it those tests are 
 import copy
 import json
 import re
+import shlex
 import shutil
 import subprocess
 import tomllib
@@ -19,7 +20,9 @@ import kubernetes_validate
 import pytest
 import yaml
 from kubernetes.utils import parse_quantity
+from typer.testing import CliRunner
 
+from ttsrl.cli.app import app
 from ttsrl.config.schema import RunConfig
 from ttsrl.kube import names
 from ttsrl.kube.manifests import machines_of
@@ -233,25 +236,32 @@ def wait_s(job: dict[str, Any]) -> float:
     return float(option(job, "--wait-s"))
 
 
-@pytest.mark.parametrize("module", ["merge", "shard", "reduce"])
-def test_the_programs_take_the_arguments_of_the_manifests(
-    module: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    import importlib
+def commands() -> Iterator[list[str]]:
+    """What pods run: the whole command line of each container, and of the RayJob."""
+    documents = [*committed(), *read(Path("jobs/verify/job.yaml"))]
+    for document in documents:
+        if "entrypoint" in document["spec"]:
+            yield shlex.split(document["spec"]["entrypoint"])
+        for pod in pods(document):
+            for container in pod["spec"]["containers"]:
+                if "command" in container:
+                    yield container["command"] + container["args"]
 
-    program = importlib.import_module(f"ttsrl.evaluation.{module}")
-    [job] = [
-        document
-        for file in APPLIED["eval"]
-        for document in read(file)
-        if container_of(document)["command"] == ["python", "-m", f"ttsrl.evaluation.{module}"]
-    ]
-    monkeypatch.setattr("sys.argv", ["program", *container_of(job)["args"]])
-    monkeypatch.setenv("JOB_COMPLETION_INDEX", "0")
-    with pytest.raises(SystemExit) as left:
-        program.main()
-    assert left.value.code == 2
-    assert "no such file: /etc/ttsrl/run.json" in capsys.readouterr().err
+
+def test_the_command_line_takes_what_the_manifests_give_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in ("RANK", "MASTER_PORT", "JOB_COMPLETION_INDEX"):
+        monkeypatch.setenv(name, "0")
+    lines = list(commands())
+    assert {line[2] for line in lines} == {
+        *("train", "pytorchjob", "merge", "eval-shard", "eval-reduce", "check")
+    }
+    for program, *arguments in lines:
+        assert program == "ttsrl"
+        ended = CliRunner().invoke(app, arguments)
+        assert (ended.exit_code, ended.stdout) == (2, ""), arguments
+        assert ended.stderr.startswith("error: no such file: /etc/ttsrl/run.json"), arguments
 
 
 def test_the_jobset_has_the_pods_of_the_jobs_in_their_order() -> None:

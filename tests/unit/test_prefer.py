@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from typer.testing import CliRunner
 
 from ttsrl.audio.io import resample
-from ttsrl.cli import app
+from ttsrl.cli.app import app
 from ttsrl.errors import BadInput
 from ttsrl.prefer.clips import Pair, clip_of, clips_of, pairs_of
 from ttsrl.prefer.page import write_page

@@ -5,45 +5,23 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import psutil
 import pytest
 
+from support.job_functions import dies, fails, family, says, with_tests
 from support.records import step_of
 from ttsrl.errors import BadInput, Failure
 from ttsrl.records.record import append_lines
 from ttsrl.runtime.follow import counts, follow, steps
-from ttsrl.runtime.job import ROOT, Job, Tail, last_words, stop_all
+from ttsrl.runtime.job import Job, Tail, last_words, stop_all
 from ttsrl.runtime.progress import Progress
 
-FAMILY = """
-import os, signal, subprocess, sys, time
-mark = sys.argv[1]
-daemon = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(60)"
-# a grandchild that leaves its parent and its session, as Ray's daemons do
-subprocess.run([sys.executable, "-c", "import subprocess, sys; subprocess.Popen("
-    f"[sys.executable, '-c', {daemon!r}, {mark!r}], start_new_session=True)"])
-if "stubborn" in sys.argv:
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-print("ready", flush=True)
-time.sleep(0 if "short" in sys.argv else 60)
-"""
 
-
-@pytest.fixture
-def modules(tmp_path: Path) -> Path:
-    """A folder whose modules jobs can import."""
-    (tmp_path / "family.py").write_text(FAMILY)
-    (tmp_path / "says.py").write_text(
-        "import sys\nprint(sys.argv[1].replace('|', '\\n'))\nsys.exit(int(sys.argv[2]))\n"
-    )
-    return tmp_path
-
-
-def start(modules: Path, module: str, *arguments: str) -> Job:
-    environment = {"PYTHONPATH": str(modules)}
-    return Job("job", module, arguments, modules / "logs" / "job.log", environment)
+def start(folder: Path, function: Callable[..., int | None], *arguments: object) -> Job:
+    return Job("job", function, arguments, folder / "logs" / "job.log", with_tests())
 
 
 def alive(mark: str) -> list[psutil.Process]:
@@ -54,11 +32,13 @@ def alive(mark: str) -> list[psutil.Process]:
     return found
 
 
-def wait_for(job: Job, line: str) -> None:
+def wait_until_ready(job: Job) -> int:
+    """The PID that `family` says."""
     deadline = time.monotonic() + 20
-    while line not in job.output.lines():
+    while not (said := [line for line in job.output.lines() if line.startswith("ready ")]):
         assert time.monotonic() < deadline
         time.sleep(0.02)
+    return int(said[0].removeprefix("ready "))
 
 
 def wait_until_gone(mark: str) -> None:
@@ -70,67 +50,72 @@ def wait_until_gone(mark: str) -> None:
 
 @pytest.mark.parametrize("kind", ["obedient", "stubborn"])
 def test_stopping_a_job_ends_its_whole_family(
-    modules: Path, kind: str, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("ttsrl.runtime.job.GRACE_S", 0.5)
-    mark = f"{modules}-{kind}"
-    job = start(modules, "family", mark, kind)
-    wait_for(job, "ready")
-    assert len(alive(mark)) >= 2
+    mark = f"{tmp_path}-{kind}"
+    job = start(tmp_path, family, mark, kind)
+    pid = wait_until_ready(job)
+    assert psutil.pid_exists(pid)
+    assert alive(mark)
     stop_all([job])
     assert not alive(mark)
+    assert not psutil.pid_exists(pid)
 
 
-def test_a_job_that_ends_takes_its_daemons_with_it(modules: Path) -> None:
-    mark = f"{modules}-short"
-    job = start(modules, "family", mark, "short")
+def test_a_job_that_ends_takes_its_daemons_with_it(tmp_path: Path) -> None:
+    mark = f"{tmp_path}-short"
+    job = start(tmp_path, family, mark, "short")
     follow(job)
-    assert "ready" in job.output.lines()
+    assert "ready" in job.log.read_text()
     assert not alive(mark)
 
 
-def test_a_killed_parent_leaves_nothing(modules: Path) -> None:
-    mark = f"{modules}-orphan"
-    parent = modules / "parent.py"
+def test_a_killed_parent_leaves_nothing(tmp_path: Path) -> None:
+    mark = f"{tmp_path}-orphan"
+    parent = tmp_path / "parent.py"
     parent.write_text(
-        "import sys, time\nfrom pathlib import Path\nfrom ttsrl.runtime import job as jobs\n"
+        "import time\nfrom pathlib import Path\nfrom support.job_functions import family\n"
+        "from ttsrl.runtime import job as jobs\n"
         "jobs.GRACE_S = 0.5\n"
-        f"here = Path({str(modules)!r})\n"
-        f"job = jobs.Job('job', 'family', [{mark!r}, 'stubborn'], here / 'job.log',"
-        " {'PYTHONPATH': str(here)})\n"
-        "while 'ready' not in job.output.lines(): time.sleep(0.02)\n"
-        "print('up', flush=True)\ntime.sleep(60)\n"
+        f"job = jobs.Job('job', family, ({mark!r}, 'stubborn'), Path({str(tmp_path)!r}) / 'log')\n"
+        "while not (said := job.output.lines()): time.sleep(0.02)\n"
+        "print(said[0], flush=True)\ntime.sleep(60)\n"
     )
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
     with subprocess.Popen(
-        [sys.executable, parent], stdout=subprocess.PIPE, text=True, env=environment
+        [sys.executable, parent],
+        stdout=subprocess.PIPE,
+        text=True,
+        env=os.environ | with_tests(),
     ) as process:
         assert process.stdout is not None
-        assert process.stdout.readline() == "up\n"
+        ready, pid = process.stdout.readline().split()
+        assert ready == "ready"
         assert alive(mark)
         process.send_signal(signal.SIGKILL)
     wait_until_gone(mark)
+    assert not psutil.pid_exists(int(pid))
 
 
 @pytest.mark.parametrize(
     ("code", "said", "kind", "message"),
     [
-        ("2", "noise|error: no model at x; give a folder", BadInput, "no model at x; give a"),
-        ("1", "noise|error: the disk is full", Failure, "job failed with exit code 1:\n"),
-        ("1", "Traceback|  File a|ValueError: bad|bye", Failure, "ValueError: bad\n"),
-        ("1", "(Task pid=3) RuntimeError: deep|bye", Failure, "RuntimeError: deep\n"),
-        ("3", "one|two", Failure, "one\n  two\n"),
-        ("137", "", Failure, "was killed"),
-        ("130", "", KeyboardInterrupt, ""),
+        (2, "noise|error: no model at x; give a folder", BadInput, "no model at x; give a"),
+        (1, "noise|error: the disk is full", Failure, "job failed with exit code 1:\n"),
+        (1, "Traceback|  File a|ValueError: bad|bye", Failure, "ValueError: bad\n"),
+        (1, "(Task pid=3) RuntimeError: deep|bye", Failure, "RuntimeError: deep\n"),
+        (3, "one|two", Failure, "one\n  two\n"),
+        (137, "", Failure, "was killed"),
+        (130, "", KeyboardInterrupt, ""),
     ],
 )
 def test_a_failed_job_is_told_by_the_lines_that_matter(
-    modules: Path, code: str, said: str, kind: type[BaseException], message: str
+    tmp_path: Path, code: int, said: str, kind: type[BaseException], message: str
 ) -> None:
-    log = modules / "logs" / "job.log"
+    log = tmp_path / "logs" / "job.log"
     log.parent.mkdir()
     log.write_text("error: of an earlier session\n")
-    job = start(modules, "says", said, code)
+    job = start(tmp_path, says, said, code)
     with pytest.raises(kind) as error:
         follow(job)
     assert message in str(error.value)
@@ -140,18 +125,34 @@ def test_a_failed_job_is_told_by_the_lines_that_matter(
 
 
 def test_a_full_disk_is_named_where_a_job_failed_on_it(
-    modules: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    job = start(modules, "says", "RuntimeError: basic_ios::clear: iostream error", "1")
+    job = start(tmp_path, says, "RuntimeError: basic_ios::clear: iostream error", 1)
     monkeypatch.setattr("ttsrl.runtime.job.free_disk_bytes", lambda _: 5_900_000)
     with pytest.raises(Failure, match=rf"6 MB free on the disk of {job.log.parent}.*goes on"):
         follow(job)
 
 
-def test_a_job_that_a_signal_ends_is_a_failure(modules: Path) -> None:
-    (modules / "dies.py").write_text("import os\nos.kill(os.getpid(), 9)\n")
+def test_a_job_that_a_signal_ends_is_a_failure(tmp_path: Path) -> None:
     with pytest.raises(Failure, match="was killed"):
-        follow(start(modules, "dies"))
+        follow(start(tmp_path, dies))
+
+
+def test_what_a_job_did_not_foresee_is_told_and_its_traceback_is_in_the_log(tmp_path: Path) -> None:
+    job = start(tmp_path, fails, "no such luck")
+    with pytest.raises(Failure, match=r"exit code 1:\n  ValueError: no such luck\n  log: "):
+        follow(job)
+    assert "Traceback" in job.log.read_text()
+
+
+def test_a_job_works_in_our_folder_and_imports_nothing_from_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "pickle.py").write_text("raise RuntimeError('a module of the user')\n")
+    monkeypatch.chdir(tmp_path)
+    job = start(tmp_path, says, "well", 0)
+    follow(job)
+    assert job.log.read_text() == "well\n"
 
 
 def test_the_last_words_are_errors_before_anything_else() -> None:
@@ -173,22 +174,22 @@ def test_a_tail_gives_whole_lines_once_and_begins_anew_with_a_new_file(tmp_path:
 
 
 def test_progress_in_a_log_is_one_line_a_step(
-    modules: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (modules / "train").mkdir()
+    (tmp_path / "train").mkdir()
     records = [
         step_of(1, reward=0.25, raw={"cer": 0.5}, length_tokens=20.0, seconds=2.0),
         step_of(2, reward=None, length_tokens=21.5, seconds=4.0),
     ]
     last = None
     with Progress() as progress:
-        job = start(modules, "says", "waiting for rewards|step 1/62  reward 0.25", "0")
-        look = steps(job, modules, progress.stage("train"), 62)
+        job = start(tmp_path, says, "waiting for rewards|step 1/62  reward 0.25", 0)
+        look = steps(job, tmp_path, progress.stage("train"), 62)
         follow(job, look)
         for record in records:
-            append_lines(modules / "train" / "steps.jsonl", [record])
+            append_lines(tmp_path / "train" / "steps.jsonl", [record])
             last = look()
-        job = start(modules, "says", "evaluated 3/10|evaluated x", "0")
+        job = start(tmp_path, says, "evaluated 3/10|evaluated x", 0)
         stage = progress.stage("evaluate")
         follow(job, counts(job, stage))
         stage.finish("CER 0.1")

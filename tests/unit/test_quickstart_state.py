@@ -15,7 +15,6 @@ from ttsrl.config.schema import RunConfig
 from ttsrl.errors import BadInput
 from ttsrl.quickstart.stages import free_url
 from ttsrl.quickstart.state import QuickstartState, forget, locked
-from ttsrl.runtime.job import ROOT
 
 RUN = {
     "name": "r",
@@ -36,13 +35,13 @@ from ttsrl.config.schema import RunConfig
 from ttsrl.runtime.exit_codes import exit_code
 from ttsrl.runtime.follow import follow
 from ttsrl.runtime.job import Job
+from worker import work
 
 here, work_dir, fresh = Path(sys.argv[1]), Path(sys.argv[2]), "fresh" in sys.argv
 
 def stage(name):
     def run(session, shown):
-        job = Job(name, "worker", [name, work_dir], work_dir / "logs" / f"{name}.log",
-                  {"PYTHONPATH": str(here)})
+        job = Job(name, work, (name, work_dir), work_dir / "logs" / f"{name}.log")
         session.jobs.append(job)
         follow(job)
         return f"did {name}"
@@ -55,15 +54,16 @@ sys.exit(exit_code(lambda: quickstart(
 """
 
 WORKER = """
-import sys, time
+import time
 from pathlib import Path
-name, work_dir = sys.argv[1], Path(sys.argv[2])
-with (work_dir / "trace").open("a") as file:
-    file.write(f"{name}\\n")
-gate = Path(__file__).with_name(f"hold-{name}")
-while gate.exists():
-    time.sleep(0.05)
-(work_dir / f"{name}.txt").touch()
+
+def work(name, work_dir):
+    with (work_dir / "trace").open("a") as file:
+        file.write(f"{name}\\n")
+    gate = Path(__file__).with_name(f"hold-{name}")
+    while gate.exists():
+        time.sleep(0.05)
+    (work_dir / f"{name}.txt").touch()
 """
 
 
@@ -85,7 +85,7 @@ def begin(here: Path, *words: str) -> subprocess.Popen[str]:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        env=os.environ | {"PYTHONPATH": os.pathsep.join([str(here), *sys.path])},
     )
 
 
@@ -150,7 +150,9 @@ def test_only_one_at_a_time_works_in_a_folder(here: Path) -> None:
 
 def test_a_failed_stage_is_told_and_done_again(here: Path) -> None:
     worker = (here / "worker.py").read_text()
-    (here / "worker.py").write_text("raise ValueError('no such luck')\n")
+    (here / "worker.py").write_text(
+        "def work(name, work_dir):\n    raise ValueError('no such luck')\n"
+    )
     code, _, err = finish(begin(here))
     assert code == 1
     assert "one failed with exit code 1" in err

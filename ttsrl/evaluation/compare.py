@@ -1,15 +1,9 @@
-"""What two evaluations of one suite differ by: paired over its texts, with 95 % intervals.
-
-python -m ttsrl.evaluation.compare runs/NAME/eval/before runs/NAME/eval/after [--json]
-python -m ttsrl.evaluation.compare s3://bucket/runs/NAME/eval/held_out/step_000100 ...step_000200
-"""
+"""What two evaluations of one suite differ by: paired over its texts, with 95 % intervals."""
 
 from __future__ import annotations
 
-import argparse
 import json
 import re
-import sys
 import tempfile
 from dataclasses import asdict
 from pathlib import Path
@@ -18,36 +12,28 @@ from typing import Any
 from ttsrl.errors import BadInput
 from ttsrl.evaluation.report.comparison import Comparison, change_of, compare_evaluations, shown_in
 from ttsrl.evaluation.report.inputs import Evaluation
-from ttsrl.runtime.exit_codes import exit_code
 from ttsrl.storage.storage import open_storage
 
 PULLED = ("report.json", "rows.jsonl")
 
 
-def main() -> None:
-    """Exits with 0 done, 1 failed, 2 bad input."""
-    parser = argparse.ArgumentParser(prog="python -m ttsrl.evaluation.compare", description=__doc__)
-    parser.add_argument("before", help="folder of an evaluation, or where one is published")
-    parser.add_argument("after", help="another one, of the same suite")
-    parser.add_argument("--json", action="store_true", help="print JSON, not a table")
-    parser.add_argument("--samples", type=int, default=2000, help="bootstrap resamples")
-    parser.add_argument("--seed", type=int, default=0, help="of the bootstrap")
-    arguments = parser.parse_args()
-    sys.exit(exit_code(lambda: _compare(arguments)))
+def show(one: str, other: str, *, as_json: bool, samples: int = 2000, seed: int = 0) -> None:
+    """Print by what two evaluations differ, as a table or as JSON.
 
-
-def _compare(arguments: argparse.Namespace) -> None:
-    if arguments.samples < 100:
-        raise BadInput(f"--samples {arguments.samples}: give at least 100 for an interval")
-    before, after = read(arguments.before), read(arguments.after)
-    found = compare_evaluations(before, after, samples=arguments.samples, seed=arguments.seed)
+    Each is a folder, or where an evaluation is published; `samples` are the bootstrap's. Raises
+    BadInput.
+    """
+    if samples < 100:
+        raise BadInput(f"--samples {samples}: give at least 100 for an interval")
+    before, after = read(one), read(other)
+    found = compare_evaluations(before, after, samples=samples, seed=seed)
     if not found.comparable:
         raise BadInput(
-            f"{arguments.before} and {arguments.after} cannot be compared: their texts, settings "
-            "or judges differ; evaluate both models with one configuration"
+            f"{one} and {other} cannot be compared: their texts, settings or judges differ; "
+            "evaluate both models with one configuration"
         )
-    if arguments.json:
-        print(json.dumps(as_json(found), indent=2, ensure_ascii=False))
+    if as_json:
+        print(json.dumps(values(found), indent=2, ensure_ascii=False))
         return
     if before.report["identity"]["model"] == after.report["identity"]["model"]:
         print("both are evaluations of the same model")
@@ -104,7 +90,7 @@ def lines(found: Comparison) -> list[str]:
     ]
 
 
-def as_json(found: Comparison) -> dict[str, Any]:
+def values(found: Comparison) -> dict[str, Any]:
     """Metric -> mode -> estimates with their limits, and over how many texts."""
     return {
         metric.key: {
@@ -113,7 +99,3 @@ def as_json(found: Comparison) -> dict[str, Any]:
         }
         for metric, by_mode in found.rows
     }
-
-
-if __name__ == "__main__":
-    main()

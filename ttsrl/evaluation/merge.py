@@ -1,7 +1,5 @@
 """Sharded checkpoint -> Hugging Face folder, published and ready to be pulled.
 
-python -m ttsrl.evaluation.merge --config run.json --work-dir runs/NAME [--step N] [--wait-s S]
-
 Takes the checkpoint from storage, so that it runs on any machine; a model that is published already
 is left as it is. In a cluster it may start before training ends: then it waits for the checkpoint.
 The merged weights are bfloat16, as verl's merger writes them.
@@ -9,11 +7,9 @@ The merged weights are bfloat16, as verl's merger writes them.
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import shutil
-import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -21,7 +17,6 @@ from typing import Any
 from ttsrl.config.load import load_run
 from ttsrl.errors import BadInput
 from ttsrl.evaluation.waiting import wait_until
-from ttsrl.runtime.exit_codes import exit_code
 from ttsrl.storage.published import RUN
 from ttsrl.storage.run_store import RunStore
 
@@ -29,30 +24,21 @@ ADAPTERS = "lora_adapter"
 """Folder in which verl's merger leaves a LoRA run's adapters, beside the base's weights."""
 
 
-def main() -> None:
-    """Exits with 0 done, 1 failed, 2 bad input."""
-    parser = argparse.ArgumentParser(prog="python -m ttsrl.evaluation.merge", description=__doc__)
-    parser.add_argument("--config", required=True, help="the run's JSON file")
-    parser.add_argument("--work-dir", required=True, type=Path, help="the run's local folder")
-    parser.add_argument("--step", type=int, help="step to merge; the newest if not given")
-    parser.add_argument(
-        "--wait-s",
-        type=float,
-        help="wait so long for the step's checkpoint; the run's last step if none is given",
-    )
-    arguments = parser.parse_args()
-    sys.exit(exit_code(lambda: _merge(arguments)))
+def merge_run(
+    config: Path, work_dir: Path, step: int | None = None, wait_s: float | None = None
+) -> None:
+    """Merge a step of a run, the newest if none is given, and say where it is published.
 
-
-def _merge(arguments: argparse.Namespace) -> None:
-    run = load_run(arguments.config)
+    With `wait_s` wait so long for the step's checkpoint; for the run's last step if none is given.
+    Raises BadInput, Failure.
+    """
+    run = load_run(config)
     store = RunStore(run.storage, run.name)
-    step: int | None = arguments.step
-    if arguments.wait_s is not None:
+    if wait_s is not None:
         step = run.train.steps if step is None else step
-        wait_for_checkpoint(store, step, arguments.wait_s)
+        wait_for_checkpoint(store, step, wait_s)
     os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")  # shards are merged in RAM
-    step = merge(store, arguments.work_dir.absolute(), step)
+    step = merge(store, work_dir.absolute(), step)
     print(f"merged and published: {store.storage.address(store.model(step))}")
 
 
@@ -129,7 +115,3 @@ def fold_adapters(model: Path, adapters: Path) -> None:
     base = AutoModelForCausalLM.from_pretrained(model, dtype=torch.float32)
     folded: Any = PeftModel.from_pretrained(base, str(adapters))
     folded.merge_and_unload(safe_merge=True).to(torch.bfloat16).save_pretrained(model)
-
-
-if __name__ == "__main__":
-    main()

@@ -1,7 +1,5 @@
 """Put the shards of evaluations together: report.json, report.html and best.json in storage.
 
-python -m ttsrl.evaluation.reduce --config run.json --work-dir DIR --of 4 [--step N] [--suite S]
-
 report.html and best.json are about the held-out texts; report.html tells of the other suites too.
 The rows of all shards, in the order of an evaluation that was never divided, give the same numbers
 as that. What is published already is not published again; best.json is written anew each time.
@@ -9,10 +7,8 @@ as that. What is published already is not published again; best.json is written 
 
 from __future__ import annotations
 
-import argparse
 import json
 import shutil
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,34 +19,31 @@ from ttsrl.errors import BadInput, Failure
 from ttsrl.evaluation.best import point_to_best
 from ttsrl.evaluation.evaluate import passes_of, write_report
 from ttsrl.evaluation.report.page import write_report as write_page
-from ttsrl.evaluation.shard import BEFORE, SHARD_FILE, argument_parser, named_suites
+from ttsrl.evaluation.shard import BEFORE, SHARD_FILE, ShardedEvaluation, named_suites
 from ttsrl.evaluation.waiting import wait_until
-from ttsrl.runtime.exit_codes import exit_code
 from ttsrl.storage.run_store import RunStore
 
 LOG_FOLDER = "log/"
 """Where a checkpoint keeps the step log."""
 
 
-def main() -> None:
-    """Exits with 0 done, 1 failed, 2 bad input."""
-    arguments = argument_parser("python -m ttsrl.evaluation.reduce", __doc__).parse_args()
-    sys.exit(exit_code(lambda: _reduce(arguments)))
+def reduce_shards(asked: ShardedEvaluation) -> None:
+    """Wait for all shards, put them together, print the rates and where each is published.
 
-
-def _reduce(arguments: argparse.Namespace) -> None:
-    run = load_run(arguments.config)
+    Raises BadInput, Failure, StorageError.
+    """
+    run = load_run(asked.config)
     store = RunStore(run.storage, run.name)
-    step = run.train.steps if arguments.step is None else arguments.step
-    work_dir: Path = arguments.work_dir.absolute()
+    step = run.train.steps if asked.step is None else asked.step
+    work_dir = asked.work_dir.absolute()
     every = [
-        Sharded(run, store, suite, name, arguments.of, work_dir)
-        for suite, name in named_suites(run, arguments.suite, arguments.name).items()
+        Sharded(run, store, suite, name, asked.of, work_dir)
+        for suite, name in named_suites(run, asked.suite, asked.name).items()
     ]
     every.sort(key=lambda one: one.suite == HELD_OUT)  # its page tells of the others
     wait_until(
         lambda: "; ".join(what for one in every if (what := one.missing([BEFORE, step]))),
-        arguments.wait_s,
+        asked.wait_s,
     )
     for evaluation in every:
         report = evaluation.reduce(step)
@@ -186,7 +179,3 @@ class Sharded:
 
     def _key(self, step: int, index: int) -> str:
         return self.store.eval_shard(self.name, step, index, self.of)
-
-
-if __name__ == "__main__":
-    main()

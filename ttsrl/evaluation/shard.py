@@ -1,7 +1,5 @@
 """Evaluate one shard of a run's suites, before and after training, and publish it.
 
-python -m ttsrl.evaluation.shard --config run.json --work-dir DIR --of 4 [--index I] [--step N]
-
 The suites are the held-out texts and those of `eval.suites`, all of them or the one that is named.
 
 For clusters, one pod a shard: the shard's number is JOB_COMPLETION_INDEX where no --index is given.
@@ -11,11 +9,10 @@ for the merged model of the step. What is published already is not done again.
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import shutil
-import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 from ttsrl.config.load import load_run
@@ -25,7 +22,6 @@ from ttsrl.errors import BadInput
 from ttsrl.evaluation.evaluate import EvalShard, identify, protocol_of, speak_and_hear
 from ttsrl.evaluation.suites import Suite, read_suite
 from ttsrl.evaluation.waiting import wait_until
-from ttsrl.runtime.exit_codes import exit_code
 from ttsrl.runtime.machine import torch_device
 from ttsrl.storage.run_store import RunStore
 
@@ -35,27 +31,24 @@ BEFORE = 0
 """Step of the policy that the run starts from."""
 
 
-def main() -> None:
-    """Exits with 0 done, 1 failed, 2 bad input."""
-    parser = argument_parser("python -m ttsrl.evaluation.shard", __doc__)
-    parser.add_argument("--index", type=int, help="which shard, from 0; JOB_COMPLETION_INDEX")
-    arguments = parser.parse_args()
-    sys.exit(exit_code(lambda: _evaluate(arguments)))
+@dataclass(frozen=True)
+class ShardedEvaluation:
+    """What the shards of an evaluation, and what puts them together, are told alike."""
 
-
-def argument_parser(program: str, description: str | None) -> argparse.ArgumentParser:
-    """What shards and the step that puts them together are told alike."""
-    parser = argparse.ArgumentParser(prog=program, description=description)
-    parser.add_argument("--config", required=True, help="the run's JSON file")
-    parser.add_argument("--work-dir", required=True, type=Path, help="local folder to work in")
-    parser.add_argument("--of", required=True, type=int, help="number of shards")
-    parser.add_argument("--step", type=int, help="step of the model; default: the run's last")
-    parser.add_argument("--suite", help=f"{HELD_OUT}, or one of eval.suites; default: all of them")
-    parser.add_argument("--as", dest="name", help="name below eval/; default: that of the suite")
-    parser.add_argument(
-        "--wait-s", type=float, default=0.0, help="how long to wait for what other jobs publish"
-    )
-    return parser
+    config: Path
+    """The run's JSON file."""
+    work_dir: Path
+    """Local folder to work in."""
+    of: int
+    """Number of shards."""
+    step: int | None = None
+    """Step of the model; None: the run's last."""
+    suite: str | None = None
+    """The held-out texts, or one of `eval.suites`; None: all of them."""
+    name: str | None = None
+    """Name below eval/; None: that of the suite."""
+    wait_s: float = 0.0
+    """How long to wait for what other jobs publish."""
 
 
 def named_suites(run: RunConfig, suite: str | None, name: str | None) -> dict[str, str]:
@@ -67,23 +60,27 @@ def named_suites(run: RunConfig, suite: str | None, name: str | None) -> dict[st
     return {each: each for each in (HELD_OUT, *(listed.name for listed in run.eval.suites))}
 
 
-def _evaluate(arguments: argparse.Namespace) -> None:
-    part = EvalShard(_index(arguments.index, arguments.of), arguments.of)
-    run = load_run(arguments.config)
+def evaluate_shard(asked: ShardedEvaluation, index: int | None = None) -> None:
+    """Evaluate a shard, before and after training; the one of JOB_COMPLETION_INDEX by default.
+
+    Raises BadInput, Failure, StorageError.
+    """
+    part = EvalShard(_index(index, asked.of), asked.of)
+    run = load_run(asked.config)
     store = RunStore(run.storage, run.name)
-    work_dir: Path = arguments.work_dir.absolute()
-    step = run.train.steps if arguments.step is None else arguments.step
+    work_dir = asked.work_dir.absolute()
+    step = run.train.steps if asked.step is None else asked.step
     data = work_dir / "data"
     every = [
         Shards(run, store, read_or_prepare(run, suite, data), name, part, work_dir)
-        for suite, name in named_suites(run, arguments.suite, arguments.name).items()
+        for suite, name in named_suites(run, asked.suite, asked.name).items()
     ]
     for shards in every:
         shards.evaluate(BEFORE, run.model)
     left = [shards for shards in every if not shards.is_done(step)]
     if not left:
         return
-    wait_for_model(store, step, arguments.wait_s)
+    wait_for_model(store, step, asked.wait_s)
     model = work_dir / "model"
     store.storage.pull(store.model(step), model)
     for shards in left:
@@ -202,7 +199,3 @@ def read_or_prepare(run: RunConfig, suite: str, data: Path) -> Suite:
     if suite == HELD_OUT and not held_out.is_file():
         prepare(run, data)
     return read_suite(run, suite, held_out)
-
-
-if __name__ == "__main__":
-    main()

@@ -1,49 +1,25 @@
 """What `helm test` asks of a release that is up: does it score, store, and show its metrics?
 
-    python -m ttsrl.kube.check score --config /etc/ttsrl/run.json
-    python -m ttsrl.kube.check storage --config /etc/ttsrl/run.json
-    python -m ttsrl.kube.check metrics --config /etc/ttsrl/run.json
-
-Exits with 0, or with what is wrong and what to do about it.
+Each check returns what it found, or raises what is wrong and what to do about it.
 """
 
 from __future__ import annotations
 
-import argparse
 import asyncio
-import sys
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
 from ttsrl.client.reward_client import RewardClient
-from ttsrl.config.load import load_run
 from ttsrl.config.schema import RunConfig
 from ttsrl.errors import Failure
-from ttsrl.runtime.exit_codes import exit_code
 from ttsrl.wire import Failed, Outcome, Utterance
 
 READY_TIMEOUT_S = 60.0
 UTTERANCE_S = 1.5
 QUEUE_METRIC = "ttsrl_reward_queue_depth"
-
-
-def main() -> None:
-    """One check, chosen by its name."""
-    checks: dict[str, Callable[[RunConfig], str]] = {
-        "score": score,
-        "storage": storage,
-        "metrics": metrics,
-    }
-    parser = argparse.ArgumentParser(prog="python -m ttsrl.kube.check")
-    parser.add_argument("check", choices=checks)
-    parser.add_argument("--config", required=True, help="the run's JSON file")
-    arguments = parser.parse_args()
-    sys.exit(
-        exit_code(lambda: print(checks[arguments.check](load_run(arguments.config)), flush=True))
-    )
 
 
 def score(run: RunConfig) -> str:
@@ -112,5 +88,9 @@ def _ask(method: str, url: str, json: object = None) -> httpx.Response:
         ) from None
 
 
-if __name__ == "__main__":
-    main()
+CHECKS: Mapping[str, Callable[[RunConfig], str]] = {
+    "score": score,
+    "storage": storage,
+    "metrics": metrics,
+}
+"""By the names that `ttsrl job check` takes."""

@@ -16,12 +16,12 @@ import yaml
 
 from ttsrl.errors import BadInput, Failure
 from ttsrl.kube.names import Names
-from ttsrl.runtime.job import ROOT
+from ttsrl.runtime.resources import resource
 
 Kind = Literal["rayjob", "pytorchjob"]
 Manifest = dict[str, Any]
 
-TRAIN = ROOT / "jobs" / "train"
+TRAIN = resource("jobs/train")
 BASES: Mapping[Kind, Path] = {"rayjob": TRAIN / "base", "pytorchjob": TRAIN / "pytorchjob"}
 COMMITTED = Names("ttsrl")
 """The release that the committed manifests are for."""

@@ -18,10 +18,10 @@ from ttsrl.facts import Location, OfDeployment, Setting, dump_where
 from ttsrl.kube.cluster import Cluster
 from ttsrl.kube.names import Names
 from ttsrl.kube.objects import entries, part
-from ttsrl.runtime.job import ROOT
+from ttsrl.runtime.resources import resource
 
 APP = "/app"
-"""The checkout, in the images."""
+"""Where the images have what `resource` finds here."""
 
 
 @dataclass(frozen=True)
@@ -96,10 +96,10 @@ def _is_of_the_run(setting: Setting) -> bool:
 
 
 def _in_pods(setting: Setting) -> Any:
-    """The value, and a path of this checkout as pods see it: the images have the checkout too."""
-    value = setting.value
-    if setting.fact(Location) and isinstance(value, str) and value.startswith(f"{ROOT}/"):
-        return APP + value.removeprefix(str(ROOT))
+    """The value, and a path of what comes with ttsrl as pods see it: the images have it too."""
+    value, root = setting.value, str(resource("."))
+    if setting.fact(Location) and isinstance(value, str) and value.startswith(f"{root}/"):
+        return APP + value.removeprefix(root)
     return value
 
 

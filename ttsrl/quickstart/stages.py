@@ -13,14 +13,19 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from ttsrl.config.schema import RunConfig
+from ttsrl.config.schema import HELD_OUT, RunConfig
 from ttsrl.data.prompts import prepare
 from ttsrl.errors import BadInput, Failure
+from ttsrl.evaluation.merge import merge_run
+from ttsrl.evaluation.one_suite import evaluate_suite
+from ttsrl.evaluation.report.page import log_report
 from ttsrl.runtime.follow import POLL_S, counts, follow, steps
 from ttsrl.runtime.job import Job
 from ttsrl.runtime.machine import cores
 from ttsrl.runtime.progress import Progress, Stage
+from ttsrl.serving.serve import serve
 from ttsrl.storage.run_store import RunStore
+from ttsrl.training.supervisor import train_until_terminated
 
 REWARD_SERVICE_DEADLINE_S = 600.0
 HEALTH_EVERY_S = 1.0
@@ -44,19 +49,19 @@ class Session:
     def config(self) -> Path:
         return self.work_dir / "run.json"
 
-    def start(self, name: str, module: str, *arguments: str | Path) -> Job:
+    def start(self, name: str, function: Callable[..., int | None], *arguments: object) -> Job:
         """Start a job that `jobs` remembers; its log is logs/NAME.log."""
         log = self.work_dir / "logs" / f"{name}.log"
         threads = {"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", f"{max(1, cores()):.0f}")}
-        job = Job(name, module, ["--config", self.config, *arguments], log, threads)
+        job = Job(name, function, arguments, log, threads)
         self.jobs.append(job)
         return job
 
     def start_reward_service(self) -> None:
         """Start loading it beside whatever comes before training."""
-        port = str(urlsplit(self.run.reward.url).port)
+        port = urlsplit(self.run.reward.url).port
         self.loading = self.progress.stage("reward service")
-        self.reward_service = self.start("serve", "ttsrl.serving", "--port", port)
+        self.reward_service = self.start("serve", serve, self.config, "127.0.0.1", port)
 
     def watch_reward_service(self) -> None:
         """Note that it is ready; raises if it has ended."""
@@ -116,7 +121,7 @@ def evaluate_base(session: Session, stage: Stage) -> str:
 
 def train(session: Session, stage: Stage) -> str:
     """GRPO; goes on from the newest checkpoint by itself."""
-    job = session.start("train", "ttsrl.training", "--work-dir", session.work_dir)
+    job = session.start("train", train_until_terminated, session.config, session.work_dir)
     look = steps(job, session.work_dir, stage, session.run.train.steps)
     follow(job, look, session.watch_reward_service)
     last = look()
@@ -127,7 +132,7 @@ def train(session: Session, stage: Stage) -> str:
 
 def merge(session: Session, stage: Stage) -> str:
     """Newest checkpoint -> Hugging Face folder in storage."""
-    job = session.start("merge", "ttsrl.evaluation.merge", "--work-dir", session.work_dir)
+    job = session.start("merge", merge_run, session.config, session.work_dir)
     follow(job, session.watch_reward_service)
     return _model_address(session)
 
@@ -147,9 +152,7 @@ def evaluate_trained(session: Session, stage: Stage) -> str:
 
 def report(session: Session, stage: Stage) -> str:
     """Everything -> report.html."""
-    log = session.work_dir / "logs" / "report.log"
-    job = Job("report", "ttsrl.evaluation.report", ["--work-dir", session.work_dir], log)
-    session.jobs.append(job)
+    job = session.start("report", log_report, session.work_dir)
     follow(job, session.watch_reward_service)
     return str(session.work_dir / "report.html")
 
@@ -183,16 +186,11 @@ def free_url(url: str) -> str:
     raise Failure("no free port at 127.0.0.1")
 
 
-def _evaluate(session: Session, stage: Stage, suite: str, model: str) -> str:
-    out = session.work_dir / "eval" / suite
+def _evaluate(session: Session, stage: Stage, name: str, model: str) -> str:
+    data, out = session.work_dir / "data" / "held_out.parquet", session.work_dir / "eval" / name
     job = session.start(
-        f"evaluate-{suite}",
-        "ttsrl.evaluation",
-        *("--model", model),
-        *("--data", session.work_dir / "data" / "held_out.parquet"),
-        *("--out", out),
+        f"evaluate-{name}", evaluate_suite, session.config, model, HELD_OUT, data, out
     )
-
     follow(job, counts(job, stage), session.watch_reward_service)
     judge = session.run.eval.judges[0].name
     modes = json.loads((out / "report.json").read_text(encoding="utf-8"))["modes"]

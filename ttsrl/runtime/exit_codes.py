@@ -17,10 +17,14 @@ FULL = {errno.ENOSPC, errno.EDQUOT}
 REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS}
 
 
-def exit_code(command: Callable[[], object]) -> int:
-    """Run a command; 0 done, 1 failed, 2 bad input, 130 interrupted. No traceback is shown."""
+def exit_code(command: Callable[[], int | None], *, traceback_in_output: bool = False) -> int:
+    """Run a command; 0 done, 1 failed, 2 bad input, 130 interrupted, or what it returns.
+
+    The traceback of an unexpected error goes to a file; with `traceback_in_output`, where the
+    output is a log, to standard error.
+    """
     try:
-        command()
+        code = command()
         sys.stdout.flush()
     except BadInput as error:
         return _tell(f"error: {error}", BAD_INPUT)
@@ -36,11 +40,14 @@ def exit_code(command: Callable[[], object]) -> int:
             return _tell(f"error: {_of(error)}; free some space and begin again", FAILED)
         if isinstance(error, OSError) and error.errno in REFUSED:
             return _tell(f"error: {_of(error)}; give a folder that you may use", BAD_INPUT)
+        if traceback_in_output:
+            traceback.print_exc()
+            return FAILED
         with tempfile.NamedTemporaryFile("w", prefix="ttsrl-", suffix=".log", delete=False) as log:
             traceback.print_exc(file=log)
         what = f"{type(error).__name__}: {error}".splitlines()[0]
         return _tell(f"error: unexpected: {what}; traceback: {log.name}", FAILED)
-    return DONE
+    return DONE if code is None else code
 
 
 def _of(error: OSError) -> str:

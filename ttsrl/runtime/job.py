@@ -3,28 +3,32 @@
 from __future__ import annotations
 
 import os
+import pickle
 import re
 import subprocess
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+import tempfile
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from ttsrl.errors import BadInput, Failure
 from ttsrl.runtime import reaper
+from ttsrl.runtime.call import Call
 from ttsrl.runtime.machine import free_disk_bytes
-
-ROOT = Path(__file__).resolve().parents[2]
-"""The checkout: jobs/ and services/ lie in it beside the package."""
 
 FULL_DISK_BYTES = 64 * 2**20
 """What is left on a disk that is the likely reason why a job failed."""
 GRACE_S = 5.0
 """What a stopped job gets to clean up before everything of it is killed."""
+OF_EVERY_JOB = {"PYTHONUNBUFFERED": "1", "TOKENIZERS_PARALLELISM": "false"}
+"""Its log is read while it is written; tokenizers would warn that they are forked."""
 
 
 class Job:
-    """`python -m MODULE ARGUMENTS...` in a process group of its own, output appended to a log.
+    """A function's call in a process group of its own, output appended to a log.
 
+    The function is one that a new Python finds by its name; what it returns, if anything, is its
+    exit code. It and its arguments are pickled.
     Nothing of it outlives `stop`, its own end, or the end of this process, a kill -9 included.
     Start jobs from the main thread: the kernel takes the end of the starting thread for ours.
     """
@@ -32,8 +36,8 @@ class Job:
     def __init__(
         self,
         name: str,
-        module: str,
-        arguments: Sequence[str | Path],
+        function: Callable[..., int | None],
+        arguments: tuple[object, ...],
         log: Path,
         environment: Mapping[str, str] | None = None,
         python: str = sys.executable,
@@ -41,15 +45,18 @@ class Job:
         self.name = name
         self.log = log
         log.parent.mkdir(parents=True, exist_ok=True)
-        with log.open("ab") as output:
+        call: Call = (function, arguments)
+        with log.open("ab") as output, tempfile.TemporaryFile() as sent:
+            pickle.dump(call, sent)
+            sent.seek(0)
             self._start = output.tell()
             self.output = Tail(log, self._start)
             guarded = [sys.executable, "-IS", reaper.__file__, str(os.getpid()), str(GRACE_S)]
             self._process = subprocess.Popen(
-                [*guarded, python, "-m", module, *map(str, arguments)],
-                cwd=ROOT,
-                env=job_environment() | dict(environment or {}),
-                stdin=subprocess.DEVNULL,
+                # -P: what lies in the user's folder is not to be imported
+                [*guarded, python, "-P", "-m", "ttsrl.runtime.call"],
+                env={**os.environ, **OF_EVERY_JOB, **(environment or {})},
+                stdin=sent,
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,  # a Ctrl-C on the terminal is for us, and we tell the job
@@ -87,17 +94,6 @@ def stop_all(jobs: Iterable[Job]) -> None:
         job.interrupt()
     for job in jobs:
         job.stop()
-
-
-def job_environment() -> dict[str, str]:
-    """Environment of every job: the checkout importable, its output unbuffered."""
-    path = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
-    return {
-        **os.environ,
-        "PYTHONPATH": os.pathsep.join(path),
-        "PYTHONUNBUFFERED": "1",
-        "TOKENIZERS_PARALLELISM": "false",
-    }
 
 
 class Tail:

@@ -1,4 +1,4 @@
-"""Does a run's reward see through bad speech? python -m ttsrl.serving.audit --config run.json ...
+"""Does a run's reward see through bad speech?
 
 Recordings that say their texts are degraded in every way of `audio.degradations`, and given another
 recording's text. Each has to be rewarded less than it was before: what a policy can do to a
@@ -7,9 +7,7 @@ recording for nothing, it can learn to do.
 
 from __future__ import annotations
 
-import argparse
 import json
-import sys
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,10 +17,8 @@ from statistics import fmean
 from pydantic import ValidationError
 
 from ttsrl.audio.degradations import DEGRADATIONS
-from ttsrl.config.load import load_run
 from ttsrl.config.schema import RunConfig
 from ttsrl.errors import BadInput, Failure
-from ttsrl.runtime.exit_codes import exit_code
 from ttsrl.serving.pipeline import Pipeline
 from ttsrl.serving.recording import RecordedUtterance, read_recording
 from ttsrl.wire import Failed, Gated, Outcome
@@ -42,15 +38,6 @@ class Finding:
     """Recordings that were not rewarded less than before."""
     gates: Counter[str]
     """What gated how many of them."""
-
-
-def main() -> None:
-    """Prints one line per way to be bad; exits with 1 if the reward misses one."""
-    parser = argparse.ArgumentParser(prog="python -m ttsrl.serving.audit", description=__doc__)
-    parser.add_argument("--config", required=True, help="the run's JSON file")
-    parser.add_argument("--clips", required=True, type=Path, help="JSONL, text and wav per line")
-    arguments = parser.parse_args()
-    sys.exit(exit_code(lambda: show(load_run(arguments.config), arguments.clips)))
 
 
 def show(run: RunConfig, clips: Path) -> None:
@@ -130,7 +117,3 @@ def _finding(name: str, outcomes: Sequence[Outcome], clean: Sequence[float]) -> 
         ],
         Counter(o.reason for o in outcomes if isinstance(o, Gated)),
     )
-
-
-if __name__ == "__main__":
-    main()

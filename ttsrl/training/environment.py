@@ -11,7 +11,6 @@ import psutil
 
 from ttsrl.config.load import dump_run
 from ttsrl.config.schema import RunConfig
-from ttsrl.runtime.job import ROOT
 from ttsrl.wire import ServiceSpec
 
 RUN = "TTSRL_RUN"
@@ -56,7 +55,6 @@ def of_every_process(run: RunConfig, device: str) -> dict[str, str]:
     variables = {
         RUN: json.dumps(json.loads(dump_run(run))),
         "VERL_USE_EXTERNAL_MODULES": "ttsrl.training.plugin",
-        "PYTHONPATH": os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]),
         "TOKENIZERS_PARALLELISM": "false",
     }
     if device == "cpu":

@@ -1,21 +1,18 @@
-"""A run as a PyTorchJob: python -m ttsrl.training.pytorchjob --config run.json --work-dir DIR
+"""A run as a PyTorchJob.
 
-Every pod runs this command, with MASTER_ADDR, MASTER_PORT, RANK and WORLD_SIZE (the number of pods)
+Every pod takes part with MASTER_ADDR, MASTER_PORT, RANK and WORLD_SIZE (the number of pods)
 as Kubeflow's operator sets them. Rank 0 starts the head of a Ray cluster, the others join it; when
-all are there rank 0 trains like `ttsrl.training`. The end of one is the end of all, with
+all are there rank 0 trains like a RayJob. The end of one is the end of all, with
 rank 0's exit code or, where a pod is lost, 1; when all are started again, the run goes on from the
 last published checkpoint.
 """
 
 from __future__ import annotations
 
-import argparse
 import os
 import secrets
 import shlex
-import signal
 import socket
-import sys
 import tempfile
 import time
 from collections.abc import Generator, Mapping, Sequence
@@ -30,8 +27,7 @@ from ttsrl.errors import BadInput, Failure
 from ttsrl.runtime.exit_codes import exit_code
 from ttsrl.runtime.job import Job
 from ttsrl.training import environment, rendezvous
-from ttsrl.training.__main__ import terminate
-from ttsrl.training.supervisor import train
+from ttsrl.training.supervisor import exit_on_sigterm, train
 from ttsrl.training.verl_args import cpus_of_machine
 
 RAY_PORT = 6379
@@ -55,7 +51,7 @@ class Place:
         if absent := [name for name in names if name not in variables]:
             raise BadInput(
                 f"{absent[0]} is not set: this is the command of a PyTorchJob's pods; on one "
-                "machine, or in a RayJob, run `python -m ttsrl.training`"
+                "machine, or in a RayJob, run `ttsrl train`"
             )
         rank, pods, master, port = (variables[name] for name in names)
         if not (rank.isdecimal() and pods.isdecimal() and port.isdecimal()):
@@ -65,37 +61,24 @@ class Place:
         return cls(int(rank), int(pods), master, int(port))
 
 
-def main() -> None:
-    """Exits with 0 done, 1 failed or a pod lost, 2 bad input, 130 interrupted, 143 terminated."""
-    parser = argparse.ArgumentParser(
-        prog="python -m ttsrl.training.pytorchjob", description=__doc__
-    )
-    parser.add_argument("--config", required=True, help="the run's JSON file")
-    parser.add_argument(
-        "--work-dir", required=True, type=Path, help="a local folder, by the same path in every pod"
-    )
-    parser.add_argument("--ray-port", type=int, default=RAY_PORT, help="where rank 0 starts Ray")
-    arguments = parser.parse_args()
-    signal.signal(signal.SIGTERM, terminate)
-    ended: list[int] = []
+def take_part(config: Path, work_dir: Path, ray_port: int = RAY_PORT) -> int:
+    """Be the pod of this rank to the end of training; returns rank 0's exit code, 1 or 143.
 
-    def take_part() -> None:
-        run, place = load_run(arguments.config), Place.of(os.environ)
-        if place.pods < run.train.nodes:
-            raise BadInput(
-                f"train.nodes = {run.train.nodes}, and the PyTorchJob has {place.pods} pods "
-                "(WORLD_SIZE): set its worker replicas to train.nodes - 1, and no nprocPerNode"
-            )
-        if place.rank == 0:
-            ended.append(lead(place, run, arguments.config, arguments.work_dir, arguments.ray_port))
-        else:
-            ended.append(join(place, run, arguments.work_dir))
-
-    failed = exit_code(take_part)
-    sys.exit(failed or ended[0])
+    `work_dir` is a local folder, by the same path in every pod. Raises BadInput, Failure.
+    """
+    exit_on_sigterm()
+    run, place = load_run(config), Place.of(os.environ)
+    if place.pods < run.train.nodes:
+        raise BadInput(
+            f"train.nodes = {run.train.nodes}, and the PyTorchJob has {place.pods} pods "
+            "(WORLD_SIZE): set its worker replicas to train.nodes - 1, and no nprocPerNode"
+        )
+    if place.rank == 0:
+        return lead(place, run, config, work_dir, ray_port)
+    return join(place, run, work_dir)
 
 
-def lead(place: Place, run: RunConfig, config: str, work_dir: Path, ray_port: int) -> int:
+def lead(place: Place, run: RunConfig, config: Path, work_dir: Path, ray_port: int) -> int:
     """Rank 0: start Ray, train, tell everybody how it ended; returns the exit code."""
     with ExitStack() as stack:
         others = stack.enter_context(rendezvous.gather(place.port, place.pods - 1))
@@ -160,11 +143,18 @@ def start_ray(
     log = work_dir.absolute() / "logs" / "ray.log"
     variables = environment.of_driver(run, device)
     with python_of_one_word() as python:
-        job = Job("ray", "ray.scripts.scripts", command, log, variables, python)
+        job = Job("ray", run_ray, (command,), log, variables, python)
         try:
             yield job
         finally:
             job.stop()
+
+
+def run_ray(command: Sequence[str]) -> None:
+    """Ray's own command line, which is its only way to be a node of a cluster."""
+    from ray.scripts.scripts import cli
+
+    cli(command)
 
 
 @contextmanager
@@ -193,7 +183,3 @@ def _wait_until_listening(ray: Job, address: str, port: int) -> None:
                 break
             time.sleep(POLL_S)
     raise Failure(f"Ray did not start at {address}:{port}; log: {ray.log}")
-
-
-if __name__ == "__main__":
-    main()

@@ -7,11 +7,14 @@ it starts it again: it goes on from the last published checkpoint.
 from __future__ import annotations
 
 import json
+import signal
+import sys
 import tempfile
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
+from types import FrameType
 
 from ttsrl.config.load import load_run
 from ttsrl.config.schema import RunConfig
@@ -31,8 +34,23 @@ START_ALLOWANCE_S = 900.0
 POLL_S = 0.2
 
 
+def train_until_terminated(config: Path, work_dir: Path | None = None) -> None:
+    """`train`, as a program of its own: SIGTERM ends it as Ctrl-C does, with exit code 143."""
+    exit_on_sigterm()
+    train(config, work_dir)
+
+
+def exit_on_sigterm() -> None:
+    """From now on SIGTERM raises SystemExit, with the signal's exit code."""
+
+    def leave(number: int, _: FrameType | None) -> None:
+        sys.exit(128 + number)
+
+    signal.signal(signal.SIGTERM, leave)
+
+
 def train(
-    config: str, work_dir: Path | None = None, look: Callable[[], None] = lambda: None
+    config: Path, work_dir: Path | None = None, look: Callable[[], None] = lambda: None
 ) -> None:
     """Run to the last step from wherever it stands. Raises BadInput, Failure.
 
@@ -72,11 +90,18 @@ def train(
         stack.enter_context(PublishedLog(store, train_dir, metrics))
         log = work_dir / "logs" / "verl.log"
         variables = environment.of_driver(run, device) | environment.of_rollouts(spec)
-        verl = Job("verl", "ttsrl.training.verl_main", [keys_file], log, variables)
+        verl = Job("verl", run_verl, (keys_file,), log, variables)
         stack.callback(verl.stop)
         _watch(run, verl, Follower(train_dir, metrics), look)
     if (published := store.newest_checkpoint()) != run.train.steps:
         raise Failure(f"training ended at step {published} of {run.train.steps}; see {log}")
+
+
+def run_verl(keys_file: Path) -> None:
+    """verl's main program; it loads too much for the process that supervises it."""
+    from ttsrl.training.verl_main import main
+
+    main(keys_file)
 
 
 def _watch(run: RunConfig, verl: Job, follower: Follower, look: Callable[[], None]) -> None:

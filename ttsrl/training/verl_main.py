@@ -1,9 +1,8 @@
-"""verl's main program with ttsrl's trainer: `python -m ttsrl.training.verl_main KEYS.json`."""
+"""verl's main program with ttsrl's trainer."""
 
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import Any, cast
 
@@ -15,7 +14,6 @@ from verl.trainer.ppo.utils import need_critic, need_reference_policy
 from verl.utils.config import validate_config
 
 from ttsrl.errors import BadInput, Failure
-from ttsrl.runtime.exit_codes import BAD_INPUT, FAILED
 from ttsrl.training.cluster import gpus_of_machine, wait_for_cluster
 from ttsrl.training.environment import ray_address, run_here
 from ttsrl.training.gpu_memory import check_gpus, shape_of
@@ -56,21 +54,16 @@ class BesideTheDriver:
         return runner.options(num_cpus=0, scheduling_strategy=here).remote()
 
 
-def main(keys_file: str) -> None:
-    """Train with the keys of a JSON file."""
-    config = configuration(json.loads(Path(keys_file).read_text(encoding="utf-8")))
+def main(keys_file: Path) -> None:
+    """Train with the keys of a JSON file. Raises what ends the run, BadInput, Failure as it was."""
+    config = configuration(json.loads(keys_file.read_text(encoding="utf-8")))
     validate_config(
         config=config,
         use_reference_policy=need_reference_policy(config),
         use_critic=need_critic(config),
     )
-    run_ppo(config, task_runner_class=BesideTheDriver)
-
-
-if __name__ == "__main__":
     try:
-        main(sys.argv[1])
+        run_ppo(config, task_runner_class=BesideTheDriver)
     except (BadInput, Failure) as error:
-        said = error.cause if isinstance(error, RayTaskError) else error
-        print(f"error: {said}", file=sys.stderr, flush=True)
-        sys.exit(BAD_INPUT if isinstance(error, BadInput) else FAILED)
+        # one of another process is also a RayTaskError, whose words are a whole traceback
+        raise (error.cause if isinstance(error, RayTaskError) else error) from None

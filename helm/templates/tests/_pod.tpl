@@ -29,7 +29,7 @@ spec:
     - name: {{ .check }}
       image: {{ include "ttsrl.rewardImage" $root }}
       imagePullPolicy: {{ $root.Values.image.pullPolicy }}
-      command: [python, -m, ttsrl.kube.check, {{ .check }}, --config, /etc/ttsrl/run.json]
+      command: [ttsrl, job, check, {{ .check }}, --config, /etc/ttsrl/run.json]
       envFrom:
         - configMapRef:
             name: {{ $fullname }}-env

@@ -61,6 +61,11 @@ def write_report(work_dir: Path) -> Path:
     return out
 
 
+def log_report(work_dir: Path) -> None:
+    """`write_report` as a job, whose log names the page."""
+    print(write_report(work_dir))
+
+
 def render(folder: RunFolder) -> str:
     """The page; parts of the run that are missing are missing from it."""
     here = Path(__file__).parent

@@ -1,0 +1,49 @@
+"""What the tests' jobs do: functions that a new Python finds by their names."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+TESTS = Path(__file__).parents[1]
+
+
+def with_tests() -> dict[str, str]:
+    """Environment of a job that calls one of these."""
+    path = [str(TESTS), *filter(None, [os.environ.get("PYTHONPATH")])]
+    return {"PYTHONPATH": os.pathsep.join(path)}
+
+
+def family(mark: str, kind: str) -> None:
+    """Start a daemon with `mark` on its command line, write `ready PID`, and wait."""
+    daemon = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(60)"
+    # a grandchild that leaves its parent and its session, as Ray's daemons do
+    start = (
+        "import subprocess, sys; subprocess.Popen("
+        f"[sys.executable, '-c', {daemon!r}, {mark!r}], start_new_session=True)"
+    )
+    subprocess.run([sys.executable, "-c", start], check=True)
+    if kind == "stubborn":
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    print("ready", os.getpid(), flush=True)
+    time.sleep(0 if kind == "short" else 60)
+
+
+def says(text: str, code: int) -> int:
+    """Print lines, end with a code."""
+    print(text.replace("|", "\n"))
+    return code
+
+
+def dies() -> None:
+    """As the kernel kills."""
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def fails(message: str) -> None:
+    """In a way that nobody foresaw."""
+    raise ValueError(message)

@@ -1,0 +1,5 @@
+"""`python -m ttsrl`: the command `ttsrl`."""
+
+from ttsrl.cli.app import main
+
+main()

@@ -1,0 +1,99 @@
+"""Training in a cluster."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from ttsrl.cli.command import (
+    Namespace,
+    OptionalConfig,
+    Overlay,
+    Override,
+    ReleaseName,
+    TrainingJob,
+    command,
+)
+
+commands = typer.Typer()
+
+
+@command(commands, "ttsrl submit --release ttsrl --overlay a100-80")
+def submit(
+    release: ReleaseName = "ttsrl",
+    namespace: Namespace = None,
+    config: OptionalConfig = None,
+    override: Override = None,
+    kind: Annotated[TrainingJob, typer.Option(help="Which operator runs it.")] = TrainingJob.rayjob,
+    overlay: Overlay = None,
+    image: Annotated[
+        str | None, typer.Option(help="Training image; default: beside the release's own.")
+    ] = None,
+    queue: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Kueue's LocalQueue to wait in.")
+    ] = None,
+) -> None:
+    """Start training in the cluster, or go on with it; checked before a GPU is spent."""
+    from ttsrl.config.load import load_run
+    from ttsrl.kube.cluster import Cluster
+    from ttsrl.kube.release import check_same, read_release
+    from ttsrl.kube.training import JobRequest, submit
+
+    cluster = Cluster(namespace)
+    there = read_release(cluster, release)
+    if config is not None:
+        check_same(there, load_run(config, override or []))
+    print(submit(cluster, there, JobRequest(kind.value, overlay, image, queue)))
+
+
+@command(commands, "ttsrl status --release ttsrl --follow")
+def status(
+    release: ReleaseName = "ttsrl",
+    namespace: Namespace = None,
+    follow: Annotated[
+        bool, typer.Option("--follow", "-f", help="Show progress until the job has ended.")
+    ] = False,
+) -> None:
+    """Tell what the release's jobs do, and why a pod is pending."""
+    from ttsrl.kube import status
+    from ttsrl.kube.cluster import Cluster
+    from ttsrl.kube.names import Names
+    from ttsrl.runtime.progress import Progress
+
+    cluster, names = Cluster(namespace), Names(release)
+    if follow:
+        with Progress() as progress:
+            status.watch(cluster, names, progress)
+        return
+    print("\n".join([*status.status(cluster, names).lines(), *status.evaluation(cluster, names)]))
+
+
+@command(commands, "ttsrl logs --release ttsrl --follow")
+def logs(
+    release: ReleaseName = "ttsrl",
+    namespace: Namespace = None,
+    follow: Annotated[
+        bool, typer.Option("--follow", "-f", help="Go on until the job has ended.")
+    ] = False,
+) -> None:
+    """Print what the release's training says."""
+    from ttsrl.kube.cluster import Cluster
+    from ttsrl.kube.logs import logs
+    from ttsrl.kube.names import Names
+
+    for line in logs(Cluster(namespace), Names(release), follow=follow):
+        print(line, flush=follow)
+
+
+@command(commands, "ttsrl stop --release ttsrl")
+def stop(release: ReleaseName = "ttsrl", namespace: Namespace = None) -> None:
+    """End the release's training; `ttsrl submit` goes on from the last published checkpoint."""
+    from ttsrl.kube import training
+    from ttsrl.kube.cluster import Cluster
+    from ttsrl.kube.names import Names
+
+    cluster, names = Cluster(namespace), Names(release)
+    kind, job = training.the_job(cluster, names)
+    training.delete(cluster, names, kind)
+    print(f"{job['kind']} {names.train} and its pods are gone")

@@ -1,0 +1,76 @@
+"""How a function becomes a command, and the options that several commands have."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ttsrl.runtime.exit_codes import exit_code
+from ttsrl.runtime.resources import resource
+
+TINY = resource("examples/tiny/run.json")
+
+CommandFunction = Callable[..., int | None]
+
+
+def command(
+    commands: typer.Typer, example: str, name: str | None = None
+) -> Callable[[CommandFunction], CommandFunction]:
+    """Register a function as a command whose errors become one line and an exit code.
+
+    An integer that the function returns is the exit code.
+    """
+
+    def register(function: CommandFunction) -> CommandFunction:
+        @functools.wraps(function)
+        def run(*args: object, **options: object) -> None:
+            raise typer.Exit(exit_code(lambda: function(*args, **options)))
+
+        commands.command(name, epilog=f"Example: {example}")(run)
+        return function
+
+    return register
+
+
+def _found(path: Path | None) -> Path | None:
+    """A file of examples/ is found where there is no checkout too."""
+    if path is None or path.exists() or not (ours := resource(str(path))).is_file():
+        return path
+    return ours
+
+
+RunFile = typer.Option(
+    metavar="FILE",
+    help="The run's JSON file; one of ttsrl's own examples/ from anywhere.",
+    callback=_found,
+)
+Config = Annotated[Path, RunFile]
+OptionalConfig = Annotated[Path | None, RunFile]
+Override = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Set a key of the run; may be repeated."),
+]
+WorkDir = Annotated[
+    Path | None, typer.Option(metavar="DIR", help="The run's folder; default: runs/NAME.")
+]
+ReleaseName = Annotated[str, typer.Option("--release", metavar="NAME", help="The Helm release.")]
+Namespace = Annotated[
+    str | None,
+    typer.Option("--namespace", "-n", help="Default: that of kubectl's current context."),
+]
+Overlay = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", help="A folder of jobs/train/overlays: which GPUs, how many."),
+]
+
+
+class TrainingJob(StrEnum):
+    """Which operator runs the training."""
+
+    rayjob = "rayjob"
+    pytorchjob = "pytorchjob"

@@ -1,0 +1,41 @@
+"""What works on this machine, or in a cluster."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from ttsrl.cli.command import Namespace, Overlay, ReleaseName, TrainingJob, command
+
+commands = typer.Typer()
+
+
+@command(commands, "ttsrl doctor --json")
+def doctor(
+    json: Annotated[bool, typer.Option("--json", help="Print JSON, not a table.")] = False,
+    in_cluster: Annotated[
+        bool, typer.Option("--cluster", help="Look at a release in the cluster instead.")
+    ] = False,
+    release: ReleaseName = "ttsrl",
+    namespace: Namespace = None,
+    kind: Annotated[
+        TrainingJob, typer.Option(help="Which operator is to run the training.")
+    ] = TrainingJob.rayjob,
+    overlay: Overlay = None,
+) -> None:
+    """Tell what works on this machine, or in a cluster, and what to do about what does not."""
+    from ttsrl.runtime.doctor import examine, show
+
+    if not in_cluster:
+        show(examine(), as_json=json)
+        return
+    from ttsrl.kube import readiness
+    from ttsrl.kube.cluster import Cluster
+    from ttsrl.kube.release import read_release
+    from ttsrl.kube.training import JobRequest, job_for
+
+    cluster = Cluster(namespace)
+    there = read_release(cluster, release)
+    job = job_for(there, JobRequest(kind.value, overlay))
+    show(readiness.examine(cluster, there, kind.value, job), as_json=json)

@@ -1,0 +1,82 @@
+"""Judging models and rewards."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ttsrl.cli.command import Config, Override, WorkDir, command
+from ttsrl.cli.in_folder import do, resolve
+
+commands = typer.Typer()
+
+
+@command(commands, "ttsrl eval --config run.json --model runs/NAME/pulled --as after")
+def eval(
+    config: Config,
+    model: Annotated[
+        str | None, typer.Option(help="Folder or Hugging Face id; default: the run's own policy.")
+    ] = None,
+    suite: Annotated[
+        str, typer.Option(help="What to speak: held_out, or one of the run's eval.suites.")
+    ] = "held_out",
+    name: Annotated[
+        str, typer.Option("--as", help="Name of the evaluation; report reads before and after.")
+    ] = "before",
+    override: Override = None,
+    work_dir: WorkDir = None,
+) -> None:
+    """Speak the texts of a suite with a model and let every judge listen."""
+    from ttsrl.config.schema import HELD_OUT
+    from ttsrl.evaluation.one_suite import evaluate_suite
+    from ttsrl.runtime.follow import counts
+
+    run, folder, resolved = resolve(config, override, work_dir)
+    data = folder / "data" / "held_out.parquet"
+    out = folder / "eval" / ("" if suite == HELD_OUT else suite) / name
+    arguments = (resolved, model or run.model, suite, data, out)
+    do(f"evaluate-{suite}-{name}", folder, evaluate_suite, *arguments, watch=counts)
+    print(out / "report.json")
+
+
+@command(commands, "ttsrl compare runs/NAME/eval/before runs/NAME/eval/after")
+def compare(
+    before: Annotated[
+        str, typer.Argument(help="Folder of an evaluation; or its address in storage.")
+    ],
+    after: Annotated[str, typer.Argument(help="Another one, of the same suite.")],
+    json: Annotated[bool, typer.Option("--json", help="Print JSON, not a table.")] = False,
+    samples: Annotated[int, typer.Option(help="Bootstrap resamples.")] = 2000,
+    seed: Annotated[int, typer.Option(help="Seed of the bootstrap.")] = 0,
+) -> None:
+    """Tell what two models differ by: paired bootstrap over the texts that both have spoken."""
+    from ttsrl.evaluation.compare import show
+
+    show(before, after, as_json=json, samples=samples, seed=seed)
+
+
+@command(commands, "ttsrl report runs/NAME")
+def report(work_dir: Annotated[Path, typer.Argument(help="The run's folder.")]) -> None:
+    """Write report.html from what a run has left in its folder."""
+    from ttsrl.evaluation.report.page import log_report
+
+    folder = work_dir.absolute()
+    do("report", folder, log_report, folder)
+    print(folder / "report.html")
+
+
+@command(commands, "ttsrl audit --config run.json --clips clips.jsonl")
+def audit(
+    config: Config,
+    clips: Annotated[
+        Path, typer.Option(help="JSONL with text and wav a line: clean speech.", metavar="FILE")
+    ],
+    override: Override = None,
+) -> None:
+    """Degrade clean speech in many ways; fail if the run's reward pays as much for one of them."""
+    from ttsrl.config.load import load_run
+    from ttsrl.serving.audit import show
+
+    show(load_run(config, override or []), clips)

@@ -1,0 +1,134 @@
+"""What the pods of jobs/ and of the Helm chart run: in the foreground, plain lines as output."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ttsrl.cli.command import Config, command
+
+POD = "--config /etc/ttsrl/run.json --work-dir /tmp/ttsrl"
+
+commands = typer.Typer(
+    help="What the pods of a cluster run; you need none of it. See submit.",
+    epilog=f"Example: ttsrl job train {POD}",
+    no_args_is_help=True,
+)
+
+JobFolder = Annotated[
+    Path, typer.Option("--work-dir", metavar="DIR", help="Local folder to work in.")
+]
+Shards = Annotated[int, typer.Option("--of", metavar="N", min=1, help="Number of shards.")]
+ModelStep = Annotated[
+    int | None, typer.Option("--step", help="Step of the model; default: the run's last.")
+]
+Suite = Annotated[
+    str | None,
+    typer.Option("--suite", help="held_out, or one of eval.suites; default: all of them."),
+]
+EvaluationName = Annotated[
+    str | None, typer.Option("--as", help="Name below eval/; default: that of the suite.")
+]
+Wait = Annotated[
+    float, typer.Option("--wait-s", help="Seconds to wait for what other jobs publish.")
+]
+
+
+class ReleaseCheck(StrEnum):
+    """What of a release can be checked."""
+
+    score = "score"
+    storage = "storage"
+    metrics = "metrics"
+
+
+@command(commands, f"ttsrl job train {POD}")
+def train(config: Config, work_dir: JobFolder) -> None:
+    """Train a run, or resume it, in the Ray cluster of RAY_ADDRESS or in one of this machine.
+
+    Exit code 0: every step is done and published. Any other: the same command goes on from the
+    last published checkpoint.
+    """
+    from ttsrl.training.supervisor import train_until_terminated
+
+    train_until_terminated(config, work_dir)
+
+
+@command(commands, f"ttsrl job pytorchjob {POD}")
+def pytorchjob(
+    config: Config,
+    work_dir: JobFolder,
+    ray_port: Annotated[
+        int, typer.Option(help="Port of the Ray head, which rank 0 starts.")
+    ] = 6379,
+) -> int:
+    """Train as one pod of a PyTorchJob; the end of one pod is the end of all."""
+    from ttsrl.training.pytorchjob import take_part
+
+    return take_part(config, work_dir, ray_port)
+
+
+@command(commands, f"ttsrl job merge {POD} --wait-s 7200")
+def merge(
+    config: Config,
+    work_dir: JobFolder,
+    step: Annotated[int | None, typer.Option(help="Step to merge; default: the newest.")] = None,
+    wait_s: Annotated[
+        float | None,
+        typer.Option(help="Seconds to wait for the step's checkpoint; default step: the last."),
+    ] = None,
+) -> None:
+    """Turn a published checkpoint into a Hugging Face folder and publish it."""
+    from ttsrl.evaluation.merge import merge_run
+
+    merge_run(config, work_dir, step, wait_s)
+
+
+@command(commands, f"ttsrl job eval-shard {POD} --of 4 --index 0", name="eval-shard")
+def eval_shard(
+    config: Config,
+    work_dir: JobFolder,
+    of: Shards,
+    index: Annotated[
+        int | None, typer.Option(help="Which shard, from 0; default: JOB_COMPLETION_INDEX.")
+    ] = None,
+    step: ModelStep = None,
+    suite: Suite = None,
+    name: EvaluationName = None,
+    wait_s: Wait = 0.0,
+) -> None:
+    """Evaluate one shard of a run's suites, before and after training, and publish it."""
+    from ttsrl.evaluation.shard import ShardedEvaluation, evaluate_shard
+
+    evaluate_shard(ShardedEvaluation(config, work_dir, of, step, suite, name, wait_s), index)
+
+
+@command(commands, f"ttsrl job eval-reduce {POD} --of 4", name="eval-reduce")
+def eval_reduce(
+    config: Config,
+    work_dir: JobFolder,
+    of: Shards,
+    step: ModelStep = None,
+    suite: Suite = None,
+    name: EvaluationName = None,
+    wait_s: Wait = 0.0,
+) -> None:
+    """Put the shards together: report.json, report.html and best.json in storage."""
+    from ttsrl.evaluation.reduce import reduce_shards
+    from ttsrl.evaluation.shard import ShardedEvaluation
+
+    reduce_shards(ShardedEvaluation(config, work_dir, of, step, suite, name, wait_s))
+
+
+@command(commands, "ttsrl job check score --config /etc/ttsrl/run.json")
+def check(
+    what: Annotated[ReleaseCheck, typer.Argument(help="What to check.")], config: Config
+) -> None:
+    """Check a release that is up, as `helm test` does: does it score, store, show its metrics?"""
+    from ttsrl.config.load import load_run
+    from ttsrl.kube.check import CHECKS
+
+    print(CHECKS[what.value](load_run(config)), flush=True)

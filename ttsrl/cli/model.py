@@ -1,0 +1,107 @@
+"""Models of a run: fetched, spoken with, converted."""
+
+from __future__ import annotations
+
+import os
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ttsrl.cli.command import Namespace, command
+
+commands = typer.Typer()
+
+
+class What(StrEnum):
+    """What of a published run can be pulled."""
+
+    model = "model"
+    checkpoint = "checkpoint"
+
+
+@command(commands, "ttsrl pull s3://bucket/prefix/runs/NAME --to model")
+def pull(
+    run: Annotated[
+        str, typer.Argument(help="Address of a published run; or a Helm release by its name.")
+    ],
+    to: Annotated[Path, typer.Option(help="Folder to make.", metavar="DIR")],
+    what: Annotated[What, typer.Option(help="What to pull.")] = What.model,
+    step: Annotated[int | None, typer.Option(help="Of which step; default: the newest.")] = None,
+    best: Annotated[bool, typer.Option("--best", help="The model that evaluated best.")] = False,
+    namespace: Namespace = None,
+) -> None:
+    """Bring a published model or checkpoint here, verified; an interrupted pull goes on."""
+    from ttsrl.runtime.progress import Progress
+    from ttsrl.storage.published import best_step, open_run, pull_from
+
+    if "/" not in run:
+        from ttsrl.kube.cluster import Cluster
+        from ttsrl.kube.release import read_release
+
+        release = read_release(Cluster(namespace), run)
+        run = release.address
+        os.environ |= release.storage_environment(os.environ)
+    with Progress() as progress:
+        stage = progress.stage("pull")
+        store = open_run(run)
+        step = best_step(store) if best else step
+        pulled = pull_from(store, what.value, step, to, stage.update_bytes)
+        stage.finish(f"{what} of step {pulled}")
+    print(to)
+
+
+@command(commands, 'ttsrl say "Hello there" --model runs/NAME/pulled --out hello.wav')
+def say(
+    text: Annotated[str, typer.Argument(help="What to say.")],
+    model: Annotated[str, typer.Option(help="Folder of a model, or s3://bucket/prefix/runs/NAME.")],
+    out: Annotated[Path, typer.Option(help="WAV file to write.", metavar="FILE")],
+    codec: Annotated[
+        str | None, typer.Option(help="Folder of its codec; default: that of its run.")
+    ] = None,
+    voice: Annotated[
+        str | None,
+        typer.Option(help="Recording (or CosyVoice2's speaker) to speak in the voice of."),
+    ] = None,
+    voice_text: Annotated[
+        str | None, typer.Option(help="What is said in it: the model then goes on from there.")
+    ] = None,
+    family: Annotated[
+        str | None, typer.Option(help="Line of models; default: that of its run, or llasa.")
+    ] = None,
+    temperature: Annotated[float, typer.Option(help="0: the likeliest token each time.")] = 0.0,
+    seed: Annotated[int, typer.Option(help="Another seed, another reading.")] = 0,
+) -> None:
+    """Speak one text into a WAV file, in a voice of your choice where the model can."""
+    from ttsrl.synthesis.say import say
+
+    said = say(
+        text,
+        model,
+        out,
+        codec=codec,
+        voice=voice,
+        voice_text=voice_text,
+        family=family,
+        temperature=temperature,
+        seed=seed,
+    )
+    end = "" if said.finished else ", cut off: the model did not end by itself"
+    print(f"{out}: {said.duration_s:.2f} s, {said.tokens} speech tokens{end}")
+
+
+@command(commands, "ttsrl convert CosyVoice2-0.5B policy")
+def convert(
+    source: Annotated[
+        Path, typer.Argument(help="CosyVoice2's checkpoint, or a Hugging Face folder made of one.")
+    ],
+    out: Annotated[Path, typer.Argument(help="The folder, or the llm.pt, to write.")],
+) -> None:
+    """Turn CosyVoice2's language model into a Hugging Face folder, or such a folder into llm.pt."""
+    from ttsrl.models.cosyvoice2 import LLM, to_huggingface, to_llm
+
+    if (source / "config.json").is_file() and not (source / LLM).is_file():
+        print(f"{out}: logits within {to_llm(source, out):.1g} of the folder's")
+    else:
+        print(f"{out}: {to_huggingface(source, out)}")

@@ -1,0 +1,83 @@
+"""A run on this machine: rewards, training, and all of it at once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Annotated
+
+import typer
+
+from ttsrl.cli.command import TINY, Config, Override, WorkDir, command
+from ttsrl.cli.in_folder import do, resolve
+
+commands = typer.Typer()
+
+
+@command(commands, "ttsrl quickstart --set train.steps=40")
+def quickstart(
+    config: Config = TINY,
+    override: Override = None,
+    work_dir: WorkDir = None,
+    fresh: Annotated[bool, typer.Option(help="Forget what is done in the run's folder.")] = False,
+) -> None:
+    """Train the tiny model on this machine: every stage, from texts to the report.
+
+    The same command goes on where an interrupted one ended.
+    """
+    from rich.console import Console
+
+    from ttsrl.config.load import load_run, origin
+    from ttsrl.quickstart.run import quickstart
+    from ttsrl.quickstart.stages import STAGES
+    from ttsrl.quickstart.table import before_and_after
+
+    run = load_run(config, override or [])
+    folder = (work_dir or Path("runs") / run.name).absolute()
+    local_storage = origin(config, override or [], "storage") == "default"
+    quickstart(run, folder, STAGES, local_storage=local_storage, fresh=fresh)
+    Console(highlight=False).print(before_and_after(run, folder))
+    print(f"report: {folder / 'report.html'}")
+
+
+@command(commands, "ttsrl serve --config run.json --port 8000")
+def serve(
+    config: Config,
+    override: Override = None,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen on.")] = 8000,
+) -> int:
+    """Serve rewards until Ctrl-C."""
+    from ttsrl.config.load import dump_run, load_run
+    from ttsrl.serving.serve import serve
+
+    run = load_run(config, override or [])
+    with TemporaryDirectory(prefix="ttsrl-serve-") as folder:
+        resolved = Path(folder) / "run.json"
+        resolved.write_text(dump_run(run), encoding="utf-8")
+        return serve(resolved, host, port)
+
+
+@command(commands, "ttsrl train --config run.json")
+def train(config: Config, override: Override = None, work_dir: WorkDir = None) -> None:
+    """Train; the same command goes on from the newest checkpoint. Rewards must be served."""
+    from ttsrl.runtime.follow import steps
+    from ttsrl.training.supervisor import train_until_terminated
+
+    run, folder, resolved = resolve(config, override, work_dir)
+    do(
+        "train",
+        folder,
+        train_until_terminated,
+        *(resolved, folder),
+        watch=lambda job, stage: steps(job, folder, stage, run.train.steps),
+    )
+
+
+@command(commands, "ttsrl merge --config run.json")
+def merge(config: Config, override: Override = None, work_dir: WorkDir = None) -> None:
+    """Turn the newest checkpoint into a Hugging Face folder and publish it."""
+    from ttsrl.evaluation.merge import merge_run
+
+    _, folder, resolved = resolve(config, override, work_dir)
+    do("merge", folder, merge_run, resolved, folder)

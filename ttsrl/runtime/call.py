@@ -1,0 +1,33 @@
+"""The child of a job: calls the function that its standard input has, pickled with its arguments.
+
+Exit codes are those of a command; a traceback is for the log that this writes to.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import sys
+from collections.abc import Callable
+
+from ttsrl.runtime.exit_codes import exit_code
+
+Call = tuple[Callable[..., int | None], tuple[object, ...]]
+"""A function that Python finds by its name, and its arguments."""
+
+
+def main() -> int:
+    """The function's exit code, or that of what it raised."""
+    return exit_code(_call, traceback_in_output=True)
+
+
+def _call() -> int | None:
+    with open(0, "rb", closefd=False) as sent:
+        call: Call = pickle.load(sent)
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    function, arguments = call
+    return function(*arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
