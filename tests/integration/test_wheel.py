@@ -47,11 +47,13 @@ class Installation:
 
     def run(self, program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
         ours = ("PYTHONPATH", "VIRTUAL_ENV", "KUBECONFIG")
+        # rclone is a package's script, which is installed where the package is
+        scripts = os.pathsep.join([sysconfig.get_path("scripts"), os.environ["PATH"]])
         return subprocess.run(
             [self.environment / "bin" / program, *arguments],
             cwd=self.folder,
             env={name: value for name, value in os.environ.items() if name not in ours}
-            | {"HOME": str(self.folder), "OMP_NUM_THREADS": "1"},
+            | {"HOME": str(self.folder), "OMP_NUM_THREADS": "1", "PATH": scripts},
             capture_output=True,
             text=True,
         )
@@ -125,7 +127,7 @@ def test_submit_has_its_manifests_and_says_that_there_is_no_cluster(
 def test_the_quickstart_runs(installed: Installation) -> None:
     settings = [word for setting in SHORT for word in ("--set", setting)]
     said = installed.says("ttsrl", "quickstart", *settings)
-    folder = installed.folder / "runs" / "tiny"
+    folder = installed.folder / "runs" / "quickstart"
     assert said.endswith(f"report: {folder / 'report.html'}\n")
     assert (folder / "report.html").is_file()
     [step] = (folder / "train" / "steps.jsonl").read_text().splitlines()

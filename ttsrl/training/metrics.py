@@ -1,5 +1,5 @@
 """What Prometheus sees of a training run, at `train.metrics_port` of the machine that runs
-`python -m ttsrl.training`.
+`ttsrl train`.
 
 The supervisor serves it: it lives from the first check to the last upload, in the pod that started
 the run (a RayJob's head, a PyTorchJob's master), and verl's task runner writes the step log beside

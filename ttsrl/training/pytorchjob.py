@@ -13,6 +13,7 @@ import os
 import secrets
 import shlex
 import socket
+import sys
 import tempfile
 import time
 from collections.abc import Generator, Mapping, Sequence
