@@ -20,6 +20,7 @@ from ttsrl.config.load import load_run
 from ttsrl.config.schema import RunConfig
 from ttsrl.scorers.whisper.reading import ReadingJob
 from ttsrl.scorers.whisper.scorer import WhisperScorer
+from ttsrl.scorers.whisper.torch_engine import WhisperTorch
 
 
 class SeedWay:
@@ -28,13 +29,16 @@ class SeedWay:
     def __init__(self, run: RunConfig) -> None:
         self.codec = load_codec(run.codec)
         self.scorer = WhisperScorer(run.reward.whisper)
-        self.scorer.engine.drafted = 0
+        engine = self.scorer.engine
+        assert isinstance(engine, WhisperTorch)
+        engine.drafted = 0
+        self.engine = engine
 
     @torch.inference_mode()
     def score(self, tokens: list[int], text: str) -> dict[str, object]:
         """As the body of its answer."""
         waveform = self.codec.decode([tokens])[0]
-        words, engine = self.scorer.tokens, self.scorer.engine
+        words, engine = self.scorer.tokens, self.engine
         network = engine.network
         audio = network.new_cache(1, network.positions)
         mel = engine.log_mel([waveform], 2 * network.positions)

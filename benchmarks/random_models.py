@@ -83,7 +83,7 @@ def make_whisper(folder: Path, shape: str, device: str) -> None:
         positions.normal_(0.0, 0.06)  # another word at every place
         # From here on nothing but the end is likely.
         positions[4 + WORDS - 1 :] += 20.0 * decoder.embed_tokens.weight[end]
-    model.to(torch.bfloat16 if device != "cpu" else torch.float32).save_pretrained(folder)
+    (model.bfloat16() if device != "cpu" else model.float()).save_pretrained(folder)
     generation = json.loads((TINY / "generation_config.json").read_text())
     speakable = {*_words(tokenizer), end}
     generation["suppress_tokens"] = [n for n in range(s["vocabulary"]) if n not in speakable]
@@ -149,7 +149,7 @@ def make_llasa(folder: Path, shape: str, device: str, tokens: float) -> None:
     tokenizer.pad_token = "<|end_of_text|>"
     tokenizer.save_pretrained(folder)
     first, end, start = (
-        int(tokenizer.convert_tokens_to_ids(f"<|{name}|>"))
+        tokenizer.get_vocab()[f"<|{name}|>"]
         for name in ("s_0", "SPEECH_GENERATION_END", "SPEECH_GENERATION_START")
     )
     config = LlamaConfig(
@@ -177,7 +177,7 @@ def make_llasa(folder: Path, shape: str, device: str, tokens: float) -> None:
         _teach_states(model, first, end, start, tokens)
     generation = model.generation_config
     generation.eos_token_id, generation.pad_token_id = end, config.pad_token_id
-    model.to(torch.bfloat16).save_pretrained(folder)
+    model.bfloat16().save_pretrained(folder)
 
 
 def _teach_states(model: Any, first: int, end: int, start: int, tokens: float) -> None:
@@ -193,9 +193,9 @@ def _teach_states(model: Any, first: int, end: int, start: int, tokens: float) -
     per_state = CODES // STATES
     for name, weight in model.named_parameters():
         if weight.dim() > 1:
-            out = name.endswith(("o_proj.weight", "down_proj.weight"))
-            weight.normal_(0.0, quiet if out else 0.02)
-            if out:
+            ends_block = name.endswith(("o_proj.weight", "down_proj.weight"))
+            weight.normal_(0.0, quiet if ends_block else 0.02)
+            if ends_block:
                 weight[:beside] = 0.0
     table = model.model.embed_tokens.weight
     table[:, :beside] = 0.0

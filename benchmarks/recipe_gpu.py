@@ -17,7 +17,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -96,7 +96,7 @@ def make_models(recipe: dict[str, Any], folder: Path, arguments: argparse.Namesp
 
 
 @contextmanager
-def memory_cap(gib: float | None) -> Iterator[float]:
+def memory_cap(gib: float | None) -> Generator[float]:
     """Another process takes the rest of the GPU; yields what is left as a share of the whole."""
     if gib is None:
         yield 1.0
@@ -167,7 +167,7 @@ def speak(config: Path, folder: Path) -> None:
         print(f"{size / GIB:.1f} GiB; without a GPU vLLM does not speak")
         return
     from transformers import AutoModelForCausalLM, AutoTokenizer
-    from vllm import LLM, SamplingParams
+    from vllm import LLM, SamplingParams  # pyright: ignore[reportMissingImports]
 
     family = load_family(run.family, AutoTokenizer.from_pretrained(model))
     lines = (folder / "texts.jsonl").read_text().splitlines()[:PROMPTS]
@@ -186,7 +186,8 @@ def speak(config: Path, folder: Path) -> None:
     asked = SamplingParams(temperature=0.0, max_tokens=TOKENS, logprobs=0, **limits)
     said = engine.generate([{"prompt_token_ids": p} for p in prompts], asked)
     print(f"vLLM has loaded {size / GIB:.1f} GiB and spoken in {time.perf_counter() - start:.0f} s")
-    torch_model: Any = AutoModelForCausalLM.from_pretrained(model, dtype=torch.bfloat16).cuda()
+    torch_model: Any = AutoModelForCausalLM.from_pretrained(model, dtype=torch.bfloat16)
+    torch_model.cuda()
     moves: list[float] = []
     for prompt, output in zip(prompts, said, strict=True):
         tokens = list(output.outputs[0].token_ids)

@@ -102,7 +102,7 @@ def by_schema(server: RewardServer, requests: int, findings: Findings, seed: int
                 deadline=None,
                 database=None,
                 phases=[Phase.generate],
-                suppress_health_check=list(HealthCheck),
+                suppress_health_check=[*HealthCheck],
             )
             @given(case=operation.as_strategy(generation_mode=mode))
             def send(case: Any) -> None:
@@ -173,7 +173,7 @@ def valid(route: str) -> dict[str, Any]:
         case "/score":
             return {"text": "six climb", "tokens": [1, 2, 3] * 9}
         case _:
-            tensors = [
+            tensors: list[dict[str, Any]] = [
                 {"name": "TOKENS", "shape": [1, 3], "datatype": "INT32", "data": [1, 2, 3]},
                 {"name": "TOKEN_LENS", "shape": [1, 1], "datatype": "INT32", "data": [3]},
                 {"name": "GT_TEXT", "shape": [1, 1], "datatype": "BYTES", "data": ["hello"]},

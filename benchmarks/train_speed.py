@@ -16,7 +16,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from statistics import fmean
@@ -186,7 +186,7 @@ def run_steps(config: Path, work_dir: Path, last: int | None = None, *, held: fl
 
 
 @contextmanager
-def memory_peak(held: float) -> Iterator[None]:
+def memory_peak(held: float) -> Generator[None]:
     """Prints the most memory of the GPU that was in use, by all processes of the run together."""
     most, over = 0.0, threading.Event()
 

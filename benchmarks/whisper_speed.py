@@ -28,6 +28,7 @@ from ttsrl.scorers.base import Raw
 from ttsrl.scorers.whisper.pool import DRAFTED
 from ttsrl.scorers.whisper.reading import ReadingJob
 from ttsrl.scorers.whisper.scorer import WhisperScorer
+from ttsrl.scorers.whisper.torch_engine import WhisperTorch
 from ttsrl.text.normalise import normalise
 
 RATE_HZ = 16_000
@@ -58,6 +59,12 @@ def main() -> None:
         Bench(Path(folder), arguments.shape, arguments.count, device).run(
             arguments.rows, short=arguments.short
         )
+
+
+def torch_engine(scorer: WhisperScorer) -> WhisperTorch:
+    """Its engine, which is ours."""
+    assert isinstance(scorer.engine, WhisperTorch)
+    return scorer.engine
 
 
 def published_step(shape: str, device: str, count: float, duration_s: float) -> None:
@@ -100,7 +107,7 @@ class Bench:
     def seed(self) -> None:
         """One at a time: encoder passes for NLL, language and transcript, a token a step."""
         scorer = self.scorer(rows=1)
-        engine, tokens = scorer.engine, scorer.tokens
+        engine, tokens = torch_engine(scorer), scorer.tokens
         engine.drafted = 0
         engine.warm_up()
         target = tokens.target("two red birds sing again " * 5, "en")
@@ -134,7 +141,7 @@ class Bench:
         """Plain, then with drafts at several error rates."""
         reset_peak(self.device)
         scorer = self.scorer(window=window, rows=rows)
-        engine, tokens = scorer.engine, scorer.tokens
+        engine, tokens = torch_engine(scorer), scorer.tokens
         engine.warm_up()
         name = f"{window} window, {rows} rows"
         heard = self.plain(engine, tokens)
@@ -154,7 +161,7 @@ class Bench:
         self, scorer: WhisperScorer, name: str, heard: list[str], shares: list[float]
     ) -> None:
         """With texts of these shares of wrong words."""
-        scorer.engine.drafted = DRAFTED
+        torch_engine(scorer).drafted = DRAFTED
         for share in shares:
             texts = [
                 " ".join(random_models.with_errors(text.split(), share, n)) or "two"
@@ -182,7 +189,7 @@ class Bench:
         few = self.waveforms[:32]
         texts = ["two red birds sing again " * 5] * len(few)
         exact = self.scorer(dtype="float32", rows=1)
-        exact.engine.drafted = 0
+        torch_engine(exact).drafted = 0
         one = [exact.score([w], RATE_HZ, [t], ["en"])[0] for w, t in zip(few, texts, strict=True)]
         del exact
         many = self.scorer(rows=32).score(few, RATE_HZ, texts, ["en"] * len(few))

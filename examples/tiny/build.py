@@ -29,7 +29,7 @@ STAGES = [["texts"], ["codec"], ["whisper", "judge", "policy"]]
 
 def main() -> None:
     """Run the stages that are not done yet."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(description=str(__doc__).split("\n")[0])
     parser.add_argument("--again", action="store_true", help="forget the finished stages")
     if parser.parse_args().again:
         shutil.rmtree(DONE, ignore_errors=True)

@@ -6,6 +6,7 @@ import json
 import string
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -45,7 +46,7 @@ def train(
     for _ in run.steps():
         heard = [_augmented(clip, noise) for clip in clips.batch(batch)]
         waveforms = [clip.waveform for clip in heard]
-        inputs = processor(waveforms, sampling_rate=SAMPLE_RATE_HZ, return_tensors="pt")
+        inputs = cast(Any, processor)(waveforms, sampling_rate=SAMPLE_RATE_HZ, return_tensors="pt")
         encoded = model.wav2vec2_bert(**inputs).last_hidden_state
         frames = word_of_frame(encoded)
         characters = [processor.tokenizer(" ".join(clip.words)).input_ids for clip in heard]
@@ -77,8 +78,9 @@ def new_processor() -> Wav2Vec2BertProcessor:
     with TemporaryDirectory() as folder:
         vocabulary = Path(folder) / "vocab.json"
         vocabulary.write_text(json.dumps({symbol: i for i, symbol in enumerate(symbols)}))
+        unused: dict[str, Any] = {"bos_token": None, "eos_token": None}
         tokenizer = Wav2Vec2CTCTokenizer(
-            str(vocabulary), bos_token=None, eos_token=None, unk_token="[UNK]", pad_token="[PAD]"
+            str(vocabulary), **unused, unk_token="[UNK]", pad_token="[PAD]"
         )
     return Wav2Vec2BertProcessor(SeamlessM4TFeatureExtractor(), tokenizer)
 
@@ -110,5 +112,5 @@ def new_model(processor: Wav2Vec2BertProcessor) -> Wav2Vec2BertForCTC:
 
 def save(model: Wav2Vec2BertForCTC, processor: Wav2Vec2BertProcessor, folder: Path) -> None:
     """Write the recogniser as a Hugging Face folder, its weights in float16."""
-    model.to(torch.float16).save_pretrained(folder)
+    model.half().save_pretrained(folder)
     processor.save_pretrained(folder)

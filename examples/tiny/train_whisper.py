@@ -116,8 +116,8 @@ def new_tokenizer() -> WhisperTokenizer:
 
 def new_model(tokenizer: WhisperTokenizer) -> WhisperForConditionalGeneration:
     """A Whisper with random weights and the settings of a multilingual one."""
-    of = tokenizer.convert_tokens_to_ids
-    end, start = of("<|endoftext|>"), of("<|startoftranscript|>")
+    ids = tokenizer.get_vocab()
+    end, start = ids["<|endoftext|>"], ids["<|startoftranscript|>"]
     size = 128
     config = WhisperConfig(
         vocab_size=len(tokenizer),
@@ -148,9 +148,9 @@ def new_model(tokenizer: WhisperTokenizer) -> WhisperForConditionalGeneration:
         suppress_tokens=[],
         begin_suppress_tokens=[],
         is_multilingual=True,
-        lang_to_id={"<|en|>": of("<|en|>")},
-        task_to_id={"translate": of("<|translate|>"), "transcribe": of("<|transcribe|>")},
-        no_timestamps_token_id=of("<|notimestamps|>"),
+        lang_to_id={"<|en|>": ids["<|en|>"]},
+        task_to_id={"translate": ids["<|translate|>"], "transcribe": ids["<|transcribe|>"]},
+        no_timestamps_token_id=ids["<|notimestamps|>"],
         alignment_heads=[[layer, head] for layer in range(2) for head in range(4)],
     )
     return model
@@ -158,6 +158,6 @@ def new_model(tokenizer: WhisperTokenizer) -> WhisperForConditionalGeneration:
 
 def save(model: WhisperForConditionalGeneration, tokenizer: WhisperTokenizer, folder: Path) -> None:
     """Write the recogniser as a Hugging Face folder, its weights in float16."""
-    model.to(torch.float16).save_pretrained(folder)
+    model.half().save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     WhisperFeatureExtractor(chunk_length=WINDOW_S).save_pretrained(folder)

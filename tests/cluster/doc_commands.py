@@ -7,7 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -72,7 +72,7 @@ class PageRunner:
         return said
 
     @contextmanager
-    def in_background(self, command: str) -> Iterator[None]:
+    def in_background(self, command: str) -> Generator[None]:
         """Type a page's command that ends with &, and end it with the block."""
         self.commands.append(command)
         with self._started(self._filled(command).removesuffix("&")) as process:

@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -55,7 +55,7 @@ class ClusterUnderTest:
 
     def _run(
         self, program: Path, *arguments: str | Path, input: str | None = None, check: bool
-    ) -> subprocess.CompletedProcess[str]:
+    ) -> str:
         done = subprocess.run(
             [str(part) for part in (program, *arguments)],
             input=input,
@@ -112,6 +112,12 @@ class Namespace:
         text = self.kubectl("get", kind, name, "--ignore-not-found", "-o", "json")
         return json.loads(text) if text else None
 
+    def existing(self, kind: str, name: str) -> Manifest:
+        """The object, which must be there."""
+        found = self.get(kind, name)
+        assert found is not None, f"there is no {kind} {name}"
+        return found
+
     def list(self, kind: str, selector: str = "") -> list[Manifest]:
         return json.loads(self.kubectl("get", kind, "-l", selector, "-o", "json"))["items"]
 
@@ -125,7 +131,7 @@ class Namespace:
         return result
 
     @contextmanager
-    def forwarded(self, what: str, port: int) -> Iterator[str]:
+    def forwarded(self, what: str, port: int) -> Generator[str]:
         """The address at which this machine reaches a port of a Service."""
         command = ["-n", self.name, "port-forward", what, f":{port}"]
         forward = subprocess.Popen(

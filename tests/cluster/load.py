@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -51,7 +51,7 @@ class PodLoad:
 @contextmanager
 def load(
     namespace: Namespace, at_once: int, release: str = "ttsrl", machine: str | None = None
-) -> Iterator[PodLoad]:
+) -> Generator[PodLoad]:
     """`at_once` utterances at a time on a release, from when the first are asked for."""
     name = f"load-{secrets.token_hex(2)}"
     pod = pod_of(release, name, "-c", SCRIPT.read_text(), str(at_once))

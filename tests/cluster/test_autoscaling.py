@@ -73,7 +73,7 @@ def test_replicas_follow_the_queue_and_no_score_is_lost_on_the_way(
 
 
 def ready_replicas(namespace: Namespace) -> int:
-    status = namespace.get("deployment", "ttsrl-reward")["status"]
+    status = namespace.existing("deployment", "ttsrl-reward")["status"]
     same = status.get("replicas", 0) == status.get("readyReplicas", 0)
     return status["readyReplicas"] if same else 0
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from harness import Bucket, Namespace
 from load import load
 from testbed.node import NODE
@@ -30,7 +32,7 @@ def test_a_drain_never_takes_the_last_replica_that_answers(
     assert set(work.asked_once) == {"200"}
 
 
-def is_ready(pod: dict) -> bool:
+def is_ready(pod: dict[str, Any]) -> bool:
     """Whether a pod takes requests, and is not on its way out."""
     conditions = {c["type"]: c["status"] for c in pod["status"].get("conditions", [])}
     return conditions.get("Ready") == "True" and "deletionTimestamp" not in pod["metadata"]

@@ -23,7 +23,9 @@ def test_evaluation_as_one_object_runs_in_its_order(namespace: Namespace, bucket
     )
     assert end == "Completed", namespace.describe()
 
-    jobs = [namespace.get("job", f"ttsrl-eval-{part}-0") for part in ("merge", "shards", "reduce")]
+    jobs = [
+        namespace.existing("job", f"ttsrl-eval-{part}-0") for part in ("merge", "shards", "reduce")
+    ]
     began = [moment(job["status"]["startTime"]) for job in jobs]
     complete = [moment(job["status"]["completionTime"]) for job in jobs]
     assert complete[0] <= began[1] and complete[1] <= began[2]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -64,7 +65,7 @@ def test_training_goes_on_and_rewards_are_given_when_a_machine_is_lost(
     assert all(step["failed_share"] == 0 for step in steps)
 
 
-def prefer(pod: dict, machine: str) -> None:
+def prefer(pod: dict[str, Any], machine: str) -> None:
     """That machine as long as it is there, else another."""
     wanted = {"key": "kubernetes.io/hostname", "operator": "In", "values": [machine]}
     preferred = {"weight": 100, "preference": {"matchExpressions": [wanted]}}
@@ -77,5 +78,5 @@ def machines(namespace: Namespace, selector: str) -> set[str]:
     return {pod["spec"]["nodeName"] for pod in namespace.list("pods", selector)}
 
 
-def on(pod: dict, machine: str) -> bool:
+def on(pod: dict[str, Any], machine: str) -> bool:
     return pod["spec"]["nodeName"] == machine

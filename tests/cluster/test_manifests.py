@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -49,7 +50,7 @@ def test_a_misspelt_field_is_refused(shared_namespace: Namespace) -> None:
     assert "submisionMode" in said and "not declared in schema" in said
 
 
-def kind_of(document: dict) -> str:
+def kind_of(document: dict[str, Any]) -> str:
     """As `kubectl api-resources -o name` spells it: rayjobs.ray.io."""
     group, _, _ = document["apiVersion"].rpartition("/")
     plural = f"{document['kind'].lower()}s"

@@ -42,12 +42,12 @@ def test_a_release_installs_passes_its_tests_upgrades_rolls_back_and_leaves_noth
     assert tested.count("Phase:          Succeeded") == 3
 
     assert seed(namespace) == 1
-    token = namespace.get("secret", "ttsrl-token")["data"]
+    token = namespace.existing("secret", "ttsrl-token")["data"]
     with load(namespace, at_once=4) as work:
         wait = ("--wait", "--timeout", "5m")
         namespace.helm("upgrade", "ttsrl", CHART, "-f", TINY, *values, "--set", "run.seed=2", *wait)
         assert seed(namespace) == 2
-        assert namespace.get("secret", "ttsrl-token")["data"] == token
+        assert namespace.existing("secret", "ttsrl-token")["data"] == token
         namespace.helm("rollback", "ttsrl", "1", *wait)
         assert seed(namespace) == 1
         # until the last pod that either change replaced is gone
@@ -65,4 +65,4 @@ def test_a_release_installs_passes_its_tests_upgrades_rolls_back_and_leaves_noth
 
 def seed(namespace: Namespace) -> int:
     """What the release's run says."""
-    return json.loads(namespace.get("configmap", "ttsrl-run")["data"]["run.json"])["seed"]
+    return json.loads(namespace.existing("configmap", "ttsrl-run")["data"]["run.json"])["seed"]

@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -99,9 +99,9 @@ def test_a_job_is_submitted_once_and_stopped_without_leaving_a_pod(
     namespace.cluster.require_api(f"{api}.{group}")
     install(namespace)
     assert "ttsrl-train created" in cli.done("submit", "--kind", kind)
-    uid = namespace.get(api, "ttsrl-train")["metadata"]["uid"]
+    uid = namespace.existing(api, "ttsrl-train")["metadata"]["uid"]
     assert "is there already" in cli.done("submit", "--kind", kind)
-    assert namespace.get(api, "ttsrl-train")["metadata"]["uid"] == uid
+    assert namespace.existing(api, "ttsrl-train")["metadata"]["uid"] == uid
     other = {"rayjob": "pytorchjob", "pytorchjob": "rayjob"}[kind]
     assert "two trainers would undo each other's work" in cli.refused("submit", "--kind", other)
     selector = "app.kubernetes.io/component=train"
@@ -194,7 +194,7 @@ def test_an_operator_that_is_missing_or_too_old_is_refused(namespace: Namespace,
 
 
 @contextmanager
-def rayjobs_api(namespace: Namespace) -> Iterator[Any]:
+def rayjobs_api(namespace: Namespace) -> Generator[Any]:
     """The version v1 of the RayJobs' definition, to be changed in the block."""
     crd = namespace.get("crd", "rayjobs.ray.io")
     assert crd

@@ -7,7 +7,7 @@ import dataclasses
 import json
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -118,7 +118,7 @@ def rotated(namespace: Namespace, bucket: Bucket) -> Bucket:
 
 
 @contextmanager
-def prometheus_stopped() -> Iterator[None]:
+def prometheus_stopped() -> Generator[None]:
     was_up = alive("prometheus")
     stop("prometheus")
     yield
@@ -127,10 +127,10 @@ def prometheus_stopped() -> Iterator[None]:
 
 
 @contextmanager
-def reward_of(namespace: Namespace, token: Path) -> Iterator[RewardConfig]:
+def reward_of(namespace: Namespace, token: Path) -> Generator[RewardConfig]:
     """How this machine reaches the release's reward service; its token goes to that file."""
-    secret = namespace.get("secret", "ttsrl-token")["data"]["token"]
+    secret = namespace.existing("secret", "ttsrl-token")["data"]["token"]
     token.write_bytes(base64.b64decode(secret))
-    run = json.loads(namespace.get("configmap", "ttsrl-run")["data"]["run.json"])
+    run = json.loads(namespace.existing("configmap", "ttsrl-run")["data"]["run.json"])
     with namespace.forwarded("service/ttsrl-reward", 3000) as url:
         yield RewardConfig.model_validate({**run["reward"], "url": url, "token_file": str(token)})

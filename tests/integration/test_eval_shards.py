@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -56,11 +57,11 @@ def shards(run: RunConfig, store: RunStore, index: int, work_dir: Path) -> Shard
     return Shards(run, store, suite, HELD_OUT, EvalShard(index, OF), work_dir)
 
 
-def rows_of(folder: Path) -> list[dict]:
+def rows_of(folder: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (folder / "rows.jsonl").read_text().splitlines()]
 
 
-def comparable(report: dict) -> dict:
+def comparable(report: dict[str, Any]) -> dict[str, Any]:
     return {k: v for k, v in report.items() if k not in ("tokens_per_s", "model")}
 
 

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -43,7 +44,7 @@ def held_out(run: RunConfig, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "held_out.parquet"
 
 
-def read_rows(out: Path) -> list[dict]:
+def read_rows(out: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (out / "rows.jsonl").read_text().splitlines()]
 
 
@@ -188,7 +189,7 @@ def test_no_speech_is_an_empty_transcript_and_too_much_is_cut(judge: tuple[Judge
     assert stub.heard == [[2, 2]]
 
 
-def row(index: int, text: str, cer: float | None) -> dict:
+def row(index: int, text: str, cer: float | None) -> dict[str, Any]:
     wer = None if cer is None else 2 * cer
     judged = {"transcript": None, "cer": cer, "wer": wer, "cut": False, "error": None}
     return {

@@ -7,7 +7,7 @@ Exporters of Kubernetes are not on this machine: their series come from cluster_
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -47,7 +47,7 @@ class Quiet(SimpleHTTPRequestHandler):
 
 
 @contextmanager
-def served(folder: Path) -> Iterator[int]:
+def served(folder: Path) -> Generator[int]:
     """The folder over HTTP; gives its port."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(folder)))
     Thread(target=server.serve_forever, daemon=True).start()
@@ -57,7 +57,7 @@ def served(folder: Path) -> Iterator[int]:
 
 
 @contextmanager
-def repeated(action: Callable[[], None]) -> Iterator[None]:
+def repeated(action: Callable[[], None]) -> Generator[None]:
     """Does it about twice a second, in a thread, until the end."""
     over = Event()
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import Any
 
 from datasets import Dataset
 from transformers import AutoTokenizer
-from trl import GRPOConfig, GRPOTrainer
+from trl.trainer.grpo_config import GRPOConfig
+from trl.trainer.grpo_trainer import GRPOTrainer
 
 from support.reward_server import ROOT, TEXTS, RewardServer, free_port, utterances
 from ttsrl.client.trl import SpeechReward, adapt, row
@@ -78,6 +80,10 @@ def test_an_outage_gives_no_reward_rather_than_0() -> None:
     ids = [family.speech_token_ids[token] for token in item.speech_tokens]
     reward = SpeechReward(f"http://127.0.0.1:{free_port()}", family, deadline_s=0.3)
     logged: dict[str, float] = {}
-    columns = {"completion_ids": [ids] * 2, "text": [item.text] * 2, "prompts": ["", ""]}
+    columns: dict[str, Any] = {
+        "completion_ids": [ids] * 2,
+        "text": [item.text] * 2,
+        "prompts": ["", ""],
+    }
     assert reward(**columns, log_metric=logged.__setitem__) == [None, None]
     assert logged == {"speech/failed/unreachable": 1.0}

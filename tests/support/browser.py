@@ -6,7 +6,7 @@ import asyncio
 import json
 import shutil
 import subprocess
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -70,7 +70,7 @@ class Tab:
 
 
 @asynccontextmanager
-async def new_tab(devtools_url: str) -> AsyncIterator[Tab]:
+async def new_tab(devtools_url: str) -> AsyncGenerator[Tab]:
     """A tab of the browser, closed at the end."""
     async with (
         aiohttp.ClientSession() as session,

@@ -67,7 +67,7 @@ def write_llm(
     with torch.no_grad():
         qwen.model.embed_tokens.weight.add_(shared)
         for layer in qwen.model.layers:  # initialised to 0, which would hide a forgotten bias
-            torch.nn.init.normal_(layer.self_attn.q_proj.bias)
+            torch.nn.init.normal_(layer.get_parameter("self_attn.q_proj.bias"))
         head.weight.normal_(0, 0.3 * (WIDTH / width) ** 0.5)
         head.bias.normal_(0, 1).mul_(bias)
         head.bias[CODEBOOK_SIZE] += ending

@@ -6,7 +6,7 @@ import json
 import shutil
 import subprocess
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -45,7 +45,7 @@ def release_rules(folder: Path, namespace: str, release: str) -> Path:
 @contextmanager
 def prometheus(
     folder: Path, targets: Sequence[Mapping[str, Any]], rules: Path
-) -> Iterator[httpx.Client]:
+) -> Generator[httpx.Client]:
     """A Prometheus that scrapes `scrape_configs` every second, ready for queries."""
     port = free_port()
     every_s = "1s"

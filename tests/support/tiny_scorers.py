@@ -26,10 +26,14 @@ from transformers import (
 )
 
 TINY_WHISPER = Path(__file__).parents[2] / "examples/tiny/whisper"
-WORDS = ["<s>", "<pad>", "</s>", "<unk>", "a", "man", "whispering"]
-WORDS += ["person", "speaking", "sadly", "happily"]
-SENSEVOICE = ["<unk>", "<s>", "</s>", "<|zh|>", "<|NEUTRAL|>", "<|Speech|>", "<|woitn|>"]
-SENSEVOICE += ["你", "好"]
+WORDS = [
+    *("<s>", "<pad>", "</s>", "<unk>", "a", "man", "whispering"),
+    *("person", "speaking", "sadly", "happily"),
+]
+SENSEVOICE = [
+    *("<unk>", "<s>", "</s>", "<|zh|>", "<|NEUTRAL|>", "<|Speech|>", "<|woitn|>"),
+    *("你", "好"),
+]
 LETTERS = ["<pad>", "<unk>", "▁", "a", "b", "c", "d", "e", "f", "g", "h", "<blank>"]
 
 
@@ -138,7 +142,8 @@ def save_parakeet(
 ) -> Path:
     """With a tokenizer of a few letters; `spread` is the weights' standard deviation."""
     torch.manual_seed(0)
-    model = (ParakeetForCTC if isinstance(config, ParakeetCTCConfig) else ParakeetForTDT)(config)
+    is_ctc = isinstance(config, ParakeetCTCConfig)
+    model = ParakeetForCTC(config) if is_ctc else ParakeetForTDT(config)
     with torch.no_grad():
         for _, weight in sorted(model.named_parameters()):
             if weight.dim() > 1:

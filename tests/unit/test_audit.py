@@ -48,7 +48,7 @@ def run_with(components: list[dict[str, object]]) -> RunConfig:
 
 def test_the_recommended_reward_ranks_what_is_bad_below_its_clean_twin(clips: Path) -> None:
     section = (ROOT / "docs/rewards.md").read_text().partition("## What sees through")[2]
-    recommended = json.loads(re.search(r"```json\n(.*?)```", section, re.S)[1])
+    [recommended, *_] = map(json.loads, re.findall(r"```json\n(.*?)```", section, re.S))
     clean, findings = audit(Pipeline(run_with(recommended)), read_clips(clips, "en"))
     assert min(clean) > 0.9
     assert {found.name for found in findings} == {*DEGRADATIONS, ANOTHER_TEXT}
@@ -56,7 +56,8 @@ def test_the_recommended_reward_ranks_what_is_bad_below_its_clean_twin(clips: Pa
     by_name = {found.name: found for found in findings}
     assert by_name["silence"].gates == {"silence": 2}
     for name in ("noise", "loop", "truncated", ANOTHER_TEXT):
-        assert max(by_name[name].rewards) < 0.3
+        rewards = by_name[name].rewards
+        assert rewards and all(reward is not None and reward < 0.3 for reward in rewards)
 
 
 def test_a_reward_that_misses_something_fails_and_names_it(

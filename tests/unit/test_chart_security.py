@@ -6,7 +6,7 @@ import base64
 import copy
 import json
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -120,7 +120,7 @@ def test_the_token_is_random_and_long_unless_one_is_there() -> None:
 
 
 @contextmanager
-def cluster_with(secret: Manifest) -> Iterator[str]:
+def cluster_with(secret: Manifest) -> Generator[str]:
     """A server that knows one Secret, as far as Helm's lookup asks; gives a kubeconfig."""
     meta = secret["metadata"]
     resource = {"name": "secrets", "kind": "Secret", "namespaced": True, "verbs": ["get"]}
@@ -144,7 +144,7 @@ def cluster_with(secret: Manifest) -> Iterator[str]:
             self.end_headers()
             self.wfile.write(body)
 
-        def log_message(self, *_: object) -> None: ...
+        def log_message(self, format: str, *args: object) -> None: ...
 
     with ThreadingHTTPServer(("127.0.0.1", 0), ApiHandler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()

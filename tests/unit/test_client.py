@@ -182,7 +182,7 @@ def test_a_caller_that_gives_up_leaves_the_others_their_score(server: StubServer
     server.delay_s = 0.3
     utterance = rollouts(2)[1]
 
-    async def run() -> list[list[Outcome]]:
+    async def run() -> tuple[list[Outcome], list[Outcome]]:
         async with RewardClient(server.url) as client:
             return await asyncio.gather(
                 client.score([utterance], deadline_s=0.1), client.score([utterance])

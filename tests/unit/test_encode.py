@@ -5,6 +5,7 @@ that a corpus comes in, and every way a recording can be bad.
 import io
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -53,7 +54,7 @@ def run(source: Path, out: Path, batch_s: float = 120.0, **options: object) -> E
     )
 
 
-def rows(out: Path) -> list[dict]:
+def rows(out: Path) -> list[dict[str, Any]]:
     files = sorted(out.rglob("*.parquet"))
     return [row for file in files for row in parquet.read_table(file).to_pylist()]
 
@@ -202,7 +203,7 @@ def test_a_killed_run_goes_on_and_repeats_no_finished_shard(
     real = TinyCodec.encode
     heard: list[int] = []
 
-    def killed(self: TinyCodec, waveforms: list) -> list[list[int]]:
+    def killed(self: TinyCodec, waveforms: list[Any]) -> list[list[int]]:
         if len(heard) + len(waveforms) > 4:
             raise KeyboardInterrupt
         heard.extend(map(len, waveforms))

@@ -63,7 +63,7 @@ def test_llasa_prompts_are_channel_ios_with_the_date_pinned(
         continue_final_message=True,
         tokenize=False,
     )
-    expected = llama.encode(rendered, add_special_tokens=False)
+    expected = llama.encode(str(rendered), add_special_tokens=False)
     assert llasa.prompt_ids(text) == expected
     assert (expected[0], expected[-1]) == (128_000, 128_260)
 
@@ -107,7 +107,7 @@ def test_cosyvoice2_prompts_are_text_between_start_and_task(tmp_path: Path, text
 def test_only_an_instruction_may_stand_in_a_text_as_a_marker(tmp_path: Path) -> None:
     tokenizer = cosyvoice2_tokenizer(tmp_path)
     ids = load_family("cosyvoice2", tokenizer).prompt_ids("用四川话说<|endofprompt|>你好")
-    assert ids.count(tokenizer.convert_tokens_to_ids("<|endofprompt|>")) == 1
+    assert ids.count(tokenizer.get_vocab()["<|endofprompt|>"]) == 1
     for name in FAMILIES:
         with pytest.raises(BadInput, match=r"<\|s_1\|>.*own markers"):
             family_class(name).messages("hello <|s_1|>")

@@ -81,6 +81,7 @@ def test_a_click_is_silence_and_a_short_vowel_is_not() -> None:
 
 def test_speech_in_which_no_word_is_heard_is_gated() -> None:
     gated = check_transcript("", 1.5)
+    assert gated is not None
     assert (gated.reason, gated.reward, gated.duration_s) == ("empty_transcript", 0, 1.5)
     assert check_transcript("a", 1.5) is None
 

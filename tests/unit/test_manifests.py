@@ -167,7 +167,7 @@ def test_kubernetes_own_parts_fit_its_schemas(document: dict[str, Any]) -> None:
     found = list(pods(document))
     assert found
     for pod in found:
-        whole = {"apiVersion": "v1", "kind": "Pod", **copy.deepcopy(pod)}
+        whole: dict[str, Any] = {"apiVersion": "v1", "kind": "Pod", **copy.deepcopy(pod)}
         whole["metadata"] = {**whole["metadata"], "name": "pod"}
         kubernetes_validate.validate(whole, KUBERNETES, strict=True)
     if document["kind"] == "Job":
@@ -349,6 +349,8 @@ def merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
     result = dict(base)
     for key, value in changes.items():
         inner = base.get(key)
-        both = isinstance(value, dict) and isinstance(inner, dict)
-        result[key] = merged(inner, value) if both else value
+        if isinstance(value, dict) and isinstance(inner, dict):
+            result[key] = merged(inner, value)
+        else:
+            result[key] = value
     return result

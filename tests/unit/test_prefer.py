@@ -185,7 +185,8 @@ def test_accuracy_is_of_texts_that_were_not_learned_from() -> None:
 def test_noise_is_regularised_more_than_a_clear_preference() -> None:
     _, clear = comparisons()
     random = np.random.default_rng(2)
-    noise = Comparisons(clear.a_ND, clear.b_ND, random.integers(0, 2, 200) * 1.0, clear.text_N)
+    to_a = random.integers(0, 2, 200).astype(float)
+    noise = Comparisons(clear.a_ND, clear.b_ND, to_a, clear.text_N)
     assert best_l2(noise) > best_l2(clear)
 
 

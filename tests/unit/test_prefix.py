@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -126,7 +127,7 @@ def test_a_language_model_beside_the_speech_tokenizer_changes_no_tokens(tmp_path
 def test_codes_of_other_tools_are_taken_with_their_key_and_rate(tmp_path: Path) -> None:
     texts = write(tmp_path / "t.jsonl", list(range(300)), key="code")
 
-    def prepared(**prefix: object) -> Prepared:
+    def prepared(**prefix: Any) -> Prepared:
         return prepare(run_config(texts, **prefix), tmp_path / "data")
 
     assert prepared(column="code", tokens_per_s=25, min_s=2, max_s=2).prefixed > 0

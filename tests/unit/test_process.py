@@ -186,6 +186,7 @@ def test_progress_in_a_log_is_one_line_a_step(
         job = start(tmp_path, says, "waiting for rewards|step 1/62  reward 0.25", 0)
         look = steps(job, tmp_path, progress.stage("train"), 62)
         follow(job, look)
+        last = None
         for record in records:
             append_lines(tmp_path / "train" / "steps.jsonl", [record])
             last = look()

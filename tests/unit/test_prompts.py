@@ -1,7 +1,9 @@
 """Texts become verl's parquet: what is kept, what is held out, and every way a text can be bad."""
 
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as parquet
@@ -34,12 +36,12 @@ def run_config(texts: Path, **data: object) -> RunConfig:
     )
 
 
-def write(path: Path, lines: list[dict[str, object]]) -> Path:
+def write(path: Path, lines: Sequence[Mapping[str, object]]) -> Path:
     path.write_text("".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines))
     return path
 
 
-def rows(out: Path, split: str) -> list[dict]:
+def rows(out: Path, split: str) -> list[dict[str, Any]]:
     return parquet.read_table(out / f"{split}.parquet").to_pylist()
 
 
@@ -329,7 +331,7 @@ def test_texts_must_name_what_the_reward_compares_speech_to(
 ) -> None:
     lines = [{**line, field: "x"} for line in GOOD]
 
-    def prepare_with(lines: list[dict[str, object]], component: dict[str, str]) -> None:
+    def prepare_with(lines: Sequence[Mapping[str, object]], component: dict[str, str]) -> None:
         run = run_config(write(tmp_path / "t.jsonl", lines)).model_dump()
         run["reward"]["components"] = [component]
         prepare(RunConfig.model_validate(run), tmp_path / "data")

@@ -1,10 +1,12 @@
 """The sampler against transformers: same greedy tokens, same log-probabilities."""
 
+from typing import Any
+
 import pytest
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel, Qwen2Config
 from transformers import Qwen2ForCausalLM as Qwen2
-from transformers.generation import LogitsProcessor
+from transformers.generation.logits_process import LogitsProcessor
 
 from ttsrl.errors import BadInput
 from ttsrl.sampler.sampler import Sampled, Sampler, draw, truncate
@@ -12,7 +14,7 @@ from ttsrl.sampler.sampler import Sampled, Sampler, draw, truncate
 VOCABULARY, STOP = 97, 5
 ALLOWED = list(range(40, 90))
 PROMPTS = [[1, 2, 3], [7], [9, 8, 7, 6, 5, 4, 3, 2, 1], [11, 12]]
-SHAPE = dict(
+SHAPE: dict[str, Any] = dict(
     vocab_size=VOCABULARY,
     hidden_size=32,
     intermediate_size=48,
@@ -34,7 +36,7 @@ ROPE = {
 }
 
 
-def llama(**changes: object) -> LlamaForCausalLM:
+def llama(**changes: Any) -> LlamaForCausalLM:
     torch.manual_seed(1)
     return LlamaForCausalLM(LlamaConfig(**{**SHAPE, "tie_word_embeddings": True, **changes})).eval()
 
@@ -43,7 +45,7 @@ def qwen2() -> Qwen2:
     torch.manual_seed(2)
     model = Qwen2(Qwen2Config(**SHAPE, num_key_value_heads=2)).eval()
     for layer in model.model.layers:  # initialised to 0, which would hide a forgotten bias
-        torch.nn.init.normal_(layer.self_attn.q_proj.bias)
+        torch.nn.init.normal_(layer.get_parameter("self_attn.q_proj.bias"))
     return model
 
 

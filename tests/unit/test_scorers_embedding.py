@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -55,7 +56,7 @@ def test_style_is_clap_s_cosine_of_the_item_s_own_style_text(clap: Path) -> None
 
     from transformers import AutoTokenizer
 
-    model = ClapModel.from_pretrained(clap).eval()
+    model: Any = ClapModel.from_pretrained(clap).eval()
     fused = model.config.audio_config.enable_fusion
     extractor = ClapFeatureExtractor.from_pretrained(clap)
     audio = extractor(

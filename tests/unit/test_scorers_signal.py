@@ -6,6 +6,7 @@ import importlib.util
 import math
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime
@@ -13,7 +14,7 @@ import pytest
 
 from ttsrl.audio.waveform import Waveform
 from ttsrl.reward.components import ALPHABETIC_RATE, Clicks, PitchSpread, Rate, band, utilities_of
-from ttsrl.reward.config import RewardConfig, WhisperConfig
+from ttsrl.reward.config import RewardConfig
 from ttsrl.scorers.base import Scorer, SpeechSample
 from ttsrl.scorers.clean_signal import CleanSignalScorer, clicks_per_s, clipping
 from ttsrl.scorers.dnsmos import WINDOW, DnsmosScorer, windows_of
@@ -154,7 +155,9 @@ def test_noise_clipping_and_rooms_are_told_apart() -> None:
 
 @pytest.mark.parametrize("clicks", [0, 1, 7])
 def test_clicks_are_counted_and_what_belongs_to_speech_is_none(clicks: int) -> None:
-    white = np.random.default_rng(0).standard_normal(2 * RATE_HZ).astype("f") * 1e-3
+    white = np.random.default_rng(0).standard_normal(2 * RATE_HZ).astype(np.float32) * np.float32(
+        1e-3
+    )
     for clean in (voice(2.0) + white, white, np.zeros_like(white), white[:1]):
         degraded = clean.copy()
         if len(clean) > 1:
@@ -177,12 +180,15 @@ def test_dnsmos_prefers_the_cleaner_signal_alone_and_in_a_batch(dnsmos: DnsmosSc
 def test_dnsmos_gives_microsoft_s_own_values(dnsmos: DnsmosScorer) -> None:
     """Their window loop and polynomials, written out, over the network as published."""
     clip = voice(5.2)
-    folder = Path(importlib.util.find_spec("speechmos").origin).parent / "dnsmos_models"
+    spec = importlib.util.find_spec("speechmos")
+    assert spec is not None and spec.origin is not None
+    folder = Path(spec.origin).parent / "dnsmos_models"
     session = onnxruntime.InferenceSession(
         str(folder / "sig_bak_ovr.onnx"), providers=["CPUExecutionProvider"]
     )
     doubled = np.concatenate([clip, clip])
-    _, _, overall = session.run(None, {"input_1": doubled[None, :WINDOW]})[0][0]
+    scores: Any = session.run(None, {"input_1": doubled[None, :WINDOW]})
+    _, _, overall = scores[0][0]
     expected = -0.06766283 * overall**2 + 1.11546468 * overall + 0.04602535
     assert dnsmos.score([speech(clip)])[0]["dnsmos"] == pytest.approx(expected, abs=1e-5)
 
@@ -195,7 +201,7 @@ def test_dnsmos_hears_a_window_each_second(seconds: float, windows: int) -> None
 
 def test_a_scorer_is_loaded_once_for_all_its_components() -> None:
     components = [{"type": t} for t in ("pauses", "cer", "pitch_spread", "snr", "reverb", "rate")]
-    reward = RewardConfig(whisper=WhisperConfig(model="w"), components=components)
+    reward = RewardConfig.model_validate({"whisper": {"model": "w"}, "components": components})
     assert list(load_scorers(reward)) == ["prosody", "clean_signal", "rate"]
     assert {SCORER_OF[c.type] for c in reward.components if c.type in SCORER_OF} == {
         "whisper",

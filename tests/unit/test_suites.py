@@ -176,7 +176,7 @@ def test_lists_and_suites_that_are_not_there(run: RunConfig, tmp_path: Path) -> 
         listed_suite(run, suite(seed_list(tmp_path, "u1|hello"), speaker_model="m"))
 
 
-def with_suites(*suites: dict) -> RunConfig:
+def with_suites(*suites: dict[str, Any]) -> RunConfig:
     return load_run(TINY, [f"eval.suites={json.dumps(suites)}"])
 
 
@@ -198,7 +198,13 @@ def test_a_judge_may_not_be_a_model_of_the_reward_under_any_name(tmp_path: Path)
     component = {"type": "pinyin_wer", "model": "org/sensevoice"}
     judge = {"name": "j", "type": "paraformer", "model": "org/sensevoice"}
     settings = [f"reward.components={json.dumps([component])}"]
-    listed = {"name": "s", "type": "jsonl", "path": "x", "language": "zh", "judges": [judge]}
+    listed: dict[str, Any] = {
+        "name": "s",
+        "type": "jsonl",
+        "path": "x",
+        "language": "zh",
+        "judges": [judge],
+    }
     with pytest.raises(
         BadInput, match=r"'j' of suite 's' is org/sensevoice.*reward\.components\[0\]\.model"
     ):

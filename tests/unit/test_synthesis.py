@@ -3,6 +3,7 @@
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -29,8 +30,8 @@ def policy_copy(tmp_path: Path) -> Path:
     return Path(shutil.copytree(POLICY, tmp_path / "policy"))
 
 
-def speak(tiny: Synthesiser, **changes: object) -> list[SynthesisedSpeech]:
-    options = dict(temperature=1.0, seed=0, max_tokens=12, group_size=2) | changes
+def speak(tiny: Synthesiser, **changes: Any) -> list[SynthesisedSpeech]:
+    options: dict[str, Any] = dict(temperature=1.0, seed=0, max_tokens=12, group_size=2) | changes
     return [speech for batch in tiny.batches(TEXTS, **options) for speech in batch]
 
 
@@ -58,7 +59,7 @@ def test_same_seed_same_speech_and_other_batches_other_numbers(tiny: Synthesiser
 
 def test_a_voice_is_gone_on_from_and_left_out_of_what_is_returned(tiny: Synthesiser) -> None:
     text = "three blue robots"
-    options = {"temperature": 0.0, "seed": 0, "max_tokens": 37}
+    options: dict[str, Any] = {"temperature": 0.0, "seed": 0, "max_tokens": 37}
     [whole] = tiny.synthesise([text], **options)
     begun = 9
     recording = tiny.decode([whole.speech_tokens[:begun]])[0]

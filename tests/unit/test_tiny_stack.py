@@ -2,6 +2,7 @@ import itertools
 import json
 import random
 import shutil
+from typing import Any
 
 import numpy as np
 import pytest
@@ -33,6 +34,7 @@ from examples.tiny.domain import (
 from examples.tiny.speech import policy_recordings
 from examples.tiny.word_tokens import say, word_tokens
 from ttsrl.codecs.registry import load_codec
+from ttsrl.codecs.tiny import TinyCodec
 from ttsrl.config.schema import JudgeConfig, RunConfig
 from ttsrl.families.llasa import CHAT_TEMPLATE, SPEECH_END, Llasa
 from ttsrl.scorers.registry import load_judge
@@ -95,7 +97,7 @@ def test_whisper_is_multilingual_with_a_window_of_three_seconds() -> None:
     features = extractor(np.zeros(16_000, np.float32), sampling_rate=16_000, return_tensors="pt")
     assert features.input_features.shape == (1, 80, 300)
     assert model.config.max_source_positions == 150
-    settings = model.generation_config
+    settings: Any = model.generation_config  # Whisper's own fields among them
     assert settings.is_multilingual
     prefix = tokenizer.convert_ids_to_tokens(tokenizer("").input_ids)
     assert prefix == [
@@ -192,6 +194,7 @@ def test_the_corpus_keeps_the_right_word_findable() -> None:
 @pytest.mark.skipif(shutil.which("flite") is None, reason="no voice: apt-get install flite")
 def test_recordings_encode_to_the_words_tokens() -> None:
     codec = load_codec(str(HERE / "codec"))
+    assert isinstance(codec, TinyCodec)
     recordings = policy_recordings()
     assert all(codec.encode([recordings[word]]) == [word_tokens()[word]] for word in WORDS)
     joined = np.concatenate([recordings["old"], recordings["birds"], recordings["sing"]])

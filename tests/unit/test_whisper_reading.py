@@ -9,8 +9,10 @@ from typing import Literal
 import numpy as np
 import pytest
 import torch
+from transformers import WhisperConfig as TransformersWhisperConfig
 from transformers import WhisperFeatureExtractor, WhisperForConditionalGeneration
 
+from support.whisper_engine import torch_engine
 from ttsrl.audio.waveform import Waveform
 from ttsrl.codecs.registry import load_codec
 from ttsrl.reward.config import WhisperConfig
@@ -46,7 +48,7 @@ def noisy_whisper(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Random weights: transcripts that no text resembles, of many lengths."""
     folder = tmp_path_factory.mktemp("whisper")
     shutil.copytree(TINY / "whisper", folder, dirs_exist_ok=True)
-    config = WhisperForConditionalGeneration.config_class.from_pretrained(folder)
+    config = TransformersWhisperConfig.from_pretrained(folder)
     model = WhisperForConditionalGeneration(config)
     random = torch.Generator().manual_seed(0)
     with torch.no_grad():
@@ -54,7 +56,8 @@ def noisy_whisper(tmp_path_factory: pytest.TempPathFactory) -> Path:
             if weight.dim() > 1:
                 weight.normal_(std=0.3, generator=random)
         decoder = model.model.decoder
-        decoder.layer_norm.bias += 0.4 * decoder.embed_tokens.weight[config.eos_token_id]
+        end = json.loads((folder / "config.json").read_text())["eos_token_id"]
+        decoder.layer_norm.bias.add_(0.4 * decoder.embed_tokens.weight[end])
     model.save_pretrained(folder)
     return folder
 
@@ -90,7 +93,7 @@ def test_a_draft_changes_no_transcript(
     noisy_whisper: Path, spoken: tuple[list[str], list[Waveform]], share: float, rows: int
 ) -> None:
     scorer = WhisperScorer(WhisperConfig(model=str(noisy_whisper), rows=rows))
-    engine, prompt = scorer.engine, scorer.tokens.prompt("en")
+    engine, prompt = torch_engine(scorer), scorer.tokens.prompt("en")
     waveforms = spoken[1][:8]
     engine.drafted = 0
     plain = [r.written for r in read(engine, [ReadingJob(w, prompt) for w in waveforms])]
@@ -132,7 +135,7 @@ def test_a_draft_spares_steps(
     texts, waveforms = spoken
     one_wrong = [" ".join(["jump", *text.split()[1:]]) for text in texts]
     scorer = WhisperScorer(WhisperConfig(model=str(TINY / "whisper")))
-    pool, steps = scorer.engine.pool, []
+    pool, steps = torch_engine(scorer).pool, []
     launch = pool.launch
     monkeypatch.setattr(pool, "launch", lambda guesses: steps.append(1) or launch(guesses))
 
@@ -142,7 +145,7 @@ def test_a_draft_spares_steps(
         return len(steps)
 
     drafted = count()
-    scorer.engine.drafted = 0
+    torch_engine(scorer).drafted = 0
     assert drafted < count() / 2
 
 
@@ -150,7 +153,7 @@ def test_rows_enter_before_the_last_ones_have_left(
     noisy_whisper: Path, spoken: tuple[list[str], list[Waveform]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scorer = WhisperScorer(WhisperConfig(model=str(noisy_whisper), rows=4))
-    engine, alive = scorer.engine, []
+    engine, alive = torch_engine(scorer), []
     enter = engine._enter
     monkeypatch.setattr(
         engine, "_enter", lambda *args: alive.append(engine.pool.alive) or enter(*args)
@@ -164,7 +167,7 @@ def test_a_row_of_nans_leaves_nothing_behind(spoken: tuple[list[str], list[Wavef
     texts, waveforms = spoken
     scorer = WhisperScorer(WhisperConfig(model=str(TINY / "whisper"), window="cropped"))
     before = scorer.score(waveforms, RATE_HZ, texts, ["en"] * 20)
-    bias = scorer.engine.network.encoder_norm.bias
+    bias = torch_engine(scorer).network.encoder_norm.bias
     kept = bias.clone()
     bias.fill_(torch.nan)
     assert np.isnan([r.nll for r in scorer.score(waveforms, RATE_HZ, texts, ["en"] * 20)]).all()
@@ -174,9 +177,10 @@ def test_a_row_of_nans_leaves_nothing_behind(spoken: tuple[list[str], list[Wavef
 
 def test_a_cropped_window_is_the_utterance_s_own(spoken: tuple[list[str], list[Waveform]]) -> None:
     config = WhisperConfig(model=str(TINY / "whisper"), window="cropped")
-    engine = WhisperScorer(config).engine
+    engine = torch_engine(WhisperScorer(config))
     seconds = [0.1, 1.0, 1.01, 2.5, 3.0]
-    positions = [engine._positions(ReadingJob(np.zeros(int(s * RATE_HZ)), None)) for s in seconds]
+    waveforms = [np.zeros(int(s * RATE_HZ), np.float32) for s in seconds]
+    positions = [engine._positions(ReadingJob(w, None)) for w in waveforms]
     assert positions == [50, 50, 100, 150, 150]
 
 
@@ -191,16 +195,17 @@ def test_memory_that_does_not_suffice_means_fewer_rows(
     config = WhisperConfig(model=str(TINY / "whisper"), rows=16)
     expected = WhisperScorer(config).score(waveforms, RATE_HZ, texts[::-1], ["en"] * 20)
     scorer = WhisperScorer(config)
-    new_cache = scorer.engine.network.new_cache
+    engine = torch_engine(scorer)
+    new_cache = engine.network.new_cache
 
     def small(rows: int, positions: int) -> torch.Tensor:
         if rows > capacity:
             raise torch.OutOfMemoryError("CUDA out of memory")
         return new_cache(rows, positions)
 
-    monkeypatch.setattr(scorer.engine.network, "new_cache", small)
+    monkeypatch.setattr(engine.network, "new_cache", small)
     raws = scorer.score(waveforms, RATE_HZ, texts[::-1], ["en"] * 20)
-    assert scorer.engine.pool.capacity == 2 ** (capacity.bit_length() - 1)
+    assert engine.pool.capacity == 2 ** (capacity.bit_length() - 1)
     assert "trying half" in caplog.text
     assert [r.transcript for r in raws] == [r.transcript for r in expected]
 

@@ -9,7 +9,7 @@ import signal
 from pathlib import Path
 
 from .images import STORAGE
-from .node import FIRST, SECOND, Machine
+from .node import FIRST, SECOND, TestbedHost
 from .paths import STATE, TestbedError
 from .pki import DNS_IP
 from .processes import RUN, alive, run, stop, wait
@@ -40,7 +40,7 @@ def down() -> None:
         raise TestbedError(f"{STATE} could not be removed; what is left in it is still in use")
 
 
-def end_containers(machine: Machine) -> None:
+def end_containers(machine: TestbedHost) -> None:
     """Kill and remove every container, and the network namespaces that they had."""
     ctr, networks = machine.ctr, set[str]()
     for container in ctr("containers", "list", "--quiet").split():
@@ -57,7 +57,7 @@ def end_containers(machine: Machine) -> None:
         run("ip", "netns", "delete", Path(network).name, check=False)
 
 
-def _running(machine: Machine) -> bool:
+def _running(machine: TestbedHost) -> bool:
     return any("RUNNING" in line for line in machine.ctr("tasks", "list").splitlines())
 
 

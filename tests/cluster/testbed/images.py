@@ -9,7 +9,7 @@ import os
 import shutil
 import subprocess
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -94,7 +94,7 @@ def build_tool(name: str) -> None:
         _build(Path(folder), tool_image(name), f"USER 65532:65532\nENTRYPOINT {main}\n")
 
 
-def load(images: list[str], machine: node.Machine = node.FIRST) -> None:
+def load(images: list[str], machine: node.TestbedHost = node.FIRST) -> None:
     """Bring images into a machine's containerd."""
     with TemporaryDirectory(dir=CACHE) as folder:
         layout = Path(folder)
@@ -132,14 +132,14 @@ def load(images: list[str], machine: node.Machine = node.FIRST) -> None:
             raise RuntimeError("containerd did not take the images; its words are above")
 
 
-def _blobs(machine: node.Machine) -> dict[str, Path]:
+def _blobs(machine: node.TestbedHost) -> dict[str, Path]:
     """Name -> file of what a machine's containerd has."""
     folder = machine.containerd_root / "io.containerd.content.v1.content/blobs/sha256"
     return {path.name: path for path in folder.iterdir()} if folder.exists() else {}
 
 
 @contextmanager
-def docker_api() -> Iterator[str]:
+def docker_api() -> Generator[str]:
     """Podman on the same images and layers, for programs that know Docker alone; its address."""
     if not shutil.which("podman"):
         run("apt-get", "install", "--yes", "--no-install-recommends", "podman", "runc")
