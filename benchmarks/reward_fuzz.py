@@ -102,7 +102,7 @@ def by_schema(server: RewardServer, requests: int, findings: Findings, seed: int
                 deadline=None,
                 database=None,
                 phases=[Phase.generate],
-                suppress_health_check=[*HealthCheck],
+                suppress_health_check=[HealthCheck[name] for name in HealthCheck.__members__],
             )
             @given(case=operation.as_strategy(generation_mode=mode))
             def send(case: Any) -> None:

@@ -60,7 +60,7 @@ def _flite(word: str, voice: str, stretch: float, folder: Path) -> Waveform:
     waveform, rate = soundfile.read(path, dtype="float32")
     if rate != SAMPLE_RATE_HZ:
         raise ValueError(f"flite's voice {voice!r} has {rate} Hz, not {SAMPLE_RATE_HZ}")
-    return waveform
+    return np.asarray(waveform, dtype=np.float32)
 
 
 def _trim(waveform: Waveform, threshold: float = 0.01, margin: int = 160) -> Waveform:

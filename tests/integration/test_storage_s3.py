@@ -397,7 +397,7 @@ def test_unreachable(
 @pytest.fixture
 def rotating(
     to_moto: Proxy, moto: S3Process, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Callable[[], tuple[str, Callable[[], None]]]:
+) -> Callable[[], tuple[str, Callable[[], object]]]:
     """Makes a key of a user whose credentials lie in a file: (its id, what writes the file)."""
     iam = moto.client("iam")
     iam.create_user(UserName=tmp_path.name)
@@ -417,7 +417,7 @@ def rotating(
 
 
 def test_credentials_that_rotate(
-    rotating: Callable[[], tuple[str, Callable[[], None]]],
+    rotating: Callable[[], tuple[str, Callable[[], object]]],
     moto: S3Process,
     root: str,
     tmp_path: Path,
@@ -434,7 +434,7 @@ def test_credentials_that_rotate(
 
 
 def test_credentials_withdrawn_before_their_successors_arrive(
-    rotating: Callable[[], tuple[str, Callable[[], None]]],
+    rotating: Callable[[], tuple[str, Callable[[], object]]],
     moto: S3Process,
     root: str,
     tmp_path: Path,
@@ -468,7 +468,7 @@ def test_credentials_withdrawn_before_their_successors_arrive(
 
 
 def test_credentials_withdrawn_for_good_are_an_error_once_the_wait_is_over(
-    rotating: Callable[[], tuple[str, Callable[[], None]]],
+    rotating: Callable[[], tuple[str, Callable[[], object]]],
     moto: S3Process,
     root: str,
     tmp_path: Path,

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import pytest
 import uvicorn
@@ -62,7 +63,7 @@ class StubServer:
         self.measure: Callable[[int, Utterance], Outcome] = lambda measurement, u: spoken(u)
         self.delay_s = 0.0
         self.spec_hash = "abc"
-        self.specification: dict[str, object] = {}
+        self.specification: dict[str, Any] = {}
         self.version = version("ttsrl")
 
     def stop(self) -> None:

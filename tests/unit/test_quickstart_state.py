@@ -17,7 +17,7 @@ from ttsrl.errors import BadInput
 from ttsrl.quickstart.stages import free_url
 from ttsrl.quickstart.state import QuickstartState, forget, locked
 
-RUN = {
+RUN: dict[str, Any] = {
     "name": "r",
     "model": "m",
     "codec": "c",

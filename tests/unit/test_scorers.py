@@ -462,7 +462,9 @@ def test_a_model_that_is_nowhere_is_named() -> None:
         ("ctc", "policy", "cannot be loaded: Unrecognized configuration class"),
     ],
 )
-def test_a_model_of_another_kind_is_refused(kind: str, folder: str, message: str) -> None:
+def test_a_model_of_another_kind_is_refused(
+    kind: Literal["whisper", "ctc"], folder: str, message: str
+) -> None:
     with pytest.raises(BadInput, match=message):
         load_judge(JudgeConfig(name="judge", type=kind, model=str(TINY / folder)))
 

@@ -71,7 +71,7 @@ def with_errors(
         if random.random() >= share:
             changed.append(token)
             continue
-        match random.integers(3):
+        match int(random.integers(3)):
             case 0:
                 changed.append(int(random.integers(vocabulary)))
             case 1:
