@@ -25,7 +25,7 @@ from ttsrl.config.load import dump_run, load_run
 from ttsrl.reward.components import Cer, Nll, compose
 from ttsrl.serving.pipeline import Pipeline
 from ttsrl.synthesis.synthesiser import Synthesiser
-from ttsrl.wire import Ok, Outcome, Utterance
+from ttsrl.wire import Ok, Utterance
 
 CONFIG = "examples/tiny/run.json"
 PROMPTS = 16
