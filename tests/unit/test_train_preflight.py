@@ -54,7 +54,7 @@ def test_a_key_of_verl_that_is_not_the_users_is_refused_first(tmp_path: Path) ->
         config = tmp_path / "run.json"
         config.write_text(dump_run(run))
         with pytest.raises(BadInput, match=why):
-            train(str(config), tmp_path / "work")
+            train(config, tmp_path / "work")
         assert [path.name for path in tmp_path.iterdir()] == ["run.json"]
 
 
