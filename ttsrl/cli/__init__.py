@@ -1,5 +1,6 @@
 """The command `ttsrl`: each module holds the commands of one topic, and each command is one call.
 
-Imports any other room, and only inside of its commands: `ttsrl --help` must answer at once.
-Nothing imports it.
+Other rooms are imported only inside of the commands: `ttsrl --help` must answer at once.
+
+May import quickstart and the rooms below it. May be imported by no room.
 """
