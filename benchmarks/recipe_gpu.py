@@ -5,7 +5,7 @@ On a GPU: python benchmarks/recipe_gpu.py examples/recipes/llasa-clap-style.json
 CosyVoice2 with the extra cosyvoice.
 
 All as the recipe has it, reward service on the same GPU, but for random weights of the published
-sizes, one GPU, few steps, and the Mandarin scorer, which is no network of torch's: Whisper's CER
+sizes, one GPU, few steps, and the Mandarin scorer, which is not a torch network: Whisper's CER
 and NLL stand for it. What the models say and hear means nothing.
 """
 

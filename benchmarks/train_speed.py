@@ -159,7 +159,7 @@ def write_texts(path: Path, words: int) -> None:
 def run_steps(config: Path, work_dir: Path, last: int | None = None, *, held: float = 0.0) -> None:
     """Train until so many steps are in the log, or to the end.
 
-    `held` is the share of the GPU that a process has which is no part of the run.
+    `held` is the share of the GPU that a process has which is not part of the run.
     """
     paths = [str(BENCH), *filter(None, [os.environ.get("PYTHONPATH")])]
     os.environ["PYTHONPATH"] = os.pathsep.join(paths)

@@ -105,7 +105,7 @@ BOARD = Board(
                 ),
                 Panel(
                     "Errors",
-                    "Share of utterances that could not be measured. They are no data: retried, "
+                    "Share of utterances that could not be measured. They are not data: retried, "
                     "then left out of training. Never a reward of 0.",
                     SHARE,
                     (

@@ -129,7 +129,7 @@ BOARD = Board(
                 ),
                 Panel(
                     "Raw scores",
-                    "Means in natural units, CER excepted: NLL in nats a token.",
+                    "Means in natural units, CER excepted: NLL in nats per token.",
                     PLAIN,
                     (
                         (
@@ -203,7 +203,7 @@ BOARD = Board(
                 ),
                 Panel(
                     "Distinct",
-                    "Share of rollouts that are no copy of another one of the step. Low: raise "
+                    "Share of rollouts that are not a copy of another one of the step. Low: raise "
                     "rollout.temperature.",
                     SHARE,
                     ((last("distinct_share"), "{{run}}"),),
@@ -232,7 +232,7 @@ BOARD = Board(
                 ),
                 Panel(
                     "KL to the reference",
-                    "How far the policy has gone from where it started, nats a token.",
+                    "How far the policy has gone from where it started, nats per token.",
                     PLAIN,
                     ((last("kl"), "{{run}}"),),
                     minimum=None,
@@ -240,7 +240,7 @@ BOARD = Board(
                 ),
                 Panel(
                     "Entropy",
-                    "Of the policy, nats a token. Near 0 the rollouts of a group are the same.",
+                    "Of the policy, nats per token. Near 0 the rollouts of a group are the same.",
                     PLAIN,
                     ((last("entropy"), "{{run}}"),),
                 ),

@@ -24,7 +24,7 @@ class Utterance(Wire):
     text: str = Field(min_length=1, max_length=10_000)
     """What should have been said."""
     speech_tokens: list[int] = Field(max_length=65_536)
-    """Codec indices; -1 stands for a generated token that is no speech token."""
+    """Codec indices; -1 stands for a generated token that is not a speech token."""
     language: str = "en"
     """ISO 639-1 code of `text`."""
     finished: bool = True
@@ -43,7 +43,7 @@ class Ok(Wire):
     status: Literal["ok"] = "ok"
     reward: float = Field(ge=0.0, le=1.0)
     raw: dict[str, float]
-    """Scorer name -> value in natural units (CER as a ratio, NLL in nats a token)."""
+    """Scorer name -> value in natural units (CER as a ratio, NLL in nats per token)."""
     utilities: dict[str, float]
     """Scorer name -> value in [0, 1], larger is better."""
     transcript: str
@@ -80,7 +80,7 @@ class ScoreRequest(Wire):
 
 
 class ScoreResponse(Wire):
-    """Answer of `POST /v1/score`: one outcome an utterance, in the order of the request."""
+    """Answer of `POST /v1/score`: one outcome per utterance, in the order of the request."""
 
     outcomes: list[Outcome]
     spec_hash: str

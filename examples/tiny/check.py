@@ -49,7 +49,7 @@ def main() -> None:
         surprise = np.mean([-log_prob for r in responses for log_prob in r.log_probs])
         print(
             f"    {np.mean([len(t) for t in tokens]):.1f} speech tokens a text, "
-            f"{surprise:.2f} nats a token, "
+            f"{surprise:.2f} nats per token, "
             f"{np.mean([r.finished for r in responses]):.1%} ended by the end token"
         )
 

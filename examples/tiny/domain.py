@@ -48,7 +48,7 @@ def spans(words: Sequence[str]) -> Iterator[tuple[str, ...]]:
 def trainable(words: Sequence[str]) -> bool:
     """Whether anything may be trained on these words, as a text or as speech.
 
-    They are no held-out text, nor do they contain the words of one of texts.jsonl in their order.
+    They are not a held-out text and do not contain the words of one of texts.jsonl in their order.
     """
     return not held_out(words) and _held_out_texts().isdisjoint(spans(words))
 

@@ -71,7 +71,7 @@ def train(
 
 
 def teacher_forced(tokenizer: WhisperTokenizer, texts: list[str]) -> tuple[Tensor, Tensor]:
-    """Decoder inputs and their targets, [B, T] each; -100 is no target."""
+    """Decoder inputs and their targets, [B, T] each; -100 is not a target."""
     tokenizer.set_prefix_tokens(language="en", task="transcribe", predict_timestamps=False)
     rows = [torch.tensor(tokenizer(f" {text}" if text else "").input_ids) for text in texts]
     padded = nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=-100)

@@ -136,7 +136,7 @@ def test_held_out_texts_must_be_there(run: RunConfig, tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="no held-out texts"):
         held_out_suite(run, tmp_path / "held_out.parquet")
     (tmp_path / "held_out.parquet").write_bytes(b"no parquet")
-    with pytest.raises(BadInput, match="is no parquet file of prompts"):
+    with pytest.raises(BadInput, match="is not a parquet file of prompts"):
         held_out_suite(run, tmp_path / "held_out.parquet")
 
 

@@ -255,7 +255,7 @@ def test_a_job_runs_beside_and_its_failure_is_told(here: Path) -> None:
             2,
             "error: Permission denied: /a.wav; give a folder that you may use\n",
         ),
-        (KeyboardInterrupt(), 130, "interrupted; the same command goes on from here\n"),
+        (KeyboardInterrupt(), 130, "interrupted; the same command resumes\n"),
     ],
 )
 def test_exit_codes(

@@ -412,7 +412,7 @@ def test_a_service_of_another_configuration_is_refused_with_what_differs(
         async with RewardClient.of(reward) as client:
             await client.wait_ready(0.3)
 
-    whisper = WhisperConfig(model="/there/whisper")  # elsewhere, which is no difference
+    whisper = WhisperConfig(model="/there/whisper")  # elsewhere, which makes no difference
     server.specification = {"whisper": "digest"} | configured(RewardConfig(whisper=whisper))
     asyncio.run(run())
     other = RewardConfig(

@@ -227,8 +227,8 @@ def test_a_speech_tokenizer_that_is_none_is_refused(tmp_path: Path, folder: Path
         load_encoder(str(tmp_path))
     whole = (folder / "speech_tokenizer_v2.onnx").read_bytes()
     (tmp_path / "speech_tokenizer_v2.onnx").write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(BadInput, match="is no speech tokenizer of CosyVoice2"):
+    with pytest.raises(BadInput, match="is not a speech tokenizer of CosyVoice2"):
         load_encoder(str(tmp_path))
     (tmp_path / "speech_tokenizer_v2.onnx").write_bytes((folder / "campplus.onnx").read_bytes())
-    with pytest.raises(BadInput, match="is no speech tokenizer of CosyVoice2"):
+    with pytest.raises(BadInput, match="is not a speech tokenizer of CosyVoice2"):
         load_encoder(str(tmp_path))

@@ -271,7 +271,7 @@ def test_sources_without_a_usable_recording_are_refused_and_leave_nothing(tmp_pa
         ('["a.wav"]', "no JSON object"),
         ("a.wav", "not JSON"),
         ('{"audio": "a.wav", "language": "xx"}', "language 'xx' is not supported"),
-        ('{"audio": "a.wav", "text": 3}', "text = 3 is no text"),
+        ('{"audio": "a.wav", "text": 3}', "text = 3 is not a text"),
         ('{"audio": "a.wav"}\n{"audio": "./a.wav", "id": "a"}', "the id 'a' stands at"),
     ],
 )

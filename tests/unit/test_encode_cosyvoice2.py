@@ -51,6 +51,6 @@ def test_a_damaged_tokenizer_is_refused_and_nothing_is_encoded(
     codec = tmp_path / "codec"
     codec.mkdir()
     (codec / "speech_tokenizer_v2.onnx").write_bytes(b"cut off")
-    with pytest.raises(BadInput, match="is no speech tokenizer of CosyVoice2"):
+    with pytest.raises(BadInput, match="is not a speech tokenizer of CosyVoice2"):
         encode(str(source), str(codec), tmp_path / "out", EncodeOptions(), device="cpu")
     assert not list((tmp_path / "out").rglob("*.parquet"))

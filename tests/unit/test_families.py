@@ -1,4 +1,4 @@
-"""Prompt ids of every family, against the chat of its own training; and what is no family's."""
+"""Prompt ids of every family, against the chat of its own training; and what no family accepts."""
 
 from pathlib import Path
 

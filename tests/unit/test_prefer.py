@@ -200,7 +200,7 @@ def test_an_embedding_is_the_same_alone_and_in_company_of_any_length(encoder: st
     assert alone == pytest.approx(together, abs=1e-4, rel=1e-4)
     assert len({tuple(row.round(3)) for row in together}) == 5
     elsewhere = embedder.embed([resample(clips[0], RATE_HZ, 24_000)], [24_000])[0]
-    assert np.corrcoef(elsewhere, together)[0, 1:].argmax() == 0  # the rate is no difference
+    assert np.corrcoef(elsewhere, together)[0, 1:].argmax() == 0  # the rate makes no difference
 
 
 def test_a_head_is_part_of_the_specification_and_knows_its_encoder(

@@ -134,7 +134,7 @@ def test_codes_of_other_tools_are_taken_with_their_key_and_rate(tmp_path: Path) 
     assert set(map(len, prefixes(tmp_path / "data", "train").values())) == {50}
     with pytest.raises(BadInput, match=r"set data.prefix.tokens_per_s \(XCodec2: 50"):
         prepared(column="code")
-    with pytest.raises(BadInput, match=r"t.jsonl:1: speech_tokens = null are no speech tokens"):
+    with pytest.raises(BadInput, match=r"t.jsonl:1: speech_tokens = null are not speech tokens"):
         prepared(tokens_per_s=25)
     with pytest.raises(BadInput, match=r"no recording is long enough for a prefix of 9 s"):
         prepared(column="code", tokens_per_s=25, min_s=9, max_s=9)

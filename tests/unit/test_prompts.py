@@ -180,7 +180,7 @@ def test_plain_text_and_parquet_give_the_same_rows_as_json_lines(tmp_path: Path)
     with pytest.raises(BadInput, match=r"w.parquet has no column 'text' but words"):
         prepare(run_config(tmp_path / "w.parquet"), tmp_path / "e")
     (tmp_path / "w.parquet").write_bytes(b"PAR1 cut off")
-    with pytest.raises(BadInput, match=r"w.parquet is no parquet file: .*copy it again"):
+    with pytest.raises(BadInput, match=r"w.parquet is not a parquet file: .*copy it again"):
         prepare(run_config(tmp_path / "w.parquet"), tmp_path / "e")
     assert not (tmp_path / "e").exists()
 

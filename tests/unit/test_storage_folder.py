@@ -384,7 +384,7 @@ def test_bad_addresses_are_not_quoted(root: str) -> None:
 
 
 def test_keys_stay_below_the_root(storage: Storage, source: Path) -> None:
-    with pytest.raises(BadInput, match="is no key"):
+    with pytest.raises(BadInput, match="is not a valid key"):
         storage.publish(source, "../outside")
 
 

@@ -102,7 +102,7 @@ def test_a_file_of_another_kind_is_refused(
 ) -> None:
     file = tmp_path / "x.pth"
     file.write_bytes(b"no checkpoint")
-    with pytest.raises(BadInput, match="is no speaker model of Seed-TTS-eval"):
+    with pytest.raises(BadInput, match="is not a speaker model of Seed-TTS-eval"):
         load_speaker_model(str(file), "cpu", 1)
     torch.save({"model": {"linear.weight": torch.zeros(2)}}, file)
     with pytest.raises(BadInput, match="it is no WavLM"):

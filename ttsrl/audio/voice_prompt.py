@@ -13,7 +13,7 @@ from ttsrl.errors import BadInput
 LOWEST_RATE_HZ = 16_000
 """Codecs and speaker models hear up to 8 kHz; a narrower band is another voice."""
 SHORTEST_S, LONGEST_S = 0.5, 30.0
-"""Less is no voice yet; CosyVoice's tokeniser hears no more."""
+"""A shorter recording is not enough for a voice; CosyVoice's tokeniser takes at most 30 s."""
 
 
 def read_voice(path: Path) -> tuple[Waveform, int]:
@@ -37,8 +37,8 @@ def read_voice(path: Path) -> tuple[Waveform, int]:
         )
     if rate_hz < LOWEST_RATE_HZ:
         raise BadInput(
-            f"voice prompt {path} has {rate_hz} samples a second, below {LOWEST_RATE_HZ}: half of "
-            "the voice is missing, and no resampling brings it back; give a better recording"
+            f"voice prompt {path} has {rate_hz} samples per second, below {LOWEST_RATE_HZ}: half "
+            "of the voice is missing, and no resampling brings it back; give a better recording"
         )
     if not SHORTEST_S <= duration_s <= LONGEST_S:
         raise BadInput(

@@ -34,7 +34,7 @@ def submit(
         str | None, typer.Option(metavar="NAME", help="Kueue's LocalQueue to wait in.")
     ] = None,
 ) -> None:
-    """Start training in the cluster, or go on with it; checked before a GPU is spent."""
+    """Start or resume training in the cluster; checked before a GPU is spent."""
     from ttsrl.config.load import load_run
     from ttsrl.kube.cluster import Cluster
     from ttsrl.kube.release import check_same, read_release
@@ -88,7 +88,7 @@ def logs(
 
 @command(commands, "ttsrl stop --release ttsrl")
 def stop(release: ReleaseName = "ttsrl", namespace: Namespace = None) -> None:
-    """End the release's training; `ttsrl submit` goes on from the last published checkpoint."""
+    """End the release's training; `ttsrl submit` resumes from the last published checkpoint."""
     from ttsrl.kube import training
     from ttsrl.kube.cluster import Cluster
     from ttsrl.kube.names import Names

@@ -58,11 +58,11 @@ def encode(
     require_text: Annotated[
         bool, typer.Option("--require-text", help="Leave out recordings without a transcript.")
     ] = False,
-    shard_size: Annotated[int, typer.Option(min=1, help="Recordings a parquet file.")] = 512,
+    shard_size: Annotated[int, typer.Option(min=1, help="Recordings per parquet file.")] = 512,
     batch_s: Annotated[float, typer.Option(help="Seconds of speech encoded at once.")] = 120.0,
     device: Annotated[Device, typer.Option(help="auto: cuda where there is one.")] = Device.auto,
 ) -> None:
-    """Turn recordings into speech tokens; the same command goes on where a killed one ended."""
+    """Turn recordings into speech tokens; the same command resumes a killed one."""
     from ttsrl.data.encode import SKIPPED, EncodeOptions, encode
     from ttsrl.errors import BadInput
     from ttsrl.runtime.progress import Progress, duration

@@ -71,7 +71,8 @@ def report(work_dir: Annotated[Path, typer.Argument(help="The run's folder.")]) 
 def audit(
     config: Config,
     clips: Annotated[
-        Path, typer.Option(help="JSONL with text and wav a line: clean speech.", metavar="FILE")
+        Path,
+        typer.Option(help="JSONL with text and wav on each line: clean speech.", metavar="FILE"),
     ],
     override: Override = None,
 ) -> None:

@@ -49,7 +49,7 @@ class ReleaseCheck(StrEnum):
 def train(config: Config, work_dir: JobFolder) -> None:
     """Train a run, or resume it, in the Ray cluster of RAY_ADDRESS or in one of this machine.
 
-    Exit code 0: every step is done and published. Any other: the same command goes on from the
+    Exit code 0: every step is done and published. Any other: the same command resumes from the
     last published checkpoint.
     """
     from ttsrl.training.supervisor import train_until_terminated

@@ -32,7 +32,7 @@ def pull(
     best: Annotated[bool, typer.Option("--best", help="The model that evaluated best.")] = False,
     namespace: Namespace = None,
 ) -> None:
-    """Bring a published model or checkpoint here, verified; an interrupted pull goes on."""
+    """Bring a published model or checkpoint here, verified; an interrupted pull resumes."""
     from ttsrl.runtime.progress import Progress
     from ttsrl.storage.published import best_step, open_run, pull_from
 
@@ -65,7 +65,7 @@ def say(
         typer.Option(help="Recording (or CosyVoice2's speaker) to speak in the voice of."),
     ] = None,
     voice_text: Annotated[
-        str | None, typer.Option(help="What is said in it: the model then goes on from there.")
+        str | None, typer.Option(help="What is said in it: the model continues from there.")
     ] = None,
     family: Annotated[
         str | None, typer.Option(help="Line of models; default: that of its run, or llasa.")

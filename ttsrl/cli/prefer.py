@@ -19,7 +19,7 @@ commands = typer.Typer(
 @command(commands, "ttsrl prefer collect runs/NAME --out preferences", name="collect")
 def prefer_collect(
     source: Annotated[
-        Path, typer.Argument(help="A run's folder, or a JSONL file with text and wav a line.")
+        Path, typer.Argument(help="A run's folder, or a JSONL file with text and wav on each line.")
     ],
     out: Annotated[Path, typer.Option(help="Folder to make.", metavar="DIR")],
     pairs: Annotated[int, typer.Option(min=1, help="At most so many pairs.")] = 100,

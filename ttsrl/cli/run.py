@@ -23,7 +23,7 @@ def quickstart(
 ) -> None:
     """Train the tiny model on this machine: every stage, from texts to the report.
 
-    The same command goes on where an interrupted one ended.
+    The same command resumes an interrupted one.
     """
     from rich.console import Console
 
@@ -60,7 +60,7 @@ def serve(
 
 @command(commands, "ttsrl train --config run.json")
 def train(config: Config, override: Override = None, work_dir: WorkDir = None) -> None:
-    """Train; the same command goes on from the newest checkpoint. Rewards must be served."""
+    """Train; the same command resumes from the newest checkpoint. Rewards must be served."""
     from ttsrl.runtime.follow import steps
     from ttsrl.training.supervisor import train_until_terminated
 

@@ -148,7 +148,7 @@ class RewardClient:
     async def score(
         self, utterances: Sequence[Utterance], deadline_s: float | None = None
     ) -> list[Outcome]:
-        """One outcome an utterance, in order; what has none after `deadline_s` is `Failed`.
+        """One outcome per utterance, in order; what has none after `deadline_s` is `Failed`.
 
         An outage never raises and never gives a reward. Raises BadInput where waiting cannot help:
         a refused body, a wrong token, a service of another specification.
@@ -388,9 +388,9 @@ def _checked(url: str) -> httpx.URL:
     try:
         parsed = httpx.URL(url)
     except httpx.InvalidURL as error:
-        raise BadInput(f"reward.url = {url!r} is no address: {error}") from None
+        raise BadInput(f"reward.url = {url!r} is not an address: {error}") from None
     if parsed.scheme not in ("http", "https") or not parsed.host:
-        raise BadInput(f"reward.url = {url!r} is no address; write it like http://host:8000")
+        raise BadInput(f"reward.url = {url!r} is not an address; write it like http://host:8000")
     return parsed
 
 

@@ -1,6 +1,6 @@
 """A network that is always called with one of a few shapes, as one CUDA graph for each of them.
 
-CosyVoice2's flow takes 1 800 kernels a step, most of them shorter than their launch.
+CosyVoice2's flow takes 1 800 kernels per step, most of them shorter than their launch.
 """
 
 from __future__ import annotations

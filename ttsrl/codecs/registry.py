@@ -1,4 +1,4 @@
-"""Codecs: speech tokens of one codebook -> mono waveform. One file a codec."""
+"""Codecs: speech tokens of one codebook -> mono waveform. One file per codec."""
 
 from __future__ import annotations
 

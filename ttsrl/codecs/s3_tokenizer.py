@@ -54,7 +54,7 @@ class S3Tokenizer:
             self._network.load_state_dict(weights)
         except Exception as error:  # protobuf's, onnx's and torch's own: there is no common one
             raise BadInput(
-                f"{file} is no speech tokenizer of CosyVoice2: {reason_of(error)}; copy it again"
+                f"{file} is not a speech tokenizer of CosyVoice2: {reason_of(error)}; copy it again"
             ) from error
         self._network.eval().to(device)
         self._log_mel: Any = s3tokenizer.log_mel_spectrogram

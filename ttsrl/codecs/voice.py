@@ -1,7 +1,7 @@
 """The one voice in which a codec speaks: from a recording, or by name from spk2info.pt.
 
 As CosyVoice's frontend makes it (cosyvoice/cli/frontend.py): the recording's speech tokens and mel,
-which the speech goes on from, and its CAM++ embedding.
+which the speech continues, and its CAM++ embedding.
 """
 
 # torchaudio and onnxruntime are typed in part:
@@ -147,7 +147,7 @@ def _speaker(codec: Path, name: str) -> CodecVoice:
     if name not in speakers:
         raise BadInput(
             f"no voice {name!r}: there is no such file, and {file} knows "
-            f"{', '.join(known) or 'nobody'}{did_you_mean(name, known)}"
+            f"{', '.join(known) or 'no voice'}{did_you_mean(name, known)}"
         )
     saved = speakers[name]
     embedding = saved.get("flow_embedding", saved.get("embedding"))

@@ -28,7 +28,7 @@ from ttsrl.reward.config import RewardConfig
 
 
 class PrefixConfig(Strict):
-    """Real speech with which training prompts begin, so that the policy goes on from it.
+    """Real speech with which training prompts begin, so that the policy continues it.
 
     The published recipe with prefixes is mair-hub's: 1 to 5 s, for every prompt.
     """
@@ -58,7 +58,7 @@ class DataConfig(Strict):
 
     texts: Annotated[str, DataPath()]
     """JSON lines with `text` and optional `language`, `id`, `style`, `speaker`; plain text (.txt,
-    one text a line); parquet, a file or a folder of files; or a Hugging Face data set folder."""
+    one text per line); parquet, a file or a folder of files; or a Hugging Face data set folder."""
     language: str = "en"
     """ISO 639-1 code of texts that name none."""
     held_out_fraction: float = Field(default=0.1, gt=0, lt=1)
@@ -109,7 +109,7 @@ class RolloutConfig(Strict):
     engine: Fixed[Literal["auto", "torch", "vllm"]] = "auto"
     """What generates rollouts; auto is vllm where a GPU is, else torch."""
     group_size: Fixed[int] = Field(default=8, ge=2)
-    """Rollouts a prompt; their mean reward is the baseline."""
+    """Rollouts per prompt; their mean reward is the baseline."""
     temperature: Annotated[Fixed[float], InEvaluation()] = Field(default=1.0, gt=0)
     top_p: Annotated[Fixed[float], InEvaluation()] = Field(default=1.0, gt=0, le=1)
     """Below 1 the rollout's log-probabilities differ from the actor's by ln(top_p)."""
@@ -187,8 +187,9 @@ class TrainConfig(Strict):
     max_generation_batches: Adjustable[int] = Field(default=10, ge=2)
     """Most prompts that `dynamic_sampling` may ask for in one step, in `prompts_per_step`."""
     micro_batch_size: Fixed[int] = Field(default=4, ge=1)
-    """Rollouts a forward pass holds on one GPU. Gradients are accumulated over as many passes as an
-    update needs: prompts_per_step / updates_per_step x group_size / GPUs / micro_batch_size."""
+    """Rollouts that a forward pass holds on one GPU. Gradients are accumulated over as many passes
+    as an update needs: prompts_per_step / updates_per_step x group_size / GPUs /
+    micro_batch_size."""
     gradient_checkpointing: Fixed[bool] = False
     device: Fixed[Literal["auto", "cpu", "cuda"]] = "auto"
     """Where the policy trains; auto is cuda where NVIDIA's driver is."""
@@ -274,7 +275,7 @@ class EvalConfig(Strict):
     judges: list[JudgeConfig] = Field(min_length=1)
     """The first is the one that the verdict rests on."""
     seeds: Annotated[list[int], InEvaluation()] = Field(default=[0], min_length=1)
-    """One sampled utterance a text and seed, and one greedy utterance a text."""
+    """One sampled utterance per text and seed, and one greedy utterance per text."""
     max_texts: int = Field(default=500, ge=1)
     batch_size: Annotated[int, InEvaluation()] = Field(default=64, ge=1)
     bootstrap_samples: int = Field(default=2000, ge=100)
@@ -335,7 +336,7 @@ class RunConfig(Strict):
 
     @property
     def micro_batch_size(self) -> int:
-        """Rollouts a forward pass really holds on one GPU: never more than an update has there."""
+        """Rollouts of a forward pass on one GPU: never more than an update has there."""
         t = self.train
         rollouts = t.prompts_per_step // t.updates_per_step * self.rollout.group_size
         return max(1, min(t.micro_batch_size, rollouts // (t.gpus_per_node * t.nodes)))

@@ -1,4 +1,4 @@
-"""Recordings -> speech tokens: parquet shards that a killed run goes on with.
+"""Recordings -> speech tokens: parquet shards that a killed run resumes.
 
 The recordings are cut into shards in their order, so that a shard's content depends on nothing but
 them and the options; within a shard, neighbours in length are encoded together, while the next ones
@@ -61,7 +61,7 @@ class EncodeOptions(Strict):
     max_duration_s: float = Field(default=30.0, gt=0)
     """Shorter and longer recordings are left out; no codec can make a token of less than 50 ms."""
     require_text: bool = False
-    """Leave out recordings of which nobody says what is said in them."""
+    """Leave out recordings without a transcript."""
     shard_size: int = Field(default=512, ge=1)
     """Recordings a shard; what a killed run had begun of one is done again."""
 
@@ -75,7 +75,7 @@ class Encoded:
     skipped: int
     """Those that have none; `skipped.jsonl` tells why."""
     without_text: int
-    """Those of which nobody says what is said in them: no prompts can be made of them."""
+    """Those without a transcript: they cannot become prompts."""
     speech_tokens: int
     duration_s: float
     done_before: int
@@ -96,7 +96,7 @@ def encode(
 
     `source` is a path (see `ttsrl.data.recordings`), or the Hugging Face id of a data set.
     `batch_s` is the speech that goes through the codec at once; `on_progress` gets (recordings
-    done, recordings in all). The same call goes on where a killed one ended. Raises BadInput for
+    done, recordings in all). The same call resumes a killed one. Raises BadInput for
     what cannot be used as a whole; a recording that cannot be used is left out, with its reason.
     """
     recordings = read_recordings(local_data(source), options.columns, options.language)
@@ -145,7 +145,7 @@ def _plan(
 
 
 def _claim(out: Path, plan: dict[str, Any]) -> None:
-    """Begin in an empty folder, or go on in one that the same plan began; else BadInput."""
+    """Begin in an empty folder, or resume one that the same plan began; else BadInput."""
     file = out / PLAN
     if file.is_file():
         before: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
@@ -213,7 +213,7 @@ def _encode_shard(
 def _duration(recording: Recording, options: EncodeOptions) -> float | str:
     """Seconds, or why the recording is left out."""
     if options.require_text and recording.text is None:
-        return "nobody says what is said in it (no text)"
+        return "it has no transcript (no text)"
     try:
         duration_s = duration_of(recording.read())
     except BadInput as error:

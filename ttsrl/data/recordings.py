@@ -210,7 +210,7 @@ def _texts(place: str, row: Mapping[str, Any], names: Mapping[str, str]) -> dict
         if isinstance(value, int) and not isinstance(value, bool) and field != "text":
             value = str(value)
         if value is not None and not isinstance(value, str):
-            raise BadInput(f"{place}: {names[field]} = {shorten(value)} is no text")
+            raise BadInput(f"{place}: {names[field]} = {shorten(value)} is not a text")
         texts[field] = value.strip() or None if value else None
     if texts["language"] is not None:
         try:

@@ -18,8 +18,8 @@ Row = tuple[str, object]
 """(place in the source, what stands there: a dict unless a JSON line is broken)."""
 
 KINDS = (
-    "give JSON lines, plain text (.txt, one text a line), parquet (a file, or a folder of files), "
-    "or a Hugging Face data set folder"
+    "give JSON lines, plain text (.txt, one text per line), parquet (a file, or a folder of "
+    "files), or a Hugging Face data set folder"
 )
 
 
@@ -32,7 +32,7 @@ def read_rows(path: Path, wanted: Sequence[str], needed: str | None = None) -> I
     if files := parquet_files(path):
         return _parquet_rows(files, wanted, needed)
     if path.is_dir():
-        raise BadInput(f"the folder {path} is no data set folder and holds no parquet; {KINDS}")
+        raise BadInput(f"the folder {path} is not a data set folder and holds no parquet; {KINDS}")
     if not path.is_file():
         raise BadInput(f"no such file or folder: {path}; {KINDS}")
     return _text_rows(path) if path.suffix == ".txt" else _jsonl_rows(path)
@@ -58,7 +58,7 @@ def open_parquet(file: Path) -> parquet.ParquetFile:
     except (ArrowException, OSError) as error:
         reason = str(error).splitlines()[0]
         raise BadInput(
-            f"{file} is no parquet file: {reason}; copy it again, or leave it out"
+            f"{file} is not a parquet file: {reason}; copy it again, or leave it out"
         ) from None
 
 
@@ -75,7 +75,7 @@ def load_data_set(folder: Path) -> Any:
         loaded = load_from_disk(str(folder))
     except (OSError, ValueError, KeyError, ArrowException) as error:
         raise BadInput(
-            f"{folder} is no data set folder ({error}); write it with save_to_disk"
+            f"{folder} is not a data set folder ({error}); write it with save_to_disk"
         ) from None
     if isinstance(loaded, DatasetDict):
         raise BadInput(

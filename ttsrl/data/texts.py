@@ -110,7 +110,7 @@ def _check(row: object, data: DataConfig) -> tuple[Text, float | None]:
     language = optional["language"] or data.language
     duration_s = fields.get("duration_s")
     if isinstance(duration_s, bool) or not isinstance(duration_s, int | float | None):
-        raise BadInput(f"duration_s = {shorten(duration_s)} is no number; give seconds")
+        raise BadInput(f"duration_s = {shorten(duration_s)} is not a number; give seconds")
     text = Text(
         check_text(fields["text"], language),
         language,
@@ -128,7 +128,9 @@ def _string_or_none(fields: Mapping[str, Any], key: str) -> str | None:
         return str(value)
     if value is None or (isinstance(value, str) and value.strip()):
         return value
-    raise BadInput(f"{key} = {shorten(value)} is no text; give a non-empty string, or leave it out")
+    raise BadInput(
+        f"{key} = {shorten(value)} is not a text; give a non-empty string, or leave it out"
+    )
 
 
 def _speech_tokens(fields: Mapping[str, Any], key: str) -> list[int]:
@@ -136,7 +138,7 @@ def _speech_tokens(fields: Mapping[str, Any], key: str) -> list[int]:
     tokens = cast("list[object]", value)
     if not isinstance(value, list) or any(type(token) is not int for token in tokens):
         raise BadInput(
-            f"{key} = {shorten(tokens)} are no speech tokens, and data.prefix wants those of each "
+            f"{key} = {shorten(tokens)} are not speech tokens, and data.prefix wants those of each "
             "text's recording; make them with `ttsrl encode`, or name their key: data.prefix.column"
         )
     return cast("list[int]", value)

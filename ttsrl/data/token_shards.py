@@ -104,7 +104,7 @@ def read_shard(path: Path) -> Shard:
     """Count what a shard holds. Raises BadInput for a file that is none."""
     facts = _facts(path)
     if facts is None:
-        raise BadInput(f"{path} is no shard of `ttsrl encode`; give another folder")
+        raise BadInput(f"{path} is not a shard of `ttsrl encode`; give another folder")
     with open_parquet(path) as file:
         table = file.read(columns=["text", "speech_tokens", "duration_s"])
     return Shard(

@@ -63,7 +63,7 @@ def _metadata(folder: Path) -> dict[str, str]:
             rows = [json.loads(line) for line in _read(file).splitlines() if line.strip()]
         except json.JSONDecodeError as error:
             raise BadInput(
-                f"{file} is no JSON lines: {error.msg}; correct it, or leave it out"
+                f"{file} is not JSON lines: {error.msg}; correct it, or leave it out"
             ) from None
         return _named(file, [cast("dict[str, Any]", row) for row in rows])
     if not (file := folder / "metadata.csv").is_file():

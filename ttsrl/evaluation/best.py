@@ -18,7 +18,8 @@ def point_to_best(run: RunConfig, store: RunStore, suite: str, work_dir: Path) -
     That judge gave no reward. Of equal models the earlier one is best, as it moved less from where
     it began. Only models whose evaluation can be compared with that of the policy before training
     take part; the pointer tells by how much the best differs from that policy, with the 95 %
-    interval, so that a best model that is no better can be seen. Returns its step, or None.
+    interval, so that a best model that is not better than the base can be seen. Returns its step,
+    or None.
     """
     reports = {step: _report(store, suite, step) for step in store.list_evaluated(suite)}
     before = reports.pop(0, None)

@@ -42,7 +42,7 @@ def paired_bootstrap(
 
     Each resample draws whole texts with replacement and takes both of a text's values, so what is
     hard about a text cancels in the difference. A text with several utterances enters as one value,
-    their mean: utterances of one text are no independent evidence.
+    their mean: utterances of one text are not independent evidence.
 
     Method: Efron and Tibshirani, An Introduction to the Bootstrap (1993), chapter 13; paired over
     test items as in Koehn, Statistical Significance Tests for Machine Translation Evaluation

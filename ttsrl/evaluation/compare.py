@@ -53,7 +53,7 @@ def read(where: str) -> Evaluation:
     address = re.fullmatch(r"(.+)/(runs/[^/]+/eval/[^/]+/[^/]+)/*", where)
     if address is None:
         raise BadInput(
-            f"{where} is no address of an evaluation; give "
+            f"{where} is not an address of an evaluation; give "
             "s3://bucket/prefix/runs/NAME/eval/SUITE/step_000100"
         )
     with tempfile.TemporaryDirectory() as scratch:

@@ -1,4 +1,4 @@
-"""A judge listens to speech and says what it heard; where it fails, that is no error rate."""
+"""A judge listens to speech and says what it heard; where it fails, that is not an error rate."""
 
 from __future__ import annotations
 

@@ -118,7 +118,7 @@ def _jsonl(path: Path, language: str) -> Iterator[ListedText]:
         strings = {key: fields.get(key) for key in JSONL_KEYS}
         for key, value in strings.items():
             if value is not None and not isinstance(value, str):
-                raise BadInput(f"{place}: {key} = {shorten(value)} is no text")
+                raise BadInput(f"{place}: {key} = {shorten(value)} is not a text")
         audio = strings["prompt_audio"]
         yield ListedText(
             place,

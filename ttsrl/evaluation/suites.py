@@ -77,7 +77,7 @@ def held_out_suite(run: RunConfig, held_out: Path) -> Suite:
     try:
         table = parquet.read_table(held_out, columns=["reward_model", "extra_info"])
     except (OSError, ValueError, KeyError) as error:
-        raise BadInput(f"{held_out} is no parquet file of prompts: {error}") from error
+        raise BadInput(f"{held_out} is not a parquet file of prompts: {error}") from error
     rows = table.slice(0, run.eval.max_texts).to_pylist()
     if not rows:
         raise BadInput(f"{held_out} holds no text; give more texts or a larger held-out share")

@@ -29,7 +29,7 @@ class Family(Protocol):
     def prompt_ids(self, text: str, speech_prefix: Sequence[int] = ()) -> list[int]:
         """Token ids of the prompt: the same in training, evaluation and inference.
 
-        `speech_prefix`: speech tokens with which the speech begins; the model goes on from them.
+        `speech_prefix`: speech tokens with which the speech begins; the model continues from them.
         """
         ...
 

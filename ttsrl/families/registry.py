@@ -1,4 +1,4 @@
-"""TTS families: prompt format and token id <-> speech token. One file a family, chosen by name."""
+"""TTS families by name: prompt format and token id <-> speech token. One file per family."""
 
 from __future__ import annotations
 

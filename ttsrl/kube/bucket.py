@@ -25,7 +25,7 @@ NEEDED = ("aws_access_key_id", "aws_secret_access_key")
 def look_at(release: Release, credentials: str | None) -> Check:
     """`credentials` is the text of the release's Secret; None where it has none, or hides it.
 
-    A server that only pods can reach is no fault, and noted.
+    A server that only pods can reach is not an error; it is noted.
     """
     storage = release.run.storage
     if not storage.startswith("s3://"):

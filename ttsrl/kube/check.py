@@ -23,7 +23,7 @@ QUEUE_METRIC = "ttsrl_reward_queue_depth"
 
 
 def score(run: RunConfig) -> str:
-    """The service measures speech for who has the token, and for nobody else."""
+    """The service measures speech for clients with the token, and for no others."""
     outcome = asyncio.run(_score(run))
     if isinstance(outcome, Failed):
         raise Failure(

@@ -64,7 +64,7 @@ def check_machines(job: Manifest, run: RunConfig, request: JobRequest) -> None:
 def submit(cluster: Cluster, release: Release, request: JobRequest) -> str:
     """Start training, once: returns what was done, in words.
 
-    A job that runs already is left alone; one that has ended is made anew, and goes on from the
+    A job that runs already is left alone; one that has ended is created anew, and resumes from the
     last published checkpoint. Raises BadInput before anything starts where something is amiss.
     """
     job = job_for(release, request)

@@ -140,7 +140,7 @@ def read_llm(path: Path) -> Official:
         missing = [f"{prefix}model.embed_tokens.weight"]
     if missing:
         raise BadInput(
-            f"{path} has no {missing[0]}: it is no llm.pt of CosyVoice2"
+            f"{path} has no {missing[0]}: it is not an llm.pt of CosyVoice2"
             + (" but one of CosyVoice3" if missing == ["llm_embedding.weight"] else "")
         )
     width = body["model.embed_tokens.weight"].shape[1]

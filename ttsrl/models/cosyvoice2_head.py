@@ -43,7 +43,7 @@ TEXTS = [
 """Said by the model to find v; every fourth is kept to measure what remains."""
 SAMPLES, TOKENS = 4, 64
 LEAST = 0.25
-"""Where v.h falls below this anywhere, it is no direction to hold text down by."""
+"""Where v.h falls below this anywhere, it is not a direction to hold text down by."""
 BELOW = 50.0
 """Nats that every other id is to lie below the best speech token, at least."""
 
@@ -58,7 +58,7 @@ class HeadReport:
     kl_dropped_nats: float
     """The same, had the bias been dropped."""
     text_below_nats: float | None
-    """How far the best id that is no speech lies below the best that is, at least; None: its logit
+    """How far the best id that is not speech lies below the best that is, at least; None: its logit
     stays 0, because the hidden states have no such direction."""
 
     def __str__(self) -> str:
@@ -67,12 +67,12 @@ class HeadReport:
         else:
             bias = (
                 f"the head's bias, up to {self.largest_bias:.3g}, was folded into its weights: "
-                f"{self.kl_nats:.2g} nats a token from the checkpoint's distribution "
+                f"{self.kl_nats:.2g} nats per token from the checkpoint's distribution "
                 f"({self.kl_dropped_nats:.2g} had it been dropped)"
             )
         if self.text_below_nats is None:
-            return f"{bias}; ids that are no speech keep the logit 0, and are masked in sampling"
-        return f"{bias}; ids that are no speech lie {self.text_below_nats:.0f} nats or more below"
+            return f"{bias}; ids that are not speech keep the logit 0, and are masked in sampling"
+        return f"{bias}; ids that are not speech lie {self.text_below_nats:.0f} nats or more below"
 
 
 @torch.inference_mode()

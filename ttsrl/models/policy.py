@@ -31,7 +31,7 @@ def check_policy_weights(folder: Path) -> list[str]:
     for file in _weight_files(folder):
         try:
             with safe_open(file, "pt") as tensors:
-                for name in tensors.keys():  # noqa: SIM118 (it is no mapping)
+                for name in tensors.keys():  # noqa: SIM118 (it is not a mapping)
                     found.add(name)
                     _check_tensor(file, name, tensors.get_tensor(name), wanted)
         except (SafetensorError, OSError) as error:

@@ -94,7 +94,7 @@ def _do(stage: StageOfRun, session: Session, state: QuickstartState) -> None:
 
 
 def _with_url(run: RunConfig, url: str) -> RunConfig:
-    """The run with a reward service of this session; its address is no part of the result."""
+    """The run with a reward service of this session; its address is not part of the result."""
     reward = run.reward.model_copy(update={"url": url})
     return run.model_copy(update={"reward": reward})
 

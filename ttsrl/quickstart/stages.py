@@ -120,7 +120,7 @@ def evaluate_base(session: Session, stage: Stage) -> str:
 
 
 def train(session: Session, stage: Stage) -> str:
-    """GRPO; goes on from the newest checkpoint by itself."""
+    """GRPO; resumes from the newest checkpoint by itself."""
     job = session.start("train", train_until_terminated, session.config, session.work_dir)
     look = steps(job, session.work_dir, stage, session.run.train.steps)
     follow(job, look, session.watch_reward_service)

@@ -63,12 +63,12 @@ class Wer(ComponentBase):
 
 
 class Nll(ComponentBase):
-    """Mean negative log-likelihood of the text under Whisper, nats a token, teacher-forced."""
+    """Mean negative log-likelihood of the text under Whisper, nats per token, teacher-forced."""
 
     type: Literal["nll"] = "nll"
     weight: float = Field(default=0.4, gt=0)
     tau: float = Field(default=3.0, gt=0)
-    """Scale in nats a token: utility is 1/e at NLL = tau."""
+    """Scale in nats per token: utility is 1/e at NLL = tau."""
 
     def utility(self, raw: float) -> float:
         """1 for a certain reading, towards 0 as the text becomes unlikely: exp(-NLL / tau)."""
@@ -166,7 +166,7 @@ class Clipping(ComponentBase):
 
 
 class Clicks(ComponentBase):
-    """Sudden samples a second."""
+    """Sudden samples per second."""
 
     type: Literal["clicks"] = "clicks"
     scale: float = Field(default=4.0, gt=0)
@@ -310,15 +310,15 @@ Component = Annotated[
 ]
 
 ALPHABETIC_RATE = (9.0, 24.0)
-"""Adults read 14 alphabetic languages aloud at 14.7 characters a second (68 ms each, 95 % interval
-of the mean 65 to 71 ms: IReST, doi 10.1167/iovs.11-8284); from 0.6 to 1.6 times that."""
+"""Adults read 14 alphabetic languages aloud at 14.7 characters per second (68 ms each, 95 %
+interval of the mean 65 to 71 ms: IReST, doi 10.1167/iovs.11-8284); from 0.6 to 1.6 times that."""
 RATES: dict[str, tuple[float, float]] = {
     "zh": (2.5, 8.0),
     "yue": (2.5, 8.0),
     "ja": (4.0, 12.0),
     "ko": (3.5, 10.0),
 }
-"""Language -> characters a second; estimates for scripts whose characters are syllables or words.
+"""Language -> characters per second; estimates for scripts whose characters are syllables or words.
 Your recordings know better: `low` and `high` of the component."""
 
 

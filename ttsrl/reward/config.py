@@ -39,14 +39,14 @@ class WhisperConfig(Strict):
 
 
 class Gates(Strict):
-    """Limits beyond which a rollout is no speech of its text; checked before any scorer runs."""
+    """Limits beyond which a rollout is not speech of its text; checked before any scorer runs."""
 
     min_level_dbfs: float = Field(default=SILENCE_DBFS, le=0)
     """A waveform whose loudest 50 ms lie below this is silence."""
     min_s_per_char: float = Field(default=0.01, ge=0)
-    """Shorter than this many seconds a character: the text cannot have been spoken."""
+    """Shorter than this many seconds per character: the text cannot have been spoken."""
     max_s_per_char: float = Field(default=0.5, gt=0)
-    """Longer than this many seconds a character, plus `slack_s`: runaway."""
+    """Longer than this many seconds per character, plus `slack_s`: runaway."""
     slack_s: float = Field(default=1.0, ge=0)
     """Silence before and after that any text may have."""
 

@@ -31,7 +31,7 @@ def exit_code(command: Callable[[], int | None], *, traceback_in_output: bool = 
     except Failure as error:
         return _tell(f"error: {error}", FAILED)
     except KeyboardInterrupt:
-        return _tell("interrupted; the same command goes on from here", INTERRUPTED)
+        return _tell("interrupted; the same command resumes", INTERRUPTED)
     except BrokenPipeError:  # who read our output, such as head, has enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED

@@ -15,7 +15,7 @@ from ttsrl.runtime.progress import Stage, step_note
 
 POLL_S = 0.1
 STEPS_AVERAGED = 5
-"""Steps that the shown seconds a step are a mean of."""
+"""Steps that the shown seconds per step are a mean of."""
 
 
 def follow(job: Job, *looks: Callable[[], object]) -> None:

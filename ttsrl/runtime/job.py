@@ -130,7 +130,7 @@ def explain_exit(name: str, code: int, output: str, log: Path) -> Exception | Ke
         # libraries say anything but that: torch has a "basic_ios::clear: iostream error"
         end += (
             f", with {free / 1e6:.0f} MB free on the disk of {log.parent}: free some, and the same "
-            "command goes on"
+            "command resumes"
         )
     return Failure("\n  ".join([f"{name} {end}:", *said, f"log: {log}"]))
 

@@ -19,7 +19,7 @@ class Raw:
     wer: float
     """Word error rate, as a ratio; over characters in languages that write no spaces."""
     nll: float
-    """Mean negative log-likelihood of the text, nats a token."""
+    """Mean negative log-likelihood of the text, nats per token."""
 
     @property
     def values(self) -> dict[str, float]:

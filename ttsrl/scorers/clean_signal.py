@@ -76,7 +76,7 @@ def clipping(waveform: Waveform) -> float:
 
 
 def clicks_per_s(waveform: Waveform, sample_rate_hz: int) -> float:
-    """Sudden samples a second: those that their two neighbours do not foretell.
+    """Sudden samples per second: those that their two neighbours do not foretell.
 
     What a straight line between the neighbours misses, against its median in the frame and those
     beside it (an impulse detector on a linear predictor's residual: Vaseghi, Advanced Digital

@@ -85,7 +85,8 @@ class DnsmosScorer:
 
 
 def windows_of(waveform: Waveform) -> list[NDArray[np.float32]]:
-    """Windows of `WINDOW` samples, one a second; a shorter waveform is doubled until it fills one.
+    """Windows of `WINDOW` samples, one per second; a shorter waveform is doubled until it fills
+    one.
 
     Exactly Microsoft's windows, so that values compare with published ones.
     """

@@ -1,4 +1,4 @@
-"""Rate: characters of the normalised text a second of speech, pauses included."""
+"""Rate: characters of the normalised text per second of speech, pauses included."""
 
 from __future__ import annotations
 
@@ -16,5 +16,5 @@ class RateScorer:
     example: Mapping[str, Any] = {}
 
     def score(self, speeches: Sequence[SpeechSample]) -> list[dict[str, float]]:
-        """`rate`, characters a second."""
+        """`rate`, characters per second."""
         return [{"rate": len(normalise(s.text, s.language)) / s.duration_s} for s in speeches]

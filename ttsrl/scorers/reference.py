@@ -50,7 +50,7 @@ def check_scorer(name: str, scorer: Scorer) -> None:
     together = scorer.score(speeches)
     for values in together:
         if not all(map(math.isfinite, values.values())):
-            raise RuntimeError(f"{name} measures what is no number: {values}")
+            raise RuntimeError(f"{name} does not return numbers: {values}")
     alone = scorer.score(speeches[:1])[0]
     for key, value in alone.items():
         if not math.isclose(value, together[0][key], rel_tol=TOLERANCE, abs_tol=TOLERANCE):

@@ -1,4 +1,4 @@
-"""Scorers: waveforms -> raw scores. One file a kind of model, chosen by name."""
+"""Scorers: waveforms -> raw scores. One file per kind of model, chosen by name."""
 
 from __future__ import annotations
 

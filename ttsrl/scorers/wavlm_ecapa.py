@@ -161,7 +161,7 @@ def load_wavlm_ecapa(file: Path) -> WavLmEcapa:
     except Exception as error:  # pickle and zip have many
         reason = str(error).strip().splitlines()[0]
         raise BadInput(
-            f"{file} is no speaker model of Seed-TTS-eval: {reason}; give its "
+            f"{file} is not a speaker model of Seed-TTS-eval: {reason}; give its "
             "wavlm_large_finetune.pth, or the folder of a Hugging Face WavLM with an x-vector head"
         ) from error
     own = {name.removeprefix(WAVLM): w for name, w in weights.items() if name.startswith(WAVLM)}

@@ -62,7 +62,7 @@ class Served(Protocol):
         ...
 
     async def outcomes(self, utterances: Sequence[Utterance]) -> list[Outcome]:
-        """One outcome an utterance. Raises Full when too many wait already."""
+        """One outcome per utterance. Raises Full when too many wait already."""
         ...
 
     def request(self, route: str) -> AbstractContextManager[Callable[[int], None]]:

@@ -1,4 +1,4 @@
-"""What has arrived of a pull, so that a killed one goes on where it was."""
+"""What has arrived of a pull, so that a killed one can resume."""
 
 from __future__ import annotations
 

@@ -117,7 +117,7 @@ class LocalS3:
                 "aws_secret_access_key": secrets.token_urlsafe(30),
             }
             with replace_file(self.credentials_file) as temporary:
-                temporary.touch(mode=0o600)  # nobody else can read it, from its first byte on
+                temporary.touch(mode=0o600)  # no other user can read it, from its first byte on
                 with temporary.open("w") as stream:
                     file.write(stream)
         section = file[PROFILE]

@@ -73,8 +73,7 @@ class Manifest(Strict):
         except ValidationError as error:
             first = error.errors(include_url=False, include_input=False)[0]
             raise StorageError(
-                f"{address} is no manifest that may be followed: {first['msg']}; "
-                "delete it and publish again"
+                f"{address} is not a usable manifest: {first['msg']}; delete it and publish again"
             ) from None
 
 

@@ -20,7 +20,7 @@ def open_run(address: str) -> RunStore:
     found = re.fullmatch(r"(?:(.*)/)?runs/([^/]+)/*", address)
     if found is None:
         raise BadInput(
-            f"{address!r} is no address of a run; give s3://bucket/prefix/runs/NAME, "
+            f"{address!r} is not an address of a run; give s3://bucket/prefix/runs/NAME, "
             "or a storage folder's runs/NAME"
         )
     return RunStore(found[1] or ".", found[2])

@@ -36,7 +36,7 @@ def pull(
 
     Of its files only those whose path is `wanted`, and at least one must be.
 
-    Until then everything lies beside it, in `.<name>.pulling`, where the next pull goes on.
+    Until then everything lies beside it, in `.<name>.pulling`, where the next pull resumes.
     Nothing is fetched if `folder` already has this content. BadInput if nothing is published there
     or `folder` holds something else and may not be replaced; StorageError if storage contradicts
     the manifest, or the disk is full.

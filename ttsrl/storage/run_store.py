@@ -44,7 +44,9 @@ class RunStore:
     def eval(self, suite: str, step: int) -> str:
         """Prefix of an evaluation of the model after `step` updates."""
         if not re.fullmatch(r"[\w][\w.-]*", suite):
-            raise BadInput(f"{suite!r} is no name of an evaluation suite; use letters, digits, -_.")
+            raise BadInput(
+                f"{suite!r} is not a valid name of an evaluation suite; use letters, digits, -_."
+            )
         return f"{self.evaluations}/{suite}/{_step(step)}"
 
     def eval_shard(self, suite: str, step: int, index: int, of: int) -> str:

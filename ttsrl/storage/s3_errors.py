@@ -82,7 +82,7 @@ def _explain_answer(
         case "NoSuchBucket":
             return BadInput(f"no bucket {bucket!r} on {server}; create it, or correct `storage`")
         case "InvalidBucketName":
-            return BadInput(f"{bucket!r} is no name of a bucket; correct `storage`")
+            return BadInput(f"{bucket!r} is not a valid name of a bucket; correct `storage`")
         case "400" | "AuthorizationHeaderMalformed":
             return BadInput(
                 f"{server} refused the credentials or their region; renew them and check AWS_REGION"
@@ -118,7 +118,7 @@ def _explain_failure(
                 "scheme, or set AWS_CA_BUNDLE to your own authority"
             )
         case e.ParamValidationError():
-            return BadInput(f"{address} is no valid address of an object; correct `storage`")
+            return BadInput(f"{address} is not a valid address of an object; correct `storage`")
         case e.HTTPClientError() | e.ConnectionError() | e.IncompleteReadError() | HTTPError():
             return StorageError(
                 f"{server} cannot be reached, or cuts connections ({kind}, {attempts} attempts); "

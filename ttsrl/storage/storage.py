@@ -55,7 +55,7 @@ class Storage:
         """Upload all files of a local folder; its manifest comes last and makes it visible.
 
         Files that are there with the same content are not sent again, so an interrupted publish is
-        resumed by repeating it. A finished prefix never changes: the same content is no work,
+        resumed by repeating it. A finished prefix never changes: the same content costs no work,
         another one is BadInput. `progress(done_bytes, total_bytes)` is called from threads.
         """
         publish(self._backend, _clean(prefix), folder, progress)
@@ -152,5 +152,5 @@ class Storage:
 def _clean(key: str) -> str:
     parts = [part for part in key.split("/") if part]
     if {".", ".."} & set(parts):
-        raise BadInput(f"{key!r} is no key: it must not contain `.` or `..` as a folder")
+        raise BadInput(f"{key!r} is not a valid key: it must not contain `.` or `..` as a folder")
     return "/".join(parts)

@@ -44,7 +44,7 @@ class Transfer:
         return self
 
     def __exit__(self, *_: object) -> None:
-        # Not cancel_futures: it wakes nobody who waits for what it cancels.
+        # Not cancel_futures: it does not wake those who wait for what it cancels.
         self._files.shutdown()
         self._parts.shutdown()
 

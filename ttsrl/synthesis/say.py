@@ -47,7 +47,7 @@ def say(
 ) -> Said:
     """Speak `text` with the model of a folder or of a published run; temperature 0 is greedy.
 
-    With a recording and what is said in it, the model goes on in that voice; a codec that speaks
+    With a recording and what is said in it, the model continues in that voice; a codec that speaks
     in a given voice takes the recording alone, too. Codec, voice and family are those of the
     model's run (the run.json in its folder or above it, or the published one) unless given.
     Raises BadInput, Failure, StorageError; then nothing is written.

@@ -129,7 +129,7 @@ class Synthesiser:
     ) -> Iterator[list[SynthesisedSpeech]]:
         """Speak every text `group_size` times, text-major, `batch_size` utterances at once.
 
-        With a voice for a text the model goes on from it (zero-shot): its text and then the text to
+        With a voice for a text the model continues it (zero-shot): its text and then the text to
         speak are the prompt's, its tokens begin the speech. What is returned begins after them.
         `temperature` 0 is greedy; `max_tokens` counts the end token. The same seed, texts and batch
         size give the same speech. `first` is the place of the first text in a longer list: a part
@@ -174,7 +174,8 @@ class Synthesiser:
     ) -> list[Waveform]:
         """Waveform of each utterance; empty where there is no speech token.
 
-        An utterance is decoded after its prefix, so that it goes on in that voice, and without it.
+        An utterance is decoded after its prefix, so that it continues in that voice, and returned
+        without it.
         """
         none: list[list[int]] = [[]] * len(tokens_B)
         prefixes_B = prefixes_B or none

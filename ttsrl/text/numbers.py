@@ -25,7 +25,7 @@ PERCENT = {
 }
 """Languages whose numbers CLDR's rules spell out here -> their word for %."""
 LONGEST = 15
-"""Digits; a longer one is no quantity (an account, a telephone) and stays as it is."""
+"""Digits; a longer one is not a quantity (an account, a telephone) and stays as it is."""
 
 
 def read_numbers(text: str, language: str) -> str:

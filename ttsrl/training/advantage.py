@@ -35,7 +35,7 @@ def group_advantages(
     for rows in _measured_groups(rewards_B, groups_B):
         rewards_G = rewards_B[rows]
         if rewards_G.min() == rewards_G.max():
-            continue  # the mean's rounding error, divided by a deviation of about 0, is no signal
+            continue  # the mean's rounding error over a deviation of about 0 is not a signal
         # Mean and unbiased deviation of the measured rollouts alone. A failed measurement says
         # nothing of the speech: as reward 0 it would push the policy away from what was said, and
         # lift the others of its group.

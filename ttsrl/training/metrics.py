@@ -27,7 +27,7 @@ Last step, gauges
   ttsrl_train_speech_tokens_mean                  tokens a rollout
   ttsrl_train_speech_seconds_mean                 speech a rollout that was measured
   ttsrl_train_end_token_share                     rollouts that ended by themselves
-  ttsrl_train_distinct_share                      rollouts that are no copy of another one
+  ttsrl_train_distinct_share                      rollouts that are not a copy of another one
   ttsrl_train_gated_share{reason}                 sum over reason: all gated rollouts
   ttsrl_train_failed_share{kind}                  sum over kind: rollouts without a measurement
   ttsrl_train_group_std                           mean over the groups of their rewards' deviation
@@ -90,7 +90,7 @@ OF_STEP: dict[str, tuple[str, Callable[[TrainingStep], float | None]]] = {
     "speech_seconds_mean": ("Seconds of speech a measured rollout", lambda s: s.duration_s),
     "end_token_share": ("Rollouts that ended by themselves", lambda s: s.end_token_rate),
     "distinct_share": (
-        "Rollouts that are no copy of another one",
+        "Rollouts that are not a copy of another one",
         lambda s: s.distinct_share,
     ),
     "group_std": (
@@ -102,7 +102,7 @@ OF_STEP: dict[str, tuple[str, Callable[[TrainingStep], float | None]]] = {
         lambda s: s.zero_advantage_share,
     ),
     "kl": ("KL to the reference policy", lambda s: s.kl),
-    "entropy": ("Entropy of the policy in nats a token", lambda s: s.entropy),
+    "entropy": ("Entropy of the policy in nats per token", lambda s: s.entropy),
     "policy_loss": ("Policy loss", lambda s: s.policy_loss),
     "grad_norm": ("Norm of the gradient before it is clipped", lambda s: s.grad_norm),
     "learning_rate": ("Learning rate", lambda s: s.learning_rate),
@@ -218,7 +218,7 @@ class TrainMetrics(Collector):
         shares = {kind: n / step.rollouts for kind, n in failed.items()}
         yield self._each("failed_share", "Rollouts without a measurement", "kind", shares)
         stages = step.seconds_by_stage
-        yield self._each("stage_seconds", "Seconds a stage took", "stage", stages)
+        yield self._each("stage_seconds", "Seconds that a stage took", "stage", stages)
         waiting = stages["wait_for_scores"] / step.seconds
         yield self._one("waiting_share", "Share of the step spent waiting for scores", waiting)
 

@@ -1,4 +1,4 @@
-"""Checkpoints -> object storage, while training goes on."""
+"""Checkpoints -> object storage, while training runs."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from ttsrl.training.machines import TrainingMachine
 class PublishCheckpoint(CheckpointCallback):
     """Publishes each saved checkpoint in a thread; at most one upload is under way.
 
-    A failed upload ends the run at the next save or at its end: nobody wants to pay for training
+    A failed upload ends the run at the next save or at its end: training would be paid for
     that has no way back.
     """
 

@@ -1,4 +1,4 @@
-"""The step log in storage while training goes on, and what storage tells of the run in return.
+"""The step log in storage while training runs, and what storage tells of the run in return.
 
 Who watches a run from elsewhere reads `log/steps.jsonl` of its prefix. A failure here is counted
 and costs nothing else: the log is published with each checkpoint anyway.
@@ -39,7 +39,7 @@ class PublishedLog:
 
     def __exit__(self, *_: object) -> None:
         self._ended.set()
-        self._thread.join(EVERY_S)  # storage that hangs holds nobody up
+        self._thread.join(EVERY_S)  # storage that hangs must not delay the end
 
     def upload(self) -> None:
         """Bring the log up to date, if it has grown."""

@@ -3,7 +3,7 @@
 Every pod takes part with MASTER_ADDR, MASTER_PORT, RANK and WORLD_SIZE (the number of pods)
 as Kubeflow's operator sets them. Rank 0 starts the head of a Ray cluster, the others join it; when
 all are there rank 0 trains like a RayJob. The end of one is the end of all, with
-rank 0's exit code or, where a pod is lost, 1; when all are started again, the run goes on from the
+rank 0's exit code or, where a pod is lost, 1; when all are started again, the run resumes from the
 last published checkpoint.
 """
 

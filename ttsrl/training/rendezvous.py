@@ -96,7 +96,7 @@ class Others:
             except Failure:
                 raise Failure(
                     f"the pod of rank {rank} is lost; all end, and when all are started again the "
-                    "run goes on from the last published checkpoint"
+                    "run resumes from the last published checkpoint"
                 ) from None
 
 
@@ -130,7 +130,7 @@ def join(master: str, port: int, rank: int) -> Generator[JsonConnection]:
         try:
             connection = socket.create_connection((master, port), timeout=HELLO_DEADLINE_S)
             break
-        except OSError as error:  # no name, no route, nobody listening: all may come
+        except OSError as error:  # no name, no route, no listener yet: all may come
             if time.monotonic() > deadline:
                 raise Failure(f"no rank 0 at {master}:{port}: {error}") from None
             time.sleep(POLL_S)
@@ -152,7 +152,7 @@ def _listen(port: int) -> socket.socket:
 
 
 def _accept(server: socket.socket, count: int) -> tuple[int, JsonConnection] | None:
-    """The next pod that says its rank; None for nobody, and for whoever says something else."""
+    """The next pod that says its rank; None if none does, or if it says something else."""
     try:
         connection, _ = server.accept()
     except TimeoutError:

@@ -1,7 +1,7 @@
 """Checks a run, prepares its prompts, starts verl, watches its steps, and ends what hangs.
 
 A step that outlasts `train.step_deadline_s` ends the run with exit code 1, so that whoever started
-it starts it again: it goes on from the last published checkpoint.
+it starts it again: it resumes from the last published checkpoint.
 """
 
 from __future__ import annotations
@@ -115,7 +115,7 @@ def _watch(run: RunConfig, verl: Job, follower: Follower, look: Callable[[], Non
             if time.monotonic() > deadline:
                 raise Failure(
                     f"no step ended within {run.train.step_deadline_s:.0f} s; stopped, and the "
-                    f"same command goes on from the last checkpoint; see {verl.log}"
+                    f"same command resumes from the last checkpoint; see {verl.log}"
                 )
             time.sleep(POLL_S)
     finally:

@@ -1,4 +1,4 @@
-"""verl's synchronous trainer, telling what happened: one line a step, samples, and a time-line.
+"""verl's synchronous trainer, telling what happened: one line per step, samples, and a time-line.
 
 Beside that it hands the utilities of each component to our estimators, and bounds what dynamic
 sampling may generate, both of which verl's leaves out.

@@ -40,7 +40,7 @@ def lose() -> None:
 
 
 def forget() -> None:
-    """As a cloud's controller does once the machine is no more: its pods go with the node."""
+    """As a cloud's controller does once the machine is gone: its pods go with the node."""
     kubectl("delete", "node", SECOND.name, "--ignore-not-found")
     node.start_runtime(SECOND)  # to remove what it had
     end_containers(SECOND)

@@ -32,12 +32,12 @@ LEFT, RIGHT, TOP, BOTTOM = 46.0, 10.0, 10.0, 26.0
 
 @dataclass(frozen=True)
 class Series:
-    """One line: a value a step, None where a step has none."""
+    """One line: one value per step, None where a step has none."""
 
     label: str
     values: Sequence[float | None]
     spread: Sequence[float | None] | None = None
-    """Standard deviation a step, drawn as a band."""
+    """Standard deviation per step, drawn as a band."""
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,7 @@ def stacked_bars(
     kind_by_name: Mapping[str, str],
     number: Number,
 ) -> Markup:
-    """One bar a step, its parts stacked in the order of the names."""
+    """One bar per step, its parts stacked in the order of the names."""
     steps, series = _binned(steps, [Series(n, values) for n, values in values_by_name.items()])
     totals = [sum(one.values[i] or 0.0 for one in series) for i in range(len(steps))]
     ticks = nice_ticks(0.0, max(totals))

@@ -82,10 +82,10 @@ def training_curves(folder: RunFolder) -> list[Figure]:
             percent,
         ),
         Curve("Distinct rollouts", "", [("distinct_share", "distinct")], percent_0),
-        Curve("Entropy", "nats a token", [("entropy", "entropy")], _plain),
+        Curve("Entropy", "nats per token", [("entropy", "entropy")], _plain),
         Curve("Gradient norm", "before clipping", [("grad_norm", "norm")], _plain),
         Curve("Learning rate", "", [("learning_rate", "rate")], _plain),
-        Curve("KL", "to the reference policy, nats a token", [("kl", "KL")], _plain),
+        Curve("KL", "to the reference policy, nats per token", [("kl", "KL")], _plain),
     ]
     figures = [_figure(folder.steps, curve) for curve in curves]
     return [figure for figure in figures if figure]
@@ -101,7 +101,7 @@ def step_time(folder: RunFolder) -> StepTime | None:
         "Seconds of each step by stage",
         "",
         stacked_bars(
-            "Seconds a step",
+            "Seconds per step",
             [step["step"] for step in timed],
             {_words(n): [s["seconds_by_stage"].get(n) for s in timed] for n in names},
             {_words(name): fill_of(name) for name in names},
@@ -204,5 +204,5 @@ def _plain(value: float) -> str:
 
 _RAW = {
     "cer": Curve("CER", "by the reward's recogniser", [("cer", "CER")], percent_0),
-    "nll": Curve("NLL", "nats a token, by the reward's recogniser", [("nll", "NLL")], _plain),
+    "nll": Curve("NLL", "nats per token, by the reward's recogniser", [("nll", "NLL")], _plain),
 }

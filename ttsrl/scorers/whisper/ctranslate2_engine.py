@@ -1,6 +1,6 @@
 """Whisper's encoder and greedy decoding by CTranslate2; the NLL stays with torch.
 
-CTranslate2's own `align` is no substitute: its softmax leaves out the end token.
+CTranslate2's own `align` is not a substitute: its softmax leaves out the end token.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
 """What Whisper is asked and how its transcript is compared: ours, and the two public recipes'.
 
-The NLL is the mean cross-entropy of a target under teacher forcing, nats a token, full softmax, end
-token included; the recipes differ in the target and in what comes before it. Three deviations from
-both recipes: an empty transcript is wholly wrong, where channel-io gives it CER 0 and so rewards
-silence; decoding is greedy, without time stamps, and never repeated at a higher temperature; audio
-longer than the window is an error, where they cut it.
+The NLL is the mean cross-entropy of a target under teacher forcing, nats per token, full softmax,
+end token included; the recipes differ in the target and in what comes before it. Three deviations
+from both recipes: an empty transcript is wholly wrong, where channel-io gives it CER 0 and so
+rewards silence; decoding is greedy, without time stamps, and never repeated at a higher
+temperature; audio longer than the window is an error, where they cut it.
 """
 
 from __future__ import annotations

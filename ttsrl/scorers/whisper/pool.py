@@ -23,7 +23,7 @@ from ttsrl.scorers.whisper.reading import GrowingTranscript
 logger = logging.getLogger(__name__)
 
 DRAFTED = 7
-"""Tokens of the draft that a step tries: a GPU reads 8 tokens a row nearly as fast as one."""
+"""Tokens of the draft that a step tries: a GPU reads 8 tokens per row nearly as fast as one."""
 SHORT_TEXT = 64
 """Most utterances never have more tokens; a step for them reads less memory."""
 
@@ -77,7 +77,7 @@ class DecoderPool:
         return gone
 
     def launch(self, guesses: Sequence[Sequence[int]]) -> None:
-        """Start a step with one guess a row; `best` waits for it."""
+        """Start a step with one guess per row; `best` waits for it."""
         count = self._width(len(self.rows))
         longest = max(map(len, guesses))
         length = 1 + (DRAFTED if self.graphed and longest else longest)

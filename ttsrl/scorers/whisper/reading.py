@@ -35,7 +35,7 @@ class Reading:
     written: list[int]
     """Greedy transcript, without the end token."""
     nll: float
-    """Mean negative log-likelihood of the target, nats a token; NaN without one."""
+    """Mean negative log-likelihood of the target, nats per token; NaN without one."""
 
 
 class ReadingEngine(Protocol):
