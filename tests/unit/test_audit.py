@@ -47,7 +47,7 @@ def run_with(components: list[dict[str, object]]) -> RunConfig:
 
 
 def test_the_recommended_reward_ranks_what_is_bad_below_its_clean_twin(clips: Path) -> None:
-    section = (ROOT / "docs/rewards.md").read_text().partition("## What sees through")[2]
+    section = (ROOT / "docs/rewards.md").read_text().partition("## Which degradations")[2]
     [recommended, *_] = map(json.loads, re.findall(r"```json\n(.*?)```", section, re.S))
     clean, findings = audit(Pipeline(run_with(recommended)), read_clips(clips, "en"))
     assert min(clean) > 0.9
