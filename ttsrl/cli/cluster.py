@@ -55,7 +55,7 @@ def status(
         bool, typer.Option("--follow", "-f", help="Show progress until the job has ended.")
     ] = False,
 ) -> None:
-    """Tell what the release's jobs do, and why a pod is pending."""
+    """Show what the release's jobs do, and why a pod is pending."""
     from ttsrl.kube import status
     from ttsrl.kube.cluster import Cluster
     from ttsrl.kube.names import Names
@@ -74,7 +74,7 @@ def logs(
     release: ReleaseName = "ttsrl",
     namespace: Namespace = None,
     follow: Annotated[
-        bool, typer.Option("--follow", "-f", help="Go on until the job has ended.")
+        bool, typer.Option("--follow", "-f", help="Follow the log until the job has ended.")
     ] = False,
 ) -> None:
     """Print what the release's training says."""

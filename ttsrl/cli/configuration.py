@@ -20,7 +20,7 @@ def config(
         bool, typer.Option(help="Print the JSON schema of the Helm chart's values instead.")
     ] = False,
     origin: Annotated[
-        str | None, typer.Option(metavar="KEY", help="Tell where this key's value comes from.")
+        str | None, typer.Option(metavar="KEY", help="Print where this key's value comes from.")
     ] = None,
 ) -> None:
     """Print the run with every default and override in it."""

@@ -53,10 +53,10 @@ def encode(
     language: Annotated[
         str | None, typer.Option(help="ISO 639-1 code of recordings that name none.")
     ] = None,
-    min_duration_s: Annotated[float, typer.Option(min=0.05, help="Leave out shorter ones.")] = 0.1,
-    max_duration_s: Annotated[float, typer.Option(help="Leave out longer ones.")] = 30.0,
+    min_duration_s: Annotated[float, typer.Option(min=0.05, help="Skip shorter ones.")] = 0.1,
+    max_duration_s: Annotated[float, typer.Option(help="Skip longer ones.")] = 30.0,
     require_text: Annotated[
-        bool, typer.Option("--require-text", help="Leave out recordings without a transcript.")
+        bool, typer.Option("--require-text", help="Skip recordings without a transcript.")
     ] = False,
     shard_size: Annotated[int, typer.Option(min=1, help="Recordings per parquet file.")] = 512,
     batch_s: Annotated[float, typer.Option(help="Seconds of speech encoded at once.")] = 120.0,

@@ -24,7 +24,7 @@ def doctor(
     ] = TrainingJob.rayjob,
     overlay: Overlay = None,
 ) -> None:
-    """Tell what works on this machine, or in a cluster, and what to do about what does not."""
+    """Check this machine, or a cluster, and say how to fix what does not work."""
     from ttsrl.runtime.doctor import examine, show
 
     if not in_cluster:

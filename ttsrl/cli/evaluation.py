@@ -51,7 +51,7 @@ def compare(
     samples: Annotated[int, typer.Option(help="Bootstrap resamples.")] = 2000,
     seed: Annotated[int, typer.Option(help="Seed of the bootstrap.")] = 0,
 ) -> None:
-    """Tell what two models differ by: paired bootstrap over the texts that both have spoken."""
+    """Compare two evaluations: paired bootstrap over their common texts."""
     from ttsrl.evaluation.compare import show
 
     show(before, after, as_json=json, samples=samples, seed=seed)

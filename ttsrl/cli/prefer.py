@@ -22,7 +22,7 @@ def prefer_collect(
         Path, typer.Argument(help="A run's folder, or a JSONL file with text and wav on each line.")
     ],
     out: Annotated[Path, typer.Option(help="Folder to make.", metavar="DIR")],
-    pairs: Annotated[int, typer.Option(min=1, help="At most so many pairs.")] = 100,
+    pairs: Annotated[int, typer.Option(min=1, help="Largest number of pairs.")] = 100,
     seed: Annotated[int, typer.Option(min=0, help="Another seed, other pairs.")] = 0,
 ) -> None:
     """Write a page on which listeners compare two clips of one text; it needs no network."""
