@@ -4,8 +4,6 @@ As CosyVoice's frontend makes it (cosyvoice/cli/frontend.py): the recording's sp
 which the speech continues, and its CAM++ embedding.
 """
 
-# torchaudio and onnxruntime are typed in part:
-
 from __future__ import annotations
 
 import hashlib

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 from ttsrl.scorers.sherpa import SherpaRecogniser
+
+if TYPE_CHECKING:
+    from sherpa_onnx import OfflineRecognizer
 
 
 class Paraformer(SherpaRecogniser):
@@ -15,7 +18,7 @@ class Paraformer(SherpaRecogniser):
     """
 
     def __init__(self, model: str, batch_size: int = 32) -> None:
-        def make(network: str, tokens: str, threads: int) -> Any:
+        def make(network: str, tokens: str, threads: int) -> OfflineRecognizer:
             import sherpa_onnx
 
             return sherpa_onnx.OfflineRecognizer.from_paraformer(

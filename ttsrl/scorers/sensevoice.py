@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 from ttsrl.scorers.sherpa import SherpaRecogniser
+
+if TYPE_CHECKING:
+    from sherpa_onnx import OfflineRecognizer
 
 
 class SenseVoice(SherpaRecogniser):
@@ -14,7 +17,7 @@ class SenseVoice(SherpaRecogniser):
     """
 
     def __init__(self, model: str, language: str, batch_size: int = 32) -> None:
-        def make(network: str, tokens: str, threads: int) -> Any:
+        def make(network: str, tokens: str, threads: int) -> OfflineRecognizer:
             import sherpa_onnx
 
             return sherpa_onnx.OfflineRecognizer.from_sense_voice(

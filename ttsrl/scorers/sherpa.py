@@ -5,13 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from ttsrl.audio.equal_lengths import equal_lengths
 from ttsrl.audio.io import resample
 from ttsrl.audio.waveform import Waveform
 from ttsrl.errors import BadInput
 from ttsrl.models.hub import local_folder
+
+if TYPE_CHECKING:
+    from sherpa_onnx import OfflineRecognizer
 
 RATE_HZ = 16_000
 
@@ -22,7 +25,11 @@ class SherpaRecogniser:
     max_duration_s = math.inf
 
     def __init__(
-        self, name: str, model: str, make: Callable[[str, str, int], Any], batch_size: int
+        self,
+        name: str,
+        model: str,
+        make: Callable[[str, str, int], OfflineRecognizer],
+        batch_size: int,
     ) -> None:
         import torch
 
