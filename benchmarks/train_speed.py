@@ -180,7 +180,7 @@ def run_steps(config: Path, work_dir: Path, last: int | None = None, *, held: fl
 
     try:
         with memory_peak(held):
-            train(str(config), work_dir, look)
+            train(config, work_dir, look)
     except Done:
         pass
 
