@@ -39,10 +39,10 @@ def main() -> None:
 
 def stage_seconds(folder: RunFolder) -> dict[str, float]:
     """Mean seconds of a step and of its stages, without the first, which waits for workers."""
-    names = sorted({name for step in folder.steps for name in step["seconds_by_stage"]})
+    names = sorted({name for step in folder.steps for name in step.seconds_by_stage})
     steps = folder.steps[1:]
-    stages = {name: fmean(s["seconds_by_stage"].get(name, 0.0) for s in steps) for name in names}
-    return {"whole step": fmean(s["seconds"] for s in steps), **stages}
+    stages = {name: fmean(s.seconds_by_stage.get(name, 0.0) for s in steps) for name in names}
+    return {"whole step": fmean(s.seconds for s in steps), **stages}
 
 
 if __name__ == "__main__":

@@ -1,14 +1,27 @@
 """Writes the folder of a finished run, with invented numbers and the tiny codec's speech."""
 
-import json
 import math
 import random
 from pathlib import Path
 from typing import Any
 
+from support.records import step_of
 from ttsrl.codecs.registry import load_codec
 from ttsrl.config.load import dump_run, load_run
 from ttsrl.evaluation.summary import summarise
+from ttsrl.records.evaluation import (
+    MODES,
+    REPORT,
+    ROWS,
+    EvaluationIdentity,
+    EvaluationReport,
+    EvaluationRow,
+    ReportJudge,
+    Verdict,
+)
+from ttsrl.records.record import Record, to_text, write_lines
+from ttsrl.records.rollout import RolloutSample
+from ttsrl.records.step import Lane, TimelineEvent
 from ttsrl.synthesis.synthesiser import write_wav
 from ttsrl.text.normalise import cer, wer
 
@@ -38,59 +51,61 @@ def write_run_folder(folder: Path, *, steps: int = 30, texts: int = 60) -> Path:
 def _write_evaluation(folder: Path, side: str, texts: int, draw: random.Random) -> None:
     codec = load_codec(str(TINY / "codec"))
     (folder / "wav").mkdir(parents=True)
-    rows: list[dict[str, Any]] = []
+    rows: list[EvaluationRow] = []
     for mode in ("sampled", "greedy"):
         for index in range(texts):
             text = TEXTS[index % len(TEXTS)] if index < len(TEXTS) else f"text {index} now"
             tokens = [draw.randrange(codec.codebook_size) for _ in range(draw.randint(12, 22))]
             judges = {name: _hear(text, side, draw) for name in ("judge", "whisper")}
-            row = {
-                "index": index,
-                "text": text,
-                "language": "en",
-                "id": None,
-                "mode": mode,
-                "seed": 0,
-                "tokens": len(tokens),
-                "finished": side == "after" or draw.random() < 0.9,
-                "duration_s": len(tokens) / codec.tokens_per_s,
-                "judges": judges,
-                "similarity": draw.random() if index else None,
-                "wav": None,
-            }
-            if index < TEXTS_WITH_WAV:
-                row["wav"] = f"wav/{index:05d}-{mode}.wav"
-                write_wav(folder / row["wav"], codec.decode([tokens])[0], codec.sample_rate_hz)
+            row = EvaluationRow(
+                index=index,
+                text=text,
+                language="en",
+                id=None,
+                mode=mode,
+                seed=0,
+                tokens=len(tokens),
+                finished=side == "after" or draw.random() < 0.9,
+                duration_s=len(tokens) / codec.tokens_per_s,
+                judges=judges,
+                similarity=draw.random() if index else None,
+                wav=f"wav/{index:05d}-{mode}.wav" if index < TEXTS_WITH_WAV else None,
+            )
+            if row.wav is not None:
+                write_wav(folder / row.wav, codec.decode([tokens])[0], codec.sample_rate_hz)
             rows.append(row)
-    (folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    report = {
-        "identity": {"model": side, "protocol": "same"},
-        "suite": "held_out",
-        "judges": [
-            {"name": "judge", "type": "ctc", "model": "judge"},
-            {"name": "whisper", "type": "whisper", "model": "whisper", "used_in_reward": True},
+    write_lines(folder / ROWS, rows)
+    report = EvaluationReport(
+        identity=EvaluationIdentity(model=side, protocol="same"),
+        model="policy",
+        suite="held_out",
+        judges=[
+            ReportJudge(name="judge", type="ctc", model="judge"),
+            ReportJudge(name="whisper", type="whisper", model="whisper", used_in_reward=True),
         ],
-        "texts": texts,
-        "modes": {
-            mode: summarise([r for r in rows if r["mode"] == mode], ["judge", "whisper"])
-            for mode in ("sampled", "greedy")
+        texts=texts,
+        seeds=[0],
+        temperature=1.0,
+        tokens_per_s=100.0,
+        modes={
+            mode: summarise([row for row in rows if row.mode == mode], ["judge", "whisper"])
+            for mode in MODES
         },
-    }
-    (folder / "report.json").write_text(json.dumps(report))
+    )
+    (folder / REPORT).write_text(to_text(report))
 
 
-def _hear(text: str, side: str, draw: random.Random) -> dict[str, Any]:
+def _hear(text: str, side: str, draw: random.Random) -> Verdict:
     wrong = ["two", "white", "cats"]
     heard = " ".join(
         draw.choice(wrong) if draw.random() < RATE_OF_ERROR[side] else word for word in text.split()
     )
-    rates = {"cer": cer(text, heard, "en"), "wer": wer(text, heard, "en")}
-    return {"transcript": heard, **rates, "cut": False, "error": None}
+    return Verdict(transcript=heard, cer=cer(text, heard, "en"), wer=wer(text, heard, "en"))
 
 
 def _write_training(folder: Path, steps: int, draw: random.Random) -> None:
     folder.mkdir()
-    lines: dict[str, list[dict[str, Any]]] = {"steps": [], "rollouts": [], "timeline": []}
+    lines: dict[str, list[Record]] = {"steps": [], "rollouts": [], "timeline": []}
     for step in range(1, steps + 1):
         progress = 1 - math.exp(-step / 10)
         cer_value = 0.35 - 0.27 * progress + draw.gauss(0, 0.012)
@@ -104,53 +119,42 @@ def _write_training(folder: Path, steps: int, draw: random.Random) -> None:
             "sync_weights": 0.05,
         } | ({"save": 0.9} if step % 10 == 0 else {})
         lines["steps"].append(
-            {
-                "step": step,
-                "reward": 0.45 + 0.4 * progress + draw.gauss(0, 0.01),
-                "reward_std": 0.22 - 0.1 * progress,
-                "cer": cer_value,
-                "nll": nll,
-                "utility_cer": 1 - math.tanh(3 * cer_value),
-                "utility_nll": math.exp(-nll / 3),
-                "length_tokens": 19 + 3 * progress,
-                "duration_s": 1.55 + 0.25 * progress,
-                "end_token_rate": 0.95 + 0.05 * progress,
-                "gated_share": 0.02 * (1 - progress),
-                "gated_reasons": {"no_end_token": 4, "silent": 1} if step < 4 else {},
-                "failed_share": 0.0,
-                "distinct_share": 0.92 - 0.5 * progress,
-                "entropy": 0.28 - 0.18 * progress,
-                "grad_norm": 0.9 - 0.3 * progress + draw.gauss(0, 0.05),
-                "learning_rate": 4e-4 * (0.6 + 0.4 * math.cos(math.pi * step / steps)),
-                "seconds": sum(seconds.values()),
-                "seconds_by_stage": seconds,
-            }
+            step_of(
+                step,
+                reward=0.45 + 0.4 * progress + draw.gauss(0, 0.01),
+                reward_std=0.22 - 0.1 * progress,
+                raw={"cer": cer_value, "nll": nll},
+                utilities={"cer": 1 - math.tanh(3 * cer_value), "nll": math.exp(-nll / 3)},
+                length_tokens=19 + 3 * progress,
+                duration_s=1.55 + 0.25 * progress,
+                end_token_rate=0.95 + 0.05 * progress,
+                gated_share=0.02 * (1 - progress),
+                gated_reasons={"no_end_token": 4, "silent": 1} if step < 4 else {},
+                distinct_share=0.92 - 0.5 * progress,
+                entropy=0.28 - 0.18 * progress,
+                grad_norm=0.9 - 0.3 * progress + draw.gauss(0, 0.05),
+                learning_rate=4e-4 * (0.6 + 0.4 * math.cos(math.pi * step / steps)),
+                seconds=sum(seconds.values()),
+                seconds_by_stage=seconds,
+            )
         )
         lines["rollouts"] += _rollouts(step, draw)
         lines["timeline"] += _timeline(step, seconds)
     for name, rows in lines.items():
-        (folder / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+        write_lines(folder / f"{name}.jsonl", rows)
 
 
-def _rollouts(step: int, draw: random.Random) -> list[dict[str, Any]]:
+def _rollouts(step: int, draw: random.Random) -> list[RolloutSample]:
     text = TEXTS[step % len(TEXTS)]
 
-    def row(kind: str, **more: Any) -> dict[str, Any]:
+    def row(kind: str, **more: Any) -> RolloutSample:
         tokens = [draw.randrange(1000) for _ in range(15)]
-        return {
-            "step": step,
-            "text": text,
-            "kind": kind,
-            "speech_tokens": tokens,
-            "duration_s": 1.2,
-            "reason": None,
-            "transcript": None,
-            "raw": None,
-            "utilities": None,
-            "reward": 0.0,
-        } | more
+        usual = {"speech_tokens": tokens, "duration_s": 1.2, "reward": 0.0}
+        return RolloutSample.model_validate(
+            {"step": step, "text": text, "kind": kind} | usual | more
+        )
 
-    def measured(kind: str, reward: float, transcript: str) -> dict[str, Any]:
+    def measured(kind: str, reward: float, transcript: str) -> RolloutSample:
         return row(
             kind,
             reward=reward,
@@ -170,15 +174,18 @@ def _rollouts(step: int, draw: random.Random) -> list[dict[str, Any]]:
     return rows
 
 
-def _timeline(step: int, seconds: dict[str, float]) -> list[dict[str, Any]]:
+def _timeline(step: int, seconds: dict[str, float]) -> list[TimelineEvent]:
     generated = seconds["generate"]
     scored = generated + seconds["wait_for_scores"]
-    events = [("generate", "generate", 0.05, generated), ("score", "score", 0.5, scored)]
+    events: list[tuple[Lane, str, float, float]] = [
+        ("generate", "generate", 0.05, generated),
+        ("score", "score", 0.5, scored),
+    ]
     for name in ("old_log_prob", "advantage", "update", "save", "sync_weights"):
         if name in seconds:
             events.append(("train", name, scored, scored + seconds[name]))
             scored += seconds[name]
     return [
-        {"step": step, "lane": lane, "name": name, "start_s": start, "end_s": end}
+        TimelineEvent(step=step, lane=lane, name=name, start_s=start, end_s=end)
         for lane, name, start, end in events
     ]

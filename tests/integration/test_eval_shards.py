@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from support.records import report_of, row_of
 from ttsrl.config.load import dump_run, load_run
 from ttsrl.config.schema import HELD_OUT, RunConfig
 from ttsrl.errors import BadInput, Failure
@@ -17,6 +18,8 @@ from ttsrl.evaluation.reduce import Sharded
 from ttsrl.evaluation.shard import Shards, read_or_prepare
 from ttsrl.evaluation.suites import held_out_suite
 from ttsrl.evaluation.waiting import wait_until
+from ttsrl.records.evaluation import MODES, REPORT, ROWS, EvaluationReport
+from ttsrl.records.record import to_text, write_lines
 from ttsrl.storage.errors import StorageError
 from ttsrl.storage.run_store import RunStore
 
@@ -61,8 +64,8 @@ def rows_of(folder: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (folder / "rows.jsonl").read_text().splitlines()]
 
 
-def comparable(report: dict[str, Any]) -> dict[str, Any]:
-    return {k: v for k, v in report.items() if k not in ("tokens_per_s", "model")}
+def comparable(report: EvaluationReport) -> EvaluationReport:
+    return report.model_copy(update={"tokens_per_s": 0.0, "model": ""})
 
 
 def test_shards_put_together_are_the_undivided_evaluation(
@@ -93,7 +96,7 @@ def test_shards_put_together_are_the_undivided_evaluation(
     assert best is not None
     assert (best["step"], best["model"]) == (3, store.model(3))
     judge = run.eval.judges[0].name
-    assert best["scores"]["cer"] == whole["modes"]["sampled"]["judges"][judge]["mean_cer"]
+    assert best["scores"]["cer"] == whole.modes["sampled"].judges[judge].mean_cer
     assert best["scores"]["cer_before"] == best["scores"]["cer"]
     assert best["scores"]["cer_change_low"] == best["scores"]["cer_change_high"] == 0
 
@@ -147,7 +150,7 @@ def test_more_shards_than_batches_and_a_reduce_cut_in_the_middle(
     (tmp_path / "storage" / store.best).unlink()
     shutil.rmtree(tmp_path / "reduce")
     again = Sharded(few, store, HELD_OUT, HELD_OUT, OF, tmp_path / "reduce").reduce(3)
-    assert again["texts"] == 3
+    assert again.texts == 3
     assert store.storage.is_complete(store.eval(HELD_OUT, 3))
     assert (tmp_path / "storage" / store.best).is_file()
 
@@ -168,11 +171,10 @@ def test_best_is_the_lowest_cer_and_of_equals_the_earlier(
     def publish(step: int, cer: float, protocol: str = "p", merged: bool = True) -> None:
         folder = tmp_path / f"eval-{step}"
         folder.mkdir()
-        modes = {m: {"judges": {judge: {"mean_cer": cer}}} for m in ("sampled", "greedy")}
-        report = {"identity": {"protocol": protocol}, "modes": modes}
-        (folder / "report.json").write_text(json.dumps(report))
-        row = {"mode": "sampled", "index": 0, "judges": {judge: {"cer": cer}}}
-        (folder / "rows.jsonl").write_text(json.dumps(row) + "\n")
+        identity = {"model": "m", "protocol": protocol}
+        report = report_of({mode: {judge: cer} for mode in MODES}, identity=identity)
+        (folder / REPORT).write_text(to_text(report))
+        write_lines(folder / ROWS, [row_of(0, {judge: cer}, mode="sampled")])
         store.storage.publish(folder, store.eval("s", step))
         if merged and step:
             store.storage.publish(Path(POLICY), store.model(step))

@@ -96,8 +96,8 @@ def test_a_suite_is_spoken_in_its_voices_and_measured_as_its_authors_do(
         )
         assert greedy[n]["similarity"] == pytest.approx(float(embedded[0] @ embedded[1]), abs=1e-5)
     similarities = [row["similarity"] for row in greedy[:2]]
-    assert report["modes"]["greedy"]["mean_similarity"] == pytest.approx(sum(similarities) / 2)
-    assert report["suite"] == "seed-en"
+    assert report.modes["greedy"].mean_similarity == pytest.approx(sum(similarities) / 2)
+    assert report.suite == "seed-en"
 
 
 def test_shards_of_a_suite_put_together_are_the_undivided_evaluation(

@@ -10,16 +10,19 @@ import pytest
 import soundfile
 from pyarrow import parquet
 
+from support.records import row_of
 from ttsrl.audio.waveform import Waveform
 from ttsrl.config.load import dump_run, load_run
 from ttsrl.config.schema import HELD_OUT, RunConfig
 from ttsrl.data.prompts import prepare
 from ttsrl.errors import BadInput
 from ttsrl.evaluation.evaluate import TEXTS_WITH_WAV, evaluate
-from ttsrl.evaluation.judge import Judge, Verdict
+from ttsrl.evaluation.judge import Judge
 from ttsrl.evaluation.one_suite import evaluate_suite
 from ttsrl.evaluation.suites import held_out_suite
 from ttsrl.evaluation.summary import mean_by_text, summarise
+from ttsrl.records.evaluation import ROWS, EvaluationRow, JudgeSummary, ModeSummary, Verdict
+from ttsrl.records.record import read_lines
 from ttsrl.runtime.follow import follow
 from ttsrl.runtime.job import Job
 from ttsrl.synthesis.synthesiser import SynthesisedSpeech
@@ -81,11 +84,12 @@ def test_evaluation_of_the_tiny_policy(run: RunConfig, held_out: Path, tmp_path:
 
     for mode in ("sampled", "greedy"):
         of_mode = [row for row in rows if row["mode"] == mode]
-        found = report["modes"][mode]
-        assert found == summarise(of_mode, ["judge", "whisper"])
-        assert found["end_token_rate"] == np.mean([row["finished"] for row in of_mode])
+        found = report.modes[mode]
+        written = [row for row in read_lines(EvaluationRow, tmp_path / ROWS) if row.mode == mode]
+        assert found == summarise(written, ["judge", "whisper"])
+        assert found.end_token_rate == np.mean([row["finished"] for row in of_mode])
         expected = np.mean([row["judges"]["whisper"]["cer"] for row in of_mode])
-        assert found["judges"]["whisper"]["mean_cer"] == pytest.approx(expected)
+        assert found.judges["whisper"].mean_cer == pytest.approx(expected)
 
     with_wav = [row for row in rows if row["wav"]]
     assert len(with_wav) == 2 * TEXTS_WITH_WAV
@@ -106,7 +110,7 @@ def test_same_model_same_rows_and_no_second_evaluation(
 
     fewer = run.model_copy(update={"eval": run.eval.model_copy(update={"max_texts": 3})})
     report = evaluate(fewer, POLICY, held_out_suite(fewer, held_out), tmp_path / "a")
-    assert report["texts"] == 3
+    assert report.texts == 3
     assert len(read_rows(tmp_path / "a")) == 9
 
 
@@ -189,38 +193,29 @@ def test_no_speech_is_an_empty_transcript_and_too_much_is_cut(judge: tuple[Judge
     assert stub.heard == [[2, 2]]
 
 
-def row(index: int, text: str, cer: float | None) -> dict[str, Any]:
-    wer = None if cer is None else 2 * cer
-    judged = {"transcript": None, "cer": cer, "wer": wer, "cut": False, "error": None}
-    return {
-        "index": index,
-        "text": text,
-        "language": "en",
-        "tokens": 10,
-        "finished": index == 0,
-        "duration_s": 0.8,
-        "similarity": None if index else 0.5,
-        "judges": {"judge": judged},
-    }
+def row(index: int, text: str, cer: float | None) -> EvaluationRow:
+    similarity = None if index else 0.5
+    return row_of(index, {"judge": cer}, text=text, finished=index == 0, similarity=similarity)
 
 
 def test_summary_weighs_texts_and_characters_as_it_says() -> None:
     rows = [row(0, "abcd", 0.5), row(0, "abcd", 0.0), row(1, "a" * 16, 1.0), row(2, "b", None)]
-    assert mean_by_text(rows, lambda r: r["judges"]["judge"]["cer"]) == {0: 0.25, 1: 1.0}
-    assert summarise(rows, ["judge"]) == {
-        "utterances": 4,
-        "end_token_rate": 0.5,
-        "mean_duration_s": pytest.approx(0.8),
-        "mean_tokens": 10,
-        "mean_similarity": 0.5,
-        "judges": {
-            "judge": {
-                "mean_cer": 0.625,
-                "mean_wer": 1.25,
-                "corpus_cer": (2 + 0 + 16) / 24,
-                "exact_share": 1 / 3,
-                "cut": 0,
-                "errors": 1,
-            }
-        },
-    }
+    assert mean_by_text(rows, lambda r: r.judges["judge"].cer) == {0: 0.25, 1: 1.0}
+    judge = JudgeSummary(
+        mean_cer=0.625,
+        mean_wer=1.25,
+        corpus_cer=(2 + 0 + 16) / 24,
+        exact_share=1 / 3,
+        cut=0,
+        errors=1,
+    )
+    found = summarise(rows, ["judge"])
+    assert found.mean_duration_s == pytest.approx(0.8)
+    assert found == ModeSummary(
+        utterances=4,
+        end_token_rate=0.5,
+        mean_duration_s=found.mean_duration_s,
+        mean_tokens=10,
+        mean_similarity=0.5,
+        judges={"judge": judge},
+    )

@@ -118,7 +118,7 @@ def test_page_without_a_part(folder: Path, missing: str) -> None:
 def test_running_training_may_be_in_the_middle_of_a_line(folder: Path) -> None:
     with (folder / "train" / "steps.jsonl").open("a") as file:
         file.write('{"step": 4, "rewa')
-    assert [step["step"] for step in read_run_folder(folder).steps] == [1, 2, 3]
+    assert [step.step for step in read_run_folder(folder).steps] == [1, 2, 3]
 
 
 def test_a_folder_without_a_run_is_refused(tmp_path: Path) -> None:
@@ -246,7 +246,8 @@ def test_compare_tells_two_evaluations_apart(
             monkeypatch.setenv(name, value)
         store = RunStore("s3://bucket/speech", "run")
         store.storage.publish(before, store.eval("seed-en", 0))
-        assert read(store.storage.address(store.eval("seed-en", 0))).rows == rows["before"]
+        published = read(store.storage.address(store.eval("seed-en", 0))).rows
+        assert [row.model_dump() for row in published] == rows["before"]
 
 
 def test_compare_refuses_what_cannot_be_compared(with_suite: Path) -> None:

@@ -5,7 +5,7 @@ import pytest
 
 from support.records import report_of
 from ttsrl.config.load import load_run
-from ttsrl.records.record import write_file
+from ttsrl.records.record import to_text
 from ttsrl.storage.run_store import RunStore
 from ttsrl.training.metrics import TrainMetrics
 from ttsrl.training.published_log import PublishedLog
@@ -68,7 +68,7 @@ def test_the_newest_published_evaluation_is_found(
         out = tmp_path / f"eval{step}"
         out.mkdir()
         report = report_of({"greedy": {"judge": cer, "deaf": None}})
-        write_file(out / "report.json", report)
+        (out / "report.json").write_text(to_text(report))
         store.storage.publish(out, store.eval("held-out", step))
     PublishedLog(store, tmp_path / "train", metrics).look_for_evaluations()
     found = metrics.held_out["held-out"]

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any
 
 from ttsrl.config.schema import RunConfig
 from ttsrl.evaluation.bootstrap import paired_bootstrap
 from ttsrl.evaluation.summary import mean_by_text
+from ttsrl.records.evaluation import REPORT, ROWS, EvaluationReport, EvaluationRow
+from ttsrl.records.record import parse, read_lines
 from ttsrl.storage.run_store import RunStore
 
 
@@ -29,8 +29,8 @@ def point_to_best(run: RunConfig, store: RunStore, suite: str, work_dir: Path) -
     cer_of = {
         step: cer
         for step, report in reports.items()
-        if report["identity"]["protocol"] == before["identity"]["protocol"]
-        and (cer := report["modes"]["sampled"]["judges"][judge]["mean_cer"]) is not None
+        if report.identity.protocol == before.identity.protocol
+        and (cer := report.modes["sampled"].judges[judge].mean_cer) is not None
         and store.storage.is_complete(store.model(step))
     }
     if not cer_of:
@@ -40,7 +40,7 @@ def point_to_best(run: RunConfig, store: RunStore, suite: str, work_dir: Path) -
     both = sorted(sides[0].keys() & sides[1].keys())
     scores = {
         "cer": cer_of[best],
-        "cer_greedy": reports[best]["modes"]["greedy"]["judges"][judge]["mean_cer"],
+        "cer_greedy": reports[best].modes["greedy"].judges[judge].mean_cer,
     }
     if both:
         compared = paired_bootstrap(
@@ -58,10 +58,11 @@ def point_to_best(run: RunConfig, store: RunStore, suite: str, work_dir: Path) -
     return best
 
 
-def _report(store: RunStore, suite: str, step: int) -> dict[str, Any]:
-    report = store.storage.read_json(f"{store.eval(suite, step)}/report.json")
-    assert report is not None, "a complete evaluation has its report"
-    return report
+def _report(store: RunStore, suite: str, step: int) -> EvaluationReport:
+    key = f"{store.eval(suite, step)}/{REPORT}"
+    text = store.storage.read_text(key)
+    assert text is not None, "a complete evaluation has its report"
+    return parse(EvaluationReport, text, store.storage.address(key))
 
 
 def _cer_by_text(
@@ -69,8 +70,7 @@ def _cer_by_text(
 ) -> dict[int, float]:
     folder = work_dir / "best" / f"step_{step:06d}"
     store.storage.pull(
-        store.eval(suite, step), folder, replace=True, wanted=lambda path: path == "rows.jsonl"
+        store.eval(suite, step), folder, replace=True, wanted=lambda path: path == ROWS
     )
-    lines = (folder / "rows.jsonl").read_text(encoding="utf-8").splitlines()
-    rows = [row for line in lines if (row := json.loads(line))["mode"] == "sampled"]
-    return mean_by_text(rows, lambda row: row["judges"][judge]["cer"])
+    rows = [row for row in read_lines(EvaluationRow, folder / ROWS) if row.mode == "sampled"]
+    return mean_by_text(rows, lambda row: row.judges[judge].cer)

@@ -12,9 +12,10 @@ from typing import Any
 from ttsrl.errors import BadInput
 from ttsrl.evaluation.report.comparison import Comparison, change_of, compare_evaluations, shown_in
 from ttsrl.evaluation.report.inputs import Evaluation
+from ttsrl.records.evaluation import REPORT, ROWS
 from ttsrl.storage.storage import open_storage
 
-PULLED = ("report.json", "rows.jsonl")
+PULLED = (REPORT, ROWS)
 
 
 def show(one: str, other: str, *, as_json: bool, samples: int = 2000, seed: int = 0) -> None:
@@ -35,7 +36,7 @@ def show(one: str, other: str, *, as_json: bool, samples: int = 2000, seed: int 
     if as_json:
         print(json.dumps(values(found), indent=2, ensure_ascii=False))
         return
-    if before.report["identity"]["model"] == after.report["identity"]["model"]:
+    if before.report.identity.model == after.report.identity.model:
         print("both are evaluations of the same model")
     print("\n".join(lines(found)))
 

@@ -11,14 +11,13 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from ttsrl.audio.voice_prompt import read_voice
 from ttsrl.codecs.registry import codec_digest
-from ttsrl.config.schema import JudgeConfig, RunConfig
+from ttsrl.config.schema import RunConfig
 from ttsrl.evaluation.independence import check_independent
 from ttsrl.evaluation.judge import Judge
 from ttsrl.evaluation.similarity import Similarity
@@ -26,6 +25,16 @@ from ttsrl.evaluation.suites import Suite, SuiteText
 from ttsrl.evaluation.summary import summarise
 from ttsrl.facts import InEvaluation, dump_where
 from ttsrl.models.hub import folder_digest, local_folder, model_digest
+from ttsrl.records.evaluation import (
+    MODES,
+    REPORT,
+    ROWS,
+    EvaluationIdentity,
+    EvaluationReport,
+    EvaluationRow,
+    ReportJudge,
+)
+from ttsrl.records.record import append_lines, read_file, to_text, write_lines
 from ttsrl.storage.atomic import replace_text
 from ttsrl.synthesis.synthesiser import SynthesisedSpeech, Synthesiser, write_wav
 from ttsrl.synthesis.voice import VoicePrompt
@@ -64,8 +73,8 @@ def evaluate(
     *,
     device: str = "cpu",
     on_progress: Callable[[int, int], None] | None = None,
-) -> dict[str, Any]:
-    """Evaluate the model of a folder (or a Hugging Face id); returns what report.json holds.
+) -> EvaluationReport:
+    """Evaluate the model of a folder (or a Hugging Face id); returns the report.
 
     An evaluation of the same model, texts and settings that is already in `out` is not repeated.
     `on_progress` gets (utterances done, utterances in all). Raises BadInput.
@@ -73,11 +82,12 @@ def evaluate(
     identity = identify(run, model, suite)
     if (finished := _finished(out, identity)) is not None:
         return finished
-    (out / "report.json").unlink(missing_ok=True)
+    (out / REPORT).unlink(missing_ok=True)
     rows, synthesis_s = speak_and_hear(
         run, model, suite, out, device=device, on_progress=on_progress
     )
-    return write_report(run, out, identity, model, suite.name, suite.judges, rows, synthesis_s)
+    judges = report_judges(suite)
+    return write_report(run, out, identity, model, suite.name, judges, rows, synthesis_s)
 
 
 def speak_and_hear(
@@ -89,7 +99,7 @@ def speak_and_hear(
     *,
     device: str = "cpu",
     on_progress: Callable[[int, int], None] | None = None,
-) -> tuple[list[dict[str, Any]], float]:
+) -> tuple[list[EvaluationRow], float]:
     """Write rows.jsonl and wav/ of a part; returns the rows, and the seconds of synthesis."""
     (out / "wav").mkdir(parents=True, exist_ok=True)
     passes, texts = passes_of(run), suite.texts
@@ -99,7 +109,7 @@ def speak_and_hear(
         for begin in range(part.index * size, len(texts), part.of * size)
     ]
     if not batches:  # more parts than batches
-        (out / "rows.jsonl").touch()
+        write_lines(out / ROWS, [])
         return [], 0.0
     total = sum(len(batch) for _, batch in batches) * len(passes)
     check_independent(run, suite.judges)
@@ -108,54 +118,56 @@ def speak_and_hear(
     judges = [Judge(config, device, size, suite.wer) for config in suite.judges]
     similarity = Similarity(suite, device, size) if suite.speaker_model else None
     with_wav = texts_with_wav(texts)
-    rows: list[dict[str, Any]] = []
+    rows: list[EvaluationRow] = []
     synthesis_s = 0.0
-    with (out / "rows.jsonl").open("w", encoding="utf-8") as file:
-        for this in passes:
-            for begin, batch in batches:
-                start_s = time.perf_counter()
-                speeches = _speak(run, synthesiser, voices, this, begin, batch)
-                synthesis_s += time.perf_counter() - start_s
-                found = _rows(this, batch, speeches, judges, similarity)
-                for row, speech in zip(found, speeches, strict=True):
-                    if row["index"] in with_wav and this in (passes[0], passes[-1]):
-                        row["wav"] = f"wav/{row['index']:05d}-{this.mode}.wav"
-                        write_wav(out / row["wav"], speech.waveform, speech.sample_rate_hz)
-                    file.write(json.dumps(row, ensure_ascii=False) + "\n")
-                    rows.append(row)
-                if on_progress:
-                    on_progress(len(rows), total)
+    write_lines(out / ROWS, [])
+    for this in passes:
+        keeps_wav = with_wav if this in (passes[0], passes[-1]) else set[int]()
+        for begin, batch in batches:
+            start_s = time.perf_counter()
+            speeches = _speak(run, synthesiser, voices, this, begin, batch)
+            synthesis_s += time.perf_counter() - start_s
+            found = _rows(this, batch, speeches, judges, similarity, keeps_wav)
+            for row, speech in zip(found, speeches, strict=True):
+                if row.wav is not None:
+                    write_wav(out / row.wav, speech.waveform, speech.sample_rate_hz)
+            append_lines(out / ROWS, found)
+            rows += found
+            if on_progress:
+                on_progress(len(rows), total)
     return rows, synthesis_s
 
 
 def write_report(
     run: RunConfig,
     out: Path,
-    identity: Mapping[str, str],
+    identity: EvaluationIdentity,
     model: str,
     suite: str,
-    judges: Sequence[JudgeConfig],
-    rows: Sequence[dict[str, Any]],
+    judges: list[ReportJudge],
+    rows: Sequence[EvaluationRow],
     synthesis_s: float,
-) -> dict[str, Any]:
-    """Write report.json from all rows, in their order; returns what it holds."""
+) -> EvaluationReport:
+    """Write report.json from all rows, in their order; returns it."""
     names = [judge.name for judge in judges]
-    report = {
-        "identity": identity,
-        "model": model,
-        "suite": suite,
-        "texts": len({row["index"] for row in rows}),
-        "seeds": run.eval.seeds,
-        "temperature": run.rollout.temperature,
-        "judges": [judge.model_dump() for judge in judges],
-        "tokens_per_s": sum(row["tokens"] for row in rows) / synthesis_s,
-        "modes": {
-            mode: summarise([r for r in rows if r["mode"] == mode], names)
-            for mode in ("sampled", "greedy")
-        },
-    }
-    replace_text(out / "report.json", json.dumps(report, indent=2, ensure_ascii=False))
+    report = EvaluationReport(
+        identity=identity,
+        model=model,
+        suite=suite,
+        texts=len({row.index for row in rows}),
+        seeds=run.eval.seeds,
+        temperature=run.rollout.temperature,
+        judges=judges,
+        tokens_per_s=sum(row.tokens for row in rows) / synthesis_s,
+        modes={mode: summarise([row for row in rows if row.mode == mode], names) for mode in MODES},
+    )
+    replace_text(out / REPORT, to_text(report))
     return report
+
+
+def report_judges(suite: Suite) -> list[ReportJudge]:
+    """The judges of a suite as a report names them."""
+    return [ReportJudge.model_validate(judge.model_dump()) for judge in suite.judges]
 
 
 def passes_of(run: RunConfig) -> list[Pass]:
@@ -217,29 +229,37 @@ def _rows(
     speeches: Sequence[SynthesisedSpeech],
     judges: Sequence[Judge],
     similarity: Similarity | None,
-) -> list[dict[str, Any]]:
+    keeps_wav: Collection[int],
+) -> list[EvaluationRow]:
+    """One row per text; `keeps_wav` has the indices of the texts whose speech is kept."""
     languages = [text.language for text in texts]
     verdicts = {judge.name: judge.listen(speeches, languages) for judge in judges}
     cosines = similarity.to_voices(speeches, texts) if similarity else [None] * len(texts)
     return [
-        {
-            **asdict(text),
-            "mode": this.mode,
-            "seed": this.seed,
-            "tokens": len(speech.speech_tokens),
-            "finished": speech.finished,
-            "duration_s": speech.duration_s,
-            "judges": {name: asdict(heard[k]) for name, heard in verdicts.items()},
-            "similarity": cosines[k],
-            "wav": None,
-        }
+        EvaluationRow(
+            index=text.index,
+            text=text.text,
+            language=text.language,
+            id=text.id,
+            voice=text.voice,
+            mode=this.mode,
+            seed=this.seed,
+            tokens=len(speech.speech_tokens),
+            finished=speech.finished,
+            duration_s=speech.duration_s,
+            judges={name: heard[k] for name, heard in verdicts.items()},
+            similarity=cosines[k],
+            wav=f"wav/{text.index:05d}-{this.mode}.wav" if text.index in keeps_wav else None,
+        )
         for k, (text, speech) in enumerate(zip(texts, speeches, strict=True))
     ]
 
 
-def identify(run: RunConfig, model: str, suite: Suite) -> dict[str, str]:
+def identify(run: RunConfig, model: str, suite: Suite) -> EvaluationIdentity:
     """What an evaluation's numbers depend on; equal `protocol` makes two models comparable."""
-    return {"model": folder_digest(local_folder(model)), "protocol": protocol_of(run, suite)}
+    return EvaluationIdentity(
+        model=folder_digest(local_folder(model)), protocol=protocol_of(run, suite)
+    )
 
 
 def protocol_of(run: RunConfig, suite: Suite) -> str:
@@ -263,7 +283,6 @@ def protocol_of(run: RunConfig, suite: Suite) -> str:
     return hashlib.sha256(json.dumps(protocol, sort_keys=True).encode()).hexdigest()
 
 
-def _finished(out: Path, identity: dict[str, str]) -> dict[str, Any] | None:
-    path = out / "report.json"
-    report = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    return report if report.get("identity") == identity else None
+def _finished(out: Path, identity: EvaluationIdentity) -> EvaluationReport | None:
+    report = read_file(EvaluationReport, out / REPORT)
+    return report if report is not None and report.identity == identity else None

@@ -4,33 +4,18 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Literal
 
 from ttsrl.audio.waveform import Waveform
 from ttsrl.config.schema import JudgeConfig
 from ttsrl.errors import BadInput
+from ttsrl.records.evaluation import Verdict
 from ttsrl.scorers.registry import load_judge
 from ttsrl.synthesis.synthesiser import SynthesisedSpeech
 from ttsrl.text.benchmark_wer import benchmark_wer
 from ttsrl.text.normalise import cer, wer
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """What one judge makes of one utterance: a transcript and its error rates, or an error."""
-
-    transcript: str | None = None
-    cer: float | None = None
-    """Character error rate as a ratio; may exceed 1."""
-    wer: float | None = None
-    """Word error rate as a ratio, as the suite's authors compute it; may exceed 1."""
-    cut: bool = False
-    """The speech is longer than the judge can hear: it heard the beginning."""
-    error: str | None = None
-    """The measurement failed; this says nothing about the speech."""
 
 
 class Judge:
@@ -67,7 +52,9 @@ class Judge:
                 verdicts[i] = Verdict(cut=cut, error=f"{type(transcript).__name__}: {transcript}")
             else:
                 said = speeches[i].text, transcript, languages[i]
-                verdicts[i] = Verdict(transcript, cer(*said), self.wer(*said), cut)
+                verdicts[i] = Verdict(
+                    transcript=transcript, cer=cer(*said), wer=self.wer(*said), cut=cut
+                )
         return verdicts
 
     def _hearable(self, speech: SynthesisedSpeech) -> Waveform:

@@ -32,4 +32,5 @@ def evaluate_suite(config: Path, model: str, suite: str, data: Path, out: Path) 
         device=torch_device(),
         on_progress=lambda done, total: print(f"evaluated {done}/{total}", flush=True),
     )
-    print(json.dumps(report["modes"], indent=2))
+    modes = {name: mode.model_dump() for name, mode in report.modes.items()}
+    print(json.dumps(modes, indent=2))

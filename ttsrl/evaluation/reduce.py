@@ -7,20 +7,27 @@ as that. What is published already is not published again; best.json is written 
 
 from __future__ import annotations
 
-import json
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from ttsrl.config.load import dump_run, load_run
-from ttsrl.config.schema import HELD_OUT, JudgeConfig, RunConfig
+from ttsrl.config.schema import HELD_OUT, RunConfig
 from ttsrl.errors import BadInput, Failure
 from ttsrl.evaluation.best import point_to_best
 from ttsrl.evaluation.evaluate import passes_of, write_report
 from ttsrl.evaluation.report.page import write_report as write_page
-from ttsrl.evaluation.shard import BEFORE, SHARD_FILE, ShardedEvaluation, named_suites
+from ttsrl.evaluation.shard import BEFORE, ShardedEvaluation, named_suites
 from ttsrl.evaluation.waiting import wait_until
+from ttsrl.records.evaluation import (
+    REPORT,
+    ROWS,
+    SHARD,
+    EvaluationReport,
+    EvaluationRow,
+    EvaluationShard,
+)
+from ttsrl.records.record import parse, read_lines, write_lines
 from ttsrl.storage.run_store import RunStore
 
 LOG_FOLDER = "log/"
@@ -47,10 +54,10 @@ def reduce_shards(asked: ShardedEvaluation) -> None:
     )
     for evaluation in every:
         report = evaluation.reduce(step)
-        judge = report["judges"][0]["name"]
-        for mode, found in report["modes"].items():
-            heard = found["judges"][judge]
-            rates = ", ".join(f"{k.upper()} {_rate(heard[f'mean_{k}'])}" for k in ("cer", "wer"))
+        judge = report.judges[0].name
+        for mode, found in report.modes.items():
+            heard = found.judges[judge]
+            rates = f"CER {_rate(heard.mean_cer)}, WER {_rate(heard.mean_wer)}"
             print(f"{evaluation.name}: {rates} ({judge}, {mode})")
         print(store.storage.address(store.eval(evaluation.name, step)))
 
@@ -87,10 +94,10 @@ class Sharded:
                 words.append(f"shards {', '.join(absent)} of {self.of} of {self.name}, step {step}")
         return "; ".join(words)
 
-    def reduce(self, step: int) -> dict[str, Any]:
+    def reduce(self, step: int) -> EvaluationReport:
         """Publish both evaluations; for the held-out texts also the page and best.json.
 
-        Returns what report.json of the step holds. Raises BadInput, Failure, StorageError.
+        Returns the step's report. Raises BadInput, Failure, StorageError.
         """
         evaluations = self.work_dir / "eval"
         folder = evaluations if self.suite == HELD_OUT else evaluations / self.suite
@@ -107,58 +114,55 @@ class Sharded:
             point_to_best(self.run, self.store, self.name, self.work_dir)
         return report
 
-    def _bring(self, step: int, out: Path) -> dict[str, Any]:
+    def _bring(self, step: int, out: Path) -> EvaluationReport:
         """The evaluation of a step into a local folder: as published, or from its shards."""
         key = self.store.eval(self.name, step)
         if self.store.storage.is_complete(key):
             self.store.storage.pull(key, out, replace=True)
-            return json.loads((out / "report.json").read_text(encoding="utf-8"))
+            return parse(EvaluationReport, (out / REPORT).read_bytes(), out / REPORT)
         shutil.rmtree(out, ignore_errors=True)
         return self._combine(step, out)
 
-    def _combine(self, step: int, out: Path) -> dict[str, Any]:
-        rows: list[dict[str, Any]] = []
-        shards: list[dict[str, Any]] = []
+    def _combine(self, step: int, out: Path) -> EvaluationReport:
+        rows: list[EvaluationRow] = []
+        shards: list[EvaluationShard] = []
         (out / "wav").mkdir(parents=True)
         for index in range(self.of):
             folder = self.work_dir / "shards" / self.name / f"step_{step:06d}-{index:05d}"
             self.store.storage.pull(self._key(step, index), folder, replace=True)
-            shards.append(json.loads((folder / SHARD_FILE).read_text(encoding="utf-8")))
-            lines = (folder / "rows.jsonl").read_text(encoding="utf-8").splitlines()
-            rows += [json.loads(line) for line in lines]
+            shards.append(parse(EvaluationShard, (folder / SHARD).read_bytes(), folder / SHARD))
+            rows += read_lines(EvaluationRow, folder / ROWS)
             for wav in (folder / "wav").glob("*.wav"):
                 shutil.copy(wav, out / "wav")
         order = {(this.mode, this.seed): place for place, this in enumerate(passes_of(self.run))}
         self._check(step, shards, rows, len(order))
-        rows.sort(key=lambda row: (order[row["mode"], row["seed"]], row["index"]))
-        with (out / "rows.jsonl").open("w", encoding="utf-8") as file:
-            file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-        synthesis_s = sum(shard["synthesis_s"] for shard in shards)
-        judges = [JudgeConfig.model_validate(judge) for judge in shards[0]["judges"]]
+        rows.sort(key=lambda row: (order[row.mode, row.seed], row.index))
+        write_lines(out / ROWS, rows)
+        synthesis_s = sum(shard.synthesis_s for shard in shards)
         return write_report(
             self.run,
             out,
-            shards[0]["identity"],
-            shards[0]["model"],
+            shards[0].identity,
+            shards[0].model,
             self.suite,
-            judges,
+            shards[0].judges,
             rows,
             synthesis_s,
         )
 
     def _check(
-        self, step: int, shards: list[dict[str, Any]], rows: list[dict[str, Any]], passes: int
+        self, step: int, shards: list[EvaluationShard], rows: list[EvaluationRow], passes: int
     ) -> None:
-        different = [i for i, one in enumerate(shards) if one["identity"] != shards[0]["identity"]]
+        different = [i for i, one in enumerate(shards) if one.identity != shards[0].identity]
         if different:
             raise BadInput(
                 f"shards 0 and {different[0]} of step {step} spoke with different models, texts "
                 "or settings; evaluate under another name: --as NAME"
             )
-        if len(rows) != shards[0]["texts"] * passes:
+        if len(rows) != shards[0].texts * passes:
             raise Failure(
                 f"the shards of step {step} hold {len(rows)} utterances of "
-                f"{shards[0]['texts'] * passes}; evaluate again with --as NAME"
+                f"{shards[0].texts * passes}; evaluate again with --as NAME"
             )
 
     def _bring_step_log(self, step: int) -> None:

@@ -9,7 +9,6 @@ for the merged model of the step. What is published already is not done again.
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 from dataclasses import dataclass
@@ -19,14 +18,20 @@ from ttsrl.config.load import load_run
 from ttsrl.config.schema import HELD_OUT, RunConfig
 from ttsrl.data.prompts import prepare
 from ttsrl.errors import BadInput
-from ttsrl.evaluation.evaluate import EvalShard, identify, protocol_of, speak_and_hear
+from ttsrl.evaluation.evaluate import (
+    EvalShard,
+    identify,
+    protocol_of,
+    report_judges,
+    speak_and_hear,
+)
 from ttsrl.evaluation.suites import Suite, read_suite
 from ttsrl.evaluation.waiting import wait_until
+from ttsrl.records.evaluation import SHARD, EvaluationShard
+from ttsrl.records.record import parse, to_text
 from ttsrl.runtime.machine import torch_device
 from ttsrl.storage.run_store import RunStore
 
-SHARD_FILE = "shard.json"
-"""Beside rows.jsonl and wav/ of a shard: what its numbers depend on, and how long they took."""
 BEFORE = 0
 """Step of the policy that the run starts from."""
 
@@ -126,8 +131,7 @@ class Shards:
         prefix = self._prefix(step)
         if not self.store.storage.is_complete(prefix):
             return False
-        found = self.store.storage.read_json(f"{prefix}/{SHARD_FILE}") or {}
-        if found.get("identity", {}).get("protocol") != self.protocol:
+        if self._published(prefix).identity.protocol != self.protocol:
             raise BadInput(
                 f"{self.store.storage.address(prefix)} was evaluated with other texts, settings "
                 "or judges; give this evaluation another name: --as NAME"
@@ -160,22 +164,26 @@ class Shards:
                 f"{self.name}, step {step}: {done}/{total}", flush=True
             ),
         )
-        shard = {
-            "identity": identity,
-            "model": self.run.model if step == BEFORE else self.store.model(step),
-            "suite": self.suite.name,
-            "judges": [judge.model_dump() for judge in self.suite.judges],
-            "texts": len(self.suite.texts),
-            "rows": len(rows),
-            "synthesis_s": synthesis_s,
-        }
-        (out / SHARD_FILE).write_text(json.dumps(shard, indent=2) + "\n", encoding="utf-8")
+        shard = EvaluationShard(
+            identity=identity,
+            model=self.run.model if step == BEFORE else self.store.model(step),
+            suite=self.suite.name,
+            judges=report_judges(self.suite),
+            texts=len(self.suite.texts),
+            rows=len(rows),
+            synthesis_s=synthesis_s,
+        )
+        (out / SHARD).write_text(to_text(shard), encoding="utf-8")
         try:
             self.store.storage.publish(out, self._prefix(step))
         except BadInput:
             # a pod that was taken for lost was faster; its seconds differ, or a GPU's last bits
             if not self.is_done(step):
                 raise
+
+    def _published(self, prefix: str) -> EvaluationShard:
+        storage, key = self.store.storage, f"{prefix}/{SHARD}"
+        return parse(EvaluationShard, storage.read_text(key) or "", storage.address(key))
 
     def _prefix(self, step: int) -> str:
         return self.store.eval_shard(self.name, step, self.part.index, self.part.of)

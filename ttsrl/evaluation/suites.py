@@ -20,18 +20,8 @@ from ttsrl.data.prompts import check_spoken
 from ttsrl.errors import BadInput, did_you_mean
 from ttsrl.evaluation.lists import ListedText, read_list
 from ttsrl.families.registry import family_class
+from ttsrl.records.evaluation import PromptRecording
 from ttsrl.text.normalise import check_text
-
-
-@dataclass(frozen=True)
-class PromptRecording:
-    """The recording in whose voice a text is spoken, and what is said in it."""
-
-    text: str
-    audio: str
-    """File, from the suite's own folder on."""
-    sha256: str
-    """Of the file, so that machines with the suite in different places agree."""
 
 
 @dataclass(frozen=True)
@@ -155,4 +145,6 @@ def _voice(
     audio = line.prompt_audio
     if audio.is_relative_to(folder):
         audio = audio.relative_to(folder)
-    return PromptRecording(line.prompt_text, audio.as_posix(), digests[line.prompt_audio])
+    return PromptRecording(
+        text=line.prompt_text, audio=audio.as_posix(), sha256=digests[line.prompt_audio]
+    )

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from ttsrl.audio.io import read_recording
 from ttsrl.audio.waveform import Waveform
 from ttsrl.errors import BadInput
+from ttsrl.records.evaluation import ROWS, EvaluationRow
+from ttsrl.records.record import Record, parse, read_lines, whole_lines
+from ttsrl.records.rollout import RolloutSample
 
 SUITES = ("before", "after")
 
@@ -100,42 +101,40 @@ def _recorded(text: str, file: Path) -> Clip:
 
 def _evaluated(folder: Path) -> Iterator[Clip]:
     for suite in SUITES:
-        for row in _lines(folder / "eval" / suite / "rows.jsonl"):
-            if row["wav"] and row["duration_s"]:
-                file = folder / "eval" / suite / row["wav"]
-                yield _recorded(row["text"], file)
+        evaluation = folder / "eval" / suite
+        for row in read_lines(EvaluationRow, evaluation / ROWS):
+            if row.wav and row.duration_s:
+                yield _recorded(row.text, evaluation / row.wav)
 
 
 def _rollouts(folder: Path) -> Iterator[Clip]:
-    rows = [r for r in _lines(folder / "train" / "rollouts.jsonl") if r["kind"] != "gated"]
-    if not rows:
+    samples = read_lines(RolloutSample, folder / "train" / "rollouts.jsonl")
+    kept = [sample for sample in samples if sample.kind != "gated"]
+    if not kept:
         return
     from ttsrl.codecs.registry import load_codec
     from ttsrl.config.load import load_run
     from ttsrl.models.hub import local_folder
 
     codec = load_codec(str(local_folder(load_run(folder / "run.json").codec)))
-    for row in rows:
-        (waveform,) = codec.decode([row["speech_tokens"]])
-        yield clip_of(row["text"], waveform, codec.sample_rate_hz)
+    for sample in kept:
+        (waveform,) = codec.decode([sample.speech_tokens])
+        yield clip_of(sample.text, waveform, codec.sample_rate_hz)
+
+
+class ListedClip(Record):
+    """A line of a user's list."""
+
+    text: str
+    wav: str
+    """File, from the list's own folder on."""
 
 
 def _listed(file: Path) -> Iterator[Clip]:
-    for number, row in enumerate(_lines(file), 1):
-        if not isinstance(row.get("text"), str) or not isinstance(row.get("wav"), str):
-            raise BadInput(f"{file}: line {number} has no text and wav; write both")
-        yield _recorded(row["text"], file.parent / row["wav"])
-
-
-def _lines(file: Path) -> list[dict[str, Any]]:
-    """Whole lines of a file that may still be written to; none if it is not there."""
-    if not file.is_file():
-        return []
-    text = file.read_text(encoding="utf-8")
-    rows: list[dict[str, Any]] = []
-    for number, line in enumerate(text[: text.rfind("\n") + 1].splitlines(), 1):
+    for number, line in enumerate(whole_lines(file), 1):
+        place = f"{file}: line {number}"
         try:
-            rows.append(json.loads(line))
-        except ValueError:
-            raise BadInput(f"{file}: line {number} is no JSON") from None
-    return rows
+            listed = parse(ListedClip, line, place)
+        except BadInput:
+            raise BadInput(f"{place} has no text and wav; write both, as JSON") from None
+        yield _recorded(listed.text, file.parent / listed.wav)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import socket
 import time
@@ -19,6 +18,8 @@ from ttsrl.errors import BadInput, Failure
 from ttsrl.evaluation.merge import merge_run
 from ttsrl.evaluation.one_suite import evaluate_suite
 from ttsrl.evaluation.report.page import log_report
+from ttsrl.records.evaluation import REPORT, EvaluationReport
+from ttsrl.records.record import parse
 from ttsrl.runtime.follow import POLL_S, counts, follow, steps
 from ttsrl.runtime.job import Job
 from ttsrl.runtime.machine import cores
@@ -193,8 +194,9 @@ def _evaluate(session: Session, stage: Stage, name: str, model: str) -> str:
     )
     follow(job, counts(job, stage), session.watch_reward_service)
     judge = session.run.eval.judges[0].name
-    modes = json.loads((out / "report.json").read_text(encoding="utf-8"))["modes"]
-    return f"CER {modes['sampled']['judges'][judge]['mean_cer']:.3f} ({judge}, sampled)"
+    report = parse(EvaluationReport, (out / REPORT).read_bytes(), out / REPORT)
+    cer = report.modes["sampled"].judges[judge].mean_cer
+    return f"CER {'unknown' if cer is None else f'{cer:.3f}'} ({judge}, sampled)"
 
 
 def _model_address(session: Session) -> str:

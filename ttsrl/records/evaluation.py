@@ -6,6 +6,11 @@ from pydantic import AliasChoices, Field
 
 from ttsrl.records.record import Record
 
+ROWS, REPORT, SHARD = "rows.jsonl", "report.json", "shard.json"
+"""Files of an evaluation's folder."""
+MODES = ("sampled", "greedy")
+"""How the texts are spoken."""
+
 
 class PromptRecording(Record):
     """The recording in whose voice a text is spoken, and what is said in it."""

@@ -87,12 +87,9 @@ def read_file(kind: type[R], path: Path) -> R | None:
     return parse(kind, path.read_bytes(), path) if path.is_file() else None
 
 
-def write_file(path: Path, record: Record) -> None:
-    """Write a record as indented JSON; the file is there whole or not at all."""
-    temporary = path.with_name(f"{path.name}.tmp")
-    text = json.dumps(record.model_dump(), indent=2, ensure_ascii=False)
-    temporary.write_text(text + "\n", encoding="utf-8")
-    temporary.replace(path)
+def to_text(record: Record) -> str:
+    """A record as the whole content of a file: indented JSON."""
+    return json.dumps(record.model_dump(), indent=2, ensure_ascii=False) + "\n"
 
 
 @cache

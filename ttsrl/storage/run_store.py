@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from ttsrl.errors import BadInput
@@ -74,9 +75,9 @@ class RunStore:
         """Point latest.json to a complete checkpoint."""
         self._point(self.latest, {"step": step, "checkpoint": self.checkpoint(step)})
 
-    def write_best(self, step: int, scores: dict[str, float]) -> None:
+    def write_best(self, step: int, scores: Mapping[str, float | None]) -> None:
         """Point best.json to a complete model, with the scores that made it the best."""
-        self._point(self.best, {"step": step, "model": self.model(step), "scores": scores})
+        self._point(self.best, {"step": step, "model": self.model(step), "scores": dict(scores)})
 
     def _point(self, key: str, pointer: dict[str, Any]) -> None:
         target = str(pointer.get("checkpoint") or pointer.get("model"))

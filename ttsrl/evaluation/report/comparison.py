@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
-from ttsrl.config.schema import HELD_OUT, JudgeConfig
+from ttsrl.config.schema import HELD_OUT
 from ttsrl.evaluation.bootstrap import Estimate, PairedBootstrap, paired_bootstrap
 from ttsrl.evaluation.report.inputs import Evaluation, RunFolder
-from ttsrl.evaluation.summary import Row, mean_by_text
+from ttsrl.evaluation.summary import mean_by_text
+from ttsrl.records.evaluation import MODES, EvaluationReport, EvaluationRow, Verdict
 
-MODES = ("sampled", "greedy")
+RATES: dict[str, Callable[[Verdict], float | None]] = {
+    "wer": lambda verdict: verdict.wer,
+    "cer": lambda verdict: verdict.cer,
+}
+"""Error rates in the order of the table."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +31,7 @@ class Metric:
     """How to say a change: `relative`, in `points` of a share, or as a `difference`."""
     better: int
     """1 where more is better, -1 where less is, 0 where neither."""
-    value: Callable[[Row], float | None]
+    value: Callable[[EvaluationRow], float | None]
     """A row's value; None where it has none."""
 
 
@@ -69,7 +73,7 @@ def compare_evaluations(
     before: Evaluation, after: Evaluation, *, samples: int, seed: int
 ) -> Comparison:
     """Every metric of two evaluations of one suite, paired by text."""
-    if before.report["identity"]["protocol"] != after.report["identity"]["protocol"]:
+    if before.report.identity.protocol != after.report.identity.protocol:
         return Comparison([], comparable=False)
     rows = [
         (
@@ -81,13 +85,12 @@ def compare_evaluations(
     return Comparison(rows, comparable=True)
 
 
-def metrics(report: Mapping[str, Any]) -> list[Metric]:
+def metrics(report: EvaluationReport) -> list[Metric]:
     """Error rates of each judge, then what does not depend on a judge.
 
     For the held-out texts the CER alone; for a suite also its authors' WER, and before it.
     """
-    judges = [JudgeConfig.model_validate(judge) for judge in report["judges"]]
-    of_suite = report.get("suite", HELD_OUT) != HELD_OUT
+    of_suite = report.suite != HELD_OUT
     rows = [
         Metric(
             f"{rate}/{judge.name}",
@@ -98,12 +101,13 @@ def metrics(report: Mapping[str, Any]) -> list[Metric]:
             "share",
             "relative",
             -1,
-            lambda row, name=judge.name, rate=rate: row["judges"][name][rate],
+            lambda row, name=judge.name, rate_of=rate_of: rate_of(row.judges[name]),
         )
-        for judge in judges
-        for rate in (("wer", "cer") if of_suite else ("cer",))
+        for judge in report.judges
+        for rate, rate_of in RATES.items()
+        if of_suite or rate == "cer"
     ]
-    if any(mode["mean_similarity"] is not None for mode in report["modes"].values() if of_suite):
+    if of_suite and any(mode.mean_similarity is not None for mode in report.modes.values()):
         rows.append(
             Metric(
                 "similarity",
@@ -112,13 +116,13 @@ def metrics(report: Mapping[str, Any]) -> list[Metric]:
                 "cosine",
                 "difference",
                 1,
-                lambda row: row["similarity"],
+                lambda row: row.similarity,
             )
         )
-    first = judges[0].name
+    first = report.judges[0].name
 
-    def exact(row: Row) -> float | None:
-        cer = row["judges"][first]["cer"]
+    def exact(row: EvaluationRow) -> float | None:
+        cer = row.judges[first].cer
         return None if cer is None else float(cer == 0)
 
     return [
@@ -131,9 +135,9 @@ def metrics(report: Mapping[str, Any]) -> list[Metric]:
             "share",
             "points",
             1,
-            lambda row: float(row["finished"]),
+            lambda row: float(row.finished),
         ),
-        Metric("duration", "Mean duration", "", "s", "relative", 0, lambda row: row["duration_s"]),
+        Metric("duration", "Mean duration", "", "s", "relative", 0, lambda row: row.duration_s),
     ]
 
 
@@ -242,5 +246,5 @@ def _compare(
         samples=samples,
         seed=seed,
     )
-    texts = {row["index"] for side in (before, after) for row in side.of_mode(mode)}
+    texts = {row.index for side in (before, after) for row in side.of_mode(mode)}
     return Compared(result, len(both), len(texts) - len(both))

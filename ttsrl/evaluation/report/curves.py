@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
@@ -11,8 +11,9 @@ from markupsafe import Markup
 
 from ttsrl.evaluation.report.charts import Bar, Series, line_chart, stacked_bars, timeline
 from ttsrl.evaluation.report.comparison import percent
-from ttsrl.evaluation.report.inputs import Json, RunFolder
+from ttsrl.evaluation.report.inputs import RunFolder
 from ttsrl.evaluation.report.svg import Number
+from ttsrl.records.step import TimelineEvent, TrainingStep
 
 STAGES = (
     "generate",
@@ -26,6 +27,8 @@ STAGES = (
     "score",
 )
 """In the order of a step; the n-th has the n-th fill colour. `score` runs beside `generate`."""
+
+ValueOf = Callable[[TrainingStep], float | None]
 
 LANES = ("generate", "score", "train")
 
@@ -43,12 +46,14 @@ class Figure:
 
 @dataclass(frozen=True)
 class Curve:
-    """What to draw: lines of (key in steps.jsonl, label)."""
+    """What to draw: lines of (value of a step, label)."""
 
     title: str
     note: str
-    lines: Sequence[tuple[str, str]]
+    lines: Sequence[tuple[ValueOf, str]]
     number: Number
+    spread: ValueOf | None = None
+    """Standard deviation of the only line, drawn as a band."""
 
 
 @dataclass(frozen=True)
@@ -64,28 +69,41 @@ def training_curves(folder: RunFolder) -> list[Figure]:
     """Reward, each component, length, gates and the optimiser over the steps."""
     components = [component.type for component in folder.run.reward.components]
     curves = [
-        Curve("Reward", "mean and standard deviation of a step", [("reward", "reward")], _plain),
-        *(_RAW.get(name, Curve(name, "raw score", [(name, name)], _plain)) for name in components),
+        Curve(
+            "Reward",
+            "mean and standard deviation of a step",
+            [(lambda step: step.reward, "reward")],
+            _plain,
+            spread=lambda step: step.reward_std,
+        ),
+        *(_raw_curve(name) for name in components),
         Curve(
             "Utilities",
             "what the reward is composed of; 1 is best",
-            [(f"utility_{name}", name.upper()) for name in components],
+            [(_utility(name), name.upper()) for name in components],
             _plain,
         ),
-        Curve("Response length", "speech tokens", [("length_tokens", "tokens")], _plain),
-        Curve("Duration", "seconds", [("duration_s", "duration")], _plain),
-        Curve("End-token rate", "", [("end_token_rate", "ended")], percent_0),
+        Curve(
+            "Response length",
+            "speech tokens",
+            [(lambda step: step.length_tokens, "tokens")],
+            _plain,
+        ),
+        Curve("Duration", "seconds", [(lambda step: step.duration_s, "duration")], _plain),
+        Curve("End-token rate", "", [(lambda step: step.end_token_rate, "ended")], percent_0),
         Curve(
             "Gated and failed",
             _reasons(folder.steps),
-            [("gated_share", "gated"), ("failed_share", "failed")],
+            [(lambda step: step.gated_share, "gated"), (lambda step: step.failed_share, "failed")],
             percent,
         ),
-        Curve("Distinct rollouts", "", [("distinct_share", "distinct")], percent_0),
-        Curve("Entropy", "nats per token", [("entropy", "entropy")], _plain),
-        Curve("Gradient norm", "before clipping", [("grad_norm", "norm")], _plain),
-        Curve("Learning rate", "", [("learning_rate", "rate")], _plain),
-        Curve("KL", "to the reference policy, nats per token", [("kl", "KL")], _plain),
+        Curve("Distinct rollouts", "", [(lambda step: step.distinct_share, "distinct")], percent_0),
+        Curve("Entropy", "nats per token", [(lambda step: step.entropy, "entropy")], _plain),
+        Curve("Gradient norm", "before clipping", [(lambda step: step.grad_norm, "norm")], _plain),
+        Curve("Learning rate", "", [(lambda step: step.learning_rate, "rate")], _plain),
+        Curve(
+            "KL", "to the reference policy, nats per token", [(lambda step: step.kl, "KL")], _plain
+        ),
     ]
     figures = [_figure(folder.steps, curve) for curve in curves]
     return [figure for figure in figures if figure]
@@ -93,24 +111,24 @@ def training_curves(folder: RunFolder) -> list[Figure]:
 
 def step_time(folder: RunFolder) -> StepTime | None:
     """Where the time of the steps went; None where the trainer wrote none down."""
-    timed = [step for step in folder.steps if step.get("seconds_by_stage")]
+    timed = [step for step in folder.steps if step.seconds_by_stage]
     if not timed:
         return None
-    names = [name for name in STAGES if any(name in s["seconds_by_stage"] for s in timed)]
+    names = [name for name in STAGES if any(name in s.seconds_by_stage for s in timed)]
     stages = Figure(
         "Seconds of each step by stage",
         "",
         stacked_bars(
             "Seconds per step",
-            [step["step"] for step in timed],
-            {_words(n): [s["seconds_by_stage"].get(n) for s in timed] for n in names},
+            [step.step for step in timed],
+            {_words(n): [s.seconds_by_stage.get(n) for s in timed] for n in names},
             {_words(name): fill_of(name) for name in names},
             _plain,
         ),
         [(fill_of(name), _words(name)) for name in names],
     )
-    mean = fmean(step["seconds"] for step in timed)
-    shares = {name: fmean(s["seconds_by_stage"].get(name, 0.0) for s in timed) for name in names}
+    mean = fmean(step.seconds for step in timed)
+    shares = {name: fmean(s.seconds_by_stage.get(name, 0.0) for s in timed) for name in names}
     sentence = f"A step took {mean:.1f} s: " + ", ".join(
         f"{seconds:.2f} s {_words(name)}" for name, seconds in shares.items()
     )
@@ -127,60 +145,60 @@ def percent_0(value: float) -> str:
     return percent(value, 0)
 
 
-def _figure(steps: Sequence[Json], curve: Curve) -> Figure | None:
+def _figure(steps: Sequence[TrainingStep], curve: Curve) -> Figure | None:
     """None where no step has a value."""
     series = [
         Series(
             label,
-            [step.get(key) for step in steps],
-            [step.get("reward_std") for step in steps] if key == "reward" else None,
+            [value_of(step) for step in steps],
+            [curve.spread(step) for step in steps] if curve.spread else None,
         )
-        for key, label in curve.lines
-        if any(step.get(key) is not None for step in steps)
+        for value_of, label in curve.lines
+        if any(value_of(step) is not None for step in steps)
     ]
     if not series:
         return None
-    chart = line_chart(curve.title, [step["step"] for step in steps], series, curve.number)
+    chart = line_chart(curve.title, [step.step for step in steps], series, curve.number)
     keys = [(f"s{k}", one.label) for k, one in enumerate(series)] if len(series) > 1 else []
     return Figure(curve.title, curve.note, chart, keys)
 
 
-def _reasons(steps: Sequence[Json]) -> str:
+def _reasons(steps: Sequence[TrainingStep]) -> str:
     """How often each gate closed and each kind of measurement failed, over all steps."""
 
-    def counted(key: str) -> str:
+    def counted(by_step: Iterable[Mapping[str, int]]) -> str:
         counts: Counter[str] = Counter()
-        for step in steps:
-            counts.update(step.get(key) or {})
+        for of_step in by_step:
+            counts.update(of_step)
         return ", ".join(f"{n} {_words(name)}" for name, n in counts.most_common()) or "none"
 
-    return f"no speech ({counted('gated_reasons')}) or no score ({counted('failed_kinds')})"
+    gated = counted(step.gated_reasons for step in steps)
+    failed = counted(step.failed_kinds for step in steps)
+    return f"no speech ({gated}) or no score ({failed})"
 
 
 def _timelines(folder: RunFolder) -> list[Figure]:
     """The first, the middle and the last step, as bars."""
-    steps = sorted({event["step"] for event in folder.timeline})
+    steps = sorted({event.step for event in folder.timeline})
     figures: list[Figure] = []
     for step in sorted({steps[0], steps[len(steps) // 2], steps[-1]} if steps else set()):
         bars = [
-            Bar(
-                e["lane"], e["name"].replace("_", " "), fill_of(e["name"]), e["start_s"], e["end_s"]
-            )
+            Bar(e.lane, _words(e.name), fill_of(e.name), e.start_s, e.end_s)
             for e in folder.timeline
-            if e["step"] == step
+            if e.step == step
         ]
         chart = timeline(f"Step {step} over time", LANES, bars, lambda s: f"{s:.3g} s")
         figures.append(Figure(f"Step {step}", "", chart, []))
     return figures
 
 
-def _overlap(events: Sequence[Json]) -> str:
+def _overlap(events: Sequence[TimelineEvent]) -> str:
     """How much of scoring was hidden behind generation."""
     spans: dict[int, dict[str, tuple[float, float]]] = {}
     for event in events:
-        lane = spans.setdefault(event["step"], {})
-        start, end = lane.get(event["lane"], (event["start_s"], event["end_s"]))
-        lane[event["lane"]] = min(start, event["start_s"]), max(end, event["end_s"])
+        lane = spans.setdefault(event.step, {})
+        start, end = lane.get(event.lane, (event.start_s, event.end_s))
+        lane[event.lane] = min(start, event.start_s), max(end, event.end_s)
     both = [lane for lane in spans.values() if "generate" in lane and "score" in lane]
     if not both:
         return ""
@@ -202,7 +220,17 @@ def _plain(value: float) -> str:
     return f"{value:.3g}".replace("-", "−")
 
 
-_RAW = {
-    "cer": Curve("CER", "by the reward's recogniser", [("cer", "CER")], percent_0),
-    "nll": Curve("NLL", "nats per token, by the reward's recogniser", [("nll", "NLL")], _plain),
+def _raw_curve(name: str) -> Curve:
+    title, note, number = _RAW.get(name, (name, "raw score", _plain))
+    return Curve(title, note, [(lambda step: step.raw.get(name), title)], number)
+
+
+def _utility(name: str) -> ValueOf:
+    return lambda step: step.utilities.get(name)
+
+
+_RAW: dict[str, tuple[str, str, Number]] = {
+    "cer": ("CER", "by the reward's recogniser", percent_0),
+    "nll": ("NLL", "nats per token, by the reward's recogniser", _plain),
 }
+"""Score -> title, note and unit of its chart, where its name is not all."""

@@ -2,37 +2,34 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from ttsrl.config.load import load_run
 from ttsrl.config.schema import RunConfig
 from ttsrl.errors import BadInput
-
-Json = dict[str, Any]
+from ttsrl.records.evaluation import REPORT, ROWS, EvaluationReport, EvaluationRow
+from ttsrl.records.record import read_file, read_lines
+from ttsrl.records.rollout import RolloutSample
+from ttsrl.records.step import TimelineEvent, TrainingStep
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """A finished evaluation: `report` is report.json, `rows` are the lines of rows.jsonl."""
+    """A finished evaluation."""
 
     folder: Path
-    report: Json
-    rows: list[Json]
+    report: EvaluationReport
+    rows: list[EvaluationRow]
 
     @classmethod
     def read(cls, folder: Path) -> Evaluation | None:
-        """The evaluation in a folder; None where none is finished."""
-        report = folder / "report.json"
-        if not report.is_file():
-            return None
-        rows = _json_lines(folder / "rows.jsonl")
-        return cls(folder, json.loads(report.read_text(encoding="utf-8")), rows)
+        """The evaluation in a folder; None where none is finished. Raises BadInput."""
+        report = read_file(EvaluationReport, folder / REPORT)
+        return report and cls(folder, report, read_lines(EvaluationRow, folder / ROWS))
 
-    def of_mode(self, mode: str) -> list[Json]:
-        return [row for row in self.rows if row["mode"] == mode]
+    def of_mode(self, mode: str) -> list[EvaluationRow]:
+        return [row for row in self.rows if row.mode == mode]
 
 
 @dataclass(frozen=True)
@@ -45,9 +42,9 @@ class RunFolder:
     after: Evaluation | None
     suites: list[tuple[Evaluation, Evaluation]]
     """Before and after of each suite that was evaluated twice."""
-    steps: list[Json]
-    rollouts: list[Json]
-    timeline: list[Json]
+    steps: list[TrainingStep]
+    rollouts: list[RolloutSample]
+    timeline: list[TimelineEvent]
 
 
 def read_run_folder(path: Path) -> RunFolder:
@@ -67,15 +64,7 @@ def read_run_folder(path: Path) -> RunFolder:
             if (before := Evaluation.read(folder / "before"))
             and (after := Evaluation.read(folder / "after"))
         ],
-        steps=_json_lines(path / "train" / "steps.jsonl"),
-        rollouts=_json_lines(path / "train" / "rollouts.jsonl"),
-        timeline=_json_lines(path / "train" / "timeline.jsonl"),
+        steps=read_lines(TrainingStep, path / "train" / "steps.jsonl"),
+        rollouts=read_lines(RolloutSample, path / "train" / "rollouts.jsonl"),
+        timeline=read_lines(TimelineEvent, path / "train" / "timeline.jsonl"),
     )
-
-
-def _json_lines(path: Path) -> list[Json]:
-    """Lines of a file that may still be written to: what follows its last line end is left out."""
-    if not path.is_file():
-        return []
-    text = path.read_text(encoding="utf-8")
-    return [json.loads(line) for line in text[: text.rfind("\n") + 1].splitlines()]

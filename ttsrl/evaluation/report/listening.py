@@ -7,16 +7,16 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
-from typing import Any
 
 from markupsafe import Markup
 
 from ttsrl.audio.io import flac_uri, read_recording
 from ttsrl.audio.waveform import Waveform
 from ttsrl.codecs.registry import load_codec
-from ttsrl.evaluation.report.comparison import MODES
-from ttsrl.evaluation.report.inputs import Evaluation, Json, RunFolder
+from ttsrl.evaluation.report.inputs import Evaluation, RunFolder
 from ttsrl.models.hub import local_folder
+from ttsrl.records.evaluation import MODES, EvaluationRow
+from ttsrl.records.rollout import RolloutSample
 from ttsrl.text.languages import BY_CHARACTER
 from ttsrl.text.normalise import normalise
 
@@ -87,17 +87,17 @@ def rollouts(folder: RunFolder, recorder: Recorder) -> list[Spoken]:
     codec = load_codec(str(local_folder(folder.run.codec)), voice=folder.run.voice)
     spoken: list[Spoken] = []
     for row in chosen:
-        tokens = row["speech_tokens"]
+        tokens = row.speech_tokens
         audio = None
         if tokens and all(0 <= token < codec.codebook_size for token in tokens):
             audio = recorder.encode(codec.decode([tokens])[0], codec.sample_rate_hz)
         if recorder.full:
             break
-        transcript = marked(row["text"], row.get("transcript"), folder.run.data.language)
+        transcript = marked(row.text, row.transcript, folder.run.data.language)
         clip = PlayedClip(
-            f"{row['kind']}, step {row['step']}", audio, transcript, list(_rollout_facts(row))
+            f"{row.kind}, step {row.step}", audio, transcript, list(_rollout_facts(row))
         )
-        spoken.append(Spoken(row["text"], [clip]))
+        spoken.append(Spoken(row.text, [clip]))
     return spoken
 
 
@@ -127,42 +127,44 @@ def _units(normalised: str, language: str) -> list[str]:
     return list(normalised) if language in BY_CHARACTER else normalised.split()
 
 
-def _evaluated(name: str, folder: Path, row: Json, judge: str, recorder: Recorder) -> PlayedClip:
-    waveform, sample_rate_hz = read_recording(folder / row["wav"])
-    verdict: dict[str, Any] = row["judges"][judge]
-    facts = [("CER", "failed" if verdict["cer"] is None else f"{verdict['cer'] * 100:.0f} %")]
-    facts.append(("length", f"{row['duration_s']:.1f} s"))
-    if not row["finished"]:
+def _evaluated(
+    name: str, folder: Path, row: EvaluationRow, judge: str, recorder: Recorder
+) -> PlayedClip:
+    assert row.wav is not None, "only speech that was kept is shown"
+    waveform, sample_rate_hz = read_recording(folder / row.wav)
+    verdict = row.judges[judge]
+    facts = [("CER", "failed" if verdict.cer is None else f"{verdict.cer * 100:.0f} %")]
+    facts.append(("length", f"{row.duration_s:.1f} s"))
+    if not row.finished:
         facts.append(("end token", "missing"))
     return PlayedClip(
-        f"{name}, {row['mode']}",
+        f"{name}, {row.mode}",
         recorder.encode(waveform, sample_rate_hz) if len(waveform) else None,
-        marked(row["text"], verdict["transcript"], row["language"]),
+        marked(row.text, verdict.transcript, row.language),
         facts,
     )
 
 
-def _with_wav(side: Evaluation) -> dict[tuple[str, str], Json]:
-    return {(row["text"], row["mode"]): row for row in side.rows if row["wav"]}
+def _with_wav(side: Evaluation) -> dict[tuple[str, str], EvaluationRow]:
+    return {(row.text, row.mode): row for row in side.rows if row.wav}
 
 
-def _chosen(rows: Sequence[Json]) -> list[Json]:
+def _chosen(rows: Sequence[RolloutSample]) -> list[RolloutSample]:
     """By kind and step, the extremes of training first; one of each reason for a gate."""
     if not rows:
         return []
-    ends = {rows[0]["step"], rows[-1]["step"]}
-    chosen = [row for row in rows if row["step"] in ends and row["kind"] != "gated"]
-    gated = {row["reason"]: row for row in rows if row["kind"] == "gated"}
+    ends = {rows[0].step, rows[-1].step}
+    chosen = [row for row in rows if row.step in ends and row.kind != "gated"]
+    gated = {row.reason: row for row in rows if row.kind == "gated"}
     return [*chosen, *gated.values()][:ROLLOUTS]
 
 
-def _rollout_facts(row: Json) -> Iterator[tuple[str, str]]:
-    if row.get("reason"):
-        yield "gate", row["reason"].replace("_", " ")
-    if row.get("reward") is not None:
-        yield "reward", f"{row['reward']:.3f}"
-    for name, value in (row.get("raw") or {}).items():
-        utility = (row.get("utilities") or {}).get(name)
+def _rollout_facts(row: RolloutSample) -> Iterator[tuple[str, str]]:
+    if row.reason:
+        yield "gate", row.reason.replace("_", " ")
+    yield "reward", f"{row.reward:.3f}"
+    for name, value in (row.raw or {}).items():
+        utility = (row.utilities or {}).get(name)
         yield name, f"{value:.3f}" + ("" if utility is None else f" → {utility:.3f}")
-    if row.get("duration_s"):
-        yield "length", f"{row['duration_s']:.1f} s"
+    if row.duration_s:
+        yield "length", f"{row.duration_s:.1f} s"

@@ -13,7 +13,6 @@ from ttsrl.config.load import dump_run
 from ttsrl.evaluation.bootstrap import Estimate
 from ttsrl.evaluation.report.charts import Mark, interval_chart
 from ttsrl.evaluation.report.comparison import (
-    MODES,
     Compared,
     Comparison,
     Metric,
@@ -29,6 +28,7 @@ from ttsrl.evaluation.report.curves import percent_0, step_time, training_curves
 from ttsrl.evaluation.report.inputs import RunFolder, read_run_folder
 from ttsrl.evaluation.report.listening import Recorder, before_and_after, rollouts
 from ttsrl.evaluation.report.provenance import provenance
+from ttsrl.records.evaluation import MODES
 from ttsrl.storage.atomic import replace_text
 
 EVALUATION_AUDIO_BYTES = 3_200_000
@@ -137,10 +137,10 @@ def _suites(folder: RunFolder) -> Iterator[tuple[str, str, list[TableRow]]]:
         comparison = compare_evaluations(
             before, after, samples=folder.run.eval.bootstrap_samples, seed=folder.run.seed
         )
-        note = f"{before.report['texts']} texts; 95 % intervals by a paired bootstrap over them."
+        note = f"{before.report.texts} texts; 95 % intervals by a paired bootstrap over them."
         if not comparison.comparable:
             note = "The two evaluations differ in texts, settings or judges: evaluate both again."
-        yield before.report["suite"], note, list(table_of(comparison))
+        yield before.report.suite, note, list(table_of(comparison))
 
 
 def _cells(metric: Metric, compared: Compared | None) -> list[Cell]:
@@ -171,23 +171,26 @@ def table_note_of(folder: RunFolder, comparison: Comparison | None) -> str:
     before, after = folder.before, folder.after
     if before is None or after is None or not comparison or not comparison.rows:
         return ""
-    texts, seeds = before.report["texts"], len(folder.run.eval.seeds)
-    sides = before.report["modes"], after.report["modes"]
+    texts, seeds = before.report.texts, len(folder.run.eval.seeds)
+    sides = before.report.modes, after.report.modes
     sentences = [
         f"Means over {texts} texts ({seeds} sampled utterance{'s' if seeds > 1 else ''} a text); "
         "95 % intervals by a paired bootstrap over texts."
     ]
     names = [judge.name for judge in folder.run.eval.judges]
     for mode in MODES:
-        corpus = [side[mode]["judges"][names[0]]["corpus_cer"] for side in sides]
-        if None not in corpus:
+        was, now = (side[mode].judges[names[0]].corpus_cer for side in sides)
+        if was is not None and now is not None:
             sentences.append(
-                f"All edits over all characters ({names[0]}, {mode}): {percent(corpus[0])} before, "
-                f"{percent(corpus[1])} after."
+                f"All edits over all characters ({names[0]}, {mode}): {percent(was)} before, "
+                f"{percent(now)} after."
             )
     for name in names:
-        for key, words in (("errors", "failed on"), ("cut", "heard only the beginning of")):
-            counts = [sum(side[m]["judges"][name][key] for m in MODES) for side in sides]
+        heard = [[side[mode].judges[name] for mode in MODES] for side in sides]
+        for words, counts in (
+            ("failed on", [sum(one.errors for one in side) for side in heard]),
+            ("heard only the beginning of", [sum(one.cut for one in side) for side in heard]),
+        ):
             if any(counts):
                 sentences.append(
                     f"{name} {words} {counts[0]} utterances before and {counts[1]} after."
