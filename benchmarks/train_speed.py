@@ -25,6 +25,8 @@ from typing import Any
 import numpy as np
 from reward_speed import server, wait_loaded
 
+from ttsrl.records.record import read_lines
+from ttsrl.records.step import TrainingStep
 from ttsrl.runtime.machine import GIB, gpus
 from ttsrl.training.supervisor import train
 
@@ -208,23 +210,23 @@ def memory_peak(held: float) -> Generator[None]:
 
 def table(log: Path, ours: int) -> None:
     """Mean of our steps after the first, and the published recipe's."""
-    steps = [json.loads(line) for line in log.read_text().splitlines()]
+    steps = read_lines(TrainingStep, log)
     print(f"  {'':24} {'step s':>8} {'generate':>9} {'wait':>7} {'old log p':>9} {'update':>8}")
     for name, part in (("ours", steps[1:ours]), ("the published settings", steps[ours:])):
         if not part:
             continue
         stage = {
-            key: fmean(s["seconds_by_stage"].get(key, 0.0) for s in part)
+            key: fmean(s.seconds_by_stage.get(key, 0.0) for s in part)
             for key in ("generate", "wait_for_scores", "old_log_prob", "update")
         }
-        seconds = fmean(s["seconds"] for s in part)
+        seconds = fmean(s.seconds for s in part)
         print(
             f"  {name:24} {seconds:8.1f} {stage['generate']:9.1f} {stage['wait_for_scores']:7.2f} "
             f"{stage['old_log_prob']:9.1f} {stage['update']:8.1f}"
         )
-    lengths = [s["length_tokens"] for s in steps]
-    failed = max(s["failed_share"] for s in steps)
-    gated = fmean(s["gated_share"] for s in steps)
+    lengths = [s.length_tokens for s in steps]
+    failed = max(s.failed_share for s in steps)
+    gated = fmean(s.gated_share for s in steps)
     print(f"  {fmean(lengths):.0f} tokens a rollout; gated {gated:.0%}, failed {failed:.0%}")
 
 

@@ -170,7 +170,7 @@ def _rollouts(step: int, draw: random.Random) -> list[RolloutSample]:
     ]
     if step == 2:
         rows.append(row("gated", reason="empty", speech_tokens=[], duration_s=0.0))
-        rows.append(row("gated", reason="stranger_token", speech_tokens=[3, -1, 7]))
+        rows.append(row("gated", reason="token_outside_codebook", speech_tokens=[3, -1, 7]))
     return rows
 
 

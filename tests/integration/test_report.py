@@ -150,7 +150,7 @@ def test_rollouts_without_playable_tokens_have_no_player(finished: Path) -> None
     shown = rollouts(read_run_folder(finished), Recorder(10**9))
     facts = {dict(one.clips[0].facts).get("gate"): one.clips[0].audio for one in shown}
     assert facts["empty"] is None
-    assert facts["token outside the codebook"] is None
+    assert facts["token outside codebook"] is None
     assert facts[None] is not None
 
 
