@@ -27,7 +27,7 @@ STEPS, SAVE_EVERY = 12, 3
 LOST_PODS = 2
 
 
-@pytest.mark.timeout(1800)
+@pytest.mark.timeout(3600)
 def test_no_step_and_no_score_is_lost_with_pods_s3_keys_and_prometheus(
     namespace: Namespace, bucket: Bucket, tmp_path: Path
 ) -> None:
@@ -54,7 +54,7 @@ def test_no_step_and_no_score_is_lost_with_pods_s3_keys_and_prometheus(
     kill(namespace, f"ray.io/cluster={lost},ray.io/node-type=head")
     killed_s = time.time()
 
-    end = namespace.until("the end of training", lambda: ended(namespace), 900)
+    end = namespace.until("the end of training", lambda: ended(namespace), 2400)
     status = rayjob(namespace)
     assert (end, status["jobStatus"]) == ("Complete", "SUCCEEDED"), namespace.describe()
     # An outage of S3 that outlasts all attempts of an upload is an attempt more.

@@ -112,7 +112,7 @@ def test_the_json_body_of_cosyvoices_reward_function_gets_its_reward_first(
         ]
     }
     url = f"{reward_service.url}/v2/models/{MODEL}/infer"
-    answer = httpx.post(url, json=body, params={"request_id": "0"}, timeout=60)
+    answer = httpx.post(url, json=body, params={"request_id": "0"}, timeout=300)
     assert answer.status_code == 200
     (reward,), _ = expected(reward_service, [item])
     assert answer.json()["outputs"][0]["data"] == [pytest.approx(reward, abs=1e-5)]
@@ -184,7 +184,7 @@ def score_wav(server: RewardServer, data: bytes, text: str) -> httpx.Response:
         content=data,
         params={"text": text},
         headers={"content-type": "audio/wav"},
-        timeout=60,
+        timeout=300,
     )
 
 
@@ -192,7 +192,7 @@ def test_score_wav_measures_a_wav_as_it_measures_the_tokens_it_was_decoded_from(
     reward_service: RewardServer, items: list[Utterance], wav: bytes
 ) -> None:
     body = {"tokens": items[0].speech_tokens, "text": items[0].text}
-    by_tokens = httpx.post(f"{reward_service.url}/score", json=body, timeout=60).json()
+    by_tokens = httpx.post(f"{reward_service.url}/score", json=body, timeout=300).json()
     by_wav = score_wav(reward_service, wav, items[0].text)
     assert by_wav.status_code == 200
     assert by_wav.json() == {

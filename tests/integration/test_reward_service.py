@@ -73,7 +73,7 @@ def test_the_seeds_routes_keep_their_bodies(reward_service: RewardServer) -> Non
     (expected,) = score(reward_service, [item])
     assert isinstance(expected, Ok)
     route = f"{reward_service.url}/score"
-    answer = httpx.post(route, json={"tokens": item.speech_tokens, "text": item.text}, timeout=60)
+    answer = httpx.post(route, json={"tokens": item.speech_tokens, "text": item.text}, timeout=300)
     assert answer.status_code == 200
     assert answer.json() == {
         "nll": pytest.approx(expected.raw["nll"], abs=1e-5),
@@ -192,7 +192,7 @@ def test_the_openapi_document_describes_the_scoring_routes(reward_service: Rewar
 
 def launch(config: Path, port: int) -> subprocess.CompletedProcess[str]:
     command = [*TTSRL, "serve", "--config", str(config), "--port", str(port)]
-    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=120)
+    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=600)
 
 
 def test_a_taken_port_is_named(reward_service: RewardServer) -> None:
@@ -228,7 +228,7 @@ def test_a_service_that_cannot_load_ends_and_says_why(
     start_reward_service: StartRewards, tmp_path: Path
 ) -> None:
     server = start_reward_service([f"codec={tmp_path}"])
-    assert server.process.wait(timeout=60) == 2
+    assert server.process.wait(timeout=300) == 2
     log = server.log.read_text()
     assert f"error: no codec at '{tmp_path}'" in log
     assert "Traceback" not in log
@@ -247,7 +247,7 @@ def test_life_of_a_service(
     while 200 not in seen and server.process.poll() is None:
         try:
             # The socket listens before the modules are imported, which may take long.
-            seen.add(httpx.get(f"{server.url}/readyz", timeout=60).status_code)
+            seen.add(httpx.get(f"{server.url}/readyz", timeout=300).status_code)
             if 200 not in seen:
                 assert post(server, utterances(1), token="first").status_code in (200, 503)
         except httpx.ConnectError:
@@ -286,7 +286,7 @@ def test_life_of_a_service(
         answer = request.result()
     assert answer.status_code == 200
     assert_same(ScoreResponse.model_validate_json(answer.content).outcomes, outcomes)
-    assert server.process.wait(timeout=60) == 0
+    assert server.process.wait(timeout=300) == 0
 
 
 def wait_until_measuring(server: RewardServer) -> None:
@@ -345,7 +345,7 @@ def test_bentoml_builds_a_bento_of_the_folder(tmp_path: Path) -> None:
         "PYTHONPATH": str(ROOT),
     }
     built = subprocess.run(
-        command, capture_output=True, text=True, cwd=folder, env=environment, timeout=240
+        command, capture_output=True, text=True, cwd=folder, env=environment, timeout=900
     )
     assert built.returncode == 0, built.stderr
     name, version = built.stdout.strip().removeprefix("__tag__:").split(":")

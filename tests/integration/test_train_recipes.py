@@ -59,7 +59,7 @@ SMALL = (
 VISIBLE_RATE = "train.learning_rate=1e-3"
 """At a published rate the second step's KL is nothing beside the rounding of float32."""
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = pytest.mark.timeout(2400)
 
 
 @dataclass(frozen=True)
@@ -134,7 +134,7 @@ def two_steps(start: StartRewards, base: Path, overrides: Sequence[str], folder:
     server.wait_ready()
     job = start_training(run, folder / "run")
     try:
-        output, _ = job.communicate(timeout=400)
+        output, _ = job.communicate(timeout=1500)
     finally:
         job.terminate()
         server.stop()

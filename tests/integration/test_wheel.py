@@ -123,7 +123,7 @@ def test_submit_has_its_manifests_and_says_that_there_is_no_cluster(
     assert there["a100-80"] == training_job("rayjob", Names("ttsrl"), overlay="a100-80")
 
 
-@pytest.mark.timeout(1200)
+@pytest.mark.timeout(2400)
 def test_the_quickstart_runs(installed: Installation) -> None:
     settings = [word for setting in SHORT for word in ("--set", setting)]
     said = installed.says("ttsrl", "quickstart", *settings)

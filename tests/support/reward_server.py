@@ -45,7 +45,7 @@ class RewardServer:
     def url(self) -> str:
         return self.run.reward.url
 
-    def wait_ready(self, timeout_s: float = 240.0) -> None:
+    def wait_ready(self, timeout_s: float = 900.0) -> None:
         deadline = time.monotonic() + timeout_s
         while time.monotonic() < deadline and self.process.poll() is None:
             try:
@@ -60,7 +60,7 @@ class RewardServer:
         """Signal the process and everything it started; gives its exit code."""
         if self.process.poll() is None:
             os.killpg(self.process.pid, signal_number)
-        return self.process.wait(timeout=60)
+        return self.process.wait(timeout=300)
 
 
 StartRewards = Callable[..., RewardServer]
@@ -129,7 +129,7 @@ def utterances(count: int, seed: int = 0) -> list[Utterance]:
 
 
 def post(
-    server: RewardServer, items: list[Utterance], timeout_s: float = 120.0, token: str = ""
+    server: RewardServer, items: list[Utterance], timeout_s: float = 600.0, token: str = ""
 ) -> httpx.Response:
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     body = ScoreRequest(utterances=items).model_dump(mode="json")
@@ -167,7 +167,7 @@ def metrics(server: RewardServer) -> dict[str, float]:
 
 
 def wait_until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 300
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.01)

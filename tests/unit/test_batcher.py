@@ -11,7 +11,7 @@ from ttsrl.serving.batcher import Batcher, Full
 from ttsrl.serving.messages import WorkerEnds, WorkerHung, WorkerLost
 from ttsrl.wire import Failed, Outcome, Utterance
 
-DEADLINE_S = 60.0
+DEADLINE_S = 300.0
 
 
 def utterance(length: int) -> Utterance:

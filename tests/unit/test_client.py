@@ -377,7 +377,7 @@ def test_another_specification_in_the_middle_of_a_run_raises(server: StubServer)
         asyncio.run(run())
 
 
-def wait_ready(url: str, timeout_s: float = 0.3, **options: object) -> ServiceSpec:
+def wait_ready(url: str, timeout_s: float = 60.0, **options: object) -> ServiceSpec:
     async def run() -> ServiceSpec:
         async with RewardClient(url, **options) as client:  # type: ignore[arg-type]
             return await client.wait_ready(timeout_s)
@@ -392,7 +392,7 @@ def test_wait_ready_gives_the_specification(server: StubServer) -> None:
 def test_wait_ready_says_what_to_start_when_nothing_listens() -> None:
     url = closed_url()
     with pytest.raises(BadInput, match=rf"{url}.*ttsrl serve"):
-        wait_ready(url)
+        wait_ready(url, timeout_s=0.3)
 
 
 def test_wait_ready_refuses_another_specification_and_another_version(server: StubServer) -> None:
@@ -410,7 +410,7 @@ def test_a_service_of_another_configuration_is_refused_with_what_differs(
 
     async def run() -> None:
         async with RewardClient.of(reward) as client:
-            await client.wait_ready(0.3)
+            await client.wait_ready(60.0)
 
     whisper = WhisperConfig(model="/there/whisper")  # elsewhere, which makes no difference
     server.specification = {"whisper": "digest"} | configured(RewardConfig(whisper=whisper))

@@ -34,7 +34,7 @@ def alive(mark: str) -> list[psutil.Process]:
 
 def wait_until_ready(job: Job) -> int:
     """The PID that `family` says."""
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 120
     while not (said := [line for line in job.output.lines() if line.startswith("ready ")]):
         assert time.monotonic() < deadline
         time.sleep(0.02)
@@ -42,7 +42,7 @@ def wait_until_ready(job: Job) -> int:
 
 
 def wait_until_gone(mark: str) -> None:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 120
     while alive(mark):
         assert time.monotonic() < deadline
         time.sleep(0.05)

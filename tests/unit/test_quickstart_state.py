@@ -91,7 +91,7 @@ def begin(here: Path, *words: str) -> subprocess.Popen[str]:
 
 
 def finish(process: subprocess.Popen[str]) -> tuple[int, str, str]:
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=300)
     return process.returncode, out, err
 
 
@@ -101,7 +101,7 @@ def trace(here: Path) -> list[str]:
 
 
 def wait_for_trace(here: Path, expected: list[str]) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 300
     while trace(here) != expected:
         assert time.monotonic() < deadline, trace(here)
         time.sleep(0.02)

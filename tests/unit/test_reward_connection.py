@@ -34,7 +34,7 @@ def talk(client: Client) -> None:
         server = uvicorn.Server(config)
         with socket.create_server(("127.0.0.1", 0)) as listener:
             serving = asyncio.create_task(server.serve([listener]))
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(300):
                 reader, writer = await asyncio.open_connection(*listener.getsockname())
                 await client(reader, writer)
                 writer.close()

@@ -8,7 +8,7 @@ import pytest
 from ttsrl.storage.transfer import WORKERS, Transfer
 
 
-@pytest.mark.timeout(30)
+@pytest.mark.timeout(300)
 def test_the_first_error_ends_everything() -> None:
     """Files that would run for ever, and parts that wait behind them, end with it."""
     running = threading.Barrier(WORKERS)
