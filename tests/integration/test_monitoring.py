@@ -21,7 +21,8 @@ import pytest
 from examples.tiny.word_tokens import say
 from monitoring.__main__ import BOARDS
 from monitoring.check import QueryResult, answers
-from support.prometheus_server import ROOT, prometheus, release_rules
+from support.paths import ROOT
+from support.prometheus_server import prometheus, release_rules
 from support.reward_server import TINY_RUN, RewardServer, free_port
 from ttsrl.client.reward_client import score_blocking
 from ttsrl.config.load import load_run

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-from pathlib import Path
 
 import httpx
 import numpy as np
@@ -13,6 +12,7 @@ import soundfile
 import tritonclient.http as triton
 from tritonclient.utils import InferenceServerException
 
+from support.paths import TINY
 from support.reward_server import RewardServer, score, utterances
 from ttsrl.codecs.registry import load_codec
 from ttsrl.wire import Ok, Utterance
@@ -170,7 +170,7 @@ def test_a_request_that_breaks_the_protocol_is_told_what_is_wrong(
 @pytest.fixture(scope="module")
 def wav(items: list[Utterance]) -> bytes:
     """The first utterance as the codec decodes it."""
-    folder = Path(__file__).parents[2] / "examples/tiny/codec"
+    folder = TINY / "codec"
     codec = load_codec(str(folder))
     file = io.BytesIO()
     waveform = codec.decode([items[0].speech_tokens])[0]

@@ -16,8 +16,8 @@ import httpx
 import psutil
 import pytest
 
+from support.paths import ROOT
 from support.reward_server import (
-    ROOT,
     SMALL_BATCHES,
     TEXTS,
     TTSRL,

@@ -16,7 +16,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from support.reward_server import ROOT, TTSRL, RewardServer, free_port
+from support.paths import ROOT
+from support.reward_server import TTSRL, RewardServer, free_port
 from ttsrl.config.load import dump_run, load_run
 from ttsrl.config.schema import RunConfig
 from ttsrl.evaluation.merge import merge

@@ -19,7 +19,8 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from support.cosyvoice2_files import write_codec, write_llm, write_qwen2_cosy, write_voice_models
-from support.reward_server import ROOT, TINY_RUN, StartRewards
+from support.paths import ROOT
+from support.reward_server import TINY_RUN, StartRewards
 from support.tiny_scorers import (
     save_tiny_clap,
     save_tiny_mandarin_whisper,

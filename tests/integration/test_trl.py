@@ -11,7 +11,8 @@ from transformers import AutoTokenizer
 from trl.trainer.grpo_config import GRPOConfig
 from trl.trainer.grpo_trainer import GRPOTrainer
 
-from support.reward_server import ROOT, TEXTS, RewardServer, free_port, utterances
+from support.paths import ROOT
+from support.reward_server import TEXTS, RewardServer, free_port, utterances
 from ttsrl.client.trl import SpeechReward, adapt, row
 
 POLICY = str(ROOT / "examples/tiny/policy")

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from support.reward_server import ROOT
+from support.paths import ROOT
 from ttsrl.kube.manifests import TRAIN, overlays, training_job
 from ttsrl.kube.names import Names
 

@@ -12,7 +12,8 @@ import helm_python as helm
 import yaml
 from helm_python import _native
 
-ROOT = Path(__file__).parents[2]
+from support.paths import ROOT
+
 CHART = ROOT / "helm"
 VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
 CI_VALUES = sorted((CHART / "ci").glob("*-values.yaml"))

@@ -14,9 +14,9 @@ from typing import Any
 import httpx
 import pytest
 
+from support.paths import ROOT
 from support.reward_server import free_port
 
-ROOT = Path(__file__).parents[2]
 INSTALL = "apt-get install --no-install-recommends prometheus"
 
 

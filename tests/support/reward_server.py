@@ -21,11 +21,11 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from examples.tiny.domain import WORDS
 from examples.tiny.word_tokens import say
+from support.paths import ROOT
 from ttsrl.config.load import dump_run, load_run
 from ttsrl.config.schema import RunConfig
 from ttsrl.wire import Ok, Outcome, ScoreRequest, ScoreResponse, Utterance
 
-ROOT = Path(__file__).parents[2]
 TINY_RUN = ROOT / "examples/tiny/run.json"
 TTSRL = (sys.executable, "-m", "ttsrl")
 """The command line of the code under test."""

@@ -25,7 +25,9 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-TINY_WHISPER = Path(__file__).parents[2] / "examples/tiny/whisper"
+from support.paths import TINY
+
+TINY_WHISPER = TINY / "whisper"
 WORDS = [
     *("<s>", "<pad>", "</s>", "<unk>", "a", "man", "whispering"),
     *("person", "speaking", "sadly", "happily"),

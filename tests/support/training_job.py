@@ -8,7 +8,8 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from support.reward_server import ROOT, TTSRL
+from support.paths import ROOT
+from support.reward_server import TTSRL
 from ttsrl.config.load import dump_run
 from ttsrl.config.schema import RunConfig
 from ttsrl.data.prompts import prepare

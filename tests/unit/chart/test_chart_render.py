@@ -1,0 +1,377 @@
+"""What the chart makes of values, by Helm's own engine."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import helm_python as helm
+import kubernetes_validate
+import pytest
+import yaml
+
+from support.helm_chart import (
+    CHART,
+    CI_VALUES,
+    EVERY_API,
+    KUBE_VERSION,
+    VERSION,
+    Manifest,
+    find,
+    pod_specs,
+    read_values,
+    render,
+    render_text,
+)
+from support.paths import ROOT
+from ttsrl.config.schema import RunConfig
+from ttsrl.facts import OfDeployment, walk_class, walk_raw
+from ttsrl.kube import names
+from ttsrl.kube.names import Names
+
+TINY = CHART / "ci/tiny-values.yaml"
+EVERYTHING = CHART / "ci/everything-on-values.yaml"
+NOTHING = CHART / "ci/nothing-optional-values.yaml"
+OVERLAYS = sorted((ROOT / "jobs/train/overlays").glob("*/values.yaml"))
+GOLDEN = Path(__file__).parent / "golden/chart-defaults.yaml"
+
+OPERATORS_KINDS = {
+    "ScaledObject": "keda.sh/v1alpha1",
+    "ServiceMonitor": "monitoring.coreos.com/v1",
+    "PodMonitor": "monitoring.coreos.com/v1",
+    "PrometheusRule": "monitoring.coreos.com/v1",
+    "LocalQueue": "kueue.x-k8s.io/v1beta2",
+}
+"""Kind of an operator -> API that it needs."""
+
+
+def run_of(manifests: list[Manifest], name: str = "ttsrl-run") -> dict[str, Any]:
+    return json.loads(find(manifests, "ConfigMap", name)["data"]["run.json"])
+
+
+def keys(manifests: list[Manifest]) -> list[tuple[str, str, str]]:
+    """(kind, namespace, name); objects without a namespace are the cluster's."""
+    return [
+        (m["kind"], m["metadata"].get("namespace", ""), m["metadata"]["name"]) for m in manifests
+    ]
+
+
+@pytest.mark.parametrize("values", [None, *CI_VALUES], ids=lambda v: v.stem if v else "defaults")
+def test_helm_lint_finds_nothing(values: Path | None) -> None:
+    given = read_values(values) if values else None
+    report = helm.lint(CHART, given, strict=True, namespace="speech", kube_version=KUBE_VERSION)
+    worse_than_info = [m for m in report["messages"] if m["severity"] > 1]
+    assert (worse_than_info, report["errors"]) == ([], [])
+
+
+@pytest.mark.parametrize("values", [None, *CI_VALUES], ids=lambda v: v.stem if v else "defaults")
+def test_every_object_is_one_that_kubernetes_knows(values: Path | None) -> None:
+    manifests = render(read_values(values) if values else None, apis=EVERY_API)
+    for manifest in manifests:
+        if manifest["kind"] not in OPERATORS_KINDS:
+            kubernetes_validate.validate(manifest, KUBE_VERSION, strict=True)
+    assert len(keys(manifests)) == len(set(keys(manifests)))
+
+
+def test_the_schemas_of_kubernetes_refuse_what_is_wrong() -> None:
+    deployment = find(render(), "Deployment", "ttsrl-reward")
+    deployment["spec"]["template"]["spec"]["container"] = []
+    with pytest.raises(kubernetes_validate.ValidationError, match="container"):
+        kubernetes_validate.validate(deployment, KUBE_VERSION, strict=True)
+
+
+def test_the_defaults_are_as_the_golden_file_shows_them() -> None:
+    parts = [
+        text.strip().removeprefix("---").strip()
+        for template, text in sorted(render_text().items())
+        if template.endswith(".yaml") and "/dashboards.yaml" not in template and text.strip()
+    ]
+    token = yaml.safe_load(next(part for part in parts if "kind: Secret" in part))["data"]["token"]
+    rendered = "\n---\n".join(parts).replace(token, "(40 random characters)") + "\n"
+    rendered = re.sub(rf"(?<![\d.]){re.escape(VERSION)}(?![\d.])", "VERSION", rendered)
+    golden = GOLDEN.read_text()
+    GOLDEN.write_text(rendered)
+    assert rendered == golden, f"{GOLDEN.relative_to(ROOT)} is new: read its diff and commit it"
+
+
+@pytest.mark.parametrize("values", CI_VALUES, ids=lambda v: v.stem)
+def test_every_pod_reads_a_run_that_is_valid(values: Path) -> None:
+    given = read_values(values)
+    manifests = render(given)
+    run = next(m["data"]["run.json"] for m in manifests if "run.json" in m.get("data", {}))
+    name = given.get("run", {}).get("name", "ttsrl")
+    assert RunConfig.model_validate_json(run).name == name
+
+
+def test_the_defaults_of_values_are_those_of_run_config() -> None:
+    run = run_of(render())
+    smallest = {
+        **run,
+        "train": {"steps": run["train"]["steps"], "metrics_port": 9400},
+        "rollout": {},
+        "reward": {key: run["reward"][key] for key in ("url", "token_file", "whisper")},
+    }
+    assert RunConfig.model_validate(run) == RunConfig.model_validate(smallest)
+
+
+def test_the_tiny_values_are_the_run_of_the_quickstart() -> None:
+    rendered = run_of(render(read_values(TINY)))
+    own = {key: rendered[key] for key in ("name", "storage")}
+    expected = json.loads((ROOT / "examples/tiny/run.json").read_text())
+    folders = {name: f"/app/examples/tiny/{name}" for name in ("policy", "codec", "whisper")}
+    expected["model"], expected["codec"] = folders["policy"], folders["codec"]
+    expected["data"]["texts"] = "/app/examples/tiny/texts.jsonl"
+    expected["reward"]["whisper"]["model"] = folders["whisper"]
+    expected["reward"] |= {k: rendered["reward"][k] for k in ("url", "token_file")}
+    expected["train"]["metrics_port"] = names.METRICS_PORT
+    for judge in expected["eval"]["judges"]:
+        judge["model"] = f"/app/examples/tiny/{judge['model']}"
+    assert RunConfig.model_validate(rendered) == RunConfig.model_validate(expected | own)
+
+
+@pytest.mark.parametrize("values", OVERLAYS, ids=lambda v: v.parent.name)
+def test_the_values_of_every_overlay_give_a_valid_run(values: Path) -> None:
+    given = read_values(values)
+    run = RunConfig.model_validate(run_of(render(given)))
+    assert run.train.gpus_per_node == given["run"]["train"]["gpus_per_node"]
+
+
+def test_numbers_reach_the_run_as_they_were_written() -> None:
+    values = {
+        "run": {"seed": 9007199254740991, "train": {"learning_rate": 1e-7, "steps": 1_000_000}}
+    }
+    run = RunConfig.model_validate(run_of(render(values)))
+    assert run.seed == 9007199254740991
+    assert (run.train.learning_rate, run.train.steps) == (1e-7, 1_000_000)
+
+
+def test_the_release_gives_the_run_its_name_url_and_token() -> None:
+    run = run_of(render(release="news", namespace="speech"), "news-ttsrl-run")
+    assert run["name"] == "news"
+    assert run["reward"]["url"] == "http://news-ttsrl-reward.speech:3000"
+    assert run["reward"]["token_file"] == names.TOKEN_FILE
+
+    given = {"name": "other", "reward": {"url": "http://judge-ttsrl-reward:3000"}}
+    run = run_of(render({"run": given}, release="news"), "news-ttsrl-run")
+    assert (run["name"], run["reward"]["url"]) == ("other", "http://judge-ttsrl-reward:3000")
+
+
+def test_what_the_chart_adds_to_a_run_is_its_name_and_what_is_of_the_deployment() -> None:
+    """`ttsrl submit --config` compares the rest of a run's file with the release."""
+    given = read_values(CHART / "values.yaml")["run"]
+    rendered = run_of(render({"reward": {"gpu": {"count": 2}}}))
+    before, after = ({s.name for s in walk_raw(RunConfig, run)} for run in (given, rendered))
+    of_the_deployment = {s.name for s in walk_class(RunConfig) if s.fact(OfDeployment)}
+    assert after - before == {"name"} | of_the_deployment
+
+
+def test_texts_in_values_become_the_run_s_texts() -> None:
+    texts = '{"text": "Guten Tag, \\"Welt\\" & 100 %."}\n{"text": "{{ .Values }}"}\n'
+    manifests = render({"texts": texts})
+    assert find(manifests, "ConfigMap", "ttsrl-run")["data"]["texts.jsonl"] == texts
+    assert run_of(manifests)["data"]["texts"] == "/etc/ttsrl/texts.jsonl"
+
+
+@pytest.mark.parametrize("release", ["ttsrl", "my-ttsrl", "news"])
+def test_objects_are_called_what_python_calls_them(release: str) -> None:
+    manifests = render({"kueue": {"clusterQueue": "gpus"}}, release=release, apis=EVERY_API)
+    ours = Names(release)
+    made = {(m["kind"], m["metadata"]["name"]) for m in manifests}
+    assert made >= {
+        ("ConfigMap", ours.run),
+        ("ConfigMap", ours.env),
+        ("Secret", ours.token),
+        ("PersistentVolumeClaim", ours.models),
+        ("Deployment", ours.reward),
+        ("Service", ours.reward),
+        ("ServiceAccount", ours.reward),
+        ("ServiceAccount", ours.train),
+        ("ServiceAccount", ours.jobs),
+        ("LocalQueue", ours.queue),
+    }
+    (reward,) = [spec for name, spec in pod_specs(manifests) if name.startswith("Deployment/")]
+    (container,) = reward["containers"]
+    mounts = {mount["name"]: mount["mountPath"] for mount in container["volumeMounts"]}
+    volumes = {volume["name"]: volume for volume in reward["volumes"]}
+    assert str(Path(names.RUN_FILE).parent) == mounts["run"]
+    assert str(Path(names.TOKEN_FILE).parent) == mounts["token"]
+    assert str(Path(names.HF_TOKEN_FILE).parent) == mounts["huggingface"]
+    assert mounts["models"] == names.MODELS_FOLDER
+    assert volumes["huggingface"]["secret"]["secretName"] == ours.huggingface
+    environment = find(manifests, "ConfigMap", ours.env)["data"]
+    assert environment["AWS_SHARED_CREDENTIALS_FILE"] == names.S3_CREDENTIALS_FILE
+    assert environment["HF_TOKEN_PATH"] == names.HF_TOKEN_FILE
+    storage = dict(pod_specs(manifests))[f"Pod/{ours.fullname}-test-storage"]
+    secrets = [v["secret"]["secretName"] for v in storage["volumes"] if "secret" in v]
+    assert ours.s3 in secrets
+    assert container["ports"] == [{"name": "http", "containerPort": names.REWARD_PORT}]
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ({"release": "a"}, {"release": "b"}),
+        ({"release": "ttsrl"}, {"release": "ttsrl-b"}),
+        ({"namespace": "a"}, {"namespace": "b"}),
+        ({"release": "c-d", "namespace": "ab"}, {"release": "d", "namespace": "ab-c"}),
+    ],
+)
+def test_two_releases_share_no_object(one: dict[str, str], other: dict[str, str]) -> None:
+    values = read_values(EVERYTHING) | {"fullnameOverride": "", "extraObjects": []}
+    first, second = (render(values, apis=EVERY_API, **options) for options in (one, other))
+    assert not set(keys(first)) & set(keys(second))
+
+
+def test_a_release_s_selectors_find_its_own_pods_only() -> None:
+    def of(release: str) -> tuple[dict[str, str], dict[str, str]]:
+        manifests = render(release=release)
+        service = find(manifests, "Service", Names(release).reward)
+        deployment = find(manifests, "Deployment", Names(release).reward)
+        return service["spec"]["selector"], deployment["spec"]["template"]["metadata"]["labels"]
+
+    (selector_a, labels_a), (_, labels_b) = of("a"), of("b")
+    assert selector_a.items() <= labels_a.items()
+    assert not selector_a.items() <= labels_b.items()
+
+
+@pytest.mark.parametrize("kind", OPERATORS_KINDS)
+def test_an_operator_s_object_appears_only_where_its_api_is(kind: str) -> None:
+    values = read_values(EVERYTHING)
+    without = [api for api in EVERY_API if api.split("/")[0] not in OPERATORS_KINDS[kind]]
+    assert kind not in {m["kind"] for m in render(values, apis=without)}
+    (made, *_) = [m for m in render(values, apis=EVERY_API) if m["kind"] == kind]
+    assert made["apiVersion"] == OPERATORS_KINDS[kind]
+
+
+def test_an_older_kueue_gets_the_api_that_it_has() -> None:
+    manifests = render({"kueue": {"clusterQueue": "gpus"}}, apis=["kueue.x-k8s.io/v1beta1"])
+    assert find(manifests, "LocalQueue", "ttsrl")["apiVersion"] == "kueue.x-k8s.io/v1beta1"
+
+
+def test_a_deployment_that_is_scaled_names_no_replicas() -> None:
+    keda = {"reward": {"replicas": 3, "autoscaling": {"keda": {"enabled": True}}}}
+    hpa = {"reward": {"replicas": 3, "autoscaling": {"hpa": {"enabled": True}}}}
+    for values, apis, kind in (
+        (keda, EVERY_API, "ScaledObject"),
+        (hpa, (), "HorizontalPodAutoscaler"),
+    ):
+        manifests = render(values, apis=apis)
+        assert find(manifests, kind, "ttsrl-reward")
+        assert "replicas" not in find(manifests, "Deployment", "ttsrl-reward")["spec"]
+    without_keda = render(keda)
+    assert find(without_keda, "Deployment", "ttsrl-reward")["spec"]["replicas"] == 3
+
+
+def test_notes_tell_what_the_cluster_lacks_and_name_the_next_commands() -> None:
+    def notes(values: dict[str, Any], **options: Any) -> str:
+        return render_text(values, **options)["ttsrl/templates/NOTES.txt"]
+
+    keda = {"reward": {"autoscaling": {"keda": {"enabled": True}}}}
+    assert "Not autoscaled" in notes(keda) and "Not monitored" in notes(keda)
+    assert "Not " not in notes(keda, apis=EVERY_API)
+
+    own = notes({}, release="ttsrl", namespace="speech")
+    assert "kubectl -n speech apply -f jobs/train" in own
+    assert "helm -n speech test ttsrl" in own
+    assert "ttsrl pull s3://ttsrl/runs/ttsrl" in own
+    other = notes({}, release="news", namespace="tts")
+    assert "deployment/news-ttsrl-reward" in other and "--release news" in other
+    assert "apply -f jobs/train" not in other
+
+
+def test_an_image_by_digest_has_no_tag() -> None:
+    def image(values: dict[str, Any]) -> str:
+        spec = find(render(values), "Deployment", "ttsrl-reward")["spec"]["template"]["spec"]
+        return spec["containers"][0]["image"]
+
+    digest = "sha256:" + "0" * 64
+    assert image({}) == f"ttsrl-reward:{VERSION}"
+    assert image({"image": {"registry": "ghcr.io/x", "tag": "2"}}) == "ghcr.io/x/ttsrl-reward:2"
+    assert image({"reward": {"image": {"tag": "3", "digest": digest}}}) == f"ttsrl-reward@{digest}"
+
+
+@pytest.mark.parametrize(
+    ("given", "rendered"),
+    [
+        ({}, {"maxUnavailable": 1}),
+        ({"maxUnavailable": 0}, {"maxUnavailable": 0}),
+        ({"minAvailable": "50%"}, {"minAvailable": "50%"}),
+    ],
+)
+def test_a_budget_names_one_limit(given: dict[str, Any], rendered: dict[str, Any]) -> None:
+    manifests = render({"reward": {"podDisruptionBudget": given}})
+    spec = find(manifests, "PodDisruptionBudget", "ttsrl-reward")["spec"]
+    limits = {k: v for k, v in spec.items() if k in ("maxUnavailable", "minAvailable")}
+    assert limits == rendered
+
+
+@pytest.mark.parametrize("deadline_s", [120, 300.5])
+def test_a_pod_may_finish_the_longest_score_before_it_is_killed(deadline_s: float) -> None:
+    values = {"run": {"reward": {"sample_deadline_s": deadline_s}}}
+    pod = find(render(values), "Deployment", "ttsrl-reward")["spec"]["template"]["spec"]
+    wait_s = int(pod["containers"][0]["lifecycle"]["preStop"]["exec"]["command"][1])
+    assert 0 <= pod["terminationGracePeriodSeconds"] - wait_s - deadline_s < 1
+
+
+def test_a_change_of_the_run_starts_new_pods_and_nothing_else_does() -> None:
+    def checksum(values: dict[str, Any]) -> str:
+        template = find(render(values), "Deployment", "ttsrl-reward")["spec"]["template"]
+        return template["metadata"]["annotations"]["checksum/run"]
+
+    assert checksum({}) == checksum({"reward": {"replicas": 2}})
+    assert checksum({}) != checksum({"run": {"reward": {"batch_size": 8}}})
+
+
+def test_labels_of_users_never_replace_those_that_selectors_need() -> None:
+    labels = {"app.kubernetes.io/instance": "mine", "team": "speech"}
+    manifests = render({"commonLabels": labels, "reward": {"podLabels": labels}})
+    for manifest in manifests:
+        assert manifest["metadata"]["labels"]["app.kubernetes.io/instance"] == "ttsrl"
+        assert manifest["metadata"]["labels"]["team"] == "speech"
+
+
+def test_nothing_optional_leaves_the_least() -> None:
+    kinds = [m["kind"] for m in render(read_values(NOTHING), apis=EVERY_API)]
+    assert sorted(kinds) == ["ConfigMap", "ConfigMap", "Deployment", "Pod", "Pod", "Pod", "Service"]
+
+
+def test_a_release_without_its_own_rewards_has_none_of_their_parts() -> None:
+    values = {"reward": {"enabled": False}, "run": {"reward": {"url": "http://rewards:3000"}}}
+    manifests = render(values, apis=EVERY_API)
+    assert "Deployment" not in {m["kind"] for m in manifests}
+    assert {m["metadata"]["name"] for m in manifests if m["kind"] == "NetworkPolicy"} == {
+        "ttsrl-train"
+    }
+    assert run_of(manifests)["reward"]["url"] == "http://rewards:3000"
+
+
+def placement(reward: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """Affinity of the reward's pods, and what they are spread over."""
+    deployment = find(render({"reward": reward}), "Deployment", "ttsrl-reward")
+    pod = deployment["spec"]["template"]["spec"]
+    return pod["affinity"], [c["topologyKey"] for c in pod["topologySpreadConstraints"]]
+
+
+def test_replicas_keep_apart_on_nodes_that_have_no_zone_too() -> None:
+    """The scheduler scores no spread on a node that lacks one of its constraints' labels."""
+    affinity, spread = placement({"gpu": {"products": ["NVIDIA-RTX-A6000"]}})
+    assert spread == ["kubernetes.io/hostname"]
+    assert affinity.keys() == {"nodeAffinity", "podAntiAffinity"}
+    [term] = affinity["podAntiAffinity"]["preferredDuringSchedulingIgnoredDuringExecution"]
+    assert term["podAffinityTerm"]["topologyKey"] == "topology.kubernetes.io/zone"
+
+
+def test_ones_own_placement_takes_the_place_of_the_chart_s() -> None:
+    own = {"requiredDuringSchedulingIgnoredDuringExecution": [{"topologyKey": "rack"}]}
+    affinity, _ = placement({"affinity": {"podAntiAffinity": own}})
+    assert affinity == {"podAntiAffinity": own}
+    node = {"preferredDuringSchedulingIgnoredDuringExecution": []}
+    affinity, spread = placement(
+        {
+            "affinity": {"nodeAffinity": node},
+            "topologySpreadConstraints": [{"topologyKey": "rack", "maxSkew": 1}],
+        }
+    )
+    assert (affinity, spread) == ({"nodeAffinity": node}, ["rack"])

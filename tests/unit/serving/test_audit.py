@@ -1,0 +1,115 @@
+"""Spoiled speech and what rewards make of it: the tiny stack's speech, the real pipeline."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from support.paths import ROOT, TINY
+from ttsrl.audio.degradations import DEGRADATIONS
+from ttsrl.codecs.registry import load_codec
+from ttsrl.config.load import load_run
+from ttsrl.config.schema import RunConfig
+from ttsrl.errors import BadInput, Failure
+from ttsrl.reward.components import PitchSpread
+from ttsrl.scorers.base import SpeechSample
+from ttsrl.scorers.prosody import ProsodyScorer
+from ttsrl.scorers.reference import RATE_HZ, voice
+from ttsrl.serving.audit import ANOTHER_TEXT, audit, read_clips, show
+from ttsrl.serving.pipeline import Pipeline
+
+TEXTS = ["four red tigers run home", "black birds sing today"]
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A list of two recordings that say their texts."""
+    folder = tmp_path_factory.mktemp("clips")
+    tokens_of = json.loads((TINY / "codec/words.json").read_text())
+    spoken = [[t for w in [*text.split(), "<pause>"] for t in tokens_of[w]] for text in TEXTS]
+    codec = load_codec(str(TINY / "codec"))
+    rows = []
+    for n, waveform in enumerate(codec.decode(spoken)):
+        soundfile.write(folder / f"{n}.wav", waveform, codec.sample_rate_hz, subtype="FLOAT")
+        rows.append({"text": TEXTS[n], "wav": f"{n}.wav"})
+    (folder / "clips.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return folder / "clips.jsonl"
+
+
+def run_with(components: list[dict[str, object]]) -> RunConfig:
+    return load_run(TINY / "run.json", [f"reward.components={json.dumps(components)}"])
+
+
+def test_the_recommended_reward_ranks_what_is_bad_below_its_clean_twin(clips: Path) -> None:
+    section = (ROOT / "docs/rewards.md").read_text().partition("## Which degradations")[2]
+    [recommended, *_] = map(json.loads, re.findall(r"```json\n(.*?)```", section, re.S))
+    clean, findings = audit(Pipeline(run_with(recommended)), read_clips(clips, "en"))
+    assert min(clean) > 0.9
+    assert {found.name for found in findings} == {*DEGRADATIONS, ANOTHER_TEXT}
+    assert not [found.name for found in findings if found.missed]
+    by_name = {found.name: found for found in findings}
+    assert by_name["silence"].gates == {"silence": 2}
+    for name in ("noise", "loop", "truncated", ANOTHER_TEXT):
+        rewards = by_name[name].rewards
+        assert rewards and all(reward is not None and reward < 0.3 for reward in rewards)
+
+
+def test_a_reward_that_misses_something_fails_and_names_it(
+    clips: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = run_with([{"type": "clipping", "weight": 1.0}])
+    with pytest.raises(Failure, match=r"does not see through .*truncated.*: a policy may learn it"):
+        show(run, clips)
+    out = capsys.readouterr().out
+    assert re.search(r"clean speech +1\.000  mean reward of 2 recordings", out)
+    assert re.search(r"silence +0\.000  missed 0  silence 2", out)
+
+
+def test_what_is_no_clean_speech_is_refused(clips: Path, tmp_path: Path) -> None:
+    rows = [json.loads(line) for line in clips.read_text().splitlines()]
+    for row in rows:
+        row["wav"] = str(clips.parent / row["wav"])
+    listed = tmp_path / "clips.jsonl"
+
+    def write(*changed: object) -> None:
+        listed.write_text("".join(json.dumps(row) + "\n" for row in changed))
+
+    write(rows[0])
+    with pytest.raises(BadInput, match="fewer than two texts"):
+        read_clips(listed, "en")
+    write(rows[0], {"text": "a"})
+    with pytest.raises(BadInput, match="line 2: 'wav'"):
+        read_clips(listed, "en")
+    write(rows[0], {"text": "a", "wav": "no.wav"})
+    with pytest.raises(BadInput, match=r"line 2: .*no\.wav"):
+        read_clips(listed, "en")
+    with pytest.raises(BadInput, match="no such file"):
+        read_clips(tmp_path / "none", "en")
+
+
+def test_spoilers_are_the_same_each_time_and_change_what_they_say() -> None:
+    clean = voice(1.0)
+    for name, degrade in DEGRADATIONS.items():
+        bad = degrade(clean, RATE_HZ)
+        assert bad.dtype == np.float32 and np.isfinite(bad).all(), name
+        assert np.array_equal(bad, degrade(clean, RATE_HZ)), name
+        assert not np.array_equal(bad, clean), name
+    lengths = {name: len(DEGRADATIONS[name](clean, RATE_HZ)) / RATE_HZ for name in DEGRADATIONS}
+    assert lengths["slow"] == pytest.approx(2.0, abs=0.1)
+    assert lengths["fast"] == pytest.approx(0.5, abs=0.05)
+    assert lengths["truncated"] == 0.5
+    assert np.abs(DEGRADATIONS["clipped"](clean, RATE_HZ)).max() == 1
+    piece = DEGRADATIONS["loop"](clean, RATE_HZ)
+    assert np.array_equal(piece[:4_800], piece[4_800:9_600])
+
+
+def test_a_flat_pitch_ranks_below_its_lively_twin() -> None:
+    flat, lively = (voice(2.0, swing_semitones=s) for s in (0.0, 3.0))
+    measured = ProsodyScorer().score([SpeechSample(w, RATE_HZ, "a", "en") for w in (flat, lively)])
+    utilities = [PitchSpread().utility(values["pitch_spread"]) for values in measured]
+    assert utilities[0] < 0.2 < 0.9 < utilities[1]

@@ -1,0 +1,180 @@
+from pathlib import Path
+
+import pytest
+
+from support.family_tokenizers import llasa_tokenizer, qwen2_cosy_tokenizer
+from support.paths import TINY
+from ttsrl.config.load import load_run
+from ttsrl.config.schema import RunConfig
+from ttsrl.errors import BadInput
+from ttsrl.families.registry import FAMILIES, family_class, load_family
+from ttsrl.training.environment import of_driver
+from ttsrl.training.verl_args import RayHere, RayThere, limits_of, verl_keys
+from ttsrl.training.verl_config import configuration
+
+TINY_RUN = TINY / "run.json"
+
+
+def keys_of(run: RunConfig, device: str = "cpu") -> dict[str, object]:
+    return dict(verl_keys(run, Path("/runs/x"), device, RayHere("/tmp/ray")))
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_verl_knows_every_key_that_we_set(device: str) -> None:
+    keys = keys_of(load_run(TINY_RUN), device)
+    config = configuration(keys)
+    assert config.trainer.total_training_steps == load_run(TINY_RUN).train.steps
+    assert config.data.train_batch_size == load_run(TINY_RUN).train.prompts_per_step
+
+
+def test_adapters_are_folded_into_what_speaks_and_old_log_probabilities_computed_anew() -> None:
+    run = load_run(TINY_RUN, ["train.lora.rank=4", "train.lora.alpha=6"])
+    for device in ("cpu", "cuda"):
+        config = configuration(keys_of(run, device))
+        model = config.actor_rollout_ref.model
+        assert (model.lora_rank, model.lora_alpha, model.lora.merge) == (4, 6, True)
+        assert model.target_modules == "all-linear"
+        assert config.algorithm.rollout_correction.bypass_mode is False
+    assert "actor_rollout_ref.model.lora_rank" not in keys_of(load_run(TINY_RUN))
+
+
+def test_the_loss_is_the_one_that_the_run_names() -> None:
+    config = configuration(
+        keys_of(
+            load_run(
+                TINY_RUN,
+                [
+                    "train.clip_low=0.1",
+                    "train.clip_high=0.28",
+                    "train.dual_clip=10",
+                    "train.loss_aggregation=seq-mean-token-sum-norm",
+                    "train.entropy_coefficient=0.01",
+                    "train.advantage=gdpo",
+                    "train.dynamic_sampling=true",
+                ],
+            )
+        )
+    )
+    actor = config.actor_rollout_ref.actor
+    assert (actor.clip_ratio_low, actor.clip_ratio_high, actor.clip_ratio_c) == (0.1, 0.28, 10)
+    assert actor.loss_agg_mode == "seq-mean-token-sum-norm"
+    assert actor.loss_scale_factor == load_run(TINY_RUN).rollout.max_speech_tokens
+    assert actor.entropy_coeff == 0.01
+    assert config.algorithm.adv_estimator == "ttsrl_gdpo"
+    assert config.algorithm.filter_groups.enable is True
+
+
+def test_gdpo_with_a_single_component_is_refused() -> None:
+    with pytest.raises(BadInput, match=r'"gdpo" compares components .* only \'cer\' has a weight'):
+        load_run(TINY_RUN, ["train.advantage=gdpo", 'reward.components=[{"type": "cer"}]'])
+
+
+@pytest.mark.parametrize(
+    ("override", "key"),
+    [
+        ("train.clip_low=1.5", "train.clip_low"),
+        ("train.dual_clip=0.5", "train.dual_clip"),
+        ("train.max_generation_batches=1", "train.max_generation_batches"),
+        ("train.lora.rank=0", "train.lora.rank"),
+        ("rollout.gpu_memory_utilization=1", "rollout.gpu_memory_utilization"),
+        ("train.loss_aggregation=mean", "train.loss_aggregation"),
+    ],
+)
+def test_a_value_that_no_loss_can_have_is_refused_by_its_key(override: str, key: str) -> None:
+    with pytest.raises(BadInput, match=key.replace(".", r"\.")):
+        load_run(TINY_RUN, [override])
+
+
+def test_the_same_run_generates_with_vllm_on_a_gpu() -> None:
+    name = "actor_rollout_ref.rollout.name"
+    run = load_run(TINY_RUN)
+    assert keys_of(run, "cpu")[name] == "torch"
+    assert keys_of(run, "cuda")[name] == "vllm"
+
+
+def test_ray_finds_its_python_in_a_path_with_a_space(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.executable", "/my projects/.venv/bin/python")
+    quoted = keys_of(load_run(TINY_RUN))["+ray_kwargs.ray_init.runtime_env.py_executable"]
+    assert quoted == "'/my projects/.venv/bin/python'"
+
+
+def test_old_log_probabilities_are_taken_from_the_rollout_only_where_they_are_exact() -> None:
+    key = "algorithm.rollout_correction.bypass_mode"
+    assert keys_of(load_run(TINY_RUN))[key] is True
+    assert keys_of(load_run(TINY_RUN, ["rollout.top_p=0.9"]))[key] is False
+    assert keys_of(load_run(TINY_RUN), "cuda")[key] is False
+
+
+def test_a_key_of_verl_may_be_added_but_not_contradicted() -> None:
+    added = load_run(TINY_RUN, ['verl={"actor_rollout_ref.actor.ppo_epochs": 2}'])
+    assert keys_of(added)["actor_rollout_ref.actor.ppo_epochs"] == 2
+    clash = load_run(TINY_RUN, ['verl={"data.train_batch_size": 7}'])
+    with pytest.raises(BadInput, match=r"data\.train_batch_size"):
+        keys_of(clash)
+
+
+def test_an_unknown_key_of_verl_is_refused_by_name() -> None:
+    keys = keys_of(load_run(TINY_RUN, ['verl={"actor_rollout_ref.actor.entropy_coef": 0.01}']))
+    with pytest.raises(BadInput, match="entropy_coef"):
+        configuration(keys)
+
+
+def test_a_micro_batch_is_no_larger_than_an_update() -> None:
+    run = load_run(TINY_RUN, ["train.prompts_per_step=2", "rollout.group_size=4"])
+    assert keys_of(run)["actor_rollout_ref.actor.ppo_micro_batch_size_per_gpu"] == 8
+
+
+def test_rollouts_that_do_not_fill_micro_batches_are_refused() -> None:
+    with pytest.raises(BadInput, match=r"288 rollouts.*micro_batch_size = 100"):
+        load_run(TINY_RUN, ["train.micro_batch_size=100"])
+
+
+def test_a_cluster_is_joined_and_its_machines_get_the_variables_of_the_run() -> None:
+    ray = RayThere({"TTSRL_RUN": '{"name": "x"}'})
+    keys = verl_keys(load_run(TINY_RUN), Path("/runs/x"), "cuda", ray)
+    init = configuration(keys).ray_kwargs.ray_init
+    assert init.runtime_env.env_vars.TTSRL_RUN == '{"name": "x"}'
+    assert "_temp_dir" not in init
+    assert init.num_cpus is None, "Ray refuses to size a cluster that is there"
+
+
+def test_rollouts_that_the_ranks_cannot_share_are_refused() -> None:
+    with pytest.raises(BadInput, match=r"288 rollouts .* not divisible by 10 GPUs"):
+        load_run(TINY_RUN, ["train.nodes=5", "train.gpus_per_node=2"])
+
+
+def test_what_lives_once_a_machine_is_as_many_as_the_machines() -> None:
+    run = load_run(TINY_RUN, ["train.nodes=3", "train.micro_batch_size=24"])
+    config = configuration(keys_of(run, "cuda"))
+    assert config.trainer.nnodes == 3
+    assert config.actor_rollout_ref.rollout.agent.num_workers == 3
+    storage = config.transfer_queue.backend.SimpleStorage
+    assert storage.num_data_storage_units == 3
+    assert storage.required_node_resource == "GPU", "a head without CPU slots would wait for ever"
+
+
+def test_vllm_is_told_where_to_stop_and_the_codebook_unless_it_is_huge(tmp_path: Path) -> None:
+    qwen = load_family("qwen2-cosy", qwen2_cosy_tokenizer(tmp_path), 6561)
+    assert limits_of(qwen) == {
+        "stop_token_ids": qwen.stop_token_ids,
+        "allowed_token_ids": [qwen.stop_token_ids[0], *qwen.speech_token_ids],
+    }
+    assert limits_of(load_family("llasa", llasa_tokenizer())) == {"stop_token_ids": [128_261]}
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_verl_renders_the_familys_own_template(family: str) -> None:
+    keys = keys_of(load_run(TINY_RUN, [f"family={family}"]))
+    template = configuration(keys).actor_rollout_ref.model.custom_chat_template
+    assert template == family_class(family).chat_template
+
+
+@pytest.mark.parametrize("hidden", ["", "-1", "0"])
+def test_a_shell_that_hides_its_gpu_hides_no_slot_of_ray(
+    hidden: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", hidden)
+    run = load_run(TINY_RUN, ["train.gpus_per_node=2", "train.micro_batch_size=48"])
+    assert of_driver(run, "cpu")["CUDA_VISIBLE_DEVICES"] == "0,1"
+    assert "CUDA_VISIBLE_DEVICES" not in of_driver(run, "cuda")  # where the user's choice holds
