@@ -66,9 +66,9 @@ test-unit: env
 test-integration: env
 	.venv/bin/pytest tests/integration $(IN_TWO) $(ARGS)
 
-# A traced test is slower: its limit is three times as long.
+# A traced test is slower, so its limit is longer.
 coverage: env
-	.venv/bin/pytest $(IN_TWO) -o timeout=900 --cov --cov-report=json:.cache/coverage/report.json $(ARGS)
+	.venv/bin/pytest $(IN_TWO) -o timeout=3600 --cov --cov-report=json:.cache/coverage/report.json $(ARGS)
 	.venv/bin/python -m tools.coverage_rooms .cache/coverage/report.json
 
 test-recipes: env
