@@ -54,8 +54,8 @@ def xcodec2(count: int, small: bool, device: str) -> None:
     print("XCodec2, random weights")
     with tempfile.TemporaryDirectory() as folder:
         random_models.make_xcodec2(Path(folder), small=small, device=device)
-        xcodec2_model: Any = transformers.Xcodec2Model  # pyright: ignore[reportAttributeAccessIssue]
-        model = xcodec2_model.from_pretrained(folder).eval().to(device)
+        newer: Any = transformers  # than the training environment's
+        model = newer.Xcodec2Model.from_pretrained(folder).eval().to(device)
 
         @torch.inference_mode()
         def alone() -> list[np.ndarray]:

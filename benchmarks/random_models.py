@@ -95,7 +95,7 @@ def make_xcodec2(folder: Path, *, small: bool, device: str) -> None:
     """The decoder's full size, or a small one; the encoder, which nobody runs, is small."""
     import transformers
 
-    Xcodec2Config: Any = transformers.Xcodec2Config  # pyright: ignore
+    newer: Any = transformers  # than this environment's
     semantic: dict[str, Any] = {"model_type": "wav2vec2-bert", "num_hidden_layers": 1}
     sizes: dict[str, Any] = {}
     if small:
@@ -106,9 +106,7 @@ def make_xcodec2(folder: Path, *, small: bool, device: str) -> None:
         semantic |= {"output_hidden_size": 32}
     torch.manual_seed(0)
     with torch.device(device):
-        model = transformers.Xcodec2Model(  # pyright: ignore
-            Xcodec2Config(semantic_model_config=semantic, **sizes)
-        )
+        model = newer.Xcodec2Model(newer.Xcodec2Config(semantic_model_config=semantic, **sizes))
     model.save_pretrained(folder)
 
 

@@ -222,8 +222,8 @@ def decide(network: Any, tokens: Any) -> None:
 def openai_whisper(shape: str, device: str, waveforms: list[Any]) -> float | None:
     """Seconds of the package that the published recipes call; None where it is not installed."""
     try:
-        import whisper  # pyright: ignore
-        from whisper.decoding import DecodingOptions  # pyright: ignore
+        import whisper  # pyright: ignore[reportMissingImports]
+        from whisper.decoding import DecodingOptions  # pyright: ignore[reportMissingImports]
     except ImportError:
         return None
     s = random_models.SHAPES[shape]

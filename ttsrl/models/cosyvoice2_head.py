@@ -14,6 +14,7 @@ beside what dropping the bias would have cost.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -83,7 +84,8 @@ def make_head(model: PreTrainedModel, family: CosyVoice2, bias_R: Tensor) -> Hea
     """
     first = family.speech_token_ids.start
     rows = slice(first, first + len(bias_R))
-    weight_VD: Tensor = model.get_output_embeddings().weight  # pyright: ignore
+    head: Any = model.get_output_embeddings()
+    weight_VD: Tensor = head.weight
     bias_R = bias_R.to(weight_VD.device).double()
     fitted_ND, others_ND = hidden_states(model, family)
     v_D = constant_direction(fitted_ND)

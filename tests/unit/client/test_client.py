@@ -132,10 +132,10 @@ def rollouts(count: int) -> list[Utterance]:
 
 
 def score(
-    url: str, utterances: Sequence[Utterance], deadline_s: float = 20.0, **options: object
+    url: str, utterances: Sequence[Utterance], deadline_s: float = 20.0, **options: Any
 ) -> list[Outcome]:
     async def run() -> list[Outcome]:
-        async with RewardClient(url, **options) as client:  # type: ignore[arg-type]
+        async with RewardClient(url, **options) as client:
             return await client.score(utterances, deadline_s)
 
     return asyncio.run(run())
@@ -377,9 +377,9 @@ def test_another_specification_in_the_middle_of_a_run_raises(server: StubServer)
         asyncio.run(run())
 
 
-def wait_ready(url: str, timeout_s: float = 60.0, **options: object) -> ServiceSpec:
+def wait_ready(url: str, timeout_s: float = 60.0, **options: Any) -> ServiceSpec:
     async def run() -> ServiceSpec:
-        async with RewardClient(url, **options) as client:  # type: ignore[arg-type]
+        async with RewardClient(url, **options) as client:
             return await client.wait_ready(timeout_s)
 
     return asyncio.run(run())

@@ -82,8 +82,11 @@ def test_a_job_has_the_machines_of_its_run(run: RunConfig) -> None:
     large = run.model_copy(
         update={"train": run.train.model_copy(update={"gpus_per_node": 8, "nodes": 4})}
     )
-    for overlay, kind in (("many-nodes", "rayjob"), ("pytorchjob-many-nodes", "pytorchjob")):
-        job = job_for(release(large), JobRequest(kind, overlay))  # pyright: ignore
+    for request in (
+        JobRequest("rayjob", "many-nodes"),
+        JobRequest("pytorchjob", "pytorchjob-many-nodes"),
+    ):
+        job = job_for(release(large), request)
         assert machines_of(job) == (4, 8)
     with pytest.raises(BadInput, match="the plain manifest has 1 x 1 GPU"):
         job_for(release(large), JobRequest())

@@ -36,6 +36,7 @@ class Worker:
         self.may_measure = asyncio.Event()
         self.may_measure.set()
         self.begun = asyncio.Event()
+        self.task: asyncio.Task[None] | None = None
 
     async def __call__(self, utterances: list[Utterance]) -> list[Outcome]:
         self.batches.append([len(u.speech_tokens) for u in utterances])
@@ -70,7 +71,7 @@ async def held(queue: Batcher) -> tuple[Worker, asyncio.Task[list[Outcome]]]:
     """A worker that holds a batch of length 1, so that what comes now waits."""
     worker = Worker()
     worker.may_measure.clear()
-    worker.task = asyncio.create_task(worker.run(queue))  # type: ignore[attr-defined]
+    worker.task = asyncio.create_task(worker.run(queue))
     first = asyncio.create_task(queue.score([utterance(1)], DEADLINE_S))
     await worker.begun.wait()
     return worker, first

@@ -61,8 +61,9 @@ class Recorder:
 
 def before_and_after(folder: RunFolder, recorder: Recorder) -> list[Spoken]:
     """The texts whose speech was kept, in each mode before and after, until `recorder` is full."""
-    sides = {"before": folder.before, "after": folder.after}
-    kept = {name: _with_wav(side) for name, side in sides.items() if side}
+    both = {"before": folder.before, "after": folder.after}
+    sides = {name: side for name, side in both.items() if side}
+    kept = {name: _with_wav(side) for name, side in sides.items()}
     judge = folder.run.eval.judges[0].name
     spoken: list[Spoken] = []
     for text in dict.fromkeys(text for rows in kept.values() for text, _ in rows):
@@ -72,7 +73,7 @@ def before_and_after(folder: RunFolder, recorder: Recorder) -> list[Spoken]:
             for name in kept
             if (row := kept[name].get((text, mode))) is not None
         ]
-        clips = [_evaluated(name, sides[name].folder, row, judge, recorder) for name, row in rows]  # pyright: ignore[reportOptionalMemberAccess]
+        clips = [_evaluated(name, sides[name].folder, row, judge, recorder) for name, row in rows]
         if recorder.full:
             break
         spoken.append(Spoken(text, clips))
