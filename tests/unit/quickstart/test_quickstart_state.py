@@ -118,7 +118,7 @@ def test_the_same_command_goes_on_where_an_interrupted_one_ended(here: Path, num
         assert code == -signal.SIGKILL
     else:
         assert code == 130
-        assert "the same command goes on from here" in err
+        assert "the same command resumes" in err
     (here / "hold-two").unlink()
 
     code, out, err = finish(begin(here))

@@ -129,7 +129,9 @@ def test_a_full_disk_is_named_where_a_job_failed_on_it(
 ) -> None:
     job = start(tmp_path, says, "RuntimeError: basic_ios::clear: iostream error", 1)
     monkeypatch.setattr("ttsrl.runtime.job.free_disk_bytes", lambda _: 5_900_000)
-    with pytest.raises(Failure, match=rf"6 MB free on the disk of {job.log.parent}.*goes on"):
+    with pytest.raises(
+        Failure, match=rf"6 MB free on the disk of {job.log.parent}.*the same command resumes"
+    ):
         follow(job)
 
 
