@@ -262,4 +262,4 @@ def test_compare_refuses_what_cannot_be_compared(with_suite: Path) -> None:
     missing = compared(before, with_suite)
     assert missing.returncode == 2
     assert "no finished evaluation in" in missing.stderr
-    assert "no address of an evaluation" in compared(before, "s3://bucket/run").stderr
+    assert "is not an address of an evaluation" in compared(before, "s3://bucket/run").stderr

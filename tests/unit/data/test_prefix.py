@@ -142,5 +142,5 @@ def test_codes_of_other_tools_are_taken_with_their_key_and_rate(tmp_path: Path) 
     with pytest.raises(BadInput, match=r"speech token -3, outside the codebook"):
         prepared(column="code", tokens_per_s=25)
     write(texts, "<|s_1|>", key="code")
-    with pytest.raises(BadInput, match=r"code = .*no speech tokens"):
+    with pytest.raises(BadInput, match=r"code = .*are not speech tokens"):
         prepared(column="code", tokens_per_s=25)
