@@ -16,6 +16,7 @@ from support.reward_server import TINY_RUN, RewardServer, StartRewards, start
 
 ALONE = (
     "integration/test_train_",
+    "integration/test_wheel",
     *(
         f"cluster/test_{name}"
         for name in ("whole_job", "autoscaling", "monitors", "release", "disruption")

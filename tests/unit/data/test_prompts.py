@@ -131,7 +131,7 @@ def test_a_hugging_face_data_set_gives_the_same_rows_as_its_jsonl(tmp_path: Path
     with pytest.raises(BadInput, match=r"spaces: row 0: .*empty"):
         prepare(run_config(tmp_path / "spaces"), tmp_path / "c")
     (tmp_path / "empty").mkdir()
-    with pytest.raises(BadInput, match="no data set folder"):
+    with pytest.raises(BadInput, match="is not a data set folder"):
         prepare(run_config(tmp_path / "empty"), tmp_path / "c")
     assert not (tmp_path / "c").exists()
 

@@ -202,7 +202,7 @@ def test_unsafe_manifests_are_refused(storage: Storage, tmp_path: Path, path: st
 
 def test_damaged_manifest(storage: Storage, tmp_path: Path) -> None:
     make(tmp_path / "storage", {f"p/{MANIFEST}": b'{"files": {'})
-    with pytest.raises(StorageError, match="no manifest that may be followed"):
+    with pytest.raises(StorageError, match="is not a usable manifest"):
         storage.pull("p", tmp_path / "pulled")
 
 
@@ -349,7 +349,7 @@ def test_keys_of_a_run(tmp_path: Path, source: Path) -> None:
     assert store.checkpoint(100) == "runs/quick/checkpoints/step_000100"
     assert store.model(100) == "runs/quick/model/step_000100"
     assert store.eval("held-out", 100) == "runs/quick/eval/held-out/step_000100"
-    with pytest.raises(BadInput, match="no name of an evaluation suite"):
+    with pytest.raises(BadInput, match="is not a valid name of an evaluation suite"):
         store.eval("../x", 1)
     assert store.newest_checkpoint() is None
     with pytest.raises(StorageError, match="not complete"):

@@ -112,10 +112,12 @@ def test_a_pod_knows_its_place_or_says_what_is_missing() -> None:
 def test_a_shell_takes_python_whose_path_has_a_space_as_one_word(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    plain, spaced = tmp_path / "a", tmp_path / "a b"
+    for folder in (plain, spaced):
+        folder.symlink_to(sys.prefix)
+    monkeypatch.setattr(sys, "executable", str(plain / "bin/python"))
     with python_of_one_word() as python:
-        assert python == sys.executable
-    spaced = tmp_path / "a b"
-    spaced.symlink_to(sys.prefix)
+        assert python == str(plain / "bin/python")
     monkeypatch.setattr(sys, "executable", str(spaced / "bin/python"))
     monkeypatch.setattr(sys, "prefix", str(spaced))
     with python_of_one_word() as python:
