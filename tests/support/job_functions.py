@@ -45,5 +45,5 @@ def dies() -> None:
 
 
 def fails(message: str) -> None:
-    """In a way that nobody foresaw."""
+    """An unexpected failure."""
     raise ValueError(message)

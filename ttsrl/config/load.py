@@ -69,7 +69,8 @@ def _read(path: Path) -> dict[str, Any]:
         raw = json.loads(path.read_bytes(), object_pairs_hook=_no_duplicates)
     except FileNotFoundError:
         raise BadInput(
-            f"no such file: {path}; write one after examples/tiny/run.json, or give its path"
+            f"no such file: {path}; give its path, or start from the example that "
+            "`ttsrl config --config examples/tiny/run.json` prints"
         ) from None
     except OSError as error:
         raise BadInput(f"cannot read {path}: {error.strerror}; give a run's JSON file") from None

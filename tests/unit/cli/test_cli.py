@@ -109,7 +109,8 @@ def test_the_console_script_answers_with_its_exit_code(here: Path) -> None:
     done = subprocess.run([TTSRL, "config", "--config", "no.json"], capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == (
-        "error: no such file: no.json; write one after examples/tiny/run.json, or give its path\n"
+        "error: no such file: no.json; give its path, or start from the example that "
+        "`ttsrl config --config examples/tiny/run.json` prints\n"
     )
 
 
