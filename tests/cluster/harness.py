@@ -38,7 +38,7 @@ class ClusterUnderTest:
     def helm(self, *arguments: str | Path, check: bool = True) -> str:
         return self._run(tools.binary("helm"), *arguments, check=check)
 
-    def require_bed(self, what: str) -> None:
+    def require_testbed(self, what: str) -> None:
         """For what only the testbed has: it is there, or the test is skipped by name."""
         if not self.is_testbed:
             pytest.skip(f"this cluster is not the testbed, and the test needs its {what}")

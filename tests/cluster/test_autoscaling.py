@@ -42,7 +42,7 @@ SMALL_QUEUE = {
 def test_replicas_follow_the_queue_and_no_score_is_lost_on_the_way(
     namespace: Namespace, bucket: Bucket, tmp_path: Path
 ) -> None:
-    namespace.cluster.require_bed("Prometheus, which can be stopped")
+    namespace.cluster.require_testbed("Prometheus, which can be stopped")
     namespace.cluster.require_api("scaledobjects.keda.sh")
     values = tmp_path / "values.yaml"
     values.write_text(yaml.safe_dump(SMALL_QUEUE))

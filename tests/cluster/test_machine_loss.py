@@ -24,7 +24,7 @@ REWARD = "app.kubernetes.io/component=reward"
 @pytest.fixture
 def second_machine(cluster: ClusterUnderTest) -> Iterator[None]:
     cluster.require_full()
-    cluster.require_bed("second machine, which can be lost")
+    cluster.require_testbed("second machine, which can be lost")
     second.up([ttsrl_image("reward"), ttsrl_image("train")])
     yield
     second.lose()

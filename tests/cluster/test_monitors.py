@@ -99,7 +99,7 @@ def value(namespace: Namespace, query: str) -> list[Any]:
 def test_a_prometheus_of_the_operator_scrapes_the_service_and_evaluates_its_rules(
     namespace: Namespace, bucket: Bucket
 ) -> None:
-    namespace.cluster.require_bed("image of Prometheus")
+    namespace.cluster.require_testbed("image of Prometheus")
     namespace.cluster.require_api("prometheuses.monitoring.coreos.com")
     namespace.install(*bucket.values, *LABELS)
     prometheus_of(namespace)

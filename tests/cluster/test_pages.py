@@ -38,7 +38,7 @@ def test_each_command_of_the_pages_works_as_it_stands(
     namespace: Namespace, bucket: Bucket, tmp_path: Path
 ) -> None:
     namespace.cluster.require_full()
-    namespace.cluster.require_bed("fake nodes, Prometheus and operators")
+    namespace.cluster.require_testbed("fake nodes, Prometheus and operators")
     namespace.releases.append("ttsrl")
     namespace.kubectl("delete", "secret", "ttsrl-s3")
     run = PageRunner(namespace, bucket, tmp_path)

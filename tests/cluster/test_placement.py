@@ -11,7 +11,7 @@ A6000 = CHART / "ci/a6000-values.yaml"
 
 @pytest.fixture(autouse=True)
 def nodes_with_gpus(cluster: ClusterUnderTest) -> None:
-    cluster.require_bed("fake nodes with A6000 and A100")
+    cluster.require_testbed("fake nodes with A6000 and A100")
 
 
 def install(namespace: Namespace, *arguments: str) -> None:

@@ -21,7 +21,7 @@ def gpus() -> int:
 @pytest.fixture
 def queue(cluster: ClusterUnderTest, gpus: int) -> Iterator[str]:
     """A ClusterQueue with so many GPUs for everybody together."""
-    cluster.require_bed("fake nodes with A6000 and A100")
+    cluster.require_testbed("fake nodes with A6000 and A100")
     cluster.require_api("clusterqueues.kueue.x-k8s.io")
     version = {"apiVersion": "kueue.x-k8s.io/v1beta1"}
     much = {"cpu": "1000", "memory": "10Ti", "nvidia.com/gpu": str(gpus)}

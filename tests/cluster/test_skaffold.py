@@ -21,7 +21,7 @@ from testbed.paths import REPOSITORY
 def builder(cluster: ClusterUnderTest) -> Iterator[str]:
     """Address of a builder that speaks Docker's API, beside the images that are built already."""
     cluster.require_full()
-    cluster.require_bed("containerd, into which the images go")
+    cluster.require_testbed("containerd, into which the images go")
     with images.docker_api() as address:
         yield address
 

@@ -119,11 +119,11 @@ def test_a_changed_run_does_not_join_a_job_of_the_old_one(namespace: Namespace, 
     install(namespace, "--set", "run.seed=2")
     assert "runs with another configuration" in cli.refused("submit")
     said = cli.refused("submit", "--config", "examples/tiny/run.json", "--set", "name=ttsrl")
-    assert "seed is 2 there and 1 here" in said
+    assert "seed is 2 there, 1 here" in said
 
 
 def test_a_pending_pod_is_explained_by_who_holds_the_gpus(namespace: Namespace, cli: Cli) -> None:
-    namespace.cluster.require_bed("fake nodes with A6000 and A100")
+    namespace.cluster.require_testbed("fake nodes with A6000 and A100")
     install(namespace, "-f", A100)
     for node in ("a100-1", "a100-2"):
         hold_gpus(namespace, node, 4)
@@ -138,7 +138,7 @@ def test_a_pending_pod_is_explained_by_who_holds_the_gpus(namespace: Namespace, 
 
 
 def test_what_is_amiss_is_refused_before_anything_starts(namespace: Namespace, cli: Cli) -> None:
-    namespace.cluster.require_bed("fake nodes with A6000 and A100")
+    namespace.cluster.require_testbed("fake nodes with A6000 and A100")
     install(namespace, "-f", A100)
     assert "1 x 4 GPU, and the run wants" in cli.refused("submit", "--overlay", "a6000")
     said = cli.refused("submit", "--overlay", "a100-40")
@@ -176,7 +176,7 @@ def test_a_bucket_that_is_missing_is_refused_before_anything_starts(
 
 
 def test_an_operator_that_is_missing_or_too_old_is_refused(namespace: Namespace, cli: Cli) -> None:
-    namespace.cluster.require_bed("KubeRay, whose API can be made older")
+    namespace.cluster.require_testbed("KubeRay, whose API can be made older")
     install(namespace)
     with rayjobs_api(namespace) as version:
         version["served"] = False
