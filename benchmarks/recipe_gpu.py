@@ -19,6 +19,7 @@ import sys
 import time
 from collections.abc import Generator
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ from train_speed import REWARD, make_all, run_steps, write_texts
 from ttsrl.config.load import load_run
 from ttsrl.evaluation.merge import merge
 from ttsrl.families.registry import load_family
+from ttsrl.lines.json_lines import json_objects
 from ttsrl.runtime.machine import GIB, gpus
 from ttsrl.storage.run_store import RunStore
 from ttsrl.training.verl_args import limits_of
@@ -170,8 +172,8 @@ def speak(config: Path, folder: Path) -> None:
     from vllm import LLM, SamplingParams  # pyright: ignore[reportMissingImports]
 
     family = load_family(run.family, AutoTokenizer.from_pretrained(model))
-    lines = (folder / "texts.jsonl").read_text().splitlines()[:PROMPTS]
-    prompts = [family.prompt_ids(json.loads(line)["text"]) for line in lines]
+    rows = islice(json_objects(folder / "texts.jsonl", '{"text": "..."}'), PROMPTS)
+    prompts = [family.prompt_ids(row["text"]) for _, row in rows]
     start = time.perf_counter()
     os.environ["VLLM_WORKER_MULTIPROC_METHOD"] = "spawn"  # merging may have begun to use the GPU
     engine = LLM(

@@ -6,13 +6,13 @@ python benchmarks/reward_speed.py
 from __future__ import annotations
 
 import asyncio
-import json
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Generator
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
@@ -22,6 +22,7 @@ import jiwer
 
 from ttsrl.client.reward_client import RewardClient
 from ttsrl.config.load import dump_run, load_run
+from ttsrl.lines.json_lines import json_objects
 from ttsrl.reward.components import Cer, Nll, compose
 from ttsrl.serving.pipeline import Pipeline
 from ttsrl.synthesis.synthesiser import Synthesiser
@@ -55,8 +56,8 @@ def rollouts() -> list[Utterance]:
     """What the tiny policy says at the run's temperature, in groups."""
     run = load_run(CONFIG)
     synthesiser = Synthesiser(run.model, run.codec, run.family)
-    lines = Path(run.data.texts).read_text().splitlines()[:PROMPTS]
-    texts = [json.loads(line)["text"] for line in lines]
+    rows = islice(json_objects(Path(run.data.texts), '{"text": "..."}'), PROMPTS)
+    texts = [row["text"] for _, row in rows]
     speeches = synthesiser.synthesise(
         texts,
         temperature=run.rollout.temperature,

@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 from reward_speed import server, wait_loaded
 
-from ttsrl.records.record import read_lines
+from ttsrl.records.record import read_lines, whole_lines
 from ttsrl.records.step import TrainingStep
 from ttsrl.runtime.machine import GIB, gpus
 from ttsrl.training.supervisor import train
@@ -171,7 +171,7 @@ def run_steps(config: Path, work_dir: Path, last: int | None = None, *, held: fl
 
     def look() -> None:
         nonlocal seen
-        lines = log.read_text().splitlines() if log.exists() else []
+        lines = whole_lines(log)
         for line in lines[seen:]:
             step = json.loads(line)
             print(f"{time.perf_counter() - start:6.1f} s: step {step['step']}", flush=True)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import functools
-import json
 import random
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from ttsrl.data.split import is_held_out
+from ttsrl.lines.json_lines import json_objects
 
 HERE = Path(__file__).parent
 SLOTS = [
@@ -62,8 +62,7 @@ def training_phrase(rng: random.Random) -> list[str]:
 
 def read_texts() -> list[str]:
     """The texts of texts.jsonl, in its order."""
-    lines = (HERE / "texts.jsonl").read_text().splitlines()
-    return [json.loads(line)["text"] for line in lines]
+    return [row["text"] for _, row in json_objects(HERE / "texts.jsonl", '{"text": "..."}')]
 
 
 @functools.cache

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from ttsrl.data.sources import (
     check_columns,
@@ -109,10 +109,7 @@ def _folder(folder: Path) -> Iterator[tuple[str, Recording]]:
 
 
 def _jsonl(source: Path, names: Mapping[str, str]) -> Iterator[tuple[str, Recording]]:
-    for place, row in read_rows(source, tuple(names.values())):
-        if not isinstance(row, dict):
-            raise BadInput(f'{place}: {shorten(row)} is no JSON object; write {{"audio": "PATH"}}')
-        fields = cast("dict[str, Any]", row)
+    for place, fields in read_rows(source, tuple(names.values())):
         path = fields.get(names["audio"], fields.get(NEMO_AUDIO))
         if not isinstance(path, str) or not path.strip():
             raise BadInput(
@@ -140,7 +137,7 @@ def _table(source: Path, names: Mapping[str, str]) -> Iterator[tuple[str, Record
     read = audio(source, names["audio"])
     light = [names[field] for field in FIELDS if field != "audio"]
     for number, (place, row) in enumerate(read_rows(source, light)):
-        texts = _texts(place, cast("dict[str, Any]", row), names)
+        texts = _texts(place, row, names)
         yield (
             place,
             Recording(

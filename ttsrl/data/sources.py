@@ -1,25 +1,28 @@
-"""Rows of a data source, whatever it is: JSON lines, plain text, parquet, a Hugging Face data set.
+"""Rows of a data source: JSON lines, text, a table, parquet, a Hugging Face data set.
 
 Each row comes with its place, so that an error can name it.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, cast
 
 from pyarrow import ArrowException, parquet
 
-from ttsrl.errors import BadInput, shorten
+from ttsrl.errors import BadInput, reason_of
+from ttsrl.lines.folders import visible_files
+from ttsrl.lines.json_lines import json_objects
+from ttsrl.lines.tables import DELIMITER_OF, header_of, table_rows
+from ttsrl.lines.text import lines_of, suffix_of
 
-Row = tuple[str, object]
-"""(place in the source, what stands there: a dict unless a JSON line is broken)."""
+Row = tuple[str, dict[str, Any]]
+"""(place in the source, what stands there)."""
 
 KINDS = (
-    "give JSON lines, plain text (.txt, one text per line), parquet (a file, or a folder of "
-    "files), or a Hugging Face data set folder"
+    "give JSON lines, plain text (.txt, one text per line), a table with a header (.csv, .tsv), "
+    "parquet (a file, or a folder of files), or a Hugging Face data set folder"
 )
 
 
@@ -35,7 +38,19 @@ def read_rows(path: Path, wanted: Sequence[str], needed: str | None = None) -> I
         raise BadInput(f"the folder {path} is not a data set folder and holds no parquet; {KINDS}")
     if not path.is_file():
         raise BadInput(f"no such file or folder: {path}; {KINDS}")
-    return _text_rows(path) if path.suffix == ".txt" else _jsonl_rows(path)
+    match suffix_of(path):
+        case ".txt":
+            return ((place, {"text": line.strip()}) for place, line in lines_of(path))
+        case ".csv" | ".tsv" as suffix:
+            return _table_rows(path, DELIMITER_OF[suffix], needed)
+        case _:
+            return json_objects(path, '{"text": "..."}', ", or name a file of plain text .txt")
+
+
+def _table_rows(path: Path, delimiter: str, needed: str | None) -> Iterator[Row]:
+    if needed is not None:
+        check_columns(path, header_of(path, delimiter), needed)
+    return table_rows(path, delimiter)
 
 
 def is_data_set(path: Path) -> bool:
@@ -46,9 +61,8 @@ def is_data_set(path: Path) -> bool:
 def parquet_files(path: Path) -> list[Path]:
     """The parquet file, or all that a folder holds, hidden ones left out; in the order of names."""
     if path.is_dir():
-        files = path.rglob("*.parquet")
-        return sorted(f for f in files if not f.relative_to(path).as_posix().startswith("."))
-    return [path] if path.suffix == ".parquet" and path.is_file() else []
+        return [f for f in visible_files(path) if f.suffix.lower() == ".parquet"]
+    return [path] if path.suffix.lower() == ".parquet" and path.is_file() else []
 
 
 def open_parquet(file: Path) -> parquet.ParquetFile:
@@ -56,9 +70,8 @@ def open_parquet(file: Path) -> parquet.ParquetFile:
     try:
         return parquet.ParquetFile(file)
     except (ArrowException, OSError) as error:
-        reason = str(error).splitlines()[0]
         raise BadInput(
-            f"{file} is not a parquet file: {reason}; copy it again, or leave it out"
+            f"{file} is not a parquet file: {reason_of(error)}; copy it again, or leave it out"
         ) from None
 
 
@@ -93,37 +106,6 @@ def check_columns(place: object, names: Iterable[str], needed: str) -> None:
         )
 
 
-def _text_rows(path: Path) -> Iterator[Row]:
-    for place, line in _lines(path):
-        yield place, {"text": line.strip()}
-
-
-def _jsonl_rows(path: Path) -> Iterator[Row]:
-    for place, line in _lines(path):
-        try:
-            yield place, json.loads(line)
-        except json.JSONDecodeError as error:
-            raise BadInput(
-                f"{place}: not JSON at column {error.colno} ({error.msg}): {shorten(line)}; "
-                'write one {"text": "..."} a line, or name a file of plain text .txt'
-            ) from None
-
-
-def _lines(path: Path) -> Iterator[tuple[str, str]]:
-    """(file:line, line); blank lines are skipped."""
-    for number, line in enumerate(path.read_bytes().split(b"\n"), 1):
-        place = f"{path}:{number}"
-        try:
-            text = line.decode("utf-8-sig" if number == 1 else "utf-8")
-        except UnicodeDecodeError as error:
-            raise BadInput(
-                f"{place}: byte {line[error.start]:#04x} at column {error.start + 1} is not UTF-8; "
-                "save the file as UTF-8"
-            ) from None
-        if text.strip():
-            yield place, text
-
-
 def _parquet_rows(
     files: Sequence[Path], wanted: Sequence[str], needed: str | None
 ) -> Iterator[Row]:
@@ -144,5 +126,5 @@ def _data_set_rows(folder: Path, wanted: Sequence[str], needed: str | None) -> I
     if needed is not None:
         check_columns(folder, loaded.column_names, needed)
     columns = [name for name in loaded.column_names if name in wanted]
-    for number, row in enumerate(cast("Iterable[object]", loaded.select_columns(columns))):
+    for number, row in enumerate(cast("Iterable[dict[str, Any]]", loaded.select_columns(columns))):
         yield f"{folder}: row {number}", row

@@ -99,11 +99,8 @@ def _unwanted(text: Text, duration_s: float | None, data: DataConfig) -> str | N
     return None
 
 
-def _check(row: object, data: DataConfig) -> tuple[Text, float | None]:
+def _check(fields: Mapping[str, Any], data: DataConfig) -> tuple[Text, float | None]:
     """(text, seconds of its recording where the data gives them)"""
-    if not isinstance(row, dict):
-        raise BadInput(f'{shorten(row)} is no JSON object; write {{"text": "..."}}')
-    fields = cast("dict[str, Any]", row)
     if "text" not in fields:
         raise BadInput(f"{shorten(fields)} has no key 'text'; name what is to be spoken 'text'")
     optional = {key: _string_or_none(fields, key) for key in OPTIONAL}

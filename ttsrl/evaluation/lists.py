@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
 
 from ttsrl.config.schema import SuiteConfig
 from ttsrl.data.sources import read_rows
+from ttsrl.data.transcripts import SUFFIXES
 from ttsrl.errors import BadInput, shorten
+from ttsrl.lines.text import lines_of
 
 JSONL_KEYS = ("text", "language", "id", "prompt_text", "prompt_audio")
 
@@ -49,20 +50,22 @@ def _meta_list(path: Path, language: str) -> Iterator[ListedText]:
     name|text, name|text|audio, name|prompt text|audio|text, and with a fifth field, the recording
     of the text by its speaker, which is not used. Paths are relative to the list.
     """
-    for number, line in _lines(path, "a meta list, such as zh/meta.lst"):
-        place = f"{path}:{number}"
+    for place, line in _lines(path, "a meta list, such as zh/meta.lst"):
         fields = [field.strip() for field in line.split("|")]
         match fields:
             case [name, text]:
                 prompt_text = audio = None
-            case [name, text, audio]:
+            case [name, text, audio] if _is_recording(audio):
                 prompt_text = None
-            case [name, prompt_text, audio, text] | [name, prompt_text, audio, text, _]:
+            case [name, prompt_text, audio, text] if _is_recording(audio):
+                pass
+            case [name, prompt_text, audio, text, own] if all(map(_is_recording, (audio, own))):
                 pass
             case _:
                 raise BadInput(
                     f"{place}: {len(fields)} fields between bars: {shorten(line)}; a line is "
-                    "name|prompt text|prompt audio|text"
+                    "name|prompt text|prompt audio|text, a recording's name ends with one of "
+                    f"{', '.join(SUFFIXES)}, and no text may contain a bar"
                 )
         yield ListedText(
             place,
@@ -72,6 +75,10 @@ def _meta_list(path: Path, language: str) -> Iterator[ListedText]:
             prompt_text,
             path.parent / audio if audio else None,
         )
+
+
+def _is_recording(field: str) -> bool:
+    return Path(field).suffix.lower() in SUFFIXES
 
 
 def _kaldi_folder(folder: Path, language: str) -> Iterator[ListedText]:
@@ -99,22 +106,19 @@ def _kaldi_folder(folder: Path, language: str) -> Iterator[ListedText]:
 def _kaldi(path: Path) -> dict[str, tuple[str, str]]:
     """Name -> (file:line, value)."""
     values: dict[str, tuple[str, str]] = {}
-    for number, line in _lines(path, "a file of CV3-Eval with a name and its value a line"):
+    for place, line in _lines(path, "a file of CV3-Eval with a name and its value a line"):
         name, *rest = line.split(maxsplit=1)
         if not rest:
-            raise BadInput(f"{path}:{number}: no value after the name in {shorten(line)}")
+            raise BadInput(f"{place}: no value after the name in {shorten(line)}")
         if name in values:
-            raise BadInput(f"{path}:{number}: {name} stands at {values[name][0]} already")
-        values[name] = f"{path}:{number}", rest[0]
+            raise BadInput(f"{place}: {name} stands at {values[name][0]} already")
+        values[name] = place, rest[0]
     return values
 
 
 def _jsonl(path: Path, language: str) -> Iterator[ListedText]:
     """Lines with `text` and optional `language`, `id`, `prompt_text`, `prompt_audio`."""
-    for place, row in read_rows(path, JSONL_KEYS, needed="text"):
-        if not isinstance(row, dict):
-            raise BadInput(f'{place}: {shorten(row)} is no JSON object; write {{"text": "..."}}')
-        fields = cast("dict[str, Any]", row)
+    for place, fields in read_rows(path, JSONL_KEYS, needed="text"):
         strings = {key: fields.get(key) for key in JSONL_KEYS}
         for key, value in strings.items():
             if value is not None and not isinstance(value, str):
@@ -130,17 +134,9 @@ def _jsonl(path: Path, language: str) -> Iterator[ListedText]:
         )
 
 
-def _lines(path: Path, what: str) -> Iterator[tuple[int, str]]:
-    """(number from 1, line) of those that are not blank."""
+def _lines(path: Path, what: str) -> Iterator[tuple[str, str]]:
+    """(file:line, line) of those that are not blank."""
     if not path.is_file():
         raise BadInput(f"no such file: {path}; give {what}")
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise BadInput(
-            f"{path} is not UTF-8: byte {error.object[error.start]:#04x} at {error.start}; save it "
-            "as UTF-8"
-        ) from None
-    for number, line in enumerate(text.split("\n"), 1):
-        if line.strip():
-            yield number, line.strip()
+    for place, line in lines_of(path):
+        yield place, line.strip()

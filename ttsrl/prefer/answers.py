@@ -11,6 +11,7 @@ from pydantic import Field, ValidationError
 
 from ttsrl.base import Strict
 from ttsrl.errors import BadInput
+from ttsrl.lines.json_lines import json_objects
 
 FEWEST_PAIRS = 40
 """Decided ones: with fewer an accuracy of 65 % is not told from chance."""
@@ -38,13 +39,15 @@ def read_answers(files: Sequence[Path]) -> list[Answer]:
     for file in files:
         if not file.is_file():
             raise BadInput(f"no such file: {file}; give what the page saved")
-        for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), 1):
+        for place, row in json_objects(file, "answer as the page saves it"):
             try:
-                answers.append(Answer.model_validate_json(line))
+                answers.append(Answer.model_validate(row))
             except ValidationError as error:
                 problem = error.errors()[0]
-                where = ".".join(map(str, problem["loc"])) or "the line"
-                raise BadInput(f"{file}: line {number}: {where}: {problem['msg']}") from None
+                where = ".".join(map(str, problem["loc"]))
+                raise BadInput(
+                    f"{place}: {where}: {problem['msg']}; give what the page saved, unchanged"
+                ) from None
     return answers
 
 

@@ -13,12 +13,15 @@ import numpy as np
 
 from ttsrl.audio.io import read_recording
 from ttsrl.audio.waveform import Waveform
-from ttsrl.errors import BadInput
+from ttsrl.errors import BadInput, shorten
+from ttsrl.lines.json_lines import json_objects
 from ttsrl.records.evaluation import ROWS, EvaluationRow
-from ttsrl.records.record import Record, parse, read_lines, whole_lines
+from ttsrl.records.record import read_lines
 from ttsrl.records.rollout import RolloutSample
 
 SUITES = ("before", "after")
+CLIP = '{"text": "...", "wav": "FILE"}'
+"""A line of a user's list; the file lies beside the list."""
 
 
 @dataclass(frozen=True)
@@ -122,19 +125,9 @@ def _rollouts(folder: Path) -> Iterator[Clip]:
         yield clip_of(sample.text, waveform, codec.sample_rate_hz)
 
 
-class ListedClip(Record):
-    """A line of a user's list."""
-
-    text: str
-    wav: str
-    """File, from the list's own folder on."""
-
-
 def _listed(file: Path) -> Iterator[Clip]:
-    for number, line in enumerate(whole_lines(file), 1):
-        place = f"{file}: line {number}"
-        try:
-            listed = parse(ListedClip, line, place)
-        except BadInput:
-            raise BadInput(f"{place} has no text and wav; write both, as JSON") from None
-        yield _recorded(listed.text, file.parent / listed.wav)
+    for place, row in json_objects(file, CLIP):
+        text, wav = row.get("text"), row.get("wav")
+        if not (isinstance(text, str) and isinstance(wav, str)):
+            raise BadInput(f"{place}: no text and wav in {shorten(row)}; write {CLIP}")
+        yield _recorded(text, file.parent / wav)

@@ -1,4 +1,4 @@
 """What a run writes down, as typed records, and the one place that reads and writes their files.
 
-May import base, errors, facts and wire. May be imported by runtime and the rooms above it.
+May import lines and the rooms below it. May be imported by runtime and the rooms above it.
 """

@@ -60,14 +60,13 @@ def whole_lines(path: Path) -> list[str]:
     if not path.is_file():
         return []
     *lines, _ = path.read_bytes().split(b"\n")
-    return [line.decode() for line in lines]
+    return [_decoded(line, f"{path}:{number}") for number, line in enumerate(lines, 1)]
 
 
 def read_lines(kind: type[R], path: Path) -> list[R]:
     """The records in the whole lines of a file; none where there is no file. Raises BadInput."""
     return [
-        parse(kind, line, f"{path}: line {number}")
-        for number, line in enumerate(whole_lines(path), 1)
+        parse(kind, line, f"{path}:{number}") for number, line in enumerate(whole_lines(path), 1)
     ]
 
 
@@ -90,6 +89,16 @@ def read_file(kind: type[R], path: Path) -> R | None:
 def to_text(record: Record) -> str:
     """A record as the whole content of a file: indented JSON."""
     return json.dumps(record.model_dump(), indent=2, ensure_ascii=False) + "\n"
+
+
+def _decoded(line: bytes, place: str) -> str:
+    try:
+        return line.decode()
+    except UnicodeDecodeError as error:
+        raise BadInput(
+            f"{place}: byte {line[error.start]:#04x} is not UTF-8; what wrote it was stopped or is "
+            "not ttsrl: write it again, or remove it"
+        ) from None
 
 
 @cache

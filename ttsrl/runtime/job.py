@@ -114,7 +114,8 @@ class Tail:
             data = file.read()
         whole = data[: data.rfind(b"\n") + 1]
         self._offset += len(whole)
-        return whole.decode(errors="replace").splitlines()
+        text = whole.decode(errors="replace")
+        return re.split(r"\r\n|\r|\n", text)[:-1]  # JSON holds other line ends raw
 
 
 def explain_exit(name: str, code: int, output: str, log: Path) -> Exception | KeyboardInterrupt:

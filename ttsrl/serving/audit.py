@@ -7,7 +7,6 @@ recording for nothing, it can learn to do.
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from pydantic import ValidationError
 from ttsrl.audio.degradations import DEGRADATIONS
 from ttsrl.config.schema import RunConfig
 from ttsrl.errors import BadInput, Failure
+from ttsrl.lines.json_lines import json_objects
 from ttsrl.serving.pipeline import Pipeline
 from ttsrl.serving.recording import RecordedUtterance, read_recording
 from ttsrl.wire import Failed, Gated, Outcome
@@ -93,13 +93,12 @@ def read_clips(file: Path, language: str) -> list[RecordedUtterance]:
     if not file.is_file():
         raise BadInput(f"no such file: {file}; give JSONL with text and wav per line")
     recordings: list[RecordedUtterance] = []
-    for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), 1):
+    for place, row in json_objects(file, '{"text": "...", "wav": "FILE"}'):
         try:
-            row = json.loads(line)
             data = (file.parent / row["wav"]).read_bytes()
             recordings.append(read_recording(data, row["text"], row.get("language", language)))
         except (ValueError, TypeError, KeyError, OSError, ValidationError) as error:
-            raise BadInput(f"{file}: line {number}: {error or type(error).__name__}") from None
+            raise BadInput(f"{place}: {error or type(error).__name__}") from None
     if len({r.text for r in recordings}) < 2:
         raise BadInput(f"{file} has fewer than two texts; give several recordings")
     return recordings

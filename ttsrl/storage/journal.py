@@ -85,7 +85,7 @@ class Journal:
         whole, newline, torn = self._file.read().rpartition(b"\n")
         if torn:  # the kill came in the middle of a line
             self._file.truncate(len(whole + newline))
-        return [json.loads(line) for line in whole.splitlines()]
+        return [json.loads(line) for line in whole.split(b"\n") if line]
 
     def _write(self, line: _Line) -> None:
         with self._lock:

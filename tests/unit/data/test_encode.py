@@ -268,7 +268,7 @@ def test_sources_without_a_usable_recording_are_refused_and_leave_nothing(tmp_pa
     ("line", "said"),
     [
         ('{"text": "no path"}', "names no recording; give its path as 'audio'"),
-        ('["a.wav"]', "no JSON object"),
+        ('["a.wav"]', "not a JSON object"),
         ("a.wav", "not JSON"),
         ('{"audio": "a.wav", "language": "xx"}', "language 'xx' is not supported"),
         ('{"audio": "a.wav", "text": 3}', "text = 3 is not a text"),

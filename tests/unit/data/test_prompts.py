@@ -255,7 +255,7 @@ def test_texts_with_the_same_words_are_one_where_that_is_wanted(tmp_path: Path) 
 BAD_LINES: list[tuple[str, bytes, list[str]]] = [
     ("not JSON", b"{'text': 'a'}", ["column 2", "{'text': 'a'}", '{"text": "..."}']),
     ("cut off", b'{"text": "a', ["column 10", "not JSON"]),
-    ("a list", b'["a"]', ['["a"]', "no JSON object"]),
+    ("a list", b'["a"]', ['["a"]', "not a JSON object"]),
     ("no text", b'{"txt": "a"}', ['{"txt": "a"}', "no key 'text'"]),
     ("null", b'{"text": null}', ["text is None", "give each line"]),
     ("a number", b'{"text": 5}', ["text is 5", "give each line"]),

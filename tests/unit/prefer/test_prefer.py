@@ -231,9 +231,9 @@ def test_a_head_is_part_of_the_specification_and_knows_its_encoder(
         (lambda rows: [r | {"choice": "same"} for r in rows], "0 decided pairs"),
         (lambda rows: [r | {"choice": "a"} for r in rows], r"side B was chosen in 0% of 60"),
         (lambda rows: [r | {"text": "one"} for r in rows], "are of 1 texts"),
-        (lambda rows: [rows[0] | {"choice": "c"}, *rows], r"line 1: choice: "),
-        (lambda rows: [*rows, {}], r"line 61: page: Field required"),
-        (lambda rows: [rows[0] | {"a": "../../etc/passwd"}, *rows], r"line 1: a: "),
+        (lambda rows: [rows[0] | {"choice": "c"}, *rows], r":1: choice: "),
+        (lambda rows: [*rows, {}], r":61: page: Field required"),
+        (lambda rows: [rows[0] | {"a": "../../etc/passwd"}, *rows], r":1: a: "),
         (lambda rows: [rows[0] | {"a": "0" * 16}, *rows], r"clip 0000000000000000, and .* not"),
     ],
 )
@@ -263,7 +263,7 @@ def test_files_that_are_not_there_or_no_answers_are_refused(
     with pytest.raises(BadInput, match="is there already"):
         train(folder, [], WHISPER, tmp_path / "taken")
     (tmp_path / "x.jsonl").write_text("hello\n")
-    with pytest.raises(BadInput, match="line 1"):
+    with pytest.raises(BadInput, match=r"x\.jsonl:1: not JSON"):
         train(folder, [tmp_path / "x.jsonl"], WHISPER, tmp_path / "head")
 
 
@@ -307,7 +307,7 @@ def test_recordings_listed_in_a_file_become_a_page_and_what_cannot_be_read_is_na
     again = CliRunner().invoke(app, arguments)
     assert again.exit_code == 2 and "is there already" in again.stderr
     listed.write_text('{"text": "a"}\n')
-    with pytest.raises(BadInput, match="line 1 has no text and wav"):
+    with pytest.raises(BadInput, match=":1: no text and wav"):
         clips_of(listed)
     listed.write_text('{"text": "a", "wav": "clips.jsonl"}\n')
     with pytest.raises(BadInput, match=r"clips.jsonl: the file is not audio"):

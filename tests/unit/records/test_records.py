@@ -54,7 +54,7 @@ def test_what_is_not_a_record_is_refused_in_one_line_with_its_place(tmp_path: Pa
         file.write('{"index": 1}\n')
     with pytest.raises(BadInput) as refused:
         read_lines(EvaluationRow, path)
-    assert str(refused.value).startswith(f"{path}: line 2: text: Field required;")
+    assert str(refused.value).startswith(f"{path}:2: text: Field required;")
     assert "\n" not in str(refused.value)
     with pytest.raises(BadInput, match="Invalid JSON"):
         parse(EvaluationRow, '{"index', path)

@@ -83,10 +83,10 @@ def test_what_is_no_clean_speech_is_refused(clips: Path, tmp_path: Path) -> None
     with pytest.raises(BadInput, match="fewer than two texts"):
         read_clips(listed, "en")
     write(rows[0], {"text": "a"})
-    with pytest.raises(BadInput, match="line 2: 'wav'"):
+    with pytest.raises(BadInput, match=":2: 'wav'"):
         read_clips(listed, "en")
     write(rows[0], {"text": "a", "wav": "no.wav"})
-    with pytest.raises(BadInput, match=r"line 2: .*no\.wav"):
+    with pytest.raises(BadInput, match=r":2: .*no\.wav"):
         read_clips(listed, "en")
     with pytest.raises(BadInput, match="no such file"):
         read_clips(tmp_path / "none", "en")
