@@ -148,6 +148,7 @@ class Stub:
     """A recogniser that hears "one" and cannot stand loud waveforms."""
 
     max_duration_s = 2.0
+    languages = None
 
     def __init__(self) -> None:
         self.heard: list[list[float]] = []

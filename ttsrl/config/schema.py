@@ -212,9 +212,10 @@ class JudgeConfig(Strict):
 
     name: str
     """Column name in the report."""
-    type: Literal["ctc", "whisper", "paraformer"]
+    type: Literal["ctc", "whisper", "paraformer", "pocketsphinx"]
     model: Annotated[str, ModelPath("judge")]
-    """Folder of a Hugging Face speech recogniser, or its id; paraformer: one of sherpa-onnx's."""
+    """Folder of a Hugging Face speech recogniser, or its id; paraformer: one of sherpa-onnx's;
+    pocketsphinx: `pocketsphinx`, whose package has its weights (English)."""
     used_in_reward: bool = False
     """Say on purpose that the reward used this model: its number shows over-fitting, no quality."""
 

@@ -113,9 +113,11 @@ def speak_and_hear(
         return [], 0.0
     total = sum(len(batch) for _, batch in batches) * len(passes)
     check_independent(run, suite.judges)
+    judges = [Judge(config, device, size, suite.wer) for config in suite.judges]
+    for judge in judges:
+        judge.check_languages(texts)
     synthesiser = Synthesiser(model, run.codec, run.family, device, run.voice)
     voices = Voices(suite, synthesiser)
-    judges = [Judge(config, device, size, suite.wer) for config in suite.judges]
     similarity = Similarity(suite, device, size) if suite.speaker_model else None
     with_wav = texts_with_wav(texts)
     rows: list[EvaluationRow] = []

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Literal
 
 from ttsrl.audio.waveform import Waveform
 from ttsrl.config.schema import JudgeConfig
-from ttsrl.errors import BadInput
+from ttsrl.errors import BadInput, shorten
+from ttsrl.evaluation.suites import SuiteText
 from ttsrl.records.evaluation import Verdict
 from ttsrl.scorers.registry import load_judge
 from ttsrl.synthesis.synthesiser import SynthesisedSpeech
@@ -31,6 +32,16 @@ class Judge:
         self.name = config.name
         self.wer = benchmark_wer if wer_of == "benchmark" else wer
         self.recogniser = load_judge(config, device, batch_size)
+
+    def check_languages(self, texts: Iterable[SuiteText]) -> None:
+        """Raises BadInput for a text in a language that the judge cannot hear."""
+        known = self.recogniser.languages
+        for text in texts:
+            if known is not None and text.language not in known:
+                raise BadInput(
+                    f"judge {self.name!r} hears {', '.join(sorted(known))} alone, and the text "
+                    f"{shorten(text.text)} is in {text.language!r}; give this suite another judge"
+                )
 
     def listen(
         self, speeches: Sequence[SynthesisedSpeech], languages: Sequence[str]

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from ttsrl.errors import BadInput
+from ttsrl.models.packaged import located
 
 if TYPE_CHECKING:
     pass
@@ -21,8 +22,9 @@ WEIGHTS = frozenset([".safetensors", ".bin", ".onnx", ".pt", ".pth", ".nemo"])
 
 
 def local_folder(model: str) -> Path:
-    """Folder of a model given as a folder or as a Hugging Face id, which is downloaded once."""
-    if (folder := Path(model)).is_dir():
+    """Folder of a model given as a folder, as a package that ships it, or as a Hugging Face id,
+    which is downloaded once."""
+    if (folder := Path(located(model))).is_dir():
         return folder
     return _download(model, "model")
 
@@ -71,7 +73,7 @@ def folder_digest(folder: Path) -> str:
 
 def model_digest(model: str) -> str:
     """`folder_digest` of a folder or Hugging Face id, or the SHA-256 of a single file."""
-    if (file := Path(model)).is_file():
+    if (file := Path(located(model))).is_file():
         with file.open("rb") as stream:
             return hashlib.file_digest(stream, "sha256").hexdigest()
     return folder_digest(local_folder(model))
@@ -82,7 +84,7 @@ def weight_digests(model: str, *, download: bool = True) -> set[str]:
 
     Without `download` a model that is not on this machine has none.
     """
-    if (path := Path(model)).is_file():
+    if (path := Path(located(model))).is_file():
         files = [path]
     elif path.is_dir() or download:
         files = [f for f in local_folder(model).rglob("*") if f.suffix in WEIGHTS]

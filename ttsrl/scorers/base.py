@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -65,6 +65,11 @@ class Recogniser(Protocol):
 
     max_duration_s: float
     """Longest waveform it can hear; inf where there is no limit."""
+
+    @property
+    def languages(self) -> Collection[str] | None:
+        """ISO 639-1 codes that it hears; None where the model itself decides."""
+        ...
 
     def transcribe(
         self, waveforms: Sequence[Waveform], sample_rate_hz: int, languages: Sequence[str]

@@ -15,6 +15,7 @@ class CtcRecogniser:
     """Any `AutoModelForCTC` with its feature extractor and tokenizer."""
 
     max_duration_s = math.inf
+    languages = None
 
     def __init__(self, model: str, device: str = "cpu", batch_size: int = 32) -> None:
         from transformers import AutoFeatureExtractor, AutoModelForCTC, AutoTokenizer

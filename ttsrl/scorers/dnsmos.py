@@ -8,9 +8,7 @@ values go through the challenge's polynomials (microsoft/DNS-Challenge, DNSMOS/d
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,7 +16,7 @@ from numpy.typing import NDArray
 
 from ttsrl.audio.io import resample
 from ttsrl.audio.waveform import Waveform
-from ttsrl.errors import BadInput
+from ttsrl.models.packaged import packaged_model
 from ttsrl.scorers.base import SpeechSample
 
 RATE_HZ = 16_000
@@ -41,7 +39,7 @@ class DnsmosScorer:
         import onnxruntime
         import torch
 
-        path = _weights()
+        path = packaged_model("speechmos")
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = torch.get_num_threads()
         providers = ["CPUExecutionProvider"]
@@ -94,12 +92,3 @@ def windows_of(waveform: Waveform) -> list[NDArray[np.float32]]:
         waveform = np.tile(waveform, 2)
     starts = range(0, len(waveform) // RATE_HZ * RATE_HZ - WINDOW + 1, RATE_HZ)
     return [np.clip(waveform[s : s + WINDOW], -1, 1).astype(np.float32) for s in starts or [0]]
-
-
-def _weights() -> Path:
-    spec = importlib.util.find_spec("speechmos")
-    if spec is None or spec.origin is None:
-        raise BadInput(
-            "the component dnsmos needs the package speechmos; install the extra 'reward'"
-        )
-    return Path(spec.origin).parent / "dnsmos_models" / "sig_bak_ovr.onnx"

@@ -41,6 +41,7 @@ class ParakeetTdt:
     """Token-and-duration transducer: greedy, by transformers' own generation."""
 
     max_duration_s = math.inf
+    languages = None
 
     def __init__(self, folder: Path, device: str, batch_size: int) -> None:
         from transformers import AutoFeatureExtractor, AutoTokenizer, ParakeetForTDT
@@ -84,6 +85,7 @@ class ParakeetNemo:
     """A `.nemo` file, CTC or TDT, by NeMo itself; needs the extra `parakeet`."""
 
     max_duration_s = math.inf
+    languages = None
 
     def __init__(self, file: Path, device: str, batch_size: int) -> None:
         if not file.is_file():

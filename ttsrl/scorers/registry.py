@@ -110,6 +110,10 @@ def load_judge(config: JudgeConfig, device: str = "cpu", batch_size: int = 32) -
             from ttsrl.scorers.paraformer import Paraformer
 
             return Paraformer(config.model, batch_size)
+        case "pocketsphinx":
+            from ttsrl.scorers.sphinx import PocketSphinx
+
+            return PocketSphinx(config.model)
         case "whisper":
             from ttsrl.reward.config import WhisperConfig
             from ttsrl.scorers.whisper.scorer import WhisperScorer

@@ -23,6 +23,7 @@ class SherpaRecogniser:
     """Greedy transcripts by a recogniser that `make` builds from (network, tokens, threads)."""
 
     max_duration_s = math.inf
+    languages = None
 
     def __init__(
         self,

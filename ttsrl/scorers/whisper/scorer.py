@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 class WhisperScorer:
     """Whisper as the reward's scorer and, by `transcribe`, as a judge."""
 
+    languages = None
+
     def __init__(self, config: WhisperConfig, device: str = "cpu", batch_size: int = 32) -> None:
         from transformers import AutoModelForSpeechSeq2Seq, WhisperFeatureExtractor
 

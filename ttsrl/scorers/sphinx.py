@@ -1,0 +1,99 @@
+"""PocketSphinx: hidden Markov models, a pronunciation dictionary and word trigrams.
+
+As a recogniser it has nothing in common with the networks that give rewards: what fools those does
+not fool it. It writes words of its dictionary alone (CMUdict, 134 000 words), in American English.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from ttsrl.audio.io import resample
+from ttsrl.audio.waveform import Waveform
+from ttsrl.errors import BadInput
+from ttsrl.models.packaged import packaged_model
+
+PACKAGE = "pocketsphinx"
+RATE_HZ = 16_000
+SHORTEST = 512
+"""Samples; the decoder needs a whole frame (410)."""
+ENGLISH = "en"
+
+
+class PocketSphinx:
+    """The decoder of the package with its own weights; its settings are the package's own."""
+
+    max_duration_s = math.inf
+    languages = frozenset([ENGLISH])
+
+    def __init__(self, model: str = PACKAGE) -> None:
+        if model != PACKAGE:
+            raise BadInput(
+                f"a judge of type pocketsphinx hears with the weights of the package {PACKAGE}, "
+                f"not with {model}; set its model to {PACKAGE!r}"
+            )
+        folder = packaged_model(PACKAGE)
+
+        from pocketsphinx import Decoder
+
+        self._decoder = Decoder(
+            hmm=_part(folder, "en-us"),
+            lm=_part(folder, "en-us.lm.bin"),
+            dict=_part(folder, "cmudict-en-us.dict"),
+            samprate=RATE_HZ,
+            loglevel="FATAL",
+        )
+        self._lock = threading.Lock()
+
+    def transcribe(
+        self, waveforms: Sequence[Waveform], sample_rate_hz: int, languages: Sequence[str]
+    ) -> list[str]:
+        """Best transcript of each, in lower case without punctuation; "" where nothing is speech.
+
+        One after the other: the decoder is not safe for threads. Raises BadInput for a language
+        other than English.
+        """
+        for language in languages:
+            if language != ENGLISH:
+                raise BadInput(
+                    f"PocketSphinx hears English alone, and a text is in {language!r}; use "
+                    "another judge for it"
+                )
+        heard = [resample(waveform, sample_rate_hz, RATE_HZ) for waveform in waveforms]
+        with self._lock:
+            return [self._transcribe(waveform) for waveform in heard]
+
+    def _transcribe(self, waveform: Waveform) -> str:
+        padded = np.pad(waveform, (0, max(0, SHORTEST - len(waveform))))
+        pcm = np.rint(np.clip(padded, -1, 1) * 32_767).astype("<i2").tobytes()
+        if not _has_speech(pcm):
+            return ""  # the decoder always finds a word
+        # Its own noise and, as a whole utterance, its own mean: not those of what came before.
+        self._decoder.start_stream()
+        self._decoder.start_utt()
+        self._decoder.process_raw(pcm, no_search=False, full_utt=True)
+        self._decoder.end_utt()
+        found = self._decoder.hyp()
+        return "" if found is None else found.hypstr
+
+
+def _has_speech(pcm: bytes) -> bool:
+    """By the package's own detector (WebRTC's), in its least strict mode."""
+    from pocketsphinx import Vad
+
+    detector = Vad(Vad.LOOSE, RATE_HZ)
+    size = detector.frame_bytes
+    frames = (pcm[start : start + size] for start in range(0, len(pcm) - size + 1, size))
+    return any(detector.is_speech(frame) for frame in frames)
+
+
+def _part(folder: Path, name: str) -> str:
+    part = folder / name
+    if not part.exists():
+        raise BadInput(f"{part} is missing: the package {PACKAGE} is damaged; install it again")
+    return str(part)
