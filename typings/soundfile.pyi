@@ -10,7 +10,9 @@ from numpy.typing import ArrayLike, NDArray
 _File = str | PathLike[str] | BinaryIO
 
 class SoundFileError(Exception): ...
-class LibsndfileError(SoundFileError): ...
+
+class LibsndfileError(SoundFileError):
+    code: int
 
 class _SoundFileInfo:
     samplerate: int
@@ -34,14 +36,9 @@ class SoundFile:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None: ...
-    @overload
-    def read(
-        self, frames: int = -1, dtype: Literal["float64"] = "float64", always_2d: bool = False
-    ) -> NDArray[np.float64]: ...
-    @overload
-    def read(
-        self, frames: int = -1, *, dtype: Literal["float32"], always_2d: bool = False
-    ) -> NDArray[np.float32]: ...
+    def seekable(self) -> bool: ...
+    def seek(self, frames: int) -> int: ...
+    def read(self, *, out: NDArray[np.float32]) -> NDArray[np.float32]: ...
 
 @overload
 def read(

@@ -1,56 +1,183 @@
-"""Recordings as mono waveforms, waveforms between sample rates and as data URIs."""
+"""Recordings as mono waveforms, waveforms between sample rates and as data URIs.
+
+Every recording is read here: those of a data source, voices, suites' prompts, clips of an audit and
+of listeners, and what `/score_wav` gets. WAV, RF64, W64, AIFF, CAF, AU, NIST SPHERE, FLAC, Ogg
+(Vorbis, Opus), MP3, M4A and MP4, AAC, WebM and AMR are read, whatever a file is called. A file that
+is cut short is refused (see `ttsrl.audio.container` for what can be known of each kind), and so are
+one that does not decode, samples that are not finite or are not scaled to 1, and sample rates and
+channels that no recording has. Channels are averaged. Integers are divided by their full scale.
+"""
 
 from __future__ import annotations
 
 import base64
 import io
+import math
 from collections.abc import Generator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ttsrl.audio.container import container_of, cut_short, not_audio
+from ttsrl.audio.decoders import Decoder, open_decoder, open_file
 from ttsrl.audio.waveform import Waveform
-from ttsrl.errors import BadInput
+from ttsrl.errors import BadInput, reason_of
+
+SUFFIXES = (
+    ".wav",
+    ".flac",
+    ".ogg",
+    ".opus",
+    ".mp3",
+    ".m4a",
+    ".aac",
+    ".webm",
+    ".aif",
+    ".aiff",
+    ".au",
+    ".caf",
+    ".sph",
+    ".w64",
+)
+"""Files in a folder that are taken for recordings; capitals do not matter."""
+
+LOWEST_RATE_HZ, HIGHEST_RATE_HZ = 4_000, 384_000
+MOST_CHANNELS = 64
+LOUDEST = 16.0
+"""Floating-point samples beyond this (+24 dB of full scale) are integers that nobody divided."""
+SHORTEST_SAMPLES = 32
+"""FFmpeg resamples no less."""
+SEGMENT_SLACK_S = 0.1
+"""How far a segment may reach beyond its recording: manifests round their times."""
 
 
-def duration_of(audio: Path | bytes) -> float:
-    """Seconds of a WAV, FLAC, Ogg or MP3 file, as its header says. Raises BadInput."""
-    with _open(audio) as file:
-        return file.frames / file.samplerate
+@dataclass(frozen=True)
+class Segment:
+    """A part of a recording."""
+
+    offset_s: float = 0.0
+    duration_s: float | None = None
+    """Until the end, if None."""
+
+    def __post_init__(self) -> None:
+        """Raise BadInput for times that are none."""
+        for name, value in (("offset", self.offset_s), ("duration", self.duration_s)):
+            if value is not None and not 0 <= value < math.inf:
+                raise BadInput(f"the segment's {name} is {value}; give seconds from 0")
 
 
-def read_mono(audio: Path | bytes, sample_rate_hz: int) -> Waveform:
-    """As `read_recording`, at `sample_rate_hz`."""
-    samples, rate_hz = read_recording(audio)
+WHOLE = Segment()
+
+
+def duration_of(audio: Path | bytes, segment: Segment = WHOLE) -> float:
+    """Seconds of an audio file, or of its segment, as its header says.
+
+    What has no header for it is decoded. Raises BadInput as `read_channels` does, save for what
+    only the samples tell.
+    """
+    with _open(audio) as decoder:
+        rate_hz, samples = decoder.sample_rate_hz, decoder.samples
+        if samples is None:
+            samples = sum(map(len, decoder.blocks()))
+    start, stop = _bounds(segment, samples / rate_hz)
+    return stop - start
+
+
+def read_mono(
+    audio: Path | bytes,
+    sample_rate_hz: int,
+    segment: Segment = WHOLE,
+    longest_s: float = math.inf,
+) -> Waveform:
+    """As `read_recording`, at `sample_rate_hz`. Raises BadInput for less than 32 samples, too."""
+    samples, rate_hz = read_recording(audio, segment, longest_s)
+    if len(samples) < SHORTEST_SAMPLES:
+        raise BadInput(f"the audio has {len(samples)} samples; give at least {SHORTEST_SAMPLES}")
     return resample(samples, rate_hz, sample_rate_hz)
 
 
-def read_recording(audio: Path | bytes) -> tuple[Waveform, int]:
-    """Samples of an audio file, channels averaged, [T], and their rate in Hz.
+def read_recording(
+    audio: Path | bytes, segment: Segment = WHOLE, longest_s: float = math.inf
+) -> tuple[Waveform, int]:
+    """Samples of an audio file or of its segment, channels averaged, [T], and their rate in Hz.
 
     Raises BadInput as `read_channels` does.
     """
-    samples_TC, rate_hz = read_channels(audio)
+    samples_TC, rate_hz = read_channels(audio, segment, longest_s)
     return samples_TC.mean(axis=1, dtype=np.float32), rate_hz
 
 
-def read_channels(audio: Path | bytes) -> tuple[NDArray[np.float32], int]:
-    """Samples of a WAV, FLAC, Ogg or MP3 file, [T, channels], and their rate in Hz.
+def read_channels(
+    audio: Path | bytes, segment: Segment = WHOLE, longest_s: float = math.inf
+) -> tuple[NDArray[np.float32], int]:
+    """Samples of an audio file or of its segment, [T, channels], and their rate in Hz.
 
-    Raises BadInput for a file that is not audio, is cut short, or holds samples that are not
-    finite.
+    Raises BadInput for a file that is not audio, is damaged or cut short, for one that lasts more
+    than `longest_s` (nothing beyond that is decoded), for a segment that is not in it, and for
+    samples that are not finite or not scaled to 1.
     """
-    with _open(audio) as file:
-        samples_TC = file.read(dtype="float32", always_2d=True)
-        if len(samples_TC) < file.frames:
-            raise BadInput(f"the audio is cut short: {len(samples_TC)} of {file.frames} samples")
-        rate_hz = int(file.samplerate)
+    with _open(audio) as decoder:
+        rate_hz = decoder.sample_rate_hz
+        told_s = math.inf if decoder.samples is None else decoder.samples / rate_hz
+        begin_s, end_s = _bounds(segment, told_s)
+        if end_s - begin_s > longest_s and end_s < math.inf:
+            raise _too_long(longest_s, f"{end_s - begin_s:.1f} s")
+        end = math.inf if segment.duration_s is None else round(end_s * rate_hz)
+        parts, at = _decode(decoder, round(begin_s * rate_hz), end, longest_s * rate_hz)
+    samples_TC = np.concatenate(parts) if parts else np.empty((0, decoder.channels), np.float32)
+    if segment != WHOLE:
+        _bounds(segment, at / rate_hz)
+    if len(samples_TC) > longest_s * rate_hz:
+        raise _too_long(longest_s)
     if not np.isfinite(samples_TC).all():
         raise BadInput("the audio has samples that are not numbers")
+    if (peak := float(np.abs(samples_TC).max(initial=0.0))) > LOUDEST:
+        raise BadInput(
+            f"the audio's samples reach {peak:g}, where 1 is full scale; divide them by the full "
+            "scale of their integers"
+        )
     return samples_TC, rate_hz
+
+
+def _bounds(segment: Segment, duration_s: float) -> tuple[float, float]:
+    """(begin, end) of a segment in seconds. Raises BadInput for one that is not in the file."""
+    wanted_s = segment.offset_s + (segment.duration_s or 0.0)
+    if wanted_s > duration_s + SEGMENT_SLACK_S or 0 < duration_s <= segment.offset_s:
+        until = "its end" if segment.duration_s is None else f"{wanted_s:.2f} s"
+        raise BadInput(
+            f"the segment from {segment.offset_s:.2f} s to {until} is not in the recording, which "
+            f"lasts {duration_s:.2f} s; correct its offset and duration"
+        )
+    end_s = duration_s if segment.duration_s is None else min(wanted_s, duration_s)
+    return segment.offset_s, max(segment.offset_s, end_s)
+
+
+def _decode(
+    decoder: Decoder, begin: int, end: float, most: float
+) -> tuple[list[NDArray[np.float32]], int]:
+    """(blocks between two samples, the sample after the last that was decoded).
+
+    It ends with the block that makes more than `most`. Raises BadInput for a file that
+    ends before it said that it would.
+    """
+    parts: list[NDArray[np.float32]] = []
+    at, kept = decoder.seek(begin) if begin else 0, 0
+    for block in decoder.blocks():
+        part = block[max(0, begin - at) : max(0, int(min(len(block), end - at)))]
+        at, kept = at + len(block), kept + len(part)
+        parts.append(part)
+        if kept > most or at >= end:
+            return parts, at
+    if decoder.is_short(at):
+        raise cut_short(at, decoder.samples or 0, "samples")
+    return parts, at
+
+
+def _too_long(longest_s: float, lasts: str = "") -> BadInput:
+    return BadInput(f"the audio has {lasts or 'more'}; give at most {longest_s:g} s")
 
 
 def resample(waveform: Waveform, from_hz: int, to_hz: int) -> Waveform:
@@ -79,19 +206,33 @@ def flac_uri(waveform: Waveform, sample_rate_hz: int) -> str:
 
 
 @contextmanager
-def _open(audio: Path | bytes) -> Generator[Any]:
-    """soundfile's SoundFile; its errors become BadInput."""
-    import soundfile
-
+def _open(audio: Path | bytes) -> Generator[Decoder]:
+    """A decoder of a whole file; whatever goes wrong until it is closed becomes BadInput."""
     if isinstance(audio, Path) and not audio.is_file():
         raise BadInput("no such file")
     try:
-        with soundfile.SoundFile(audio if isinstance(audio, Path) else io.BytesIO(audio)) as file:
-            yield file
-    except soundfile.SoundFileError as error:
-        reason = str(error).rpartition(": ")[2].rstrip(".") or "it is cut short"
-        raise BadInput(
-            f"the file is not audio, or is damaged: {reason}; give WAV, FLAC, Ogg or MP3"
-        ) from None
+        with open_file(audio) as file:
+            container = container_of(file)
+            samples = container.check(file, file.seek(0, io.SEEK_END))
+        with open_decoder(audio, container, samples) as decoder:
+            _check_form(decoder)
+            yield decoder
+    except BadInput:
+        raise
     except OSError as error:
         raise BadInput(f"the file cannot be read: {error.strerror}") from None
+    except Exception as error:
+        # Decoders have errors of many classes, and each is about this file.
+        raise not_audio(reason_of(error).rpartition(": ")[2].rstrip(".") or "cut short") from None
+
+
+def _check_form(decoder: Decoder) -> None:
+    if not LOWEST_RATE_HZ <= decoder.sample_rate_hz <= HIGHEST_RATE_HZ:
+        raise BadInput(
+            f"the audio has {decoder.sample_rate_hz} samples per second; give "
+            f"{LOWEST_RATE_HZ} to {HIGHEST_RATE_HZ}"
+        )
+    if not 1 <= decoder.channels <= MOST_CHANNELS:
+        raise BadInput(
+            f"the audio has {decoder.channels} channels; give 1 to {MOST_CHANNELS} of them"
+        )

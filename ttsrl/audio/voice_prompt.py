@@ -25,7 +25,7 @@ def read_voice(path: Path) -> tuple[Waveform, int]:
     if not path.is_file():
         raise BadInput(f"no voice prompt at {path}")
     try:
-        samples_TC, rate_hz = read_channels(path)
+        samples_TC, rate_hz = read_channels(path, longest_s=LONGEST_S)
     except BadInput as error:
         raise BadInput(f"voice prompt {path}: {error}") from None
     samples, channels = np.ascontiguousarray(samples_TC[:, 0]), samples_TC.shape[1]

@@ -182,7 +182,8 @@ def _encode_shard(
                 durations[recording.id] = duration
         usable = sorted((r for r in recordings if r.id in durations), key=lambda r: durations[r.id])
         batches = _batches(usable, durations, batch_s)
-        for batch, waveforms in _read_ahead(pool, batches, encoder.sample_rate_hz):
+        read = partial(_waveform, sample_rate_hz=encoder.sample_rate_hz, options=options)
+        for batch, waveforms in _read_ahead(pool, batches, read):
             heard: dict[str, Waveform] = {}
             for recording, waveform in zip(batch, waveforms, strict=True):
                 if isinstance(waveform, str):
@@ -225,10 +226,10 @@ def _duration(recording: Recording, options: EncodeOptions) -> float | str:
     return duration_s
 
 
-def _waveform(recording: Recording, sample_rate_hz: int) -> Waveform | str:
+def _waveform(recording: Recording, sample_rate_hz: int, options: EncodeOptions) -> Waveform | str:
     """The samples, or why the recording is left out."""
     try:
-        waveform = read_mono(recording.read(), sample_rate_hz)
+        waveform = read_mono(recording.read(), sample_rate_hz, longest_s=options.max_duration_s)
     except BadInput as error:
         return str(error)
     return waveform if np.abs(waveform).max() >= SILENCE else "it is silent"
@@ -249,7 +250,9 @@ def _batches(
 
 
 def _read_ahead(
-    pool: ThreadPoolExecutor, batches: Iterator[list[Recording]], sample_rate_hz: int
+    pool: ThreadPoolExecutor,
+    batches: Iterator[list[Recording]],
+    read: Callable[[Recording], Waveform | str],
 ) -> Iterator[tuple[list[Recording], list[Waveform | str]]]:
     """Each batch with its waveforms; the next batch is being read meanwhile."""
     reading: deque[tuple[list[Recording], list[Future[Waveform | str]]]] = deque()
@@ -259,7 +262,7 @@ def _read_ahead(
         return batch, [future.result() for future in futures]
 
     for batch in batches:
-        reading.append((batch, [pool.submit(_waveform, r, sample_rate_hz) for r in batch]))
+        reading.append((batch, [pool.submit(read, r) for r in batch]))
         if len(reading) > 1:
             yield first()
     while reading:

@@ -12,6 +12,7 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
+from ttsrl.audio.io import SUFFIXES
 from ttsrl.data.sources import (
     check_columns,
     is_data_set,
@@ -20,7 +21,7 @@ from ttsrl.data.sources import (
     parquet_files,
     read_rows,
 )
-from ttsrl.data.transcripts import SUFFIXES, read_transcripts
+from ttsrl.data.transcripts import read_transcripts
 from ttsrl.errors import BadInput, did_you_mean, shorten
 from ttsrl.text.languages import check_language
 

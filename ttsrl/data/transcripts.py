@@ -10,9 +10,6 @@ from typing import Any, cast
 
 from ttsrl.errors import BadInput
 
-SUFFIXES = (".wav", ".flac", ".ogg", ".opus", ".mp3")
-"""Files taken for recordings; capitals do not matter."""
-
 TEXT_NAMES = ("text", "transcription", "transcript", "sentence", "normalized_text")
 """Columns in which a metadata file with a header may have the text."""
 

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ttsrl.audio.io import read_recording
+from ttsrl.audio.waveform import Waveform
 from ttsrl.errors import BadInput
 from ttsrl.models.hub import folder_digest, local_folder
 from ttsrl.prefer.answers import Answer, check_answers, read_answers
@@ -41,7 +42,7 @@ def train(
     ids = sorted({clip for answer in answers for clip in (answer.a, answer.b)})
     recordings = [_recording(folder, clip) for clip in ids]
     embedder = Embedder(encoder, device)
-    waveforms, rates_hz = zip(*(read_recording(file) for file in recordings), strict=True)
+    waveforms, rates_hz = zip(*map(_heard, recordings), strict=True)
     embedded_CD = embedder.embed(waveforms, rates_hz)
     row = {clip: n for n, clip in enumerate(ids)}
     comparisons = Comparisons(
@@ -182,6 +183,13 @@ def _head(comparisons: Comparisons, encoder: str) -> Head:
 def _numbered(answers: Sequence[Answer]) -> NDArray[np.int64]:
     numbers = {text: n for n, text in enumerate(sorted({a.text for a in answers}))}
     return np.array([numbers[answer.text] for answer in answers])
+
+
+def _heard(file: Path) -> tuple[Waveform, int]:
+    try:
+        return read_recording(file)
+    except BadInput as error:
+        raise BadInput(f"{file}: {error}; write the page again") from None
 
 
 def _recording(folder: Path, clip: str) -> Path:

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ttsrl.audio.io import read_recording
+from ttsrl.audio.io import SUFFIXES, read_recording
 from ttsrl.errors import BadInput, did_you_mean
 from ttsrl.models.hub import folder_digest, model_digest
 from ttsrl.reward.components import Speaker
@@ -19,8 +19,6 @@ from ttsrl.scorers.speaker_models import load_speaker_model
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-AUDIO = {".wav", ".flac", ".ogg", ".mp3"}
 
 
 class SpeakerScorer:
@@ -79,7 +77,7 @@ def voices_in(folder: Path) -> dict[str, Path]:
     """Speaker -> recording, of a folder. Raises BadInput."""
     if not folder.is_dir():
         raise BadInput(f"no folder of reference voices at {folder}; put NAME.wav files into one")
-    files = {f.stem: f for f in sorted(folder.iterdir()) if f.suffix.lower() in AUDIO}
+    files = {f.stem: f for f in sorted(folder.iterdir()) if f.suffix.lower() in SUFFIXES}
     if not files:
         raise BadInput(f"no reference voice in {folder}; put NAME.wav (flac, ogg, mp3) files there")
     return files

@@ -12,7 +12,7 @@ from ttsrl.wire import Utterance
 
 SHORTEST_S = 0.01
 LONGEST_S = 600.0
-"""Any recogniser's window is shorter; what decodes to more is refused before it is decoded."""
+"""Any recogniser's window is shorter; nothing beyond it is decoded."""
 
 
 class RecordedUtterance(Utterance):
@@ -30,11 +30,10 @@ class RecordedUtterance(Utterance):
 
 
 def read_recording(data: bytes, text: str, language: str) -> RecordedUtterance:
-    """A WAV or FLAC file's bytes; channels are averaged. Raises BadInput, pydantic's for `text`."""
-    duration_s = audio_io.duration_of(data)
-    if not SHORTEST_S <= duration_s <= LONGEST_S:
-        raise BadInput(f"the audio has {duration_s:.3f} s; send {SHORTEST_S:g} to {LONGEST_S:g} s")
-    samples, rate_hz = audio_io.read_recording(data)
+    """An audio file's contents, channels averaged. Raises BadInput, pydantic's for `text`."""
+    samples, rate_hz = audio_io.read_recording(data, longest_s=LONGEST_S)
+    if (duration_s := len(samples) / rate_hz) < SHORTEST_S:
+        raise BadInput(f"the audio has {duration_s:.3f} s; give at least {SHORTEST_S:g} s")
     return RecordedUtterance(
         text=text, language=language, samples=samples.tobytes(), sample_rate_hz=rate_hz
     )

@@ -13,6 +13,7 @@ from markupsafe import Markup
 from ttsrl.audio.io import flac_uri, read_recording
 from ttsrl.audio.waveform import Waveform
 from ttsrl.codecs.registry import load_codec
+from ttsrl.errors import BadInput
 from ttsrl.evaluation.report.inputs import Evaluation, RunFolder
 from ttsrl.models.hub import local_folder
 from ttsrl.records.evaluation import MODES, EvaluationRow
@@ -132,7 +133,11 @@ def _evaluated(
     name: str, folder: Path, row: EvaluationRow, judge: str, recorder: Recorder
 ) -> PlayedClip:
     assert row.wav is not None, "only speech that was kept is shown"
-    waveform, sample_rate_hz = read_recording(folder / row.wav)
+    file = folder / row.wav
+    try:
+        waveform, sample_rate_hz = read_recording(file)
+    except BadInput as error:
+        raise BadInput(f"{file}: {error}") from None
     verdict = row.judges[judge]
     facts = [("CER", "failed" if verdict.cer is None else f"{verdict.cer * 100:.0f} %")]
     facts.append(("length", f"{row.duration_s:.1f} s"))

@@ -36,7 +36,7 @@ class NllResponse(BaseModel):
 
 
 async def score_wav(request: Request) -> Response:
-    """A WAV or FLAC file and its text -> NLL and transcript."""
+    """An audio file and its text -> NLL and transcript."""
     service = bentoml.get_current_service()
     text = request.query_params.get("text", "")
     language = request.query_params.get("language", service.run.data.language)
