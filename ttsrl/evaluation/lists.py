@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from ttsrl.audio.io import SUFFIXES
 from ttsrl.config.schema import SuiteConfig
 from ttsrl.data.sources import read_rows
-from ttsrl.data.transcripts import SUFFIXES
 from ttsrl.errors import BadInput, shorten
 from ttsrl.lines.text import lines_of
 
