@@ -45,7 +45,7 @@ class SeedWay:
         network.project(network.encode([mel]), audio)
         forced = engine.forcing.force([[words.start]], [words.raw_target(text)], audio)
         [(_, reading)] = engine.read([ReadingJob(waveform, words.prompt("en"))])
-        return {"nll": forced.lists()[0][0], "transcript": words.decode(reading.written)}
+        return {"nll": forced.nll_B.item(), "transcript": words.decode(reading.written)}
 
 
 def main() -> None:

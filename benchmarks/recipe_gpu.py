@@ -137,7 +137,7 @@ def write_run(recipe: dict[str, Any], folder: Path, steps: int, share: float) ->
             run[part]["gpu_memory_utilization"] *= share
     run["train"] |= {"steps": steps, "save_every": steps, "gpus_per_node": 1}
     reward = run["reward"]
-    reward["whisper"]["model"] = str(folder / "whisper")
+    reward["whisper"] = {**(reward.get("whisper") or {}), "model": str(folder / "whisper")}
     reward["workers"] = 1
     if any(component["type"] == "pinyin_wer" for component in reward["components"]):
         reward["components"] = [{"type": "cer", "weight": 0.5}, {"type": "nll", "weight": 0.5}]

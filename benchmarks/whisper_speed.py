@@ -121,7 +121,7 @@ class Bench:
 
         @torch.inference_mode()
         def one(waveform: Any) -> None:
-            engine.forcing.force([[tokens.start]], [target], encode(waveform)).lists()
+            engine.forcing.force([[tokens.start]], [target], encode(waveform)).nll_B.item()
             engine.forcing.languages(encode(waveform))
             list(engine.read([ReadingJob(waveform, tokens.prompt("en"))]))
 

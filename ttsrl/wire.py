@@ -46,7 +46,8 @@ class Ok(Wire):
     """Scorer name -> value in natural units (CER as a ratio, NLL in nats per token)."""
     utilities: dict[str, float]
     """Scorer name -> value in [0, 1], larger is better."""
-    transcript: str
+    transcript: str | None = None
+    """What Whisper heard; null where no component of the reward listens with it."""
     duration_s: float
 
 

@@ -23,7 +23,6 @@ from support.paths import ROOT
 from support.reward_server import TINY_RUN, StartRewards
 from support.tiny_scorers import (
     save_tiny_clap,
-    save_tiny_mandarin_whisper,
     save_tiny_parakeet,
     save_tiny_sensevoice,
 )
@@ -93,7 +92,6 @@ def cosyvoice2(tmp_path_factory: pytest.TempPathFactory) -> Path:
         patch.setattr(cosyvoice2_head, "TOKENS", 32)
         to_huggingface(folder, folder / "cosyvoice2")
     write_qwen2_cosy(folder / "qwen2-cosy", ending=6)
-    save_tiny_mandarin_whisper(folder / "whisper")
     (folder / "texts.txt").write_text("\n".join(map("".join, product("你好", repeat=6))))
     return folder
 
@@ -105,10 +103,7 @@ def tiny_stack(family: str, cosyvoice2: Callable[[], Path]) -> dict[str, Path]:
         return keys | {"reward.whisper.model": TINY / "whisper", "data.texts": TINY / "texts.jsonl"}
     folder = cosyvoice2()
     keys = {"model": folder / family, "codec": folder, "voice": folder / "voice.wav"}
-    return keys | {
-        "reward.whisper.model": folder / "whisper",
-        "data.texts": folder / "texts.txt",
-    }
+    return keys | {"data.texts": folder / "texts.txt"}
 
 
 def tiny_scorers(run: RunConfig, folder: Path) -> dict[str, Path]:

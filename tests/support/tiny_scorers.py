@@ -158,18 +158,3 @@ def save_parakeet(
         tokenizer_object=core, pad_token="<pad>", unk_token="<unk>", additional_special_tokens=[]
     ).save_pretrained(folder)
     return folder
-
-
-def save_tiny_mandarin_whisper(folder: Path) -> Path:
-    """The tiny stack's Whisper, which may be told that it hears Mandarin.
-
-    It writes English all the same, and as published ones do never nothing at all.
-    """
-    shutil.copytree(TINY_WHISPER, folder, dirs_exist_ok=True)
-    for name in ("tokenizer.json", "tokenizer_config.json"):
-        text = (folder / name).read_text().replace("<|startoflm|>", "<|zh|>")
-        (folder / name).write_text(text)
-    generation = json.loads((folder / "generation_config.json").read_text())
-    generation["begin_suppress_tokens"] = [generation["eos_token_id"]]
-    (folder / "generation_config.json").write_text(json.dumps(generation))
-    return folder

@@ -102,7 +102,8 @@ class SpeechReward:
             for name, value in summary(outcomes).items():
                 log_metric(name, value)
         if log_extra:
-            log_extra("transcript", [o.transcript if isinstance(o, Ok) else "" for o in outcomes])
+            heard = [(o.transcript or "") if isinstance(o, Ok) else "" for o in outcomes]
+            log_extra("transcript", heard)
         return [None if isinstance(outcome, Failed) else outcome.reward for outcome in outcomes]
 
     async def _score(self, utterances: list[Utterance]) -> list[Outcome]:

@@ -24,7 +24,7 @@ from ttsrl.facts import (
     models_in,
 )
 from ttsrl.families.registry import FAMILIES, known_family
-from ttsrl.reward.config import RewardConfig
+from ttsrl.reward.config import RewardConfig, without_unheard_whisper
 
 
 class PrefixConfig(Strict):
@@ -328,7 +328,7 @@ class RunConfig(Strict):
     data: Fixed[DataConfig]
     rollout: RolloutConfig = RolloutConfig()
     train: TrainConfig
-    reward: RewardConfig
+    reward: Annotated[RewardConfig, AfterValidator(without_unheard_whisper)]
     eval: Adjustable[EvalConfig]
     storage: Annotated[Adjustable[str], StorageAddress()] = "storage"
     """Where the run is published: `s3://bucket/prefix`, or a folder."""

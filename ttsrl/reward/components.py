@@ -11,10 +11,11 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from ttsrl.base import Strict
 from ttsrl.facts import InReward, ModelPath
+from ttsrl.text.languages import check_language
 
 Composition = Literal["harmonic", "linear", "product"]
 ScorerModel = Annotated[str, ModelPath("scorer"), InReward("digest")]
@@ -73,6 +74,35 @@ class Nll(ComponentBase):
     def utility(self, raw: float) -> float:
         """1 for a certain reading, towards 0 as the text becomes unlikely: exp(-NLL / tau)."""
         return math.exp(-raw / self.tau)
+
+
+class Language(ComponentBase):
+    """Probability that the speech is in a wanted language, by Whisper's own language tokens."""
+
+    type: Literal["language"] = "language"
+    languages: list[str] | None = Field(default=None, min_length=1)
+    """Codes of the wanted languages; null: the language of each text."""
+
+    @field_validator("languages")
+    @classmethod
+    def _known_once(cls, languages: list[str] | None) -> list[str] | None:
+        for code in languages or []:
+            check_language(code)
+        if languages and len(set(languages)) < len(languages):
+            raise ValueError(f"a language stands twice in {languages}; keep one")
+        return languages
+
+    def measure(self, probabilities: Mapping[str, float], language: str) -> dict[str, float]:
+        """Raw values of a text in `language`: the sum over the wanted languages, since they exclude
+        one another, and where several are wanted each one's own, to be logged."""
+        wanted = self.languages or [language]
+        shares = {code: probabilities.get(code, 0.0) for code in wanted}
+        each = {f"language_{code}": p for code, p in shares.items()} if len(wanted) > 1 else {}
+        return {"language": sum(shares.values()), **each}
+
+    def utility(self, raw: float) -> float:
+        """The probability itself."""
+        return min(1.0, max(0.0, raw))
 
 
 class Band(ComponentBase):
@@ -291,6 +321,7 @@ Component = Annotated[
     Cer
     | Wer
     | Nll
+    | Language
     | PinyinWer
     | ParakeetCer
     | Rate
@@ -308,6 +339,9 @@ Component = Annotated[
     | Preference,
     Field(discriminator="type"),
 ]
+
+HEARD_BY_WHISPER = ("cer", "wer", "nll", "language")
+"""Component types that Whisper measures."""
 
 ALPHABETIC_RATE = (9.0, 24.0)
 """Adults read 14 alphabetic languages aloud at 14.7 characters per second (68 ms each, 95 %

@@ -9,11 +9,19 @@ from pydantic import Field, model_validator
 from ttsrl.audio.waveform import SILENCE_DBFS
 from ttsrl.base import Strict
 from ttsrl.facts import Adjustable, Fixed, InReward, OfDeployment, SecretPath
-from ttsrl.reward.components import Cer, Component, Composition, Nll, ScorerModel, Wer
+from ttsrl.reward.components import (
+    HEARD_BY_WHISPER,
+    Cer,
+    Component,
+    Composition,
+    Nll,
+    ScorerModel,
+    Wer,
+)
 
 
 class WhisperConfig(Strict):
-    """The Whisper that gives transcript and NLL."""
+    """The Whisper that gives transcript, NLL and language."""
 
     model: ScorerModel
     """Folder of a Hugging Face Whisper, or its id."""
@@ -53,7 +61,7 @@ class Gates(Strict):
 
 def _recipe(given: dict[str, Any]) -> list[Component]:
     """The recipe that Whisper's mode belongs to; `given`: the fields before `components`."""
-    whisper = given.get("whisper")  # missing where it is wrong itself
+    whisper = given.get("whisper")  # missing where it is wrong itself, or not given
     return [Wer() if whisper and whisper.mode == "deep-unlearning" else Cer(), Nll()]
 
 
@@ -62,7 +70,9 @@ class RewardConfig(Strict):
 
     url: Annotated[Adjustable[str], OfDeployment()] = "http://127.0.0.1:8000"
     """Address of the reward service."""
-    whisper: Fixed[WhisperConfig]
+    whisper: Fixed[WhisperConfig | None] = None
+    """What listens for `cer`, `wer`, `nll`, `language` and every `max_cer`; where no component
+    needs it, it is not loaded, and null in the run."""
     components: Annotated[Fixed[list[Component]], InReward("value")] = Field(
         default_factory=_recipe, min_length=1
     )
@@ -96,6 +106,13 @@ class RewardConfig(Strict):
     """File with the bearer token of the scoring routes; read again when it changes."""
 
     @property
+    def listening(self) -> list[str]:
+        """Components that Whisper measures, or that depend on its CER."""
+        return [
+            c.type for c in self.components if c.type in HEARD_BY_WHISPER or c.max_cer is not None
+        ]
+
+    @property
     def weights(self) -> dict[str, float]:
         """Component -> weight, of those that the reward is made of."""
         return {c.type: c.weight for c in self.components if c.weight > 0}
@@ -107,4 +124,14 @@ class RewardConfig(Strict):
             raise ValueError(f"the component {twice[0]!r} stands twice; keep one")
         if not any(component.weight > 0 for component in self.components):
             raise ValueError("every component has weight 0: nothing is rewarded; give one a weight")
+        if self.listening and self.whisper is None:
+            raise ValueError(
+                f"the component {self.listening[0]!r} needs Whisper, and whisper.model is missing; "
+                "name one, or leave the component out (max_cer needs Whisper too)"
+            )
         return self
+
+
+def without_unheard_whisper(reward: RewardConfig) -> RewardConfig:
+    """The same without a Whisper to which no component listens: it need not even be there."""
+    return reward if reward.listening else reward.model_copy(update={"whisper": None})

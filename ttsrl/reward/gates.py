@@ -68,12 +68,12 @@ def check_level(waveform: Waveform, sample_rate_hz: int, gates: Gates) -> Gated 
     return None
 
 
-def check_transcript(transcript: str, duration_s: float) -> Gated | None:
-    """Gate speech in which no word was heard; `transcript` is normalised.
+def check_transcript(transcript: str | None, duration_s: float) -> Gated | None:
+    """Gate speech in which no word was heard; `transcript` is normalised, None if nobody listened.
 
     Its CER is 1, and exp(-NLL / tau) would still pay a little for it.
     """
-    if transcript:
+    if transcript is None or transcript:
         return None
     return _gated("empty_transcript", "no word was heard", duration_s)
 

@@ -15,7 +15,7 @@ def configured(reward: RewardConfig) -> dict[str, Any]:
     """The part of the specification that a run's configuration decides by itself: every setting
     that decides a reward by its value."""
     decided = dump_where(reward, _decides_by_value)
-    whisper = {f"whisper_{name}": value for name, value in decided.pop("whisper").items()}
+    whisper = {f"whisper_{name}": value for name, value in decided.pop("whisper", {}).items()}
     components = {component.pop("type"): component for component in decided.pop("components")}
     return {**whisper, "components": components, **decided}
 

@@ -20,11 +20,15 @@ class Raw:
     """Word error rate, as a ratio; over characters in languages that write no spaces."""
     nll: float
     """Mean negative log-likelihood of the text, nats per token."""
+    no_speech: float
+    """Probability that no one speaks."""
+    languages: Mapping[str, float]
+    """Code -> probability of each language, which sum to 1; empty if it is English-only."""
 
     @property
     def values(self) -> dict[str, float]:
-        """Component type -> raw value."""
-        return {"cer": self.cer, "wer": self.wer, "nll": self.nll}
+        """Component type -> raw value, and what is logged beside them."""
+        return {"cer": self.cer, "wer": self.wer, "nll": self.nll, "no_speech": self.no_speech}
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ttsrl.models.hub import model_digest
+from ttsrl.reward.components import HEARD_BY_WHISPER
 from ttsrl.scorers.base import Recogniser, Scorer
 
 if TYPE_CHECKING:
@@ -14,9 +15,7 @@ if TYPE_CHECKING:
 
 
 SCORER_OF = {
-    "cer": "whisper",
-    "wer": "whisper",
-    "nll": "whisper",
+    **dict.fromkeys(HEARD_BY_WHISPER, "whisper"),
     "pitch_spread": "prosody",
     "energy_spread": "prosody",
     "voiced_share": "prosody",
@@ -95,7 +94,7 @@ def _load(component: Component, device: str, batch_size: int) -> Scorer:
                 {"model": model_digest(component.model)},
                 {},
             )
-        case "cer" | "wer" | "nll":
+        case "cer" | "wer" | "nll" | "language":
             raise ValueError(f"{component.type} is Whisper's")
 
 

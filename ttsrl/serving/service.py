@@ -151,7 +151,9 @@ class RewardService:
         if lifecycle.state == "loading" and len(self.pool.loaded) == self.run.reward.workers:
             lifecycle.state = "ready"
             seconds = time.monotonic() - self.start_s
-            self.metrics.loaded(loaded.spec, self.run.reward.whisper.model, loaded.device, seconds)
+            whisper = self.run.reward.whisper
+            model = whisper.model if whisper else "none"
+            self.metrics.loaded(loaded.spec, model, loaded.device, seconds)
             logger.info("ready: specification %s", loaded.spec.spec_hash)
         self.show_state()
 

@@ -119,11 +119,11 @@ def test_what_decides_a_reward_is_never_changed_on_resume() -> None:
         ),
         (
             "recipes/cosyvoice2-dapo.json",
-            "a61764e00ae77069fe67cd795d3760eaf7edfa2f2b1d8b17d00a6d5ef0f69b9c",
+            "d239339fbbd2a9305c9263eda9ca86ed85cba8cfb1c7cfd4d87b6db68771270e",
         ),
         (
             "recipes/cosyvoice2-official.json",
-            "1dd6c591169f1a663186e514a9d75aa5cca47bf8d6950ac5767cc8c7877d77f6",
+            "36dff746fc0b31c035c7bce9b382cee14c61594489bb500444392f2f7e9d8f4e",
         ),
         (
             "recipes/llasa-channel-io.json",

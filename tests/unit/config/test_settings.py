@@ -39,6 +39,7 @@ def test_paths_beside_the_file_become_absolute_and_ids_stay(
     assert run.data.texts == str(run_file.parent / "texts.jsonl")
     assert run.eval.judges[0].model == str(run_file.parent / "judge")
     assert run.codec == "codec"
+    assert run.reward.whisper is not None
     assert run.reward.whisper.model == "openai/whisper-tiny"
     assert run.storage == str(tmp_path / "storage")
     assert load_run(run_file, ["storage=s3://b/p"]).storage == "s3://b/p"

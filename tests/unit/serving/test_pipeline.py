@@ -10,7 +10,7 @@ import pytest
 
 from support.outcomes import failed, gated, ok
 from support.paths import ROOT
-from support.whisper_engine import torch_engine
+from support.whisper_engine import torch_engine, whisper_of
 from ttsrl.audio.waveform import Waveform
 from ttsrl.config.load import load_run
 from ttsrl.config.schema import RunConfig
@@ -127,7 +127,7 @@ def test_a_waveform_longer_than_its_tokens_say_is_gated_too(
 def test_an_empty_transcript_is_never_rewarded(
     pipeline: Pipeline, clean: list[Utterance], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pipeline.whisper.tokens, "decode", lambda ids: "")
+    monkeypatch.setattr(whisper_of(pipeline).tokens, "decode", lambda ids: "")
     for outcome in map(gated, pipeline.score(clean)):
         assert (outcome.reason, outcome.reward) == ("empty_transcript", 0)
         assert outcome.duration_s > 0
@@ -227,7 +227,7 @@ def test_one_that_breaks_the_codec_fails_alone(
 def test_one_that_breaks_whisper_fails_alone(
     pipeline: Pipeline, clean: list[Utterance], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    score = pipeline.whisper.score
+    score = whisper_of(pipeline).score
 
     def broken(
         waveforms: Sequence[Waveform], rate_hz: int, texts: Sequence[str], languages: Sequence[str]
@@ -236,7 +236,7 @@ def test_one_that_breaks_whisper_fails_alone(
             raise RuntimeError("out of memory")
         return score(waveforms, rate_hz, texts, languages)
 
-    monkeypatch.setattr(pipeline.whisper, "score", broken)
+    monkeypatch.setattr(whisper_of(pipeline), "score", broken)
     good, bad = pipeline.score(clean)
     assert isinstance(good, Ok)
     assert bad == Failed(kind="scorer", detail="whisper: RuntimeError: out of memory")
@@ -256,7 +256,7 @@ def test_what_is_no_number_fails_and_is_never_a_reward(
         patch.setattr(pipeline.codec, "decode", half_nan)
         kinds = sorted(getattr(o, "kind", "ok") for o in pipeline.score(clean))
         assert kinds == ["nan", "ok"]
-    bias = torch_engine(pipeline.whisper).network.decoder_norm.bias
+    bias = torch_engine(whisper_of(pipeline)).network.decoder_norm.bias
     kept = bias.clone()
     bias.fill_(np.nan)
     assert [failed(o).kind for o in pipeline.score(clean)] == ["nan", "nan"]
@@ -282,6 +282,7 @@ def test_the_specification_s_hash_follows_what_decides_a_reward(
 
     assert Pipeline(run).spec_hash == pipeline.spec_hash
     assert Pipeline(changed(batch_size=7, url="http://elsewhere")).spec_hash == pipeline.spec_hash
+    assert run.reward.whisper is not None
     channel_io = run.reward.whisper.model_copy(update={"mode": "channel-io"})
     gates = run.reward.gates.model_copy(update={"slack_s": 2.0})
     heavier = [run.reward.components[0].model_copy(update={"weight": 0.7})]
@@ -340,7 +341,7 @@ def test_every_scorer_s_raw_values_are_in_the_outcome(
     with_loudness.self_test()
     scored = map(ok, pipeline.score(clean)), map(ok, with_loudness.score(clean))
     for plain, outcome in zip(*scored, strict=True):
-        assert set(outcome.raw) == {"cer", "wer", "nll", "loudness"}
+        assert set(outcome.raw) == {"cer", "wer", "nll", "no_speech", "loudness"}
         assert 0 < outcome.raw["loudness"] <= 1
         assert outcome.reward == plain.reward  # no component asks for it
 
@@ -378,7 +379,7 @@ def test_a_scorer_that_hangs_meets_its_deadline_and_the_next_batch_is_measured(
     pipeline.threads["loudness"] = ScorerThread("loudness")
     assert all(isinstance(o, Ok) for o in pipeline.score(clean))
     texts = [u.text for u in clean]
-    heard = pipeline.whisper.score(
+    heard = whisper_of(pipeline).score(
         pipeline.codec.decode([u.speech_tokens for u in clean]), 16_000, texts, ["en"] * 2
     )
 
@@ -395,7 +396,7 @@ def test_a_scorer_that_hangs_meets_its_deadline_and_the_next_batch_is_measured(
     with monkeypatch.context() as patch:
         patch.setattr(pipeline.scorers["loudness"], "score", hang)
         # in no time, so that a busy machine does not make it late too
-        patch.setattr(pipeline.whisper, "score", lambda *_: heard)
+        patch.setattr(whisper_of(pipeline), "score", lambda *_: heard)
         outcomes = pipeline.score(clean)
         assert hangs.is_set()
         released.set()

@@ -76,13 +76,13 @@ class WhisperCTranslate2:
         others = [job.target_prompt or p for job, p in zip(jobs, prompts, strict=True)]
         targets = [job.target for job in jobs]
         forced = self.forcing.force(others, targets, audio)
-        nlls, bests = forced.lists()
         rows = [
             GrowingTranscript(n, prompt, target, self.tokens.max_new(len(prompt)))
             for n, prompt, target in zip(indices, prompts, targets, strict=True)
         ]
-        for row, other, nll, best in zip(rows, others, nlls, bests, strict=True):
-            row.nll = nll
+        known = forced.rows(list(self.tokens.languages))
+        for row, other, (nll, best, opening) in zip(rows, others, known, strict=True):
+            row.nll, row.opening = nll, opening
             if other == row.prompt:
                 row.take(row.reference, best[: max(1, len(row.reference))], self.tokens.end)
         unknown = [k for k, row in enumerate(rows) if not row.done]

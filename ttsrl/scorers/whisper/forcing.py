@@ -5,7 +5,7 @@ Shapes as in `ttsrl.scorers.whisper.network`, V for the vocabulary, L for target
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ttsrl.scorers.whisper.network import Network
+from ttsrl.scorers.whisper.reading import Opening
 from ttsrl.scorers.whisper.tokens import WhisperTokens
 
 LOGITS_AT_ONCE = 2048
@@ -28,10 +29,18 @@ class Forced:
     best_BL: Tensor
     """Token that greedy decoding would write after the prompt and the first tokens of the target;
     one position even for an empty target."""
+    no_speech_B: Tensor
+    """Probability of the token for no speech, after the start token."""
+    language_BN: Tensor
+    """Probability of each language among all, after the start token."""
 
-    def lists(self) -> tuple[list[float], list[list[int]]]:
-        """Both, once the device is done."""
-        return self.nll_B.tolist(), self.best_BL.tolist()
+    def rows(self, languages: Sequence[str]) -> Iterator[tuple[float, list[int], Opening]]:
+        """NLL, best tokens and opening of each utterance, once the device is done."""
+        openings = zip(self.no_speech_B.tolist(), self.language_BN.tolist(), strict=True)
+        for nll, best, (no_speech, language_N) in zip(
+            self.nll_B.tolist(), self.best_BL.tolist(), openings, strict=True
+        ):
+            yield nll, best, Opening(no_speech, dict(zip(languages, language_N, strict=True)))
 
 
 class Forcing:
@@ -46,6 +55,9 @@ class Forcing:
         self.first_penalty_V = penalty_V.clone()
         """The same for the first token."""
         self.first_penalty_V[tokens.never_first] = -torch.inf
+        self.language_ids_N = torch.tensor(
+            list(tokens.languages.values()), device=network.device, dtype=torch.long
+        )
 
     def force(
         self,
@@ -55,14 +67,16 @@ class Forcing:
         heard_BS: Tensor | None = None,
         text: Tensor | None = None,
     ) -> Forced:
-        """Prompts are of one length; `text` remembers what was read."""
+        """Prompts begin with the start token and are of one length; `text` remembers what was
+        read."""
         # The last token is predicted and never read. What pads shorter rows stands behind them,
         # where the causal mask hides it, so it may be any token.
         inputs = [p + t[:-1] for p, t in zip(prompts_B, targets_B, strict=True)]
         inputs_BT = self._pad(inputs, self.tokens.end)
         targets_BL = self._pad([t or [-100] for t in targets_B], -100)
         first = len(prompts_B[0]) - 1  # where the first target is predicted
-        hidden_BLD = self.network.prefill(inputs_BT, audio, heard_BS, text)[:, first:]
+        hidden_BTD = self.network.prefill(inputs_BT, audio, heard_BS, text)
+        hidden_BLD = hidden_BTD[:, first:]
         nlls: list[Tensor] = []
         bests: list[Tensor] = []
         rows = max(1, LOGITS_AT_ONCE // targets_BL.shape[1])
@@ -79,14 +93,18 @@ class Forcing:
             logits_bLV += self.penalty_V
             logits_bLV[:, 0] += self.first_penalty_V
             bests.append(logits_bLV.argmax(-1))
-        return Forced(torch.cat(nlls), torch.cat(bests))
+        # As openai-whisper has them: of no speech among all tokens, of a language among languages.
+        logits_BV = self.network.logits(hidden_BTD[:, 0])
+        no_speech_B = logits_BV.softmax(-1)[:, self.tokens.no_speech]
+        language_BN = logits_BV[:, self.language_ids_N].softmax(-1)
+        return Forced(torch.cat(nlls), torch.cat(bests), no_speech_B, language_BN)
 
     def languages(self, audio: Tensor, heard_BS: Tensor | None = None) -> list[int]:
         """Token id of the likeliest language of each utterance."""
-        ids = torch.tensor(self.tokens.language_ids, device=self.network.device)
         start_B1 = torch.full((len(audio), 1), self.tokens.start, device=self.network.device)
         logits_BV = self.network.logits(self.network.prefill(start_B1, audio, heard_BS)[:, -1])
-        return ids[logits_BV[:, ids].argmax(-1)].tolist()
+        ids_N = self.language_ids_N
+        return ids_N[logits_BV[:, ids_N].argmax(-1)].tolist()
 
     def prompts(
         self,

@@ -29,6 +29,17 @@ class ReadingJob:
 
 
 @dataclass(frozen=True)
+class Opening:
+    """What Whisper says right after its start token, before any text or language is given."""
+
+    no_speech: float
+    """Probability of its token for no speech: openai-whisper's `no_speech_prob`."""
+    languages: dict[str, float]
+    """Code -> probability of each language it knows, which sum to 1: openai-whisper's
+    `detect_language`. Empty where a model is English-only."""
+
+
+@dataclass(frozen=True)
 class Reading:
     """What an engine makes of a job."""
 
@@ -36,6 +47,7 @@ class Reading:
     """Greedy transcript, without the end token."""
     nll: float
     """Mean negative log-likelihood of the target, nats per token; NaN without one."""
+    opening: Opening
 
 
 class ReadingEngine(Protocol):
@@ -60,6 +72,7 @@ class GrowingTranscript:
         self.reference = reference
         self.limit = limit
         self.nll = float("nan")
+        self.opening = Opening(float("nan"), {})
         self.written: list[int] = []
         self.done = False
         self._draft = Draft(reference)
@@ -93,4 +106,4 @@ class GrowingTranscript:
                 return  # what won after a wrong guess follows a token that was not written
 
     def reading(self) -> Reading:
-        return Reading(self.written, self.nll)
+        return Reading(self.written, self.nll, self.opening)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from ttsrl.audio.io import resample
 from ttsrl.audio.waveform import Waveform
 from ttsrl.errors import BadInput
-from ttsrl.models.hub import load_model, local_folder
+from ttsrl.models.hub import folder_digest, load_model, local_folder
 from ttsrl.reward.config import WhisperConfig
 from ttsrl.scorers.base import Raw
 from ttsrl.scorers.whisper.reading import ReadingJob
@@ -34,6 +34,7 @@ class WhisperScorer:
         from ttsrl.scorers.whisper.tokens import WhisperTokens
 
         folder = local_folder(config.model)
+        self.folder = folder
         self.dtype = resolve_dtype(config, device)
         model = load_model(AutoModelForSpeechSeq2Seq, folder, self.dtype).to(device)
         if model.config.model_type != "whisper":
@@ -67,7 +68,8 @@ class WhisperScorer:
         for n, reading in self.engine.read(jobs):
             transcript = self.tokens.decode(reading.written)
             cer, wer = self.mode.error_rates(texts[n], transcript, languages[n])
-            raws[n] = Raw(transcript, cer, wer, reading.nll)
+            opening = reading.opening
+            raws[n] = Raw(transcript, cer, wer, reading.nll, opening.no_speech, opening.languages)
         return [raws[n] for n in range(len(jobs))]
 
     def transcribe(
@@ -81,6 +83,25 @@ class WhisperScorer:
         ]
         written = {n: reading.written for n, reading in self.engine.read(jobs)}
         return [self.tokens.decode(written[n]) for n in range(len(jobs))]
+
+    @property
+    def spec(self) -> dict[str, str]:
+        """What decides its values beside its configuration."""
+        return {"whisper": folder_digest(self.folder), "whisper_dtype": self.dtype}
+
+    def check_languages(self, wanted: Sequence[str] | None) -> None:
+        """Raise BadInput unless it can tell the wanted languages from others."""
+        known = self.tokens.languages
+        if not known:
+            raise BadInput(
+                f"the component 'language' asks which language is spoken, and the Whisper at "
+                f"{self.folder} is English-only; use a multilingual one"
+            )
+        if missing := [code for code in wanted or [] if code not in known]:
+            raise BadInput(
+                f"the component 'language' wants {missing[0]!r}, which the Whisper at "
+                f"{self.folder} does not know; leave it out, or use another model"
+            )
 
     def warm_up(self) -> None:
         """Do what would make the first batch slower than the others."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,14 +40,17 @@ class WhisperTokens:
             {*_ids(generation, "suppress_tokens"), *range(self.end + 1, len(self.tokenizer))}
         )
         """Never written: the model's suppressed tokens, control tokens, time stamps."""
+        self.no_speech = self._one_of("<|nospeech|>", "<|nocaptions|>")
+        """Says that nobody speaks; models before large-v3 call it no captions."""
         self.never_first = _ids(generation, "begin_suppress_tokens")
         """Not written first: blank and, in most models, the end token."""
 
-    @property
-    def language_ids(self) -> list[int]:
-        """Ids of the languages that a multilingual model can detect."""
-        known = self.vocabulary
-        return [known[t] for code in LANGUAGES if (t := f"<|{code}|>") in known]
+    @cached_property
+    def languages(self) -> dict[str, int]:
+        """Code -> id of every language that the model tells apart: none if it is English-only,
+        although its vocabulary has their tokens."""
+        ids = {code: self.vocabulary.get(f"<|{code}|>") for code in LANGUAGES}
+        return {c: i for c, i in ids.items() if i is not None} if self.multilingual else {}
 
     def prompt(self, language: str) -> list[int]:
         """What the decoder is given before the transcript: transcribe, without time stamps."""
@@ -109,9 +113,13 @@ class WhisperTokens:
             )
 
     def _id(self, token: str) -> int:
-        if token not in self.vocabulary:
-            raise BadInput(f"the Whisper at {self.folder} has no token {token}; use another model")
-        return self.vocabulary[token]
+        return self._one_of(token)
+
+    def _one_of(self, *names: str) -> int:
+        for token in names:
+            if token in self.vocabulary:
+                return self.vocabulary[token]
+        raise BadInput(f"the Whisper at {self.folder} has no token {names[0]}; use another model")
 
 
 def _ids(generation: GenerationConfig, field: str) -> list[int]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import groupby
 from typing import TYPE_CHECKING, Literal
 
@@ -139,7 +140,7 @@ class WhisperTorch:
             others = [job.target_prompt or p for job, p in zip(jobs, prompts, strict=True)]
             # Without `text`: the transcript continues from its own prompt, not from this one.
             apart = self.forcing.force(others, targets, audio, heard)
-            forced = Forced(apart.nll_B, forced.best_BL)
+            forced = replace(forced, nll_B=apart.nll_B)
         limit = self.tokens.max_new
         rows = [
             GrowingTranscript(n, prompt, target if self.drafted else [], limit(len(prompt)))
@@ -148,9 +149,9 @@ class WhisperTorch:
         return rows, forced
 
     def _take_forced(self, rows: Sequence[GrowingTranscript], forced: Forced) -> None:
-        nlls, bests = forced.lists()
-        for row, nll, best in zip(rows, nlls, bests, strict=True):
-            row.nll = nll
+        known = forced.rows(list(self.tokens.languages))
+        for row, (nll, best, opening) in zip(rows, known, strict=True):
+            row.nll, row.opening = nll, opening
             row.take(row.reference, best[: max(1, len(row.reference))], self.tokens.end)
 
     def _order(self, job: ReadingJob) -> tuple[int, int, list[int]]:

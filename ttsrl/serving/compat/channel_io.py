@@ -61,8 +61,10 @@ async def measured(utterance: Utterance) -> Response:
 def answer(outcome: Outcome) -> Response:
     """The measurement, or a 500 with the reason why there is none."""
     match outcome:
-        case Ok(raw=raw, transcript=transcript):
-            return JSONResponse({"nll": raw["nll"], "transcript": transcript})
+        case Ok(raw={"nll": nll}, transcript=transcript):
+            return JSONResponse({"nll": nll, "transcript": transcript})
+        case Ok():
+            return problem(500, "this reward does not listen with Whisper: it has no NLL")
         case Gated(reason=reason, detail=detail):
             return problem(500, f"gated, {reason}: {detail}")
         case Failed(kind="rejected", detail=detail):

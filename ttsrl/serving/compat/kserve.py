@@ -59,7 +59,7 @@ async def infer(request: Request) -> Response:
             return problem(status, f"row {row}: {outcome.kind}: {outcome.detail}")
     values = {
         "REWARDS": [o.reward for o in outcomes if isinstance(o, Ok | Gated)],
-        "TRANSCRIPTS": [o.transcript if isinstance(o, Ok) else "" for o in outcomes],
+        "TRANSCRIPTS": [(o.transcript or "") if isinstance(o, Ok) else "" for o in outcomes],
     }
     return answer(header.get("id"), {name: values[name] for name in names}, binary)
 
