@@ -3,8 +3,6 @@ weights, and the tiny stack's Whisper for Mandarin."""
 
 from __future__ import annotations
 
-import json
-import shutil
 from pathlib import Path
 
 import numpy as np
