@@ -50,6 +50,9 @@ def encode(
         list[str] | None,
         typer.Option(metavar="FIELD=NAME", help="Read audio, text, language, speaker or id there."),
     ] = None,
+    layout: Annotated[
+        str, typer.Option(help="Layout of a corpus's folder; auto: all that are known.")
+    ] = "auto",
     language: Annotated[
         str | None, typer.Option(help="ISO 639-1 code of recordings that name none.")
     ] = None,
@@ -64,6 +67,7 @@ def encode(
 ) -> None:
     """Turn recordings into speech tokens; the same command resumes a killed one."""
     from ttsrl.data.encode import SKIPPED, EncodeOptions, encode
+    from ttsrl.data.layouts.registry import layout_named
     from ttsrl.errors import BadInput
     from ttsrl.runtime.progress import Progress, duration
 
@@ -71,6 +75,7 @@ def encode(
         raise BadInput(f"--column {bad[0]} names no column; write FIELD=NAME")
     options = EncodeOptions(
         columns=dict(item.split("=", 1) for item in column or []),
+        layout=layout_named(layout),
         language=language,
         min_duration_s=min_duration_s,
         max_duration_s=max_duration_s,
@@ -87,6 +92,7 @@ def encode(
             device=device.value,
             batch_s=batch_s,
             on_progress=stage.update,
+            on_survey=lambda survey: stage.tell(str(survey)),
         )
         stage.finish(
             f"{encoded.recordings} recordings of {duration(encoded.duration_s)}, "

@@ -26,7 +26,9 @@ from ttsrl.audio.waveform import Waveform
 from ttsrl.base import Strict
 from ttsrl.codecs.base import Encoder
 from ttsrl.codecs.registry import load_encoder
+from ttsrl.data.layouts.registry import LayoutName
 from ttsrl.data.recordings import Recording, read_recordings
+from ttsrl.data.survey import Survey
 from ttsrl.data.token_shards import (
     CodecFacts,
     ShardFacts,
@@ -48,6 +50,8 @@ PLAN = "encode.json"
 SKIPPED = "skipped.jsonl"
 SILENCE = 1e-4
 """A recording without a sample this far from 0 (-80 dB of full scale) says nothing."""
+TOLD_SLACK_S, TOLD_SLACK = 0.5, 0.05
+"""How far a row's duration may be from its file's, in seconds and as a share: they are rounded."""
 
 
 class EncodeOptions(Strict):
@@ -55,6 +59,8 @@ class EncodeOptions(Strict):
 
     columns: dict[str, str] = {}
     """Field -> its name in the source, where that is another."""
+    layout: LayoutName = "auto"
+    """How a corpus's folder is laid out."""
     language: str | None = None
     """ISO 639-1 code of recordings that name none."""
     min_duration_s: float = Field(default=0.1, ge=0.05)
@@ -91,15 +97,25 @@ def encode(
     device: Device = "auto",
     batch_s: float = 120.0,
     on_progress: Callable[[int, int], None] | None = None,
+    on_survey: Callable[[Survey], None] | None = None,
 ) -> Encoded:
     """Write the speech tokens of all recordings of `source` into the folder `out`.
 
     `source` is a path (see `ttsrl.data.recordings`), or the Hugging Face id of a data set.
     `batch_s` is the speech that goes through the codec at once; `on_progress` gets (recordings
-    done, recordings in all). The same call resumes a killed one. Raises BadInput for
-    what cannot be used as a whole; a recording that cannot be used is left out, with its reason.
+    done, recordings in all), `on_survey` what was found, before a codec loads. The same call
+    resumes a killed one. Raises BadInput for what cannot be used as a whole; a recording that
+    cannot be used is left out, with its reason.
     """
-    recordings = read_recordings(local_data(source), options.columns, options.language)
+    found = read_recordings(local_data(source), options.columns, options.language, options.layout)
+    recordings = found.recordings
+    if options.require_text and not found.survey.with_text:
+        raise BadInput(
+            f"none of {len(recordings)} recordings in {source} has a transcript, and "
+            "--require-text wants one of each; docs/data.md says where they are looked for"
+        )
+    if on_survey is not None:
+        on_survey(found.survey)
     folder = local_folder(codec)
     digest = encoder_digest(folder)
     _claim(out, _plan(recordings, codec, digest, options))
@@ -133,7 +149,9 @@ def _plan(
 ) -> dict[str, Any]:
     listing = hashlib.sha256()
     for r in recordings:
-        line = json.dumps([r.id, r.audio, r.text, r.language, r.speaker], ensure_ascii=False)
+        part = [r.segment.offset_s, r.segment.duration_s]
+        row = [r.id, r.audio, r.text, r.language, r.speaker, *part]
+        line = json.dumps(row, ensure_ascii=False)
         listing.update(f"{line}\n".encode())
     return {
         "recordings": len(recordings),
@@ -216,9 +234,15 @@ def _duration(recording: Recording, options: EncodeOptions) -> float | str:
     if options.require_text and recording.text is None:
         return "it has no transcript (no text)"
     try:
-        duration_s = duration_of(recording.read())
+        duration_s = duration_of(recording.read(), recording.segment)
     except BadInput as error:
         return str(error)
+    told_s = recording.duration_s
+    if told_s is not None and abs(told_s - duration_s) > TOLD_SLACK_S + TOLD_SLACK * told_s:
+        return (
+            f"its row says that it lasts {told_s:.2f} s, and the file has {duration_s:.2f} s; give "
+            "an offset, too, if the text is of a part of it"
+        )
     if duration_s < options.min_duration_s:
         return f"it has {duration_s:.3f} s, less than {options.min_duration_s:g}"
     if duration_s > options.max_duration_s:
@@ -229,7 +253,9 @@ def _duration(recording: Recording, options: EncodeOptions) -> float | str:
 def _waveform(recording: Recording, sample_rate_hz: int, options: EncodeOptions) -> Waveform | str:
     """The samples, or why the recording is left out."""
     try:
-        waveform = read_mono(recording.read(), sample_rate_hz, longest_s=options.max_duration_s)
+        waveform = read_mono(
+            recording.read(), sample_rate_hz, recording.segment, options.max_duration_s
+        )
     except BadInput as error:
         return str(error)
     return waveform if np.abs(waveform).max() >= SILENCE else "it is silent"

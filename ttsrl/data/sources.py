@@ -5,13 +5,14 @@ Each row comes with its place, so that an error can name it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
 from pyarrow import ArrowException, parquet
 
-from ttsrl.errors import BadInput, reason_of
+from ttsrl.data.fields import Keys, typed
+from ttsrl.errors import BadInput, reason_of, shorten
 from ttsrl.lines.folders import visible_files
 from ttsrl.lines.json_lines import json_objects
 from ttsrl.lines.tables import DELIMITER_OF, header_of, table_rows
@@ -26,14 +27,16 @@ KINDS = (
 )
 
 
-def read_rows(path: Path, wanted: Sequence[str], needed: str | None = None) -> Iterator[Row]:
-    """All rows in their order; of a table only the columns in `wanted` are read, as far as it has
-    them. Raises BadInput for what cannot be read, and for a table without the column `needed`.
+def read_rows(path: Path, keys: Keys, needed: str | None = None) -> Iterator[Row]:
+    """The wanted fields of all rows, in their order, under their own names.
+
+    Raises BadInput for what cannot be read, for a table without the field `needed`, and as
+    `Keys.of` does.
     """
     if is_data_set(path):
-        return _data_set_rows(path, wanted, needed)
+        return _data_set_rows(path, keys, needed)
     if files := parquet_files(path):
-        return _parquet_rows(files, wanted, needed)
+        return _parquet_rows(files, keys, needed)
     if path.is_dir():
         raise BadInput(f"the folder {path} is not a data set folder and holds no parquet; {KINDS}")
     if not path.is_file():
@@ -42,15 +45,20 @@ def read_rows(path: Path, wanted: Sequence[str], needed: str | None = None) -> I
         case ".txt":
             return ((place, {"text": line.strip()}) for place, line in lines_of(path))
         case ".csv" | ".tsv" as suffix:
-            return _table_rows(path, DELIMITER_OF[suffix], needed)
+            delimiter = DELIMITER_OF[suffix]
+            columns_of(path, header_of(path, delimiter), keys, needed)
+            rows = ((place, typed(row)) for place, row in table_rows(path, delimiter))
         case _:
-            return json_objects(path, '{"text": "..."}', ", or name a file of plain text .txt")
+            rows = json_objects(path, '{"text": "..."}', ", or name a file of plain text .txt")
+    return ((place, _fields(place, row, keys, needed)) for place, row in rows)
 
 
-def _table_rows(path: Path, delimiter: str, needed: str | None) -> Iterator[Row]:
-    if needed is not None:
-        check_columns(path, header_of(path, delimiter), needed)
-    return table_rows(path, delimiter)
+def _fields(place: str, row: Mapping[str, Any], keys: Keys, needed: str | None) -> dict[str, Any]:
+    if needed is not None and not keys.has(needed, row):
+        raise BadInput(
+            f"{place}: {shorten(row)} has no key {needed!r}; name what is to be spoken {needed!r}"
+        )
+    return keys.of(place, row)
 
 
 def is_data_set(path: Path) -> bool:
@@ -58,10 +66,14 @@ def is_data_set(path: Path) -> bool:
     return any((path / name).is_file() for name in ("state.json", "dataset_dict.json"))
 
 
-def parquet_files(path: Path) -> list[Path]:
-    """The parquet file, or all that a folder holds, hidden ones left out; in the order of names."""
+def parquet_files(path: Path, *, corpus: bool = False) -> list[Path]:
+    """The parquet file, or all that a folder holds, hidden ones left out; in the order of names.
+
+    `corpus`: a metadata.parquet describes the recordings beside it, and is not one of them.
+    """
     if path.is_dir():
-        return [f for f in visible_files(path) if f.suffix.lower() == ".parquet"]
+        files = [f for f in visible_files(path) if f.suffix.lower() == ".parquet"]
+        return [f for f in files if not (corpus and f.name == "metadata.parquet")]
     return [path] if path.suffix.lower() == ".parquet" and path.is_file() else []
 
 
@@ -73,6 +85,11 @@ def open_parquet(file: Path) -> parquet.ParquetFile:
         raise BadInput(
             f"{file} is not a parquet file: {reason_of(error)}; copy it again, or leave it out"
         ) from None
+
+
+def damaged(file: Path, error: Exception) -> BadInput:
+    """What to raise where a parquet file cannot be read, or a part of it."""
+    return BadInput(f"{file} is damaged: {reason_of(error)}; copy it again, or leave it out")
 
 
 def load_data_set(folder: Path) -> Any:
@@ -98,33 +115,47 @@ def load_data_set(folder: Path) -> Any:
     return loaded
 
 
-def check_columns(place: object, names: Iterable[str], needed: str) -> None:
-    """Raise BadInput unless the table at `place` has the column `needed`."""
-    if needed not in names:
+def columns_of(
+    place: object, names: Sequence[str], keys: Keys, needed: str | None
+) -> dict[str, str]:
+    """Field -> column of a table. Raises BadInput unless it has the field `needed`."""
+    columns = keys.names(place, names)
+    if needed is not None and needed not in columns:
+        wanted = keys.columns.get(needed, needed)
         raise BadInput(
-            f"{place} has no column {needed!r} but {', '.join(names)}; rename the column"
+            f"{place} has no column {wanted!r} but {', '.join(names)}; rename the column"
         )
+    return columns
 
 
-def _parquet_rows(
-    files: Sequence[Path], wanted: Sequence[str], needed: str | None
-) -> Iterator[Row]:
+def read_parquet(file: Path) -> Iterator[Row]:
+    """All rows of one file that holds no audio. Raises BadInput naming the file."""
+    with open_parquet(file) as table:
+        for number, row in enumerate(_table_rows(file, table, table.schema_arrow.names)):
+            yield f"{file}: row {number}", row
+
+
+def _parquet_rows(files: Sequence[Path], keys: Keys, needed: str | None) -> Iterator[Row]:
     for file in files:
         with open_parquet(file) as table:
-            columns = [name for name in table.schema_arrow.names if name in wanted]
-            if needed is not None:
-                check_columns(file, table.schema_arrow.names, needed)
-            number = 0
-            for batch in table.iter_batches(columns=columns):
-                for row in batch.to_pylist():
-                    yield f"{file}: row {number}", row
-                    number += 1
+            columns = columns_of(file, table.schema_arrow.names, keys, needed)
+            for number, row in enumerate(_table_rows(file, table, list(columns.values()))):
+                yield f"{file}: row {number}", {f: row[name] for f, name in columns.items()}
 
 
-def _data_set_rows(folder: Path, wanted: Sequence[str], needed: str | None) -> Iterator[Row]:
+def _table_rows(
+    file: Path, table: parquet.ParquetFile, columns: Sequence[str]
+) -> Iterator[dict[str, Any]]:
+    try:
+        for batch in table.iter_batches(columns=list(columns)):
+            yield from batch.to_pylist()
+    except (ArrowException, OSError) as error:
+        raise damaged(file, error) from None
+
+
+def _data_set_rows(folder: Path, keys: Keys, needed: str | None) -> Iterator[Row]:
     loaded = load_data_set(folder)
-    if needed is not None:
-        check_columns(folder, loaded.column_names, needed)
-    columns = [name for name in loaded.column_names if name in wanted]
-    for number, row in enumerate(cast("Iterable[dict[str, Any]]", loaded.select_columns(columns))):
-        yield f"{folder}: row {number}", row
+    columns = columns_of(folder, loaded.column_names, keys, needed)
+    chosen = cast("Iterable[dict[str, Any]]", loaded.select_columns(list(columns.values())))
+    for number, row in enumerate(chosen):
+        yield f"{folder}: row {number}", {field: row[name] for field, name in columns.items()}

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any, cast
 
 from ttsrl.config.schema import DataConfig
+from ttsrl.data.fields import Keys, seconds
 from ttsrl.data.sources import read_rows
 from ttsrl.errors import BadInput, shorten
-from ttsrl.text.languages import check_language
+from ttsrl.text.languages import check_language, language_of
 from ttsrl.text.normalise import check_text
 
 OPTIONAL = ("language", "id", "style", "speaker")
@@ -48,13 +49,11 @@ def read_texts(data: DataConfig, accept: Callable[[Text], object]) -> Texts:
     """
     for language in data.only_languages or ():
         check_language(language)
-    tokens = [data.prefix.column] if data.prefix else []
     texts: list[Text] = []
     left_out = Counter[str]()
     place_of_id: dict[str, str] = {}
-    for place, row in read_rows(
-        Path(data.texts), ("text", "duration_s", *OPTIONAL, *tokens), needed="text"
-    ):
+    keys = _keys(data)
+    for place, row in read_rows(Path(data.texts), keys, needed="text"):
         try:
             text, duration_s = _check(row, data)
             if unwanted := _unwanted(text, duration_s, data):
@@ -81,6 +80,14 @@ def read_texts(data: DataConfig, accept: Callable[[Text], object]) -> Texts:
     return Texts(texts, dict(left_out))
 
 
+def _keys(data: DataConfig) -> Keys:
+    if data.prefix is None:
+        return Keys(("text", "duration_s", *OPTIONAL))
+    return Keys(
+        ("text", "duration_s", *OPTIONAL, "speech_tokens"), {"speech_tokens": data.prefix.column}
+    )
+
+
 def _unwanted(text: Text, duration_s: float | None, data: DataConfig) -> str | None:
     """Why this text is not wanted, in words that unwanted texts share."""
     if len(text.text) < data.min_chars:
@@ -101,20 +108,16 @@ def _unwanted(text: Text, duration_s: float | None, data: DataConfig) -> str | N
 
 def _check(fields: Mapping[str, Any], data: DataConfig) -> tuple[Text, float | None]:
     """(text, seconds of its recording where the data gives them)"""
-    if "text" not in fields:
-        raise BadInput(f"{shorten(fields)} has no key 'text'; name what is to be spoken 'text'")
     optional = {key: _string_or_none(fields, key) for key in OPTIONAL}
-    language = optional["language"] or data.language
-    duration_s = fields.get("duration_s")
-    if isinstance(duration_s, bool) or not isinstance(duration_s, int | float | None):
-        raise BadInput(f"duration_s = {shorten(duration_s)} is not a number; give seconds")
+    language = language_of(optional["language"]) if optional["language"] else data.language
+    duration_s = seconds(fields, "duration_s")
     text = Text(
-        check_text(fields["text"], language),
+        check_text(fields.get("text"), language),
         language,
         optional["id"],
         optional["style"],
         optional["speaker"],
-        _speech_tokens(fields, data.prefix.column) if data.prefix else [],
+        _speech_tokens(fields.get("speech_tokens"), data.prefix.column) if data.prefix else [],
     )
     return text, duration_s
 
@@ -130,8 +133,7 @@ def _string_or_none(fields: Mapping[str, Any], key: str) -> str | None:
     )
 
 
-def _speech_tokens(fields: Mapping[str, Any], key: str) -> list[int]:
-    value = cast("object", fields.get(key))
+def _speech_tokens(value: object, key: str) -> list[int]:
     tokens = cast("list[object]", value)
     if not isinstance(value, list) or any(type(token) is not int for token in tokens):
         raise BadInput(

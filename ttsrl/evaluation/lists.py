@@ -12,6 +12,7 @@ from pathlib import Path
 
 from ttsrl.audio.io import SUFFIXES
 from ttsrl.config.schema import SuiteConfig
+from ttsrl.data.fields import Keys
 from ttsrl.data.sources import read_rows
 from ttsrl.errors import BadInput, shorten
 from ttsrl.lines.text import lines_of
@@ -118,7 +119,7 @@ def _kaldi(path: Path) -> dict[str, tuple[str, str]]:
 
 def _jsonl(path: Path, language: str) -> Iterator[ListedText]:
     """Lines with `text` and optional `language`, `id`, `prompt_text`, `prompt_audio`."""
-    for place, fields in read_rows(path, JSONL_KEYS, needed="text"):
+    for place, fields in read_rows(path, Keys(JSONL_KEYS), needed="text"):
         strings = {key: fields.get(key) for key in JSONL_KEYS}
         for key, value in strings.items():
             if value is not None and not isinstance(value, str):

@@ -73,6 +73,10 @@ class Stage:
         self._total = total
         self._show(done, f"{done / 1e6:.1f}/{total / 1e6:.1f} MB", "")
 
+    def tell(self, what: str) -> None:
+        """Lines for the user that stay, above the bars of a terminal."""
+        self._console.print(what, markup=False, soft_wrap=True)
+
     def finish(self, note: str = "") -> None:
         """The stage is complete."""
         total = self._total or 1

@@ -124,6 +124,24 @@ OPTIONAL_MARKS = frozenset(["ar", "fa", "he", "ps", "sd", "ur", "yi"])
 """Vowel marks are rarely written, and never heard as such."""
 
 
+def language_of(name: str) -> str:
+    """The code of a language that data calls by its code, its English name, or a tag of BCP 47.
+
+    `Chinese` (Lhotse) is zh, `pt-BR` (Common Voice, NeMo) pt. Raises BadInput for another name, and
+    for zh-HK, which may be Cantonese or Mandarin.
+    """
+    code, *region = re.split("[-_]", name.strip())
+    names = {title.lower(): known for known, title in LANGUAGES.items()}
+    if name.strip().lower().replace("_", "-") == "zh-hk":
+        raise BadInput(f"language {name!r} may be Cantonese or Mandarin; write 'yue' or 'zh'")
+    if region and code.lower() in LANGUAGES:
+        return code.lower()
+    if name.strip().lower() in names:
+        return names[name.strip().lower()]
+    check_language(name)
+    return name
+
+
 def check_language(language: str) -> None:
     """Refuse a code that is not in `LANGUAGES`, naming the code that was probably meant."""
     if language in LANGUAGES:
