@@ -47,7 +47,7 @@ from ttsrl.wire import Failed, Gated, Ok, Outcome, Utterance
 
 logger = logging.getLogger(__name__)
 
-SPEC_VERSION = 6
+SPEC_VERSION = 7
 """Raise it whenever this file, the gates, the scorers or the codecs give other rewards."""
 
 WHISPER = "whisper"

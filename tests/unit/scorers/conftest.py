@@ -54,7 +54,7 @@ def odd_whisper(tmp_path_factory: pytest.TempPathFactory) -> Path:
     generation |= {
         "suppress_tokens": [*range(5, end, 3), *range(end + 1, vocabulary)],
         "begin_suppress_tokens": [*range(6, end, 3), end],
-        "lang_to_id": {"<|en|>": 378, "<|de|>": 381},
+        "lang_to_id": {"<|en|>": 380, "<|de|>": 383},
     }
     (folder / "generation_config.json").write_text(json.dumps(generation))
     return folder

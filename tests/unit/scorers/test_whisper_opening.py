@@ -30,7 +30,7 @@ def test_no_speech_and_languages_are_those_after_the_start_token(
     scorer = WhisperScorer(WhisperConfig(model=str(odd_whisper), engine=engine, mode=mode))
     raws = scorer.score(noises, RATE_HZ, ["one two"] * 5, ["de"] * 5)
     model = WhisperForConditionalGeneration.from_pretrained(odd_whisper, dtype=torch.float64).eval()
-    vocabulary = scorer.tokens.tokenizer.get_vocab()
+    vocabulary = scorer.tokens.vocabulary
     languages = {code: vocabulary[f"<|{code}|>"] for code in ("en", "de")}
     for waveform, raw in zip(noises, raws, strict=True):
         with torch.no_grad():

@@ -59,6 +59,7 @@ def noisy_whisper(tmp_path_factory: pytest.TempPathFactory) -> Path:
         end = json.loads((folder / "config.json").read_text())["eos_token_id"]
         decoder.layer_norm.bias.add_(0.4 * decoder.embed_tokens.weight[end])
     model.save_pretrained(folder)
+    shutil.copy(TINY / "whisper/generation_config.json", folder)
     return folder
 
 

@@ -79,17 +79,19 @@ class DeepUnlearning:
     the text, silence is right and everything else is wrong.
     """
 
-    def __init__(self, tokens: WhisperTokens) -> None:
+    def __init__(self, tokens: WhisperTokens, prompt: list[int]) -> None:
+        """`prompt`: what the processor puts before a text."""
         from transformers.models.whisper.english_normalizer import BasicTextNormalizer
 
         self.tokens = tokens
+        self.before_text = prompt
         self.normalise = BasicTextNormalizer()
 
     def prompt(self, language: str) -> list[int] | None:
         return self.tokens.prompt(language)
 
     def target(self, text: str, language: str) -> tuple[list[int], list[int] | None]:
-        return self.tokens.labels(self.normalise(text)), [self.tokens.start]
+        return self.tokens.labels(self.before_text, self.normalise(text)), [self.tokens.start]
 
     def error_rates(self, text: str, transcript: str, language: str) -> tuple[float, float]:
         wanted, heard = self.normalise(text).strip(), self.normalise(transcript).strip()
@@ -108,4 +110,4 @@ def mode_of(
         case "channel-io":
             return ChannelIo(tokens)
         case "deep-unlearning":
-            return DeepUnlearning(tokens)
+            return DeepUnlearning(tokens, tokens.processor_prompt())

@@ -42,7 +42,7 @@ class WhisperScorer:
         features = WhisperFeatureExtractor.from_pretrained(folder)
         self.sample_rate_hz = int(features.sampling_rate)
         self.max_duration_s = float(features.chunk_length)
-        self.tokens = WhisperTokens(folder, model.config.max_target_positions)
+        self.tokens = WhisperTokens(folder, model.config)
         self.mode = mode_of(config.mode, self.tokens)
         self.engine = self._engine(config, folder, model, features, batch_size)
 

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from ttsrl.errors import BadInput
+from ttsrl.errors import BadInput, reason_of, shorten
+from ttsrl.scorers.whisper.byte_pairs import text_encoding
+from ttsrl.scorers.whisper.controls import (
+    check_controls,
+    generation_config,
+    is_multilingual,
+    token_ids,
+)
+from ttsrl.scorers.whisper.vocabulary import read_vocabulary, refuse
 from ttsrl.text.languages import LANGUAGES, UNSPACED, check_language
 
 if TYPE_CHECKING:
-    from transformers import GenerationConfig, PreTrainedTokenizerBase
+    from transformers import WhisperConfig
 
 MAX_NEW_TOKENS = 224
 """Longest transcript, as in OpenAI's Whisper; a window of speech has fewer tokens, loops end."""
@@ -19,30 +28,35 @@ MAX_NEW_TOKENS = 224
 LONGEST_PROMPT = 4
 """Tokens; a target of another mode is read after the transcript's own prompt too."""
 
+CONTROL = re.compile(r"<\|[^|]*\|>")
+TIME_STAMP = re.compile(r"<\|\d+\.\d\d\|>")
+
 
 class WhisperTokens:
-    """Ids of one Whisper, multilingual or English-only."""
+    """Ids of one Whisper, multilingual or English-only.
 
-    def __init__(self, folder: Path, max_positions: int) -> None:
-        from transformers import AutoTokenizer, GenerationConfig
+    Those of a text are openai-whisper's, whatever merges the folder lists; a folder that cannot
+    give them raises BadInput.
+    """
 
+    def __init__(self, folder: Path, config: WhisperConfig) -> None:
         self.folder = folder
-        self.max_positions = max_positions
-        self.tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(folder)
-        # Asked for once: of a full-size model it is a new dictionary of 50 000 entries each time.
-        self.vocabulary: dict[str, int] = self.tokenizer.get_vocab()
-        generation = GenerationConfig.from_pretrained(folder)
+        self.max_positions = int(config.max_target_positions)
+        self.vocabulary = read_vocabulary(folder)
         self.end = self._id("<|endoftext|>")
         self.start = self._id("<|startoftranscript|>")
-        self.multilingual = bool(getattr(generation, "is_multilingual", False))
+        self.encoding = text_encoding(self.vocabulary, self.end, folder)
+        generation = generation_config(folder)
+        check_controls(self.vocabulary, generation, config, folder)
+        self.multilingual = is_multilingual(generation, folder)
         # Whisper's vocabulary is text, <|endoftext|>, then control tokens and time stamps.
         self.never = sorted(
-            {*_ids(generation, "suppress_tokens"), *range(self.end + 1, len(self.tokenizer))}
+            {*token_ids(generation, "suppress_tokens"), *range(self.end + 1, config.vocab_size)}
         )
         """Never written: the model's suppressed tokens, control tokens, time stamps."""
-        self.no_speech = self._one_of("<|nospeech|>", "<|nocaptions|>")
-        """Says that nobody speaks; models before large-v3 call it no captions."""
-        self.never_first = _ids(generation, "begin_suppress_tokens")
+        self.no_speech = self._id("<|nospeech|>")
+        """Says that nobody speaks."""
+        self.never_first = token_ids(generation, "begin_suppress_tokens")
         """Not written first: blank and, in most models, the end token."""
 
     @cached_property
@@ -84,23 +98,46 @@ class WhisperTokens:
         """Raw text and end token."""
         return self._target(text, LONGEST_PROMPT)
 
-    def labels(self, text: str) -> list[int]:
-        """What transformers' processor makes of a text: control tokens, text, end token."""
-        ids: list[int] = self.tokenizer(text, verbose=False)["input_ids"]
-        self._check_length(text, len(ids) - 1, LONGEST_PROMPT)
-        return ids
+    def processor_prompt(self) -> list[int]:
+        """What transformers' processor puts before a text. Raises BadInput."""
+        from transformers import AutoTokenizer
+
+        try:
+            tokenizer = AutoTokenizer.from_pretrained(self.folder)
+        except (OSError, ValueError) as error:
+            refuse(self.folder, f"transformers does not load its tokenizer: {reason_of(error)}")
+        return tokenizer("", verbose=False)["input_ids"][:-1]
+
+    def labels(self, prompt: list[int], text: str) -> list[int]:
+        """What transformers' processor makes of a text: its prompt, text, end token."""
+        ids = [*prompt, *self.encode(text)]
+        self._check_length(text, len(ids), LONGEST_PROMPT)
+        return [*ids, self.end]
+
+    def encode(self, text: str) -> list[int]:
+        """Ids of a text alone. Raises BadInput for one that spells a control token."""
+        for token in CONTROL.findall(text):
+            if token in self.vocabulary or TIME_STAMP.fullmatch(token):
+                raise BadInput(
+                    f"text {shorten(text)} spells the control token {token} of Whisper; remove it"
+                )
+        # No token has more bytes than the longest, and runs of some 100 000 spaces crash tiktoken.
+        if len(text) > self.max_positions * self._longest_token_bytes:
+            raise BadInput(
+                f"text has {len(text)} characters, more than Whisper's decoder holds; split it"
+            )
+        return self.encoding.encode_ordinary(text)
 
     def decode(self, ids: Sequence[int]) -> str:
         """Transcript without control tokens and outer spaces."""
-        text = self.tokenizer.decode(
-            [i for i in ids if i < self.end], clean_up_tokenization_spaces=False
-        )
-        return str(text).strip()
+        return self.encoding.decode([i for i in ids if i < self.end]).strip()
+
+    @cached_property
+    def _longest_token_bytes(self) -> int:
+        return max(map(len, self.encoding.token_byte_values()))
 
     def _target(self, text: str, prompt_length: int) -> list[int]:
-        ids = self.tokenizer.encode(text, add_special_tokens=False, verbose=False)
-        if any(i >= self.end for i in ids):
-            raise BadInput(f"text {text!r} spells a control token of Whisper; remove it")
+        ids = self.encode(text)
         self._check_length(text, len(ids), prompt_length)
         return [*ids, self.end]
 
@@ -113,15 +150,6 @@ class WhisperTokens:
             )
 
     def _id(self, token: str) -> int:
-        return self._one_of(token)
-
-    def _one_of(self, *names: str) -> int:
-        for token in names:
-            if token in self.vocabulary:
-                return self.vocabulary[token]
-        raise BadInput(f"the Whisper at {self.folder} has no token {names[0]}; use another model")
-
-
-def _ids(generation: GenerationConfig, field: str) -> list[int]:
-    value: Any = getattr(generation, field, None)
-    return sorted(value or [])
+        if token not in self.vocabulary:
+            raise BadInput(f"the Whisper at {self.folder} has no token {token}; use another model")
+        return self.vocabulary[token]
