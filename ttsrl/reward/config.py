@@ -47,7 +47,7 @@ class WhisperConfig(Strict):
 
 
 class Gates(Strict):
-    """Limits beyond which a rollout is not speech of its text; checked before any scorer runs."""
+    """Limits beyond which a rollout is not speech of its text, whatever its scores."""
 
     min_level_dbfs: float = Field(default=SILENCE_DBFS, le=0)
     """A waveform whose loudest 50 ms lie below this is silence."""
@@ -57,6 +57,29 @@ class Gates(Strict):
     """Longer than this many seconds per character, plus `slack_s`: runaway."""
     slack_s: float = Field(default=1.0, ge=0)
     """Silence before and after that any text may have."""
+    min_speech_s: float = Field(default=0.15, ge=0)
+    """Sound in which Silero's voice-activity detector finds less speech than this, or less than
+    `min_s_per_char` asks of the text, is no speech: shorter than any word. 0: not detected."""
+    speech_threshold: float = Field(default=0.5, gt=0, lt=1)
+    """Probability from which a frame of 32 ms is speech: Silero's own."""
+    faint_threshold: float = Field(default=0.1, gt=0, lt=1)
+    """Probability from which it may be: such speech, as of a voice that whispers, counts where
+    Whisper hears it, too."""
+    max_no_speech: float = Field(default=0.6, ge=0, le=1)
+    """Whisper hears it, too, if its no-speech probability is not above this: its own limit. Alone
+    it misjudges: short words have up to 0.7."""
+    repetition_window: int = Field(default=10, ge=1)
+    """Speech tokens within which a token is a repetition, as CosyVoice's sampling has it (10)."""
+    repetition_times: int = Field(default=1, ge=1)
+    """How often it has to stand there: CosyVoice's 0.1 of the window."""
+    max_repetition_s: float = Field(default=5.0, ge=0)
+    """Longest that nothing but repetitions may last, pauses included; a text that repeats itself
+    may take `max_s_per_char` for these characters on top."""
+    max_repetition_share: float = Field(default=0.9, gt=0, le=1)
+    """Largest share of a rollout that one such stretch may be, unless its text repeats itself."""
+    max_compression_ratio: float = Field(default=2.4, gt=0)
+    """A transcript beyond this ratio of its bytes to zlib's loops (Whisper's own limit), unless its
+    text has a ratio that is not much smaller."""
 
 
 def _recipe(given: dict[str, Any]) -> list[Component]:

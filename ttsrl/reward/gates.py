@@ -6,11 +6,13 @@ Pure functions; each returns Gated with a reason of the closed list, or None to 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Literal, get_args
 
 from ttsrl.audio.waveform import FRAME_S, Waveform, level_dbfs
 from ttsrl.reward.components import Component
 from ttsrl.reward.config import Gates
+from ttsrl.reward.repetition import compression_ratio, longest_repetition, repeated_chars
 from ttsrl.wire import Gated
 
 Reason = Literal[
@@ -19,12 +21,27 @@ Reason = Literal[
     "no_end_token",
     "too_short",
     "too_long",
+    "repeated_tokens",
     "silence",
+    "no_speech",
     "empty_transcript",
+    "repeated_words",
     "below_floor",
 ]
+LOOPS_MORE = 1.5
+"""A transcript's compression ratio over its text's, from which it loops and the text does not."""
 REASONS: tuple[Reason, ...] = get_args(Reason)
 """Every reason there is, in the order in which they are checked."""
+
+
+@dataclass(frozen=True)
+class VoiceFound:
+    """What a voice-activity detector takes for speech."""
+
+    sure_s: float
+    """Seconds of the frames above `speech_threshold`."""
+    faint_s: float
+    """Seconds of those above `faint_threshold`."""
 
 
 def check_tokens(speech_tokens: Sequence[int], finished: bool, codebook_size: int) -> Gated | None:
@@ -59,6 +76,31 @@ def check_duration(
     return None
 
 
+def check_repetition(
+    speech_tokens: Sequence[int], tokens_per_s: float, units: Sequence[str], gates: Gates
+) -> Gated | None:
+    """Gate tokens that say for long what they have just said; `units` as `repeated_chars` has it.
+
+    A pause repeats its tokens, too: what is gated is a stretch that no speech has, or that leaves
+    no room for any.
+    """
+    repeated = longest_repetition(speech_tokens, gates.repetition_window, gates.repetition_times)
+    repeated_s = repeated / tokens_per_s
+    duration_s = len(speech_tokens) / tokens_per_s
+    longest_s = gates.max_repetition_s
+    if chars := repeated_chars(units):
+        longest_s += gates.max_s_per_char * chars
+    else:
+        longest_s = min(longest_s, gates.max_repetition_share * duration_s)
+    if repeated_s <= longest_s:
+        return None
+    detail = (
+        f"{repeated_s:.2f} s in which every token is one of the {gates.repetition_window} before "
+        f"it, longer than {longest_s:.2f} s"
+    )
+    return _gated("repeated_tokens", detail, duration_s)
+
+
 def check_level(waveform: Waveform, sample_rate_hz: int, gates: Gates) -> Gated | None:
     """Gate a waveform whose loudest frame is below `min_level_dbfs` (RMS; 0 dBFS is RMS 1)."""
     level = level_dbfs(waveform, sample_rate_hz)
@@ -68,14 +110,42 @@ def check_level(waveform: Waveform, sample_rate_hz: int, gates: Gates) -> Gated 
     return None
 
 
-def check_transcript(transcript: str | None, duration_s: float) -> Gated | None:
-    """Gate speech in which no word was heard; `transcript` is normalised, None if nobody listened.
+def check_speech(
+    voice: VoiceFound, no_speech: float | None, chars: int, duration_s: float, gates: Gates
+) -> Gated | None:
+    """Gate sound in which nobody speaks, such as a hum that a recogniser takes for "you".
+
+    `no_speech`: Whisper's probability, None where it does not listen; `chars`: of the normalised
+    text.
+    """
+    least_s = max(gates.min_speech_s, gates.min_s_per_char * chars)
+    heard_too = no_speech is not None and no_speech <= gates.max_no_speech
+    if voice.sure_s >= least_s or (heard_too and voice.faint_s >= least_s):
+        return None
+    detail = f"{voice.sure_s:.2f} s of speech found, {voice.faint_s:.2f} s of what may be some"
+    if no_speech is not None:
+        detail += f", no-speech probability {no_speech:.2f}"
+    return _gated("no_speech", f"{detail}; at least {least_s:.2f} s expected", duration_s)
+
+
+def check_transcript(transcript: str, duration_s: float) -> Gated | None:
+    """Gate speech in which no word was heard; `transcript` is normalised.
 
     Its CER is 1, and exp(-NLL / tau) would still pay a little for it.
     """
-    if transcript is None or transcript:
+    if transcript:
         return None
     return _gated("empty_transcript", "no word was heard", duration_s)
+
+
+def check_words(transcript: str, text: str, duration_s: float, gates: Gates) -> Gated | None:
+    """Gate a transcript that loops, unless its text does; both normalised."""
+    heard, wanted = compression_ratio(transcript), compression_ratio(text)
+    most = max(gates.max_compression_ratio, LOOPS_MORE * wanted)
+    if heard <= most:
+        return None
+    detail = f"the transcript's compression ratio is {heard:.1f}, above {most:.1f}"
+    return _gated("repeated_words", detail, duration_s)
 
 
 def check_floors(

@@ -11,7 +11,7 @@ from ttsrl.scorers.base import Recogniser, Scorer
 if TYPE_CHECKING:
     from ttsrl.config.schema import JudgeConfig
     from ttsrl.reward.components import Component
-    from ttsrl.reward.config import RewardConfig
+    from ttsrl.reward.config import Gates, RewardConfig
 
 
 SCORER_OF = {
@@ -29,13 +29,25 @@ SCORER_OF = {
 
 
 def load_scorers(reward: RewardConfig, device: str = "cpu") -> dict[str, Scorer]:
-    """Name -> scorer of the components that Whisper does not measure; each is loaded once."""
+    """Name -> scorer of the components that Whisper does not measure, and of the gate `no_speech`;
+    each is loaded once."""
     scorers: dict[str, Scorer] = {}
+    if reward.gates.min_speech_s > 0:
+        scorers["voice_activity"] = _load_voice_activity(reward.gates)
     for component in reward.components:
         name = SCORER_OF.get(component.type, component.type)
         if name != "whisper" and name not in scorers:
             scorers[name] = _load(component, device, reward.batch_size)
     return scorers
+
+
+def _load_voice_activity(gates: Gates) -> Scorer:
+    import torch
+
+    from ttsrl.scorers.voice_activity import VoiceActivity
+
+    threads = torch.get_num_threads()
+    return VoiceActivity(gates.speech_threshold, gates.faint_threshold, threads)
 
 
 def _load(component: Component, device: str, batch_size: int) -> Scorer:

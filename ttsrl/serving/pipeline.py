@@ -26,11 +26,15 @@ from ttsrl.errors import BadInput
 from ttsrl.models.hub import local_folder
 from ttsrl.reward.components import LEAST_UTILITY, Language, compose, utilities_of
 from ttsrl.reward.gates import (
+    VoiceFound,
     check_duration,
     check_floors,
     check_level,
+    check_repetition,
+    check_speech,
     check_tokens,
     check_transcript,
+    check_words,
 )
 from ttsrl.reward.specification import configured, hash_of
 from ttsrl.scorers.base import Raw, Scorer, SpeechSample
@@ -42,7 +46,7 @@ from ttsrl.serving.cache import OutcomeCache
 from ttsrl.serving.listening import check_whisper, load_whisper
 from ttsrl.serving.recording import RecordedUtterance
 from ttsrl.serving.scorer_thread import ScorerThread
-from ttsrl.text.normalise import NORMALISER_VERSION, check_text, normalise
+from ttsrl.text.normalise import NORMALISER_VERSION, check_text, normalise, units
 from ttsrl.wire import Failed, Gated, Ok, Outcome, Utterance
 
 logger = logging.getLogger(__name__)
@@ -181,6 +185,12 @@ class Pipeline:
                 check_tokens(u.speech_tokens, u.finished, self.codec.codebook_size)
                 # Runaway speech is not even decoded.
                 or self._gate_duration(u, nominal_s)
+                or check_repetition(
+                    u.speech_tokens,
+                    self.codec.tokens_per_s,
+                    units(normalise(u.text, u.language), u.language),
+                    self.reward.gates,
+                )
                 or item
             )
 
@@ -217,6 +227,26 @@ class Pipeline:
     def _gate_duration(self, utterance: Utterance, duration_s: float) -> Gated | None:
         chars = len(normalise(utterance.text, utterance.language))
         return check_duration(duration_s, chars, self._max_duration_s, self.reward.gates)
+
+    def _gate_heard(
+        self,
+        utterance: Utterance,
+        raw: Mapping[str, float],
+        transcript: str | None,
+        duration_s: float,
+    ) -> Gated | None:
+        """`transcript` is None where no recogniser listens; without `min_speech_s` no detector
+        does."""
+        gates, language = self.reward.gates, utterance.language
+        text = normalise(utterance.text, language)
+        gated = None
+        if "speech_s" in raw:
+            voice = VoiceFound(raw["speech_s"], raw["faint_speech_s"])
+            gated = check_speech(voice, raw.get("no_speech"), len(text), duration_s, gates)
+        if gated or transcript is None:
+            return gated
+        heard = normalise(transcript, language)
+        return check_transcript(heard, duration_s) or check_words(heard, text, duration_s, gates)
 
     def _score(self, states: list[State]) -> list[State]:
         """Measure the items by all scorers at once; each has its deadline and fails alone."""
@@ -274,9 +304,8 @@ class Pipeline:
         duration_s = samples / self.codec.sample_rate_hz
         components = self.reward.components
         utilities = utilities_of(components, raw, language)
-        heard = None if transcript is None else normalise(transcript, language)
         return (
-            check_transcript(heard, duration_s)
+            self._gate_heard(item.utterance, raw, transcript, duration_s)
             or check_floors(components, raw, utilities, duration_s)
             or Ok(
                 reward=compose(

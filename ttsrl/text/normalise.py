@@ -76,9 +76,12 @@ def cer(reference: str, hypothesis: str, language: str) -> float:
 def wer(reference: str, hypothesis: str, language: str) -> float:
     """Word error rate over normalised texts; in `BY_CHARACTER` languages a word is a character."""
     both = _reference(reference, language), normalise(hypothesis, language)
-    if language in BY_CHARACTER:
-        both = " ".join(both[0]), " ".join(both[1])
-    return float(jiwer.wer(*both))
+    return float(jiwer.wer(*(" ".join(units(text, language)) for text in both)))
+
+
+def units(normalised: str, language: str) -> list[str]:
+    """Words of a normalised text; in `BY_CHARACTER` languages its characters."""
+    return list(normalised) if language in BY_CHARACTER else normalised.split()
 
 
 def pinyin_wer(reference: str, hypothesis: str, language: str, tones: bool) -> float:
