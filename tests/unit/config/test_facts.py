@@ -115,27 +115,27 @@ def test_what_decides_a_reward_is_never_changed_on_resume() -> None:
     [
         (
             "tiny/run.json",
-            "6af6bd0beffad3b09f16bda2c66f28870645a5075c758b436ac8c9d714e2e174",
+            "6bf2bd4d2ba299ed4f36739ac3a8b473d273b1e666a2c1fd8d7173807f67ecd9",
         ),
         (
             "recipes/cosyvoice2-dapo.json",
-            "d239339fbbd2a9305c9263eda9ca86ed85cba8cfb1c7cfd4d87b6db68771270e",
+            "942b17b1cadda4e24602a540ea8f63ca6292422ade6f6ba28111ac4279a589bc",
         ),
         (
             "recipes/cosyvoice2-official.json",
-            "36dff746fc0b31c035c7bce9b382cee14c61594489bb500444392f2f7e9d8f4e",
+            "17b986c989098164a8757bae4a552de66760d921368f72ac0e469c3e577697b9",
         ),
         (
             "recipes/llasa-channel-io.json",
-            "6af6bd0beffad3b09f16bda2c66f28870645a5075c758b436ac8c9d714e2e174",
+            "6bf2bd4d2ba299ed4f36739ac3a8b473d273b1e666a2c1fd8d7173807f67ecd9",
         ),
         (
             "recipes/llasa-clap-style.json",
-            "f6dc9153f55d9bfdcaa6610a9a2ece184886cacf919b8a2c7b531dcdf16346c6",
+            "425f9e8d51b3109c41a565a79eeb7ee86c65cd9b7826d00f611356983ced245d",
         ),
         (
             "recipes/llasa-deep-unlearning.json",
-            "d1a21e7559de77687a8728fafdcae672b75a2633dbbb0eb1de42f07f0a8af863",
+            "d9f572b72a936aed6dc271b1427e4dd2a45f70054747f275a2936615e0a6a00d",
         ),
     ],
 )
@@ -164,7 +164,7 @@ def test_a_reward_of_every_component_keeps_its_hash() -> None:
             "codec_precision": "bfloat16",
         }
     )
-    expected = "b427805df22e19d4e3e4a7e1716155bc8392ae64b683200ce663d98d032546db"
+    expected = "876e39bb9e0f40f39590dc070d181a94fb608f420a4b42bae4140700a2f074c5"
     assert hash_of(configured(reward)) == expected
 
 

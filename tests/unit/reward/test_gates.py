@@ -1,3 +1,5 @@
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 
@@ -6,11 +8,15 @@ from ttsrl.reward.components import Cer, Nll
 from ttsrl.reward.config import Gates
 from ttsrl.reward.gates import (
     REASONS,
+    VoiceFound,
     check_duration,
     check_floors,
     check_level,
+    check_repetition,
+    check_speech,
     check_tokens,
     check_transcript,
+    check_words,
 )
 
 GATES = Gates(min_level_dbfs=-50, min_s_per_char=0.01, max_s_per_char=0.5, slack_s=1)
@@ -95,3 +101,90 @@ def test_one_utility_below_its_floor_is_enough(floor: float, gated: bool) -> Non
         assert outcome.reason == "below_floor" and outcome.reason in REASONS
         assert outcome.duration_s == 1.5
         assert "nll = 3.3" in outcome.detail and "0.4" in outcome.detail
+
+
+@pytest.mark.parametrize(
+    ("sure_s", "faint_s", "no_speech", "gated"),
+    [
+        (0.15, 0.15, 0.9, False),  # the detector is sure: Whisper cannot gate alone
+        (0.14, 0.15, 0.6, False),  # a whisper, which Whisper hears, too
+        (0.14, 0.15, 0.61, True),
+        (0.14, 0.15, None, True),  # nobody else listens
+        (0.14, 0.14, 0.0, True),  # Whisper alone cannot let pass
+        (0.0, 0.0, 0.0, True),
+    ],
+)
+def test_sound_without_a_voice_is_gated(
+    sure_s: float, faint_s: float, no_speech: float | None, gated: bool
+) -> None:
+    outcome = check_speech(VoiceFound(sure_s, faint_s), no_speech, 3, 2.0, GATES)
+    assert (outcome is not None) == gated
+    if outcome:
+        assert (outcome.reason, outcome.duration_s) == ("no_speech", 2.0)
+        assert f"{sure_s:.2f} s of speech found" in outcome.detail
+
+
+def test_a_long_text_needs_more_speech() -> None:
+    assert check_speech(VoiceFound(0.5, 0.5), 0.0, 50, 9.0, GATES) is None
+    assert check_speech(VoiceFound(0.5, 0.5), 0.0, 51, 9.0, GATES) is not None
+
+
+ORDINARY = ["say", "something", "new", "in", "every", "word"]
+
+
+def repeats(tokens: list[int], units: Sequence[str] = ORDINARY, tokens_per_s: float = 25.0) -> bool:
+    gated = check_repetition(tokens, tokens_per_s, units, GATES)
+    assert gated is None or gated.reason == "repeated_tokens"
+    return gated is not None
+
+
+def test_tokens_that_repeat_for_long_are_gated() -> None:
+    speech = list(range(200))
+    assert not repeats(speech)
+    assert not repeats([*speech, *[7] * 125])  # a pause of five seconds
+    assert repeats([*speech, *[7] * 127])
+    assert repeats([*speech, *[1, 2, 3, 4, 5, 6, 7, 8, 9, 10] * 14])  # a cycle of the window
+    assert not repeats([*speech, *range(11), *range(11), *range(11)] * 4)  # longer than the window
+    assert repeats([3] * 20)  # less than five seconds, and nothing else
+    assert not repeats([*range(5), *[3] * 20])
+    assert not repeats([3])
+
+
+def test_a_text_that_repeats_itself_may_be_spoken() -> None:
+    stuck = [1, 2, 3] * 50
+    for units in (["no"] * 12, list("哈哈哈哈哈哈哈"), ["la", "di", "da"] * 4):
+        assert repeats(stuck), units
+        assert not repeats(stuck, units), units
+    assert repeats(stuck, ["the", "cat", "and", "the", "dog", "and", "the", "bird"])
+    assert repeats([1, 2, 3] * 200, ["no"] * 4)
+
+
+TEXT = (
+    "he was not an ill disposed young man unless to be rather cold hearted and rather selfish "
+    "is to be ill disposed"
+)
+
+
+def test_a_transcript_that_loops_is_gated_unless_its_text_does() -> None:
+    assert check_words(TEXT, TEXT, 2.0, GATES) is None
+    looped = " ".join([TEXT, *["to be ill disposed"] * 20])
+    gated = check_words(looped, TEXT, 2.0, GATES)
+    assert gated is not None and gated.reason == "repeated_words" and gated.duration_s == 2.0
+    laugh = " ".join(["ha"] * 60)
+    assert check_words(laugh, TEXT, 2.0, GATES) is not None
+    assert check_words(laugh, " ".join(["ha"] * 55), 2.0, GATES) is None
+    assert check_words("哈" * 60, "哈" * 55, 2.0, GATES) is None
+    assert check_words("no", "no", 2.0, GATES) is None
+
+
+def test_compression_ratio_is_openai_whisper_s() -> None:
+    from ttsrl.reward.repetition import compression_ratio
+
+    whisper = pytest.importorskip("whisper.utils", reason="openai-whisper is not installed")
+    for text in (TEXT, "ha " * 40, "哈" * 60, "no"):
+        assert compression_ratio(text) == whisper.compression_ratio(text)
+
+
+def test_gates_name_only_reasons_of_the_list() -> None:
+    assert len(set(REASONS)) == len(REASONS)
+    assert {"no_speech", "repeated_tokens", "repeated_words"} <= set(REASONS)

@@ -1,6 +1,7 @@
 """The reward pipeline over the tiny stack: real codec, real Whisper, real speech."""
 
 import json
+import math
 import threading
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -102,6 +103,52 @@ def test_bad_speech_is_gated_with_its_reason(
         pipeline.codec, "decode", lambda tokens: [np.zeros(20_000, np.float32) for _ in tokens]
     )
     assert gated(pipeline.score([good])[0]).reason == "silence"
+
+
+def test_a_hum_is_no_speech_whatever_a_recogniser_hears(
+    pipeline: Pipeline, clean: list[Utterance], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    t = np.arange(2 * 16_000) / 16_000
+    hum = (0.3 * np.sin(2 * np.pi * 50 * t)).astype(np.float32)
+    monkeypatch.setattr(pipeline.codec, "decode", lambda tokens: [hum for _ in tokens])
+    [outcome] = map(gated, pipeline.score(clean[:1]))
+    assert (outcome.reason, outcome.duration_s) == ("no_speech", 2.0)
+    assert "0.00 s of speech found" in outcome.detail
+
+
+def test_a_broken_detector_of_voices_is_no_statement_about_the_speech(
+    pipeline: Pipeline, clean: list[Utterance], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    detector = pipeline.scorers["voice_activity"]
+    nothing = {"speech_s": math.nan, "faint_speech_s": math.nan}
+    with monkeypatch.context() as patch:
+        patch.setattr(detector, "score", lambda speeches: [nothing for _ in speeches])
+        assert [failed(o).kind for o in pipeline.score(clean)] == ["nan", "nan"]
+        patch.setattr(detector, "score", None)
+        [first, _] = map(failed, pipeline.score(clean))
+    assert first.kind == "scorer" and first.detail.startswith("voice_activity: ")
+    assert all(isinstance(o, Ok) for o in pipeline.score(clean))
+
+
+def test_without_its_gate_the_detector_is_not_even_loaded(
+    run: RunConfig, clean: list[Utterance]
+) -> None:
+    gates = run.reward.gates.model_copy(update={"min_speech_s": 0.0})
+    reward = run.reward.model_copy(update={"gates": gates})
+    pipeline = Pipeline(run.model_copy(update={"reward": reward}))
+    assert not pipeline.scorers
+    assert all("speech_s" not in ok(o).raw for o in pipeline.score(clean))
+
+
+def test_repetition_is_gated(
+    pipeline: Pipeline, clean: list[Utterance], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stuck = change(clean[0], speech_tokens=[5] * len(clean[0].speech_tokens))
+    assert gated(pipeline.score([stuck])[0]).reason == "repeated_tokens"
+    looped = "four red tigers run " * 20
+    assert pipeline.whisper is not None
+    monkeypatch.setattr(pipeline.whisper.tokens, "decode", lambda ids: looped)
+    assert gated(pipeline.score(clean[:1])[0]).reason == "repeated_words"
 
 
 def test_what_is_gated_by_its_tokens_is_never_decoded(
@@ -303,7 +350,9 @@ def test_stages_are_timed_and_the_pipeline_tests_itself(
     pipeline.self_test()
     assert not seconds
     pipeline.score(clean)
-    assert [name for name, _ in seconds] == ["gates", "decode", "gates", "whisper"]
+    assert [name for name, _ in seconds] == [
+        *("gates", "decode", "gates", "whisper", "voice_activity")
+    ]
     assert all(s > 0 for _, s in seconds)
 
 
@@ -341,7 +390,8 @@ def test_every_scorer_s_raw_values_are_in_the_outcome(
     with_loudness.self_test()
     scored = map(ok, pipeline.score(clean)), map(ok, with_loudness.score(clean))
     for plain, outcome in zip(*scored, strict=True):
-        assert set(outcome.raw) == {"cer", "wer", "nll", "no_speech", "loudness"}
+        voice = {"speech_s", "faint_speech_s", "no_speech"}
+        assert set(outcome.raw) == {"cer", "wer", "nll", "loudness", *voice}
         assert 0 < outcome.raw["loudness"] <= 1
         assert outcome.reward == plain.reward  # no component asks for it
 
