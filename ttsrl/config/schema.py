@@ -175,7 +175,8 @@ class TrainConfig(Strict):
     ] = "token-mean"
     """token-mean: every token of an update weighs the same (DAPO). seq-mean-token-mean: every
     rollout does (GRPO). seq-mean-token-sum-norm: a rollout's sum is divided by max_speech_tokens
-    (Dr. GRPO)."""
+    (Dr. GRPO). Tokens of rollouts that could not be measured never count; means over rollouts
+    divide by all rollouts of the update, so that one with failures is the smaller for it."""
     advantage: Fixed[Literal["grpo", "gdpo"]] = "grpo"
     """grpo: a group's rewards are compared. gdpo: each component's utilities are, then summed by
     the components' weights (arXiv 2601.05242), whatever the composition; see docs/rewards.md."""
@@ -184,8 +185,9 @@ class TrainConfig(Strict):
     dynamic_sampling: Fixed[bool] = False
     """Replace each group that teaches nothing, because all its measured rollouts got the same
     reward, by the group of another prompt (DAPO)."""
-    max_generation_batches: Adjustable[int] = Field(default=10, ge=2)
-    """Most prompts that `dynamic_sampling` may ask for in one step, in `prompts_per_step`."""
+    max_generation_batches: Adjustable[int] = Field(default=10, ge=1)
+    """Most prompts that `dynamic_sampling` may ask for in one step, in generation batches of
+    3 x `prompts_per_step`, the size that DAPO's published runs have."""
     micro_batch_size: Fixed[int] = Field(default=4, ge=1)
     """Rollouts that a forward pass holds on one GPU. Gradients are accumulated over as many passes
     as an update needs: prompts_per_step / updates_per_step x group_size / GPUs /

@@ -1,8 +1,10 @@
 """A Qwen2 fine-tuned to speak CosyVoice2's 25 Hz tokens <|s_0|> to <|s_6560|>.
 
 Such as yuekai/llasa_cosyvoice2_token_qwen_0.5b, the base of the best results of the CosyVoice2 GRPO
-tutorial. Prompt format: its training in icefall, egs/emilia/TTS/llasa_cosyvoice2_token/train.py,
-which has no system message and ends the speech as Qwen2 ends any answer.
+tutorial. Prompt format: the template with which mair-hub trains by GRPO and evaluates
+(rl-tutorial/cosyvoice_llm), which has no system message; the speech ends as Qwen2 ends any answer.
+The model's own training in icefall puts the speech tokens in the place of
+<|SPEECH_GENERATION_START|>, so that it first meets this marker in mair-hub's template.
 """
 
 from __future__ import annotations

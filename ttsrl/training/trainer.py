@@ -1,16 +1,19 @@
 """verl's synchronous trainer, telling what happened: one line per step, samples, and a time-line.
 
-Beside that it hands the utilities of each component to our estimators, and bounds what dynamic
-sampling may generate, both of which verl's leaves out.
+Beside that it hands the utilities of each component to our estimators, keeps rollouts that were not
+measured out of the loss, and bounds what dynamic sampling may generate; verl's does none of it.
 """
 
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
 
+import torch
 import transfer_queue as tq
+from tensordict import TensorDict
 from verl.trainer.ppo.v1.trainer_base import register_trainer
 from verl.trainer.ppo.v1.trainer_sync import PPOTrainerSync
 
@@ -27,8 +30,12 @@ from ttsrl.training.publish import PublishCheckpoint
 from ttsrl.training.step_log import StepLog, on_our_clock
 from ttsrl.training.verl_args import NO_REWARD
 from ttsrl.training.verl_fields import rollout_of, utilities_of
+from ttsrl.wire import Failed
 
 POLL_S = 0.02
+GENERATION_BATCH = 3
+"""Prompts of a generation batch, in those of a step. DAPO's authors generate 1 536 prompts to train
+on 512 (arXiv 2503.14476, their script in verl-recipe), mair-hub's run_dapo.sh 96 for 32."""
 
 
 @register_trainer("ttsrl")
@@ -84,10 +91,11 @@ class SpeechTrainer(PPOTrainerSync):
         """Ask for prompts: a step's first ones, or others in place of groups that teach nothing."""
         self.prompts_asked += len(batch)
         train = run_here().train
-        if self.prompts_asked > train.max_generation_batches * train.prompts_per_step:
+        size = GENERATION_BATCH * train.prompts_per_step
+        if self.prompts_asked > train.max_generation_batches * size:
             raise Failure(
                 f"step {self.global_steps} would need more than {train.max_generation_batches} x "
-                f"{train.prompts_per_step} prompts to find {train.prompts_per_step} whose rollouts "
+                f"{size} prompts to find {train.prompts_per_step} whose rollouts "
                 "differ in reward: look at gated_reasons and failed_kinds of the last steps, then "
                 "raise train.max_generation_batches or rollout.temperature, or set "
                 "train.dynamic_sampling=false"
@@ -104,6 +112,18 @@ class SpeechTrainer(PPOTrainerSync):
         with advantage.components(utilities_BK, list(weights.values())):
             return super()._compute_advantage(batch, metrics)
 
+    def _update_actor(self, batch: Any, metrics: dict[str, Any]) -> Any:
+        """Update from the measured rollouts; a step without one moves no weight."""
+        failed = [
+            rollout is not None and isinstance(rollout.outcome, Failed)
+            for rollout in _rollouts(batch)
+        ]
+        if all(failed):
+            return batch
+        if any(failed):
+            leave_out_of_the_loss(batch, failed)
+        return super()._update_actor(batch, metrics)
+
     def on_sample_end(self) -> None:
         """All rollouts of the step are here."""
         self.gathered_s = time.time()
@@ -119,6 +139,27 @@ class SpeechTrainer(PPOTrainerSync):
             global_steps, rollouts, metrics, timing_raw, self.step_start_s, time.time()
         )
         self.publisher.on_logged(self.step_log.paths.values())
+
+
+def leave_out_of_the_loss(batch: Any, rows: Sequence[bool]) -> None:
+    """Set the loss masks of these rows of a batch in TransferQueue to 0.
+
+    An advantage of 0 is not enough: the tokens of such a row would still count in the divisor of a
+    mean over tokens, and would have gradients from the KL and entropy terms.
+    """
+    data = tq.kv_batch_get(
+        keys=batch.keys, partition_id=batch.partition_id, select_fields=["response_mask"]
+    )
+    masks = [
+        torch.zeros_like(mask) if out else mask
+        for mask, out in zip(data["response_mask"].unbind(0), rows, strict=True)
+    ]
+    mask = torch.nested.as_nested_tensor(masks, layout=torch.jagged)
+    tq.kv_batch_put(
+        keys=batch.keys,
+        partition_id=batch.partition_id,
+        fields=TensorDict({"response_mask": mask, "loss_mask": mask}, batch_size=len(rows)),
+    )
 
 
 def _rollouts(batch: Any) -> list[Rollout | None]:

@@ -15,10 +15,6 @@ from ttsrl.families.registry import FAMILIES, family_class, load_family
 
 TEXTS = ["Hello, world!", "你好，世界。", "  two  spaces ", "1984 & déjà vu\nnew line"]
 LLAMA_3_2 = Path(trl.__file__).parent / "chat_templates" / "llama3_2.jinja"
-ICEFALL = (
-    "{% for message in messages %}{{'<|im_start|>' + message['role'] + '\n' + message['content']}}"
-    "{% if loop.last %}{{ '<|im_end|>'}}{% else %}{{ '<|im_end|>\n' }}{% endif %}{% endfor %}"
-)
 
 
 @pytest.fixture(scope="module")
@@ -77,19 +73,15 @@ def test_llasa_ids_are_those_of_its_card(llasa: Family) -> None:
 
 
 @pytest.mark.parametrize("text", TEXTS)
-def test_qwen2_cosy_prompts_are_those_of_its_training(qwen2_cosy: Family, text: str) -> None:
+def test_qwen2_cosy_prompts_are_those_of_mair_hub(qwen2_cosy: Family, text: str) -> None:
     tokenizer = qwen2_cosy.tokenizer  # pyright: ignore[reportAttributeAccessIssue]
-    trained = tokenizer.apply_chat_template(
-        [
-            {"role": "user", "content": f"Convert the text to speech: {text}"},
-            {"role": "assistant", "content": "<|SPEECH_GENERATION_START|><|s_7|>"},
-        ],
-        chat_template=ICEFALL,
-        tokenize=False,
+    rendered = (
+        f"<|im_start|>user\nConvert the text to speech: {text}<|im_end|>\n"
+        "<|im_start|>assistant\n<|SPEECH_GENERATION_START|>"
     )
-    ids = tokenizer.encode(trained, add_special_tokens=False)
-    assert [*qwen2_cosy.prompt_ids(text), 259 + 7, *qwen2_cosy.stop_token_ids] == ids
-    assert qwen2_cosy.prompt_ids(text, [7]) == ids[:-1]
+    ids = tokenizer.encode(rendered, add_special_tokens=False)
+    assert qwen2_cosy.prompt_ids(text) == ids
+    assert qwen2_cosy.prompt_ids(text, [7]) == [*ids, 259 + 7]
 
 
 @pytest.mark.parametrize("text", TEXTS)

@@ -109,7 +109,7 @@ def test_a_step_that_finds_nothing_to_learn_from_ends_the_run_and_says_why(
     )
     ours: Any = object.__new__(SpeechTrainer)  # verl's classes are not made for it
     ours.prompts_asked, ours.global_steps = 0, 7
-    for batch in ([0] * 4, [0] * 8):
+    for batch in ([0] * 12, [0] * 24):
         assert ours._submit_batch_to_rollout(batch) == len(batch)
-    with pytest.raises(Failure, match=r"step 7 would need more than 3 x 4 prompts"):
+    with pytest.raises(Failure, match=r"step 7 would need more than 3 x 12 prompts"):
         ours._submit_batch_to_rollout([0])

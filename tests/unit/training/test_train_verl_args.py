@@ -74,7 +74,7 @@ def test_gdpo_with_a_single_component_is_refused() -> None:
     [
         ("train.clip_low=1.5", "train.clip_low"),
         ("train.dual_clip=0.5", "train.dual_clip"),
-        ("train.max_generation_batches=1", "train.max_generation_batches"),
+        ("train.max_generation_batches=0", "train.max_generation_batches"),
         ("train.lora.rank=0", "train.lora.rank"),
         ("rollout.gpu_memory_utilization=1", "rollout.gpu_memory_utilization"),
         ("train.loss_aggregation=mean", "train.loss_aggregation"),
