@@ -216,14 +216,24 @@ class Reverb(Band):
     softness: float = Field(default=0.2, gt=0)
 
 
-class Dnsmos(ComponentBase):
-    """DNSMOS P.835 of the whole signal: a mean opinion score, 1 to 5."""
-
-    type: Literal["dnsmos"] = "dnsmos"
+class OpinionScore(ComponentBase):
+    """A mean opinion score, 1 to 5."""
 
     def utility(self, raw: float) -> float:
         """(MOS - 1) / 4, as Inworld TTS-1 has it (arXiv 2507.21138)."""
         return min(1.0, max(0.0, (raw - 1) / 4))
+
+
+class Dnsmos(OpinionScore):
+    """DNSMOS P.835 of the whole signal: a mean opinion score, 1 to 5."""
+
+    type: Literal["dnsmos"] = "dnsmos"
+
+
+class DistillMos(OpinionScore):
+    """DistillMOS of the whole signal: a mean opinion score, 1 to 5."""
+
+    type: Literal["distillmos"] = "distillmos"
 
 
 class Style(ComponentBase):
@@ -334,6 +344,7 @@ Component = Annotated[
     | Clicks
     | Reverb
     | Dnsmos
+    | DistillMos
     | Style
     | Speaker
     | Preference,

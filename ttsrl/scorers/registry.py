@@ -68,6 +68,10 @@ def _load(component: Component, device: str, batch_size: int) -> Scorer:
             from ttsrl.scorers.dnsmos import DnsmosScorer
 
             return DnsmosScorer(device, batch_size)
+        case "distillmos":
+            from ttsrl.scorers.distill_mos import DistillMosScorer
+
+            return DistillMosScorer(device, batch_size)
         case "style":
             from ttsrl.scorers.style import StyleScorer
 

@@ -73,8 +73,8 @@ class PocketSphinx:
         pcm = np.rint(np.clip(padded, -1, 1) * 32_767).astype("<i2").tobytes()
         if not _has_speech(pcm):
             return ""  # the decoder always finds a word
-        # Its own noise and, as a whole utterance, its own mean: not those of what came before.
-        self._decoder.start_stream()
+        # Else what came before would change the transcript.
+        self._decoder.reinit_feat()
         self._decoder.start_utt()
         self._decoder.process_raw(pcm, no_search=False, full_utt=True)
         self._decoder.end_utt()

@@ -147,7 +147,7 @@ def test_the_rewards_of_the_examples_keep_their_hashes(run: str, expected: str) 
 def test_a_reward_of_every_component_keeps_its_hash() -> None:
     plain = (
         "cer wer nll pinyin_wer parakeet_cer rate pitch_spread energy_spread voiced_share pauses "
-        "snr clipping clicks reverb dnsmos style"
+        "snr clipping clicks reverb dnsmos distillmos style"
     )
     components = [
         *({"type": name} for name in plain.split()),
