@@ -2,8 +2,8 @@
 
 python benchmarks/scorer_cost.py
 
-Prosody and DNSMOS run with their published weights; CLAP and WavLM with random weights in their
-published shape (transformers' default configuration), which cost the same.
+Prosody, DNSMOS, DistillMOS and Resemblyzer run with their published weights; CLAP and WavLM with
+random weights in their published shape (transformers' default configuration), which cost the same.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from __future__ import annotations
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
 
 import soundfile
 from tokenizers import Tokenizer, models
@@ -25,36 +24,39 @@ from transformers import (
     WavLMForXVector,
 )
 
-from ttsrl.reward.config import RewardConfig, WhisperConfig
-from ttsrl.scorers.base import SpeechSample
+from ttsrl.reward.config import RewardConfig
+from ttsrl.scorers.base import Scorer, SpeechSample
 from ttsrl.scorers.reference import RATE_HZ, voice
 from ttsrl.scorers.registry import load_scorers
 
 LENGTHS_S = (2.0, 3.0, 4.0, 5.0, 6.0, 8.0)
-TYPES = ("rate", "pitch_spread", "snr", "dnsmos", "style", "speaker")
 
 
 def main() -> None:
     """Print one line a scorer."""
+    speeches = [
+        SpeechSample(voice(s), RATE_HZ, "a reference clip", "en", "whispering", "anna")
+        for s in LENGTHS_S
+    ]
+    print(f"CPU seconds a second of speech, {len(speeches)} utterances of 2 to 8 s")
     with tempfile.TemporaryDirectory() as folder:
-        settings = _models(Path(folder))
-        components: list[Any] = [{"type": t, **settings.get(t, {})} for t in TYPES]
-        reward = RewardConfig(whisper=WhisperConfig(model="unused"), components=components)
-        scorers = load_scorers(reward)
-        speeches = [
-            SpeechSample(voice(s), RATE_HZ, "a reference clip", "en", "whispering", "anna")
-            for s in LENGTHS_S
-        ]
-        print(f"CPU seconds a second of speech, {len(speeches)} utterances of 2 to 8 s")
-        for name, scorer in scorers.items():
+        for name, component in _components(Path(folder)).items():
+            scorer = _load(component)
             scorer.score(speeches[:1])
             start = time.process_time()
             scorer.score(speeches)
             seconds = time.process_time() - start
-            print(f"  {name:<14}{seconds / sum(LENGTHS_S):8.4f}")
+            print(f"  {name:<20}{seconds / sum(LENGTHS_S):8.4f}", flush=True)
 
 
-def _models(folder: Path) -> dict[str, dict[str, str]]:
+def _load(component: dict[str, str]) -> Scorer:
+    config = {"whisper": {"model": "unused"}, "components": [{"type": "cer"}, component]}
+    [scorer] = load_scorers(RewardConfig.model_validate(config)).values()
+    return scorer
+
+
+def _components(folder: Path) -> dict[str, dict[str, str]]:
+    """What is measured, by its name in the output."""
     clap, wavlm, voices = folder / "clap", folder / "wavlm", folder / "voices"
     ClapModel(ClapConfig()).save_pretrained(clap)
     ClapFeatureExtractor(truncation="rand_trunc").save_pretrained(clap)
@@ -64,9 +66,12 @@ def _models(folder: Path) -> dict[str, dict[str, str]]:
     Wav2Vec2FeatureExtractor(do_normalize=True).save_pretrained(wavlm)
     voices.mkdir()
     soundfile.write(voices / "anna.wav", voice(3.0), RATE_HZ)
+    speaker = {"type": "speaker", "voices": str(voices)}
     return {
-        "style": {"model": str(clap)},
-        "speaker": {"model": str(wavlm), "voices": str(voices)},
+        **{t: {"type": t} for t in ("rate", "pitch_spread", "snr", "dnsmos", "distillmos")},
+        "style": {"type": "style", "model": str(clap)},
+        "speaker, WavLM": {**speaker, "model": str(wavlm)},
+        "speaker, resemblyzer": {**speaker, "model": "resemblyzer"},
     }
 
 

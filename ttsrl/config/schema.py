@@ -252,8 +252,8 @@ class SuiteConfig(Strict):
     """Empty: the judge of the suite's authors; for jsonl those of `eval.judges`."""
     speaker_model: Annotated[str | None, ModelPath("speaker")] = None
     """What measures the similarity to the prompt's speaker: Seed-TTS-eval's own
-    wavlm_large_finetune.pth, or the folder or id of a Hugging Face WavLM with an x-vector head.
-    Null: it is not measured."""
+    wavlm_large_finetune.pth, the folder or id of a Hugging Face WavLM with an x-vector head, or
+    `resemblyzer`, whose package has its weights. Null: it is not measured."""
     max_texts: int | None = Field(default=None, ge=1)
     """The first so many; null: all."""
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ttsrl.audio.voice_prompt import read_voice
+from ttsrl.errors import BadInput
 from ttsrl.evaluation.suites import Suite, SuiteText
 from ttsrl.scorers.speaker_models import load_speaker_model
 from ttsrl.synthesis.synthesiser import SynthesisedSpeech
@@ -40,7 +42,14 @@ class Similarity:
         )
         for (k, voice), embedded in zip(both, said, strict=True):
             if voice.sha256 not in self._heard:
-                waveform, rate_hz = read_voice(self._folder / voice.audio)
-                [self._heard[voice.sha256]] = self._model.embed([waveform], [rate_hz])
+                self._heard[voice.sha256] = self._reference(self._folder / voice.audio)
             cosines[k] = float(embedded @ self._heard[voice.sha256])
         return cosines
+
+    def _reference(self, file: Path) -> Tensor:
+        """[D]. Raises BadInput."""
+        recording = read_voice(file)
+        try:
+            return self._model.reference(*recording)
+        except BadInput as error:
+            raise BadInput(f"voice prompt {file}: {error}") from None

@@ -258,11 +258,12 @@ class Style(ComponentBase):
 
 
 class Speaker(ComponentBase):
-    """Cosine of the speech and its reference voice, by x-vectors."""
+    """Cosine of the embeddings of the speech and its reference voice."""
 
     type: Literal["speaker"] = "speaker"
     model: ScorerModel = "microsoft/wavlm-base-plus-sv"
-    """Folder of a Hugging Face WavLM with an x-vector head, or its id."""
+    """Folder of a Hugging Face WavLM with an x-vector head, or its id; Seed-TTS-eval's
+    wavlm_large_finetune.pth; or `resemblyzer`, whose package has its weights."""
     voices: Annotated[str, ModelPath("voice"), InReward("digest")]
     """Folder with the reference voices: NAME.wav (flac, ogg, mp3) for the speaker NAME."""
     voice: str | None = None

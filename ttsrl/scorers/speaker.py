@@ -1,7 +1,7 @@
-"""Speaker similarity: an utterance's voice against its reference voice, by x-vectors of WavLM.
+"""Speaker similarity: an utterance's voice against its reference voice.
 
-Cosine of the two embeddings, -1 to 1 (WavLM, arXiv 2110.13900). Reference voices are recordings in
-one folder, `NAME.wav` (flac, ogg or mp3) for the speaker NAME; each is heard once.
+Cosine of the two embeddings, -1 to 1 (`ttsrl.scorers.speaker_models`). Reference voices are
+recordings in one folder, `NAME.wav` (flac, ogg or mp3) for the speaker NAME; each is heard once.
 """
 
 from __future__ import annotations
@@ -60,10 +60,9 @@ class SpeakerScorer:
         if name not in self._reference:
             file = self._file_of(name)
             try:
-                waveform, rate_hz = read_recording(file)
+                self._reference[name] = self._model.reference(*read_recording(file))
             except BadInput as error:
                 raise BadInput(f"reference voice {file}: {error}") from None
-            self._reference[name] = self._model.embed([waveform], [rate_hz])[0]
         return self._reference[name]
 
     def _file_of(self, name: str) -> Path:

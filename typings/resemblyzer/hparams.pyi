@@ -1,0 +1,1 @@
+model_embedding_size: int
