@@ -164,7 +164,7 @@ def test_a_reward_of_every_component_keeps_its_hash() -> None:
             "codec_precision": "bfloat16",
         }
     )
-    expected = "876e39bb9e0f40f39590dc070d181a94fb608f420a4b42bae4140700a2f074c5"
+    expected = "717ea9c80096955794f28226bdc2990de1d1f5fa5cecbf141ddb31697875907c"
     assert hash_of(configured(reward)) == expected
 
 
