@@ -26,7 +26,7 @@ MEASURED = [0, 2, 3, 7]
 """Rows of one group that have a reward; the other four failed."""
 
 
-class Queue:
+class RolloutQueue:
     """What the trainer asks of TransferQueue."""
 
     def __init__(self, outcomes: list[Outcome]) -> None:
@@ -81,7 +81,7 @@ def updated(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     return batches
 
 
-def update(queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
+def update(queue: RolloutQueue, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(trainer, "tq", queue)
     keys = [str(i) for i in range(len(LENGTHS))]
     batch: Any = SimpleNamespace(keys=keys, partition_id="train", tags=[{} for _ in keys])
@@ -142,7 +142,7 @@ def test_failed_rollouts_change_no_gradient_of_the_others(
     aggregation: str, monkeypatch: pytest.MonkeyPatch, updated: list[Any]
 ) -> None:
     outcomes = outcomes_of(MEASURED)
-    queue = Queue(outcomes)
+    queue = RolloutQueue(outcomes)
     update(queue, monkeypatch)
     assert len(updated) == 1
     masks = list(queue.fields["loss_mask"].unbind())
@@ -160,14 +160,14 @@ def test_failed_rollouts_change_no_gradient_of_the_others(
 def test_a_step_of_which_nothing_was_measured_moves_no_weight(
     monkeypatch: pytest.MonkeyPatch, updated: list[Any]
 ) -> None:
-    update(Queue(outcomes_of([])), monkeypatch)
+    update(RolloutQueue(outcomes_of([])), monkeypatch)
     assert updated == []
 
 
 def test_a_whole_batch_is_updated_from_as_it_is(
     monkeypatch: pytest.MonkeyPatch, updated: list[Any]
 ) -> None:
-    queue = Queue(outcomes_of(list(range(len(LENGTHS)))))
+    queue = RolloutQueue(outcomes_of(list(range(len(LENGTHS)))))
     before = queue.fields["loss_mask"]
     update(queue, monkeypatch)
     assert len(updated) == 1
