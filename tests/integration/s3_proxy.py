@@ -32,6 +32,8 @@ class ProxiedRequest:
     """One bit of the answer's body changes."""
     error: tuple[int, str] | None = None
     """HTTP status and S3 code of an answer that does not come from the server."""
+    page: tuple[int, str] | None = None
+    """HTTP status and text of an answer that a web server gives in its place."""
     received: int = 0
     """Bytes of the answer's body that were sent on."""
 
@@ -111,6 +113,11 @@ class Proxy:
         if request.error is not None:
             status, code = request.error
             self.answer(handler, request, status, {}, ERROR.format(code).encode())
+            return
+        if request.page is not None:
+            status, text = request.page
+            kind = {"Content-Type": "text/html", "ETag": '"5f3a"'}
+            self.answer(handler, request, status, kind, text.encode())
             return
         connection = http.client.HTTPConnection(self.upstream.removeprefix("http://"))
         connection.putrequest(

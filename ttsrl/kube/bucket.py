@@ -14,6 +14,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from ttsrl.errors import BadInput
 from ttsrl.kube.release import Release
 from ttsrl.runtime.doctor import Check
+from ttsrl.storage.s3_answers import NotS3Error, watch
 from ttsrl.storage.s3_errors import explain
 
 WHAT = "storage"
@@ -55,7 +56,11 @@ def look_at(release: Release, credentials: str | None) -> Check:
                 ),
             )
         )
+        watch(client)
         client.list_objects_v2(Bucket=bucket, Prefix=prefix, MaxKeys=1)
+    except NotS3Error as error:
+        found = f"{endpoint} is not an S3 endpoint: it answered {error}"
+        return Check(WHAT, "bad", found, error.hint)
     except ClientError as error:
         said = explain(error, storage, endpoint or "AWS", attempts=1)
         return Check(WHAT, "bad" if isinstance(said, BadInput) else "note", str(said), INSIDE)

@@ -52,6 +52,13 @@ class Backend(Protocol):
         """Size and version; None if there is no such object."""
         ...
 
+    def lists(self, key: str, size: int) -> bool:
+        """Whether the object stands in the list of its folder with this size in bytes.
+
+        What was read of it is its content only then: whatever stands between may answer instead.
+        """
+        ...
+
     def compare(self, key: str, entry: FileEntry) -> Literal["absent", "same", "different"]:
         """Whether the object has the content of `entry`; what cannot be told is different."""
         ...

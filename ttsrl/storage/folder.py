@@ -61,6 +61,10 @@ class FolderBackend:
         except (FileNotFoundError, NotADirectoryError):
             return None
 
+    def lists(self, key: str, size: int) -> bool:
+        stat = self.stat(key)
+        return stat is not None and stat.size == size
+
     def compare(self, key: str, entry: FileEntry) -> Literal["absent", "same", "different"]:
         stat = self.stat(key)
         if stat is None:

@@ -11,7 +11,6 @@ from typing import Self
 from pydantic import Field, ValidationError, field_validator
 
 from ttsrl.base import Strict
-from ttsrl.storage.errors import StorageError
 
 MANIFEST = "MANIFEST.json"
 CLAIM = ".publishing"
@@ -66,15 +65,13 @@ class Manifest(Strict):
         return (json.dumps(self.model_dump(), sort_keys=True, indent=1) + "\n").encode()
 
     @classmethod
-    def from_json(cls, data: bytes, address: str) -> Self:
-        """Read MANIFEST.json; StorageError names `address` when it is damaged or unsafe."""
+    def from_json(cls, data: bytes) -> Self:
+        """Read MANIFEST.json; ValueError says why it is damaged or unsafe."""
         try:
             return cls.model_validate_json(data)
         except ValidationError as error:
             first = error.errors(include_url=False, include_input=False)[0]
-            raise StorageError(
-                f"{address} is not a usable manifest: {first['msg']}; delete it and publish again"
-            ) from None
+            raise ValueError(first["msg"]) from None
 
 
 def entry_of(path: Path) -> FileEntry:

@@ -24,6 +24,7 @@ from ttsrl.storage.errors import (
 )
 from ttsrl.storage.local import Part, manifest_of, scan
 from ttsrl.storage.manifest import CLAIM, MANIFEST, Manifest
+from ttsrl.storage.stored import read_manifest
 from ttsrl.storage.transfer import ProgressCallback, Transfer
 
 PLACE_ATTEMPTS = 5
@@ -112,13 +113,9 @@ class _Claim:
 
 
 def _is_finished(backend: Backend, prefix: str, manifest: Manifest) -> bool:
-    key = join(prefix, MANIFEST)
-    data = backend.read(key)
-    if data is None:
-        return False
-    there = Manifest.from_json(data, backend.address(key))
-    if there == manifest:
-        return True
+    there = read_manifest(backend, prefix)
+    if there is None or there == manifest:
+        return there is not None
     differing = sorted(
         path
         for path in there.files.keys() | manifest.files.keys()

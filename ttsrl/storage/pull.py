@@ -17,6 +17,7 @@ from ttsrl.storage.errors import ObjectChangedError, StorageError, plain_disk_er
 from ttsrl.storage.journal import Journal
 from ttsrl.storage.local import list_files
 from ttsrl.storage.manifest import MANIFEST, FileEntry, Manifest, entry_of
+from ttsrl.storage.stored import read_manifest
 from ttsrl.storage.transfer import PART_BYTES, ProgressCallback, Transfer
 
 FILE_ATTEMPTS = 2
@@ -72,10 +73,8 @@ def complete_below(backend: Backend, prefix: str) -> list[str]:
 
 
 def _read_manifest(backend: Backend, prefix: str) -> Manifest:
-    key = join(prefix, MANIFEST)
-    data = backend.read(key)
-    if data is not None:
-        return Manifest.from_json(data, backend.address(key))
+    if (manifest := read_manifest(backend, prefix)) is not None:
+        return manifest
     around = prefix.rpartition("/")[0]
     complete = complete_below(backend, prefix) or complete_below(backend, around)
     known = ", ".join(backend.address(k) for k in complete[-10:])
@@ -207,5 +206,6 @@ def _write_at(descriptor: int, data: bytes, offset: int) -> None:
 def _contradiction(backend: Backend, key: str, what: str) -> StorageError:
     return StorageError(
         f"{backend.address(key)} contradicts its {MANIFEST}: {what}; it was changed after it was "
-        "published: delete the manifest and publish again"
+        "published, or something between changes it: look at it with another S3 client, then "
+        "publish it again under another name"
     )

@@ -25,7 +25,15 @@ from ttsrl.storage.backend import Stat
 from ttsrl.storage.errors import ObjectChangedError, ObjectExistsError, StorageError
 from ttsrl.storage.local import LocalFile
 from ttsrl.storage.manifest import FileEntry
-from ttsrl.storage.s3_errors import CREDENTIAL_CODES, WRONG_CODES, code_of, explain
+from ttsrl.storage.s3_answers import PASSING, NotS3Error, watch
+from ttsrl.storage.s3_errors import (
+    CREDENTIAL_CODES,
+    WRONG_CODES,
+    code_of,
+    explain,
+    explain_stranger,
+    status_of,
+)
 from ttsrl.storage.transfer import CONNECTIONS, PART_BYTES, Transfer
 
 CHUNK_BYTES = 1 << 20
@@ -62,6 +70,7 @@ class S3Backend:
         self._endpoint = ""
         self._conditional_writes = True
         self._has_worked = False
+        self._is_known = False
         self._lock = threading.Lock()
         # At DEBUG, botocore logs every signed request with its session token.
         logging.getLogger("botocore").setLevel(logging.WARNING)
@@ -86,12 +95,12 @@ class S3Backend:
                 self._back_off(failures, error, key)
 
     def write(self, key: str, data: bytes) -> None:
-        self._put(key, data, {})
+        self._repeat(key, lambda: self._put(key, data, {}))
 
     def create(self, key: str, data: bytes) -> None:
         if self.stat(key) is not None:  # some servers ignore conditions
             raise ObjectExistsError(key)
-        self._put(key, data, {"IfNoneMatch": "*"})
+        self._repeat(key, lambda: self._put(key, data, {"IfNoneMatch": "*"}))
 
     def delete(self, key: str) -> None:
         with self._explained(key):
@@ -116,6 +125,14 @@ class S3Backend:
         head = self._head(key)
         return None if head is None else Stat(head["ContentLength"], head["ETag"])
 
+    def lists(self, key: str, size: int) -> bool:
+        full = self._key(key)
+        with self._explained(key):
+            page = self._call(
+                lambda c: c.list_objects_v2(Bucket=self.bucket, Prefix=full, MaxKeys=1)
+            )
+        return any((e["Key"], e["Size"]) == (full, size) for e in page.get("Contents", []))
+
     def compare(self, key: str, entry: FileEntry) -> Literal["absent", "same", "different"]:
         head = self._head(key)
         if head is None:
@@ -125,16 +142,23 @@ class S3Backend:
         return "same" if same else "different"
 
     def upload(self, source: LocalFile, key: str, transfer: Transfer) -> None:
+        def send() -> None:
+            with transfer.whole() as advance:
+                if source.entry.size <= PART_BYTES:
+                    body = source.path.read_bytes()
+                    source.check_unchanged()
+                    self._put(key, body, {**_metadata(source), "IfNoneMatch": "*"})
+                    advance(len(body))
+                else:
+                    self._put_parts(source, key, transfer, advance)
+
+        self._repeat(key, send)
+
+    def _repeat(self, key: str, send: Callable[[], None]) -> None:
+        """Send again what arrives damaged: botocore takes the refusal for final."""
         for attempt in range(1, self.attempts + 1):
             try:
-                with transfer.whole() as advance:
-                    if source.entry.size <= PART_BYTES:
-                        body = source.path.read_bytes()
-                        source.check_unchanged()
-                        self._put(key, body, {**_metadata(source), "IfNoneMatch": "*"})
-                        advance(len(body))
-                    else:
-                        self._put_parts(source, key, transfer, advance)
+                send()
                 return
             except DamagedError as error:
                 if attempt == self.attempts:
@@ -191,7 +215,7 @@ class S3Backend:
 
     def _put(self, key: str, body: bytes, options: dict[str, Any]) -> None:
         target = {"Bucket": self.bucket, "Key": self._key(key)}
-        with self._explained(key), _races_told(key):
+        with self._explained(key, len(body)), _races_told(key):
             self._with_condition(
                 lambda c, o: c.put_object(**target, Body=body, ContentMD5=_md5(body), **o), options
             )
@@ -204,7 +228,11 @@ class S3Backend:
         advance: Callable[[int], None],
     ) -> None:
         target = {"Bucket": self.bucket, "Key": self._key(key)}
-        with self._explained(key), _races_told(key), source.path.open("rb") as file:
+        with (
+            self._explained(key, PART_BYTES),
+            _races_told(key),
+            source.path.open("rb") as file,
+        ):
             begun = self._call(lambda c: c.create_multipart_upload(**target, **_metadata(source)))
             target["UploadId"] = begun["UploadId"]
             size = source.entry.size
@@ -234,7 +262,7 @@ class S3Backend:
         """Free the parts of a failed upload; what this cannot reach is the bucket's lifecycle's."""
         try:
             self._client.abort_multipart_upload(**target)
-        except (BotoCoreError, ClientError):
+        except (BotoCoreError, ClientError, NotS3Error):
             logging.getLogger(__name__).warning(
                 "parts of an unfinished upload remain at s3://%(Bucket)s/%(Key)s", target
             )
@@ -266,6 +294,8 @@ class S3Backend:
     def _call(self, function: Callable[[Any], Any]) -> Any:
         """Call with the client; again with credentials read anew if these are refused."""
         client = self._client
+        if not self._is_known:
+            self._meet(client)
         try:
             answer = function(client)
         except ClientError as error:
@@ -275,6 +305,18 @@ class S3Backend:
             self._has_worked = True
             return answer
         return self._call_renewed(function, client)
+
+    def _meet(self, client: Any) -> None:
+        """Ask once, before anything else, what only S3 answers. Raises NotS3Error.
+
+        A refusal is an answer, too: what was to be done will be refused with the reason.
+        """
+        try:
+            client.list_objects_v2(Bucket=self.bucket, Prefix=self.prefix, MaxKeys=1)
+        except ClientError as error:
+            if status_of(error) in PASSING:
+                raise
+        self._is_known = True
 
     def _call_renewed(self, function: Callable[[Any], Any], refused: Any) -> Any:
         """Credentials that were good and are withdrawn are being rotated: new ones are on the way.
@@ -331,6 +373,7 @@ class S3Backend:
                 raise BadInput(
                     "AWS_ENDPOINT_URL is no URL; it looks like https://s3.example.com"
                 ) from None
+        watch(client)
         self._endpoint = str(client.meta.endpoint_url)
         return client
 
@@ -338,9 +381,15 @@ class S3Backend:
         return f"{self.prefix}/{key}".strip("/") if self.prefix else key
 
     @contextmanager
-    def _explained(self, key: str) -> Generator[None]:
+    def _explained(self, key: str, sent_bytes: int = 0) -> Generator[None]:
+        """Plain words for what goes wrong, with the size of what was sent, where that matters."""
         try:
             yield
+        except NotS3Error as error:
+            address = self.address(key)
+            raise explain_stranger(
+                error, address, self._endpoint, sent_bytes, is_first=not self._is_known
+            ) from None
         except (BotoCoreError, ClientError) as error:
             # Without its cause: botocore's texts may quote requests.
             raise explain(error, self.address(key), self._endpoint, self.attempts) from None

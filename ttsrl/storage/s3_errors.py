@@ -10,6 +10,8 @@ from urllib3.exceptions import HTTPError
 
 from ttsrl.errors import BadInput
 from ttsrl.storage.errors import StorageError
+from ttsrl.storage.s3_answers import NotS3Error
+from ttsrl.storage.transfer import PART_BYTES
 
 WRONG_CODES = {
     "SignatureDoesNotMatch": "the secret access key does not belong to the access key id",
@@ -47,6 +49,11 @@ def code_of(error: ClientError) -> str:
     return str(error.response.get("Error", {}).get("Code", ""))
 
 
+def status_of(error: ClientError) -> int:
+    """HTTP status of the answer; 0 where it has none."""
+    return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+
+
 def explain(
     error: Exception, address: str, endpoint: str, attempts: int
 ) -> BadInput | StorageError:
@@ -58,6 +65,24 @@ def explain(
     if isinstance(error, ClientError):
         return _explain_answer(error, address, server, attempts)
     return _explain_failure(error, address, server, attempts)
+
+
+def explain_stranger(
+    error: NotS3Error, address: str, endpoint: str, sent_bytes: int, *, is_first: bool
+) -> BadInput | StorageError:
+    """BadInput where S3 has never answered; StorageError where something stands between."""
+    server = _host(endpoint)
+    if is_first:
+        return BadInput(f"{server} is not an S3 endpoint: it answered {error}; {error.hint}")
+    if error.status == 413:
+        return StorageError(
+            f"a proxy before {server} refuses {sent_bytes} bytes in one request, of {address} "
+            f"(HTTP 413); have it pass {PART_BYTES} (nginx: client_max_body_size)"
+        )
+    return StorageError(
+        f"a proxy before {server} answered {error} for {address}, which S3 does not; nothing is "
+        "known of the object; look at the proxy, then run again"
+    )
 
 
 def _explain_answer(
@@ -92,10 +117,10 @@ def _explain_answer(
         case "QuotaExceeded" | "XMinioStorageFull" | "InsufficientStorage" | "507":
             return StorageError(f"{server} is full ({code}); free some space there")
         case _:
-            status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", "?")
+            said = "" if code in ("", str(status_of(error))) else f" ({code})"
             return StorageError(
-                f"{server} answered {code or 'nothing'} (HTTP {status}) to "
-                f"{error.operation_name} of {address}"
+                f"{server}, or a proxy before it, answered {error.operation_name} of {address} "
+                f"with HTTP {status_of(error)}{said}, {attempts} attempts; try again later"
             )
 
 

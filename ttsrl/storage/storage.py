@@ -6,16 +6,17 @@ import json
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from ttsrl.errors import BadInput
 from ttsrl.storage.backend import Backend, join
-from ttsrl.storage.errors import StorageError, plain_disk_errors
+from ttsrl.storage.errors import plain_disk_errors
 from ttsrl.storage.folder import FolderBackend
 from ttsrl.storage.local import Part, manifest_of, scan
 from ttsrl.storage.manifest import MANIFEST
 from ttsrl.storage.publish import publish, publish_parts, upload_part
 from ttsrl.storage.pull import complete_below, pull
+from ttsrl.storage.stored import unusable
 from ttsrl.storage.transfer import ProgressCallback, Transfer
 
 
@@ -121,21 +122,25 @@ class Storage:
         """A small text; None if there is none."""
         with plain_disk_errors():
             data = self._backend.read(_clean(key))
-        return None if data is None else data.decode()
+            try:
+                return None if data is None else data.decode()
+            except UnicodeDecodeError as error:
+                what = f"is not UTF-8 at byte {error.start}"
+                raise unusable(self._backend, _clean(key), data or b"", what) from None
 
     def read_json(self, key: str) -> dict[str, Any] | None:
         """A JSON object; None if there is none."""
         with plain_disk_errors():
             data = self._backend.read(_clean(key))
-        if data is None:
-            return None
-        try:
-            value = json.loads(data)
-        except ValueError:
-            value = None
-        if not isinstance(value, dict):
-            raise StorageError(f"{self.address(key)} is no JSON object; delete or repair it")
-        return value
+            if data is None:
+                return None
+            try:
+                value: object = json.loads(data)
+            except (ValueError, RecursionError):
+                value = None
+            if not isinstance(value, dict):
+                raise unusable(self._backend, _clean(key), data, "is not a JSON object")
+        return cast("dict[str, Any]", value)
 
     def write_json(self, key: str, value: dict[str, Any]) -> None:
         """Write a JSON object whole, over what is there."""
