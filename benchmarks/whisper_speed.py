@@ -29,7 +29,7 @@ from ttsrl.scorers.whisper.pool import DRAFTED
 from ttsrl.scorers.whisper.reading import ReadingJob
 from ttsrl.scorers.whisper.scorer import WhisperScorer
 from ttsrl.scorers.whisper.torch_engine import WhisperTorch
-from ttsrl.text.normalise import normalise
+from ttsrl.text.reading import read
 
 RATE_HZ = 16_000
 SHARES = [0.01, 0.03, 0.10, 0.30]
@@ -173,7 +173,7 @@ class Bench:
         raws: list[Raw] = []
 
         def score() -> None:
-            normalise.cache_clear()  # every text is new
+            read.cache_clear()  # every text is new
             raws[:] = scorer.score(self.waveforms, RATE_HZ, texts, ["en"] * self.count)
 
         seconds = timed(score, 3 if self.device == "cuda" else 1)

@@ -117,9 +117,6 @@ UNSPACED = frozenset(["bo", "ja", "km", "lo", "my", "th", "yue", "zh"])
 BY_CHARACTER = UNSPACED | {"ko"}
 """Compared without spaces, and a word is one character: spaces there are absent or optional."""
 
-READ_OUT = frozenset(["de", "es", "fr", "it", "ja", "ko", "pt", "yue", "zh"])
-"""Numbers are read out by `ttsrl.text.numbers`."""
-
 OPTIONAL_MARKS = frozenset(["ar", "fa", "he", "ps", "sd", "ur", "yi"])
 """Vowel marks are rarely written, and never heard as such."""
 

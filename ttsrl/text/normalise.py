@@ -1,20 +1,29 @@
-"""Text normalisation per language: the only door to character and word error rates."""
+"""Character and word error rates of texts as they sound: the only door to both.
+
+One spoken form has many written ones: "$5" and "five dollars", "colour" and "color", "25" and
+"twenty-five". Both texts of an error rate go through `ttsrl.text.reading.read`, which gives each a
+lattice of readings; of all pairs of readings the two nearest ones are compared
+(`ttsrl.text.nearest`). Where words end is spelling, too ("any more", "anymore"): words of the
+transcript are joined and split as the reference's if their letters agree. The errors are divided by
+the length of the reference's usual reading, whichever was said: no reading dilutes errors.
+"""
 
 from __future__ import annotations
 
 import re
-import unicodedata
-from collections.abc import Callable
 from functools import lru_cache
+from itertools import pairwise
 
-import jiwer
 from rapidfuzz.distance import Levenshtein
 
 from ttsrl.errors import BadInput
-from ttsrl.text.languages import BY_CHARACTER, OPTIONAL_MARKS, READ_OUT, check_language
+from ttsrl.text.languages import BY_CHARACTER, check_language
+from ttsrl.text.lattice import first, letters
+from ttsrl.text.nearest import nearest
+from ttsrl.text.reading import read
 
-NORMALISER_VERSION = 2
-"""Raise it whenever `normalise` gives another result: it is part of a reward's specification."""
+NORMALISER_VERSION = 3
+"""Raise it whenever an error rate changes: it is part of a reward's specification."""
 
 
 def check_text(text: object, language: str) -> str:
@@ -32,51 +41,48 @@ def check_text(text: object, language: str) -> str:
     return text
 
 
-@lru_cache(maxsize=65_536)
 def normalise(text: str, language: str) -> str:
-    """What of a text can be heard: lower case, no punctuation, single spaces, composed (NFC).
+    """The usual reading of a text: words in lower case, symbols and numbers read out, composed.
 
-    English goes through Whisper's normaliser first, so that contractions, titles and numbers agree
-    however they are written. Numbers come out as spoken digits ("9" and "nine" -> "nine"; "1984"
-    and "nineteen eighty-four" -> "one nine eight four"), because an error rate counts letters.
-    Fillers and words in parentheses stay: they are heard. Chinese, Japanese, Korean, German,
-    French, Spanish, Italian and Portuguese numbers are read out, and Mandarin comes out in the
-    simplified script; in other languages numbers stay as they are written, in ASCII digits.
     Languages of `BY_CHARACTER` come out without spaces. Raises BadInput for an unknown language.
     """
     check_language(language)
-    text = unicodedata.normalize("NFKC", text)
-    text = re.sub(r"\d", lambda m: str(unicodedata.decimal(m[0])), text)
-    if language == "en":
-        text = _english(text)
-    elif language in READ_OUT:
-        from ttsrl.text.numbers import read_numbers
-
-        text = read_numbers(text, language)
-    elif language in ("tr", "az"):
-        text = text.replace("I", "ı").replace("İ", "i")
-    elif language in ("fa", "ur"):
-        text = text.translate({0x64A: 0x6CC, 0x643: 0x6A9})  # Arabic yeh and kaf, typed for Persian
-    text = unicodedata.normalize("NFC", text.casefold())
-    kept = "".join(_audible(c, language in OPTIONAL_MARKS) for c in text)
-    return ("" if language in BY_CHARACTER else " ").join(kept.split())
+    return _joined(first(read(text, language, reference=True)), language)
 
 
-def cer(reference: str, hypothesis: str, language: str) -> float:
-    """Character error rate over normalised texts, spaces included where the language writes them.
+@lru_cache(maxsize=4_096)
+def compared(reference: str, transcript: str, language: str) -> tuple[str, str]:
+    """The readings of two texts that an error rate compares, the transcript spaced alike."""
+    check_language(language)
+    said, heard = (
+        _joined(side, language)
+        for side in nearest(
+            read(reference, language, reference=True), read(transcript, language, reference=False)
+        )
+    )
+    return said, heard if language in BY_CHARACTER else _respaced(said, heard)
 
-    1 for an empty hypothesis; above 1 for much too long ones. Raises BadInput if nothing of the
+
+def cer(reference: str, transcript: str, language: str) -> float:
+    """Character errors per character of the reference, spaces included where a language has them.
+
+    1 for an empty transcript; above 1 for much too long ones. Raises BadInput if nothing of the
     reference can be heard.
     """
-    # jiwer's own engine; jiwer itself takes a hundred times as long, while a GPU waits
-    wanted = _reference(reference, language)
-    return Levenshtein.distance(wanted, normalise(hypothesis, language)) / len(wanted)
+    usual = _reference(reference, language)
+    said, heard = compared(reference, transcript, language)
+    if not heard:
+        return 1.0
+    return Levenshtein.distance(said, heard) / len(usual)
 
 
-def wer(reference: str, hypothesis: str, language: str) -> float:
-    """Word error rate over normalised texts; in `BY_CHARACTER` languages a word is a character."""
-    both = _reference(reference, language), normalise(hypothesis, language)
-    return float(jiwer.wer(*(" ".join(units(text, language)) for text in both)))
+def wer(reference: str, transcript: str, language: str) -> float:
+    """Word errors per word of the reference; in `BY_CHARACTER` languages a word is a character."""
+    usual = units(_reference(reference, language), language)
+    said, heard = (units(side, language) for side in compared(reference, transcript, language))
+    if not heard:
+        return 1.0
+    return Levenshtein.distance(said, heard) / len(usual)
 
 
 def units(normalised: str, language: str) -> list[str]:
@@ -84,10 +90,10 @@ def units(normalised: str, language: str) -> list[str]:
     return list(normalised) if language in BY_CHARACTER else normalised.split()
 
 
-def pinyin_wer(reference: str, hypothesis: str, language: str, tones: bool) -> float:
+def pinyin_wer(reference: str, transcript: str, language: str, tones: bool) -> float:
     """Word error rate over Mandarin syllables: what sounds the same counts as the same.
 
-    1 for an empty hypothesis. Raises BadInput for another language, and if nothing of the reference
+    1 for an empty transcript. Raises BadInput for another language, and if nothing of the reference
     can be heard.
     """
     from ttsrl.text.pinyin import pinyin
@@ -97,68 +103,55 @@ def pinyin_wer(reference: str, hypothesis: str, language: str, tones: bool) -> f
             f"pinyin is for Mandarin (zh), and text {reference!r} is {language!r}; use the "
             "component cer for it"
         )
-    if not (syllables := pinyin(reference, tones)):
+    usual = pinyin(first(read(reference, language, reference=True)), tones)
+    if not usual:
         raise BadInput(f"nothing of text {reference!r} can be heard in Mandarin; leave it out")
-    return float(jiwer.wer(" ".join(syllables), " ".join(pinyin(hypothesis, tones))))
+    sides = nearest(
+        read(reference, language, reference=True), read(transcript, language, reference=False)
+    )
+    said, heard = (pinyin(side, tones) for side in sides)
+    if not heard:
+        return 1.0
+    return Levenshtein.distance(said, heard) / len(usual)
 
 
 def _reference(text: str, language: str) -> str:
-    normalised = normalise(text, language)
-    if not normalised:
-        raise BadInput(
-            f"nothing of text {text!r} can be heard: it has no letters and no digits in language "
-            f"{language!r}; leave it out"
-        )
-    return normalised
+    if normalised := normalise(text, language):
+        return normalised
+    raise BadInput(
+        f"nothing of text {text!r} can be heard: it has no letters and no digits in language "
+        f"{language!r}; leave it out"
+    )
 
 
-def _audible(char: str, marks_are_optional: bool) -> str:
-    match unicodedata.category(char):
-        case "Mn" if marks_are_optional:
-            return ""
-        case "Cf":  # bidirectional controls, joiners
-            return ""
-        case _ if char == "\u0640":  # tatweel only stretches a word
-            return ""
-        case category if category[0] in "LMN":
-            return char
-        case _:
-            return " "
+def _joined(text: str, language: str) -> str:
+    return letters(text) if language in BY_CHARACTER else text
 
 
-_DIGITS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
-_SPOKEN = {str(n): word for n, word in enumerate(_DIGITS)} | {
-    ".": "point",
-    "%": "percent",
-    "$": "dollars",
-    "€": "euros",
-    "£": "pounds",
-    "¢": "cents",
-    "-": "minus",
-    "+": "plus",
-}
+def _respaced(said: str, heard: str) -> str:
+    """`heard` with words that end where those of `said` do, as far as the letters agree."""
+    if said == heard:
+        return heard
+    ends = _word_ends(said)
+    wanted, got = letters(said), letters(heard)
+    kept = _word_ends(heard)
+    for block in Levenshtein.opcodes(wanted, got):
+        if block.tag != "equal":
+            continue
+        shift = block.dest_start - block.src_start
+        inside = range(block.dest_start + 1, block.dest_end)
+        kept = {end for end in kept if end not in inside}
+        kept |= {end + shift for end in ends if end + shift in inside}
+    bounds = [0, *sorted(kept), len(got)]
+    spaced = " ".join(got[a:b] for a, b in pairwise(bounds) if a < b)
+    return min(heard, spaced, key=lambda text: Levenshtein.distance(said, text))
 
 
-def _spell(match: re.Match[str]) -> str:
-    return f" {' '.join(_SPOKEN[c] for c in match[0])} "
-
-
-def _english(text: str) -> str:
-    text = text.translate({0x2019: "'", 0x2018: "'", 0x2212: "-"})
-    text = re.sub(r"[()]", " ", text).replace("&", " and ")
-    text = re.sub(r"\bo'clock\b", "oclock", text, flags=re.IGNORECASE)  # not "zero clock"
-    text = re.sub(r"(?<!\S)-(?=\d)", "minus ", text)
-    # As one number these would lose their zeros, or be too long for int().
-    text = re.sub(r"(?<![\d.,])0\d+|\d{16,}", _spell, text)
-    text = _whisper_english()(text)
-    text = re.sub(r"\d\.\d[\d.]*|\.\d+|\d+|[%$€£¢]|[-+](?=[\d$€£¢])", _spell, text)
-    return text
-
-
-@lru_cache(maxsize=1)
-def _whisper_english() -> Callable[[str], str]:
-    from transformers.models.whisper.english_normalizer import EnglishTextNormalizer
-
-    normaliser = EnglishTextNormalizer({})
-    normaliser.ignore_patterns = r"(?!)"  # it would drop "um" and "hmm", which are heard
-    return normaliser
+def _word_ends(text: str) -> set[int]:
+    """Positions among the letters where a word ends and another begins."""
+    ends: set[int] = set()
+    count = 0
+    for word in text.split(" ")[:-1]:
+        count += len(word)
+        ends.add(count)
+    return ends

@@ -1,62 +1,172 @@
-"""Numbers of a text as they are read out, so that "25" and "twenty-five" are the same speech.
+"""What the digits of a text may be said as: a number, a year, digit by digit, in pairs, an ordinal.
 
-Chinese and Japanese through WeText's grammars, other languages through the spell-out rules of
-Unicode's CLDR. English has Whisper's own normaliser (`text.normalise`). A year reads as a cardinal,
-and a Korean counter as Sino-Korean: both texts of an error rate are read in the same way.
+The words are those of Unicode's CLDR (unicode-rbnf), in every gender and case that it has; a
+language's table adds other ways (`Speech.number_variants`).
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 
-from unicode_rbnf import RbnfEngine
-from wetext import Normalizer
+from unicode_rbnf import FormatPurpose, RbnfEngine
 
-WETEXT = {"zh": "zh", "yue": "zh", "ja": "ja"}
-"""Language -> WeText's grammar."""
-PERCENT = {
-    "de": "Prozent",
-    "es": "por ciento",
-    "fr": "pour cent",
-    "it": "per cento",
-    "ko": "퍼센트",
-    "pt": "por cento",
-}
-"""Languages whose numbers CLDR's rules spell out here -> their word for %."""
+from ttsrl.text.lattice import Reading, choice
+from ttsrl.text.speech import speech
+from ttsrl.text.spelling import audible
+
 LONGEST = 15
-"""Digits; a longer one is not a quantity (an account, a telephone) and stays as it is."""
+"""Digits; a longer one is not a quantity (an account, a telephone) and is said digit by digit."""
+NOT_SAID = re.compile("financial|days|2d-year|fraction|-ones$|-tens$|verbose|-latn")
+"""CLDR's sets of rules for cheques, lunar calendars, and parts of others."""
 
 
-def read_numbers(text: str, language: str) -> str:
-    """The text with its numbers in words; unchanged in a language that is in neither table."""
-    if language in WETEXT:
-        return str(_wetext(language).normalize(text))
-    if language in PERCENT:
-        point = "." if language == "ko" else ","
-        group = "," if language == "ko" else r".\u00a0\u202f "
-        number = rf"\d{{1,3}}(?:[{group}]\d{{3}})+(?!\d)|\d+"
-        pattern = rf"({number})(?:\{point}(\d+))?(\s?%)?"
-        return re.sub(pattern, lambda match: _spell(match, language), text)
-    return text
+@lru_cache(maxsize=8_192)
+def cardinal(digits: str, language: str) -> tuple[str, ...]:
+    """A quantity in words, the usual ones first; the digits themselves where CLDR has no words."""
+    said = [*_spelled(digits, language, FormatPurpose.CARDINAL)]
+    if len(digits) == 4:
+        said += _spelled(digits, language, FormatPurpose.YEAR)
+    return _varied(said, language) or (digits,)
 
 
-def _spell(match: re.Match[str], language: str) -> str:
-    whole, fraction, percent = match.groups()
-    digits = re.sub(r"\D", "", whole)
+@lru_cache(maxsize=8_192)
+def ordinal(digits: str, language: str) -> tuple[str, ...]:
+    """The place in a row, in every gender and case that is known."""
+    table = speech(language)
+    said = [*table.ordinals.get(digits, ())]
+    said += _spelled(digits, language, FormatPurpose.ORDINAL)
+    said += [t.format(c=c) for t in table.ordinal_said for c in cardinal(digits, language)]
+    return _varied(said, language) or cardinal(digits, language)
+
+
+@lru_cache(maxsize=8_192)
+def by_digit(digits: str, language: str) -> tuple[str, ...]:
+    """One digit after the other, each 0 with the same word; doubles as "double five", too."""
+    table = speech(language)
+    zeros = table.zero or cardinal("0", language)[:1]
+    ones = table.one or cardinal("1", language)[:1]
+    said: list[str] = []
+    for zero in zeros:
+        for one in ones:
+            words = {d: cardinal(d, language)[0] for d in set(digits)} | {"0": zero, "1": one}
+            said.append(" ".join(words[d] for d in digits))
+            if table.repeated:
+                said.append(" ".join(_runs(digits, words, table.repeated)))
+    return _audible(said, language)
+
+
+@lru_cache(maxsize=8_192)
+def number(digits: str, language: str) -> Reading:
+    """Everything that bare digits may be."""
     if len(digits) > LONGEST or (len(digits) > 1 and digits[0] == "0"):
-        return match[0]
-    number = f"{digits}.{fraction}" if fraction else digits
-    words = _rules(language).format_number(number).text
-    return f" {words} {PERCENT[language] if percent else ''} "
+        return choice([*by_digit(digits, language), *_in_groups(digits, language)])
+    said = [*cardinal(digits, language), *_in_pairs(digits, language)]
+    if len(digits) > 1:
+        said += by_digit(digits, language)
+    if len(digits) > 5:
+        said += _in_groups(digits, language)
+    return choice(said)
 
 
-@lru_cache(maxsize=8)
-def _wetext(language: str) -> Normalizer:
-    # Recognisers write Mandarin in either script; Cantonese is written in the traditional one.
-    return Normalizer(lang=WETEXT[language], operator="tn", traditional_to_simple=language == "zh")
+@lru_cache(maxsize=8_192)
+def decimal(whole: str, mark: str, fraction: str, language: str) -> Reading:
+    """A number with a decimal fraction; `mark` is "." or ","."""
+    table = speech(language)
+    points = _audible(table.point.get(mark, ()) or [_point(language)], language)
+    zeros = fraction[: len(fraction) - len(fraction.lstrip("0"))]
+    rest = fraction[len(zeros) :]
+    after = [*by_digit(fraction, language)]
+    if rest and len(rest) <= 3:
+        after += [" ".join([*by_digit(zeros, language)[:1], c]) for c in cardinal(rest, language)]
+    wholes = choice([*cardinal(whole or "0", language), *(("",) if whole in ("", "0") else ())])
+    plain = (*wholes, *choice(points), *choice(after))
+    if not (parts := table.tenths.get(str(len(fraction)))) or not rest:
+        return plain
+    joined = _audible(table.tenths["0"], language)
+    tenths = (
+        *choice(joined),
+        *choice(cardinal(rest, language)),
+        *choice(_audible(parts, language)),
+    )
+    return choice([(*choice(cardinal(whole or "0", language)), *tenths), plain])
 
 
-@lru_cache(maxsize=8)
-def _rules(language: str) -> RbnfEngine:
-    return RbnfEngine.for_language(language)
+@lru_cache(maxsize=64)
+def _point(language: str) -> str:
+    """CLDR's word for the decimal mark: what it puts between the digits of 1.1."""
+    ones = cardinal("1", language)[0].split()
+    words = _spelled("1.1", language, FormatPurpose.CARDINAL)
+    said = audible(words[0], language).split() if words else []
+    return " ".join(word for word in said if word not in ones)
+
+
+def _spelled(digits: str, language: str, purpose: FormatPurpose) -> list[str]:
+    said: dict[str, None] = {}
+    for locale in speech(language).numbers:
+        try:
+            result = _rules(locale).format_number(digits, purpose)
+        except ValueError:  # no rules for this purpose
+            continue
+        said |= {
+            text: None
+            for name, text in result.text_by_ruleset.items()
+            if not NOT_SAID.search(name) and not any(c.isdigit() for c in text)
+        }
+    return list(said)
+
+
+@lru_cache(maxsize=64)
+def _rules(locale: str) -> RbnfEngine:
+    return RbnfEngine.for_language(locale)
+
+
+def _varied(said: Iterable[str], language: str) -> tuple[str, ...]:
+    """And in the other ways of the language's table."""
+    all_of_them = dict.fromkeys(_audible(said, language))
+    for pattern, replacement in speech(language).number_variants:
+        all_of_them |= dict.fromkeys(re.sub(pattern, replacement, text) for text in all_of_them)
+    return _audible(all_of_them, language)
+
+
+def _audible(said: Iterable[str], language: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(audible(text, language) for text in said))
+
+
+def _runs(digits: str, words: dict[str, str], repeated: Mapping[str, str]) -> Iterator[str]:
+    for match in re.finditer(r"(\d)\1{0,2}", digits):
+        yield repeated.get(str(len(match[0])), "{d}").format(d=words[match[1]])
+
+
+def _in_pairs(digits: str, language: str) -> Iterator[str]:
+    """ "nineteen oh five", "seven thirty nine": languages that say years like that."""
+    table = speech(language)
+    if not table.pairs or not 3 <= len(digits) <= 4:
+        return
+    high, low = digits[:-2], digits[-2:]
+    for one in cardinal(high, language):
+        if low == "00":
+            yield from (t.format(c=one) for t in table.hundreds if high[-1] != "0")
+        elif low[0] != "0":
+            yield from (f"{one} {other}" for other in cardinal(low, language))
+        else:
+            yield from (
+                f"{one} {zero} {other}"
+                for zero in table.pairs
+                for other in cardinal(low[1], language)
+            )
+
+
+def _in_groups(digits: str, language: str) -> Iterator[str]:
+    """A telephone number in pairs of digits."""
+    if len(digits) % 2 or len(digits) > LONGEST:
+        return
+    zero = by_digit("0", language)[0]
+    groups = [digits[i : i + 2] for i in range(0, len(digits), 2)]
+    yield " ".join(
+        f"{zero} {cardinal(group[1], language)[0]}"
+        if group[0] == "0"
+        else cardinal(group, language)[0]
+        for group in groups
+    )

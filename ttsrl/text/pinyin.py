@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from functools import lru_cache
 
 from pypinyin import Style, lazy_pinyin
-from wetext import Normalizer
 
-_SPOKEN = re.compile(r"[\u3400-\u9fff]+|[a-z0-9']+")
+_SPOKEN = re.compile(r"[\u3400-\u9fff]+|[a-z0-9]+")
 """Runs of Chinese characters, and words of other scripts in between."""
 
 
 @lru_cache(maxsize=65_536)
-def pinyin(text: str, tones: bool) -> tuple[str, ...]:
-    """Syllables of a Mandarin text, numbers read out by WeText; foreign words stay words.
+def pinyin(reading: str, tones: bool) -> tuple[str, ...]:
+    """Syllables of a reading of a Mandarin text (`ttsrl.text.reading`); foreign words stay words.
 
     With tones each syllable ends in its number, 5 for the neutral tone, and tone sandhi is applied
-    (two third tones in a row are said as a second and a third).
+    (two third tones in a row are said as a second and a third). Punctuation is gone already: it
+    would cut the text where a transcript has none.
     """
-    spoken = str(_numbers().normalize(unicodedata.normalize("NFKC", text))).lower()
+    spoken = re.sub(r"(?<=[\u3400-\u9fff]) (?=[\u3400-\u9fff])", "", reading)
     style = Style.TONE3 if tones else Style.NORMAL
     return tuple(
         syllable
@@ -31,8 +30,3 @@ def pinyin(text: str, tones: bool) -> tuple[str, ...]:
             else [run]
         )
     )
-
-
-@lru_cache(maxsize=1)
-def _numbers() -> Normalizer:
-    return Normalizer(lang="zh", operator="tn", remove_erhua=False)

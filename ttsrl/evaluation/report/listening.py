@@ -19,7 +19,7 @@ from ttsrl.models.hub import local_folder
 from ttsrl.records.evaluation import MODES, EvaluationRow
 from ttsrl.records.rollout import RolloutSample
 from ttsrl.text.languages import BY_CHARACTER
-from ttsrl.text.normalise import normalise
+from ttsrl.text.normalise import compared
 
 ROLLOUTS = 12
 
@@ -110,7 +110,7 @@ def marked(text: str, transcript: str | None, language: str) -> Markup:
     """
     if transcript is None:
         return Markup("<em>no transcript</em>")
-    wanted, heard = (_units(normalise(side, language), language) for side in (text, transcript))
+    wanted, heard = (_units(side, language) for side in compared(text, transcript, language))
     joint = "" if language in BY_CHARACTER else " "
     parts: list[str] = []
     for kind, a, b, c, d in difflib.SequenceMatcher(None, wanted, heard, False).get_opcodes():
