@@ -55,6 +55,10 @@ class Unavailable(Exception):
         self.retry_after_s = retry_after_s
 
 
+class NothingListens(Unavailable):
+    """There is no connection to the address."""
+
+
 @dataclass(eq=False)
 class _PendingUtterance:
     """One utterance on its way to an outcome, shared by every caller that asked for it."""
@@ -169,19 +173,29 @@ class RewardClient:
             for item in items:
                 self._leave(item)
 
-    async def wait_ready(self, timeout_s: float) -> ServiceSpec:
+    async def wait_ready(self, timeout_s: float, absent_s: float | None = None) -> ServiceSpec:
         """Wait until the service scores; say what it measures.
 
-        Raises BadInput when it cannot be reached or is not ready within `timeout_s`, when it is of
+        Raises BadInput when it cannot be reached or is not ready within `timeout_s`, or when
+        nothing has listened at its address for `absent_s` (None: for `timeout_s`); when it is of
         another ttsrl version, refuses the token, or measures something else than this client
         wants.
         """
         loop = asyncio.get_running_loop()
-        deadline = loop.time() + timeout_s
+        start = loop.time()
+        deadline = start + timeout_s
+        absent_until = deadline if absent_s is None else start + absent_s
         while True:
             try:
                 return await self._handshake()
             except Unavailable as error:
+                if not isinstance(error, NothingListens):
+                    absent_until = deadline  # something does, and may be ready later
+                elif loop.time() + FIRST_DELAY_S >= absent_until:
+                    raise BadInput(
+                        f"nothing listens at {self.url}: {error}; start a reward service with "
+                        "`ttsrl serve --config run.json`, or set reward.url to its address"
+                    ) from None
                 if loop.time() + FIRST_DELAY_S >= deadline:
                     raise BadInput(
                         f"no reward service is ready at {self.url} after {timeout_s:g} s: {error}; "
@@ -335,6 +349,9 @@ class RewardClient:
                 headers=headers,
                 timeout=httpx.Timeout(timeout_s, connect=min(timeout_s, CONNECT_TIMEOUT_S)),
             )
+        except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+            reason = str(error) or "no answer"
+            raise NothingListens(f"{method} {self.url}{path}: {reason}") from None
         except httpx.RequestError as error:
             reason = str(error) or type(error).__name__
             raise Unavailable(f"{method} {self.url}{path}: {reason}") from None

@@ -9,6 +9,7 @@ cosyvoice/hifigan/generator.py), and its noise must come from the utterance.
 
 from __future__ import annotations
 
+import re
 import sys
 import warnings
 from collections.abc import Mapping
@@ -24,6 +25,7 @@ from torch.nn import functional as F
 from torch.nn.utils.parametrize import is_parametrized, remove_parametrizations
 
 from ttsrl.errors import BadInput
+from ttsrl.models.hub import fill
 
 SAMPLE_RATE_HZ = 24_000
 HOP = 480
@@ -97,27 +99,37 @@ def make_hift(channels: int = 512, pitch_channels: int = 512) -> Any:
     return vocoder.eval()
 
 
-def flow_of(state: Mapping[str, Tensor]) -> Any:
-    """The flow that a state dict is of. Raises RuntimeError, KeyError for another network's."""
+def flow_of(state: Mapping[str, Tensor], source: Path) -> Any:
+    """The flow that a state dict is of. Raises BadInput for another network's."""
     middle = "decoder.estimator.mid_blocks"
     flow = make_flow(
         _count(state, "encoder.encoders"), _count(state, middle), _count(state, f"{middle}.0.1")
     )
-    flow.load_state_dict(state)
+    fill(flow, state, source)
     return flow
 
 
-def hift_of(state: Mapping[str, Tensor]) -> Any:
-    """The vocoder that a state dict is of. Raises RuntimeError, KeyError for another network's."""
+def hift_of(state: Mapping[str, Tensor], source: Path) -> Any:
+    """The vocoder that a state dict is of. Raises BadInput, KeyError for another network's."""
+    state = {_norm_as_parametrized(name): tensor for name, tensor in state.items()}
     weight = "parametrizations.weight.original1"
     hift = make_hift(
         state[f"conv_pre.{weight}"].shape[0], state[f"f0_predictor.condnet.0.{weight}"].shape[0]
     )
-    hift.load_state_dict(state)
+    fill(hift, state, source)
     for module in hift.modules():
         if is_parametrized(module, "weight"):  # by a norm, which would be taken at every call
             remove_parametrizations(module, "weight")
     return hift
+
+
+def _norm_as_parametrized(name: str) -> str:
+    """Name of a weight in torch's newer form of weight norm; older files have weight_g, weight_v.
+
+    The parts mean the same: magnitude and direction.
+    """
+    name = re.sub(r"\.weight_g$", ".parametrizations.weight.original0", name)
+    return re.sub(r"\.weight_v$", ".parametrizations.weight.original1", name)
 
 
 def _count(state: Mapping[str, Tensor], modules: str) -> int:

@@ -7,15 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ttsrl.codecs.base import Codec, Encoder, Precision
-from ttsrl.errors import BadInput
-from ttsrl.models.hub import folder_digest, local_folder
+from ttsrl.errors import BadInput, reason_of
+from ttsrl.models.files import COSYVOICE2, folder_digest
+from ttsrl.models.hub import local_folder
 
 if TYPE_CHECKING:
     from ttsrl.reward.config import RewardConfig
 
 KNOWN = "tiny_codec, xcodec2, cosyvoice2"
-COSYVOICE2 = ("cosyvoice2.yaml", "flow.pt", "hift.pt", "speech_tokenizer_v2.onnx")
-"""Files of which a CosyVoice2 checkpoint has at least one."""
 
 
 def resolve_precision(reward: RewardConfig, device: str) -> Precision:
@@ -90,4 +89,10 @@ def _model_type(path: str) -> object:
     config = Path(path) / "config.json"
     if not config.is_file():
         raise BadInput(f"no codec at {path!r}: {config} is missing; give a codec's folder")
-    return json.loads(config.read_text()).get("model_type")
+    try:
+        content: dict[str, object] = json.loads(config.read_bytes())
+        kind = content.get("model_type")
+    except (ValueError, AttributeError) as error:
+        raise BadInput(f"{config} is not JSON: {reason_of(error)}; copy it again") from error
+    # the PyPI package xcodec2 writes the name of its predecessor
+    return "xcodec2" if kind == "xcodec" and "codec_decoder_hidden_size" in content else kind

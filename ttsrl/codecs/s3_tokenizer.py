@@ -15,6 +15,7 @@ import torch
 
 from ttsrl.audio.waveform import Waveform
 from ttsrl.errors import BadInput, reason_of
+from ttsrl.models.hub import fill
 
 FILE = "speech_tokenizer_v2.onnx"
 HEAD_WIDTH = 64
@@ -51,11 +52,11 @@ class S3Tokenizer:
                 n_audio_layer=len(layers),
             )
             self._network: Any = S3TokenizerV2("speech_tokenizer_v2_25hz", config)
-            self._network.load_state_dict(weights)
         except Exception as error:  # protobuf's, onnx's and torch's own: there is no common one
             raise BadInput(
                 f"{file} is not a speech tokenizer of CosyVoice2: {reason_of(error)}; copy it again"
             ) from error
+        fill(self._network, weights, file)
         self._network.eval().to(device)
         self._log_mel: Any = s3tokenizer.log_mel_spectrogram
         self._padding: Any = s3tokenizer.padding

@@ -17,7 +17,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from pydantic import Field
-from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -25,6 +24,8 @@ from ttsrl.audio.equal_lengths import equal_lengths
 from ttsrl.audio.waveform import Waveform
 from ttsrl.base import Strict
 from ttsrl.codecs.base import check_tokens
+from ttsrl.errors import BadInput, reason_of
+from ttsrl.models.hub import fill, read_weights
 
 
 class TinyCodecConfig(Strict):
@@ -177,11 +178,19 @@ class TinyCodec:
 
     @classmethod
     def load(cls, path: str, device: str = "cpu") -> TinyCodec:
-        """Load config.json and model.safetensors of a folder; computes in float32."""
-        folder = Path(path)
-        config = TinyCodecConfig.model_validate(json.loads((folder / "config.json").read_text()))
+        """Load config.json and model.safetensors of a folder; computes in float32.
+
+        Raises BadInput.
+        """
+        file = Path(path) / "config.json"
+        try:
+            config = TinyCodecConfig.model_validate(json.loads(file.read_text(encoding="utf-8")))
+        except (OSError, ValueError) as error:
+            raise BadInput(
+                f"{file} is not of a tiny codec: {reason_of(error)}; copy it again"
+            ) from error
         model = TinyCodecModel(config)
-        model.load_state_dict(load_file(folder / "model.safetensors"))
+        fill(model, read_weights(Path(path)), path)
         return cls(model, device)
 
     @torch.inference_mode()

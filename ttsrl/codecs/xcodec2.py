@@ -1,13 +1,15 @@
 """XCodec2 (Llasa's codec, arXiv 2502.04128): 65 536 codes, 50 tokens/s, 16 kHz.
 
-Through transformers' own class, with weights in its format such as HKUSTAudio/xcodec2-hf. The class
-came with transformers 5.23, later than verl 0.9.1 allows: the reward service and the evaluation of
-a Llasa run in an environment with the extra `xcodec2`, the trainer needs no codec.
+Through transformers' own class, with weights in its format such as HKUSTAudio/xcodec2-hf, or in
+that of the authors, HKUSTAudio/xcodec2. The class came with transformers 5.23, later than verl
+0.9.1 allows: the reward service and the evaluation of a Llasa run in an environment with the extra
+`xcodec2`, the trainer needs no codec.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -17,7 +19,9 @@ from ttsrl.audio.waveform import Waveform
 from ttsrl.codecs.base import Precision, check_tokens
 from ttsrl.codecs.precision import multiplying
 from ttsrl.codecs.xcodec2_decoder import MaskedDecoder
+from ttsrl.codecs.xcodec2_published import converted, is_published_form, sizes_of
 from ttsrl.errors import BadInput
+from ttsrl.models.hub import load_model, names_of_weights, read_weights
 
 TOKENS_AT_ONCE = 16_384
 """Tokens, padding included, of one pass: 5 minutes of speech."""
@@ -28,7 +32,7 @@ class XCodec2:
 
     def __init__(self, path: str, device: str = "cpu", precision: Precision = "float32") -> None:
         """`precision`: what a GPU multiplies in; weights and sums stay in float32."""
-        model: Any = model_class_of(path).from_pretrained(path, dtype=torch.float32).eval()
+        model = load_xcodec2(path)
         for part in (model.quantizer, model.acoustic_decoder):  # the encoder stays where it is
             part.to(device)
         self.device = torch.device(device)
@@ -76,15 +80,27 @@ class XCodec2:
         return arriving, arrived
 
 
-def model_class_of(path: str) -> Any:
-    """transformers' own class. Raises BadInput where it is too old to have it."""
+def load_xcodec2(path: str) -> Any:
+    """transformers' own class with the weights of a folder, in its format or as the authors
+    published them. Raises BadInput."""
     model_class: Any = getattr(transformers, "Xcodec2Model", None)
     if model_class is None:
         raise BadInput(
             f"codec {path!r} is an XCodec2, which transformers {transformers.__version__} does "
             "not have; use an environment made with `uv sync --extra reward --extra xcodec2`"
         )
-    return model_class
+    folder = Path(path)
+    if not is_published_form(names_of_weights(folder)):
+        return load_model(model_class, folder)
+    weights = converted(read_weights(folder))
+    try:
+        sizes = sizes_of(weights)
+    except KeyError as error:
+        raise BadInput(
+            f"the codec at {path} is not a whole XCodec2: it has no {error.args[0]}; copy it again"
+        ) from None
+    config = model_class.config_class(**sizes)
+    return load_model(model_class, folder, config=config, state_dict=weights)
 
 
 def _batches(by_length: list[tuple[int, ...]]) -> Iterator[list[tuple[int, ...]]]:

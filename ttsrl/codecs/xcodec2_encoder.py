@@ -9,15 +9,20 @@ sample where a filter repeats that. Shapes: B recordings, C channels, S samples,
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from pathlib import Path
+from typing import Any, cast
 
 import torch
 import transformers
 from torch import Tensor
 
 from ttsrl.audio.waveform import Waveform
-from ttsrl.codecs.xcodec2 import model_class_of
-from ttsrl.errors import BadInput
+from ttsrl.codecs.xcodec2 import load_xcodec2
+from ttsrl.codecs.xcodec2_published import is_published_form
+from ttsrl.errors import BadInput, reason_of
+from ttsrl.models.hub import names_of_weights
+
+PREPROCESSOR = "preprocessor_config.json"
 
 
 class XCodec2Encoder:
@@ -28,15 +33,8 @@ class XCodec2Encoder:
     """
 
     def __init__(self, path: str, device: str = "cpu") -> None:
-        model_class = model_class_of(path)
-        try:
-            self.extractor: Any = transformers.AutoFeatureExtractor.from_pretrained(path)
-        except (OSError, ValueError) as error:
-            raise BadInput(
-                f"codec {path!r} has no feature extractor, which encoding needs: "
-                f"{str(error).splitlines()[0]}; add its preprocessor_config.json"
-            ) from None
-        model: Any = model_class.from_pretrained(path, dtype=torch.float32).eval()
+        model = load_xcodec2(path)
+        self.extractor = _extractor_of(Path(path))
         self.network = MaskedEncoder(model)
         for part in self.network.parts:  # the decoder stays where it is
             part.to(device)
@@ -59,6 +57,20 @@ class XCodec2Encoder:
             torch.tensor(lengths, device=self.device),
         ).tolist()
         return [codes[:length] for codes, length in zip(codes_BT, lengths, strict=True)]
+
+
+def _extractor_of(folder: Path) -> Any:
+    """What makes samples and spectra of recordings; the authors' repository has no file of it, and
+    its code takes w2v-bert-2.0's, which has the default values. Raises BadInput."""
+    if not (folder / PREPROCESSOR).is_file() and is_published_form(names_of_weights(folder)):
+        return cast(Any, transformers).Xcodec2FeatureExtractor()
+    try:
+        return transformers.AutoFeatureExtractor.from_pretrained(folder)
+    except (OSError, ValueError) as error:
+        raise BadInput(
+            f"the codec at {folder} has no feature extractor, which encoding needs: "
+            f"{reason_of(error)}; add its {PREPROCESSOR}"
+        ) from None
 
 
 class MaskedEncoder:

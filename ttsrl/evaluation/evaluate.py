@@ -24,7 +24,8 @@ from ttsrl.evaluation.similarity import Similarity
 from ttsrl.evaluation.suites import Suite, SuiteText
 from ttsrl.evaluation.summary import summarise
 from ttsrl.facts import InEvaluation, dump_where
-from ttsrl.models.hub import folder_digest, local_folder, model_digest
+from ttsrl.models.files import folder_digest
+from ttsrl.models.hub import local_folder, model_digest
 from ttsrl.records.evaluation import (
     MODES,
     REPORT,

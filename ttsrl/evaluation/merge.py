@@ -17,6 +17,7 @@ from typing import Any
 from ttsrl.config.load import load_run
 from ttsrl.errors import BadInput
 from ttsrl.evaluation.waiting import wait_until
+from ttsrl.models.hub import LOST, load_model
 from ttsrl.storage.published import RUN
 from ttsrl.storage.run_store import RunStore
 
@@ -109,9 +110,15 @@ def fold_adapters(model: Path, adapters: Path) -> None:
     Added in float32 and rounded once, to bfloat16, as the rollouts of the run were spoken.
     """
     import torch
-    from peft import PeftModel
+    from peft import PeftConfig, get_peft_model, load_peft_weights, set_peft_model_state_dict
     from transformers import AutoModelForCausalLM
 
-    base = AutoModelForCausalLM.from_pretrained(model, dtype=torch.float32)
-    folded: Any = PeftModel.from_pretrained(base, str(adapters))
+    base = load_model(AutoModelForCausalLM, model, without=LOST)
+    folded: Any = get_peft_model(base, PeftConfig.from_pretrained(str(adapters)))
+    loaded: Any = set_peft_model_state_dict(folded, load_peft_weights(str(adapters), "cpu"))
+    if wrong := [*loaded.unexpected_keys, *(k for k in loaded.missing_keys if "lora_" in k)]:
+        raise BadInput(
+            f"the adapters at {adapters} do not fit the model beside them, first at {wrong[0]}; "
+            "merge another step"
+        )
     folded.merge_and_unload(safe_merge=True).to(torch.bfloat16).save_pretrained(model)

@@ -116,9 +116,15 @@ def speech_token_ids(
             f"{len(special)} speech tokens are registered as special, first {special[0]}: verl and "
             "vLLM drop special tokens; add them with special=False"
         )
-    if codebook_size is not None and codebook_size != count:
+    if codebook_size is not None:
+        check_codebook(count, codebook_size)
+    return range(first, first + count)
+
+
+def check_codebook(count: int, codebook_size: int) -> None:
+    """Raise BadInput unless a tokenizer has as many speech tokens as the codec has codes."""
+    if codebook_size != count:
         raise BadInput(
             f"the tokenizer has {count} speech tokens but the codec's codebook has {codebook_size} "
             "codes; use the codec that the model was trained with"
         )
-    return range(first, first + count)

@@ -15,16 +15,22 @@ from typing import Any, cast
 
 import torch
 from torch import Tensor
-from transformers import AutoTokenizer, PreTrainedTokenizerBase, Qwen2Config, Qwen2ForCausalLM
+from transformers import (
+    AutoTokenizer,
+    PreTrainedTokenizerBase,
+    Qwen2Config,
+    Qwen2ForCausalLM,
+    Qwen2Model,
+)
 from transformers.utils import logging
 
 from ttsrl.errors import BadInput, Failure, reason_of
 from ttsrl.families.cosyvoice2 import START, STOPS, TASK, CosyVoice2
 from ttsrl.models.cosyvoice2_head import HeadReport, make_head
-from ttsrl.models.hub import load_model
+from ttsrl.models.hub import fill, load_model, load_part
 from ttsrl.storage.atomic import new_folder, replace_file
 
-LLM, BLANK_EN = "llm.pt", "CosyVoice-BlankEN"
+LLM, BLANK_EN, BIAS = "llm.pt", "CosyVoice-BlankEN", "llm_decoder.bias"
 CODEBOOK_SIZE = 6561
 ROWS = CODEBOOK_SIZE + len(STOPS)
 """Of the speech embedding and of the head: the codebook, and three tokens that end the speech."""
@@ -92,7 +98,7 @@ def to_llm(model_folder: Path, out: Path) -> float:
     from transformers import AutoModelForCausalLM
 
     model = load_model(AutoModelForCausalLM, model_folder)
-    family = CosyVoice2(_tokenizer_of(model_folder), CODEBOOK_SIZE)
+    family = CosyVoice2(load_part(AutoTokenizer, model_folder), CODEBOOK_SIZE)
     text_rows = getattr(model.config, "text_rows", TEXT_ROWS)
     first, end = family.speech_token_ids.start, family.speech_token_ids.start + ROWS
     state: dict[str, Tensor] = model.state_dict()
@@ -104,7 +110,7 @@ def to_llm(model_folder: Path, out: Path) -> float:
         "speech_embedding.weight": embedding[first:end].clone(),
         "llm_embedding.weight": embedding[end : end + 2].clone(),
         "llm_decoder.weight": head[first:end].clone(),
-        "llm_decoder.bias": torch.zeros(ROWS),
+        BIAS: torch.zeros(ROWS),
     }
     out.parent.mkdir(parents=True, exist_ok=True)
     with replace_file(out) as temporary:
@@ -143,6 +149,12 @@ def read_llm(path: Path) -> Official:
             f"{path} has no {missing[0]}: it is not an llm.pt of CosyVoice2"
             + (" but one of CosyVoice3" if missing == ["llm_embedding.weight"] else "")
         )
+    others = [key for key in tensors if key not in (*own, BIAS) and not key.startswith(prefix)]
+    if others:
+        raise BadInput(
+            f"{path} has weights that CosyVoice2's language model has not, first {others[0]}; give "
+            "the llm.pt of a CosyVoice2"
+        )
     width = body["model.embed_tokens.weight"].shape[1]
     for key, rows in zip(own, (ROWS, 2, ROWS), strict=True):
         if tuple(tensors[key].shape) != (rows, width):
@@ -163,7 +175,7 @@ def read_llm(path: Path) -> Official:
         tensors["speech_embedding.weight"],
         tensors["llm_embedding.weight"],
         head,
-        tensors.get("llm_decoder.bias", head.new_zeros(ROWS)),
+        tensors.get(BIAS, head.new_zeros(ROWS)),
     )
 
 
@@ -176,8 +188,10 @@ def official_logits(
     """
     rows = official.body["model.embed_tokens.weight"].shape[0]
     own = Qwen2Config.from_dict({**config.to_dict(), "vocab_size": rows})
-    model = Qwen2ForCausalLM(own).eval()
-    model.load_state_dict(official.body, strict=False)
+    model = Qwen2Model(own).eval()
+    prefix = "model."  # beside it the body has a head over text, which CosyVoice2 does not use
+    body = {k.removeprefix(prefix): t for k, t in official.body.items() if k.startswith(prefix)}
+    fill(model, body, LLM)
     embed = official.body["model.embed_tokens.weight"].float()
     start, task = official.start_and_task.float()
     inputs = torch.cat(
@@ -189,13 +203,13 @@ def official_logits(
         ]
     )
     with torch.inference_mode():
-        hidden = model.model(inputs_embeds=inputs[None]).last_hidden_state[0]
+        hidden = model(inputs_embeds=inputs[None]).last_hidden_state[0]
     return hidden @ official.head.float().T + official.bias.float()
 
 
 def make_tokenizer(blank_en: Path) -> PreTrainedTokenizerBase:
     """The tokenizer of CosyVoice-BlankEN with CosyVoice2's own tokens, speech tokens last."""
-    tokenizer = _tokenizer_of(blank_en)
+    tokenizer = load_part(AutoTokenizer, blank_en)
     tokenizer.add_special_tokens(
         cast(Any, {"eos_token": "<|endoftext|>", "pad_token": "<|endoftext|>"})
     )
@@ -214,13 +228,6 @@ def make_tokenizer(blank_en: Path) -> PreTrainedTokenizerBase:
     return tokenizer
 
 
-def _tokenizer_of(folder: Path) -> PreTrainedTokenizerBase:
-    try:
-        return AutoTokenizer.from_pretrained(folder)
-    except (OSError, ValueError) as error:
-        raise BadInput(f"the tokenizer of {folder} cannot be loaded: {reason_of(error)}") from error
-
-
 def _with_speech(official: Official, blank_en: Path, family: CosyVoice2) -> Qwen2ForCausalLM:
     """The Qwen2 with speech rows in its embedding and its head, and zero in the rest of that."""
     text = official.body["model.embed_tokens.weight"]
@@ -232,7 +239,7 @@ def _with_speech(official: Official, blank_en: Path, family: CosyVoice2) -> Qwen
     embedding[first + ROWS : first + ROWS + 2] = official.start_and_task
     head = torch.zeros_like(embedding)
     head[first : first + ROWS] = official.head
-    config = Qwen2Config.from_pretrained(blank_en)
+    config = load_part(Qwen2Config, blank_en)
     config.update(
         {
             "vocab_size": size,
@@ -244,17 +251,8 @@ def _with_speech(official: Official, blank_en: Path, family: CosyVoice2) -> Qwen
         }
     )
     state = official.body | {"model.embed_tokens.weight": embedding, "lm_head.weight": head}
-    with torch.device("meta"):
-        model = Qwen2ForCausalLM(config)
-    wanted = {name: tensor.shape for name, tensor in model.state_dict().items()}
-    wrong = [n for n, shape in wanted.items() if n not in state or state[n].shape != shape]
-    if wrong or (unexpected := sorted(state.keys() - wanted.keys())):
-        raise BadInput(
-            f"{LLM} does not fit {blank_en}/config.json, first at {(wrong or unexpected)[0]}: "  # pyright: ignore[reportPossiblyUnboundVariable]
-            "they are of models of different sizes; give both as they were published together"
-        )
     model = Qwen2ForCausalLM(config)
-    model.load_state_dict(state)
+    fill(model, state, f"{LLM} beside {blank_en.name}/config.json")
     model = model.to(cast(Any, text.dtype)).eval()
     settings = cast(Any, model.generation_config)
     settings.eos_token_id = family.stop_token_ids

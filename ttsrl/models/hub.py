@@ -1,32 +1,43 @@
-"""What is given as a folder or a Hugging Face id: where it lies, what is in it, loading it."""
+"""What is given as a folder or a Hugging Face id: where it lies, what is in it, loading it.
+
+`load_model` and `fill` are the only ways in which weights get into a network: none may be missing,
+unexpected, of another shape, or not finite.
+"""
 
 from __future__ import annotations
 
-import hashlib
 import re
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-from ttsrl.errors import BadInput
+from ttsrl.config.models import split_revision
+from ttsrl.errors import BadInput, reason_of
+from ttsrl.models.download import cached, download, resolve
+from ttsrl.models.files import file_digest, folder_digest, weight_files
 from ttsrl.models.packaged import located
 
 if TYPE_CHECKING:
-    pass
-
-UNUSED = frozenset(["masked_spec_embed"])
-"""Weights that only pre-training uses: wav2vec 2.0's recognisers are published without them."""
-
+    from torch import Tensor, nn
 
 WEIGHTS = frozenset([".safetensors", ".bin", ".onnx", ".pt", ".pth", ".nemo"])
 """Endings of the files in which models keep their weights."""
+
+ONLY_FOR_TRAINING = (r"(^|\.)masked_spec_embed$", r"^objective\.weight$")
+"""Weights that may be missing: wav2vec 2.0's recognisers are published without the vector that
+masks, and the loss of a WavLM with an x-vector head has weights of its own."""
+COMPUTED = (r"(^|\.)position_ids$", r"(^|\.)rotary_emb\.inv_freq$", r"(^|\.)num_batches_tracked$")
+"""Buffers that older versions saved and that follow from the configuration, or only count."""
+
+LOST = (r"^lm_head\.bias$",)
+"""What the published conversion of CosyVoice2's policy has and no program of transformers' kind
+loads: a policy may have it, and `ttsrl.models.policy` says so."""
 
 
 def local_folder(model: str) -> Path:
     """Folder of a model given as a folder, as a package that ships it, or as a Hugging Face id,
     which is downloaded once."""
-    if (folder := Path(located(model))).is_dir():
-        return folder
-    return _download(model, "model")
+    return folder if (folder := Path(located(model))).is_dir() else download(model)
 
 
 def local_data(source: str) -> Path:
@@ -34,49 +45,21 @@ def local_data(source: str) -> Path:
 
     What cannot be an id is given back, there or not.
     """
-    if Path(source).exists() or not re.fullmatch(r"\w[\w.-]*/[\w.-]+", source):
+    repository, _ = split_revision(source)
+    if Path(source).exists() or not re.fullmatch(r"\w[\w.-]*/[\w.-]+", repository):
         return Path(source)
-    return _download(source, "dataset")
+    return download(source, "dataset")
 
 
-def _download(name: str, kind: Literal["model", "dataset"]) -> Path:
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import (
-        HfHubHTTPError,
-        HFValidationError,
-        LocalEntryNotFoundError,
-    )
-
-    try:
-        return Path(snapshot_download(name, repo_type=kind))
-    except HFValidationError:
-        raise BadInput(f"no {kind} at {name!r}; give a folder, or a Hugging Face id") from None
-    except (HfHubHTTPError, LocalEntryNotFoundError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise BadInput(
-            f"no {kind} at {name!r}, and Hugging Face does not give it: {reason}; give a folder"
-        ) from error
-
-
-def folder_digest(folder: Path) -> str:
-    """SHA-256 over the names and contents of a model's files; hidden files do not count."""
-    digest = hashlib.sha256()
-    for file in sorted(f for f in folder.rglob("*") if f.is_file()):
-        name = file.relative_to(folder)
-        if any(part.startswith(".") for part in name.parts):
-            continue
-        with file.open("rb") as stream:
-            content = hashlib.file_digest(stream, "sha256").hexdigest()
-        digest.update(f"{name.as_posix()}\0{content}\n".encode())
-    return digest.hexdigest()
+def pinned(model: str) -> str:
+    """An id with the commit that it stands for, `id@commit`; a folder or a file as it is."""
+    return model if Path(located(model)).exists() else resolve(model).pinned
 
 
 def model_digest(model: str) -> str:
     """`folder_digest` of a folder or Hugging Face id, or the SHA-256 of a single file."""
-    if (file := Path(located(model))).is_file():
-        with file.open("rb") as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest()
-    return folder_digest(local_folder(model))
+    file = Path(located(model))
+    return file_digest(file) if file.is_file() else folder_digest(local_folder(model))
 
 
 def weight_digests(model: str, *, download: bool = True) -> set[str]:
@@ -85,50 +68,181 @@ def weight_digests(model: str, *, download: bool = True) -> set[str]:
     Without `download` a model that is not on this machine has none.
     """
     if (path := Path(located(model))).is_file():
-        files = [path]
-    elif path.is_dir() or download:
-        files = [f for f in local_folder(model).rglob("*") if f.suffix in WEIGHTS]
-    else:
-        from huggingface_hub import snapshot_download
-        from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
-
-        try:
-            folder = Path(snapshot_download(model, local_files_only=True))
-        except (HFValidationError, LocalEntryNotFoundError):
-            return set()
-        files = [f for f in folder.rglob("*") if f.suffix in WEIGHTS]
-    digests: set[str] = set()
-    for file in files:
-        with file.open("rb") as stream:
-            digests.add(hashlib.file_digest(stream, "sha256").hexdigest())
-    return digests
+        return {file_digest(path)}
+    folder = local_folder(model) if path.is_dir() or download else cached(model)
+    files = folder.rglob("*") if folder else ()
+    return {file_digest(file) for file in files if file.suffix in WEIGHTS}
 
 
-def load_model(auto_class: Any, folder: Path, dtype: Any = "float32") -> Any:
-    """`auto_class.from_pretrained`, with no weight missing or not finite; in evaluation mode.
+def load_part(auto_class: Any, folder: Path, **options: Any) -> Any:
+    """`auto_class.from_pretrained` of what has no weights: a tokenizer, a feature extractor.
 
-    transformers itself gives missing weights random values and a warning. Raises BadInput.
+    Raises BadInput.
+    """
+    try:
+        return auto_class.from_pretrained(folder, **options)
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise BadInput(
+            f"the {_words(auto_class)} of {folder} cannot be loaded: {reason_of(error)}; copy its "
+            "files again from where the model was published"
+        ) from error
+
+
+def load_model(
+    auto_class: Any,
+    folder: Path,
+    dtype: Any = "float32",
+    *,
+    without: Collection[str] = (),
+    **given: Any,
+) -> Any:
+    """`auto_class.from_pretrained` in evaluation mode, with exactly the weights that it has.
+
+    transformers itself gives missing weights random values and a warning. `without`: patterns of
+    further weights that the folder has and the network does not want; `given`: `config` and
+    `state_dict` to take instead of the folder's. Raises BadInput.
     """
     from safetensors import SafetensorError
     from transformers.utils import logging
 
     logging.disable_progress_bar()  # in a log it is noise
+    source = None if "state_dict" in given else folder
     try:
-        model, info = auto_class.from_pretrained(folder, dtype=dtype, output_loading_info=True)
-    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise BadInput(f"the model at {folder} cannot be loaded: {reason}") from error
-    broken = [key for key in sorted(info["missing_keys"]) if key.split(".")[-1] not in UNUSED]
-    broken += [str(key) for key in info["mismatched_keys"]]
-    if broken:
-        raise BadInput(
-            f"the model at {folder} lacks {len(broken)} weights of a {type(model).__name__}, first "
-            f"{broken[0]}; use a model of that kind, or copy it again if it was cut short"
+        model, info = auto_class.from_pretrained(
+            source, dtype=dtype, output_loading_info=True, **given
         )
-    for name, weight in model.named_parameters():
-        if not weight.isfinite().all():
-            raise BadInput(
-                f"the model at {folder} has weights that are not finite, first in {name}: training "
-                "diverged or the file is damaged; use an earlier checkpoint"
-            )
+    except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
+        raise BadInput(
+            f"the model at {folder} cannot be loaded: {reason_of(error)}; copy it again"
+        ) from error
+    kind = type(model).__name__
+    _refuse(
+        f"the model at {folder}",
+        kind,
+        missing=info["missing_keys"],
+        unexpected=info["unexpected_keys"],
+        mismatched={name: (found, wanted) for name, found, wanted in info["mismatched_keys"]},
+        without=without,
+    )
+    _check_finite(f"the model at {folder}", dict(model.named_parameters()))
     return model.eval()
+
+
+def read_weights(folder: Path) -> dict[str, Tensor]:
+    """All tensors of a folder by name, from the files that transformers would take them from.
+
+    Raises BadInput.
+    """
+    import torch
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    weights: dict[str, Tensor] = {}
+    for file in weight_files(folder):
+        try:
+            if file.suffix == ".safetensors":
+                weights |= load_file(file)
+            else:
+                weights |= torch.load(file, map_location="cpu", weights_only=True, mmap=True)
+        except (SafetensorError, OSError, RuntimeError, ValueError, TypeError, EOFError) as error:
+            raise BadInput(
+                f"{file} cannot be read: {reason_of(error)}; copy it again, it may have been cut "
+                "short"
+            ) from error
+    return weights
+
+
+def names_of_weights(folder: Path) -> set[str]:
+    """Names of all tensors of a folder. Raises BadInput."""
+    from safetensors import SafetensorError, safe_open
+
+    names: set[str] = set()
+    for file in weight_files(folder):
+        if file.suffix != ".safetensors":
+            return set(read_weights(folder))
+        try:
+            with safe_open(file, "pt") as tensors:
+                names.update(tensors.keys())
+        except (SafetensorError, OSError) as error:
+            raise BadInput(
+                f"{file} cannot be read: {reason_of(error)}; copy it again, it may have been cut "
+                "short"
+            ) from error
+    return names
+
+
+def fill(
+    network: nn.Module,
+    weights: Mapping[str, Tensor],
+    source: str | Path,
+    *,
+    without: Collection[str] = (),
+) -> None:
+    """Give a network exactly the weights of a state dict. Raises BadInput, which names `source`.
+
+    `without`: patterns of further weights that the state dict has and the network does not want.
+    """
+    own = network.state_dict()
+    _refuse(
+        str(source),
+        type(network).__name__,
+        missing=own.keys() - weights.keys(),
+        unexpected=weights.keys() - own.keys(),
+        mismatched={
+            name: (tensor.shape, own[name].shape)
+            for name, tensor in weights.items()
+            if name in own and own[name].shape != tensor.shape
+        },
+        without=without,
+    )
+    _check_finite(str(source), weights)
+    network.load_state_dict(dict(weights), strict=False)
+
+
+def _refuse(
+    source: str,
+    kind: str,
+    *,
+    missing: Collection[str],
+    unexpected: Collection[str],
+    mismatched: Mapping[str, tuple[Sequence[int], Sequence[int]]],
+    without: Collection[str],
+) -> None:
+    """Raise BadInput unless the weights are those of the network."""
+    lacks = _unmatched(missing, (*ONLY_FOR_TRAINING, *COMPUTED))
+    more = _unmatched(unexpected, (*ONLY_FOR_TRAINING, *COMPUTED, *without))
+    if mismatched:
+        name = min(mismatched)
+        found, wanted = mismatched[name]
+        raise BadInput(
+            f"{source}: {name} is {list(found)}, and a {kind} of its configuration wants "
+            f"{list(wanted)}: they are of models of different sizes; give both as they were "
+            "published together"
+        )
+    if lacks or more:
+        told = [f"lacks {len(lacks)} weights of a {kind}, first {lacks[0]}"] if lacks else []
+        told += [f"has {len(more)} weights that a {kind} has not, first {more[0]}"] if more else []
+        raise BadInput(
+            f"{source} {' and '.join(told)}; use a model of that kind, or copy it again if it was "
+            "cut short"
+        )
+
+
+def _check_finite(source: str, weights: Mapping[str, Tensor]) -> None:
+    for name, weight in weights.items():
+        if weight.is_floating_point() and not weight.isfinite().all():
+            raise BadInput(
+                f"{source} has weights that are not finite, first in {name}: training diverged or "
+                "the file is damaged; use an earlier checkpoint, or copy it again"
+            )
+
+
+def _unmatched(names: Collection[str], patterns: Collection[str]) -> list[str]:
+    return sorted(n for n in names if not any(re.search(pattern, n) for pattern in patterns))
+
+
+def _words(auto_class: Any) -> str:
+    """`feature extractor` of `AutoFeatureExtractor`."""
+    name: str = auto_class.__name__
+    kinds = {"Tokenizer": "tokenizer", "Extractor": "feature extractor", "Config": "configuration"}
+    return next((words for end, words in kinds.items() if name.endswith(end)), name)

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from ttsrl.audio.io import read_recording
 from ttsrl.audio.waveform import Waveform
 from ttsrl.errors import BadInput
-from ttsrl.models.hub import folder_digest, local_folder
+from ttsrl.models.files import folder_digest
+from ttsrl.models.hub import local_folder
 from ttsrl.prefer.answers import Answer, check_answers, read_answers
 from ttsrl.prefer.page import CLIPS
 from ttsrl.scorers.embedding import Embedder

@@ -26,6 +26,7 @@ from ttsrl.runtime.machine import cores
 from ttsrl.runtime.progress import Progress, Stage
 from ttsrl.serving.serve import serve
 from ttsrl.storage.run_store import RunStore
+from ttsrl.training.preflight import check_before_start
 from ttsrl.training.supervisor import train_until_terminated
 
 REWARD_SERVICE_DEADLINE_S = 600.0
@@ -111,6 +112,9 @@ class StageOfRun:
 def prepare_texts(session: Session, stage: Stage) -> str:
     """Texts -> data/*.parquet."""
     counts = prepare(session.run, session.work_dir / "data", stage.update)
+    # what training would refuse is found out before anything is measured
+    check = session.start("check", check_before_start, session.config, session.work_dir)
+    follow(check, session.watch_reward_service)
     left_out = counts.duplicates + counts.overlapping + sum(counts.left_out.values())
     return f"{counts.train} texts to train on, {counts.held_out} held out, {left_out} left out"
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from ttsrl.audio.equal_lengths import equal_lengths
 from ttsrl.audio.io import resample
 from ttsrl.audio.waveform import Waveform
-from ttsrl.models.hub import load_model, local_folder
+from ttsrl.models.hub import load_model, load_part, local_folder
 
 
 class CtcRecogniser:
@@ -24,8 +24,8 @@ class CtcRecogniser:
         self.device = device
         self.batch_size = batch_size
         self.model = load_model(AutoModelForCTC, folder).to(device)
-        self.features = AutoFeatureExtractor.from_pretrained(folder)
-        self.tokenizer = AutoTokenizer.from_pretrained(folder)
+        self.features = load_part(AutoFeatureExtractor, folder)
+        self.tokenizer = load_part(AutoTokenizer, folder)
 
     def transcribe(
         self, waveforms: Sequence[Waveform], sample_rate_hz: int, languages: Sequence[str]

@@ -14,7 +14,7 @@ import numpy as np
 
 from ttsrl.audio.io import resample
 from ttsrl.audio.waveform import Waveform
-from ttsrl.models.hub import model_digest
+from ttsrl.models.hub import fill, model_digest
 from ttsrl.models.packaged import packaged_model
 from ttsrl.scorers.base import SpeechSample
 
@@ -39,7 +39,7 @@ class DistillMosScorer:
         # Loaded here, because the class itself would print where its weights lie.
         self._model = ConvTransformerSQAModel(load_weights=False, segmenting_in_forward=False)
         loaded: Any = torch.load(weights, map_location="cpu", weights_only=True)
-        self._model.load_state_dict(loaded["model"])
+        fill(self._model, loaded["model"], weights)
         self._model.to(device).eval()
         self._device = device
         self._batch_size = batch_size

@@ -16,12 +16,16 @@ from numpy.typing import NDArray
 from ttsrl.audio.equal_lengths import equal_lengths
 from ttsrl.audio.io import resample
 from ttsrl.audio.waveform import Waveform
-from ttsrl.errors import BadInput
-from ttsrl.models.hub import load_model, local_folder
+from ttsrl.models.hub import load_model, load_part, local_folder
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+HEADS = (
+    r"^(lm_head|proj_out|classifier|projector|quantizer|project_q|project_hid)\b",
+    r"^(objective|tdnn|layer_weights)\b",
+)
+"""What recognisers, classifiers and pre-training put on top of the network that embeds."""
 SHORTEST_S = 0.1
 """Shorter speech is padded to this: a convolution has to fit in."""
 
@@ -33,13 +37,9 @@ class Embedder:
         from transformers import AutoConfig, AutoFeatureExtractor, AutoModel
 
         folder = local_folder(model)
-        try:
-            kind = AutoConfig.from_pretrained(folder).model_type
-            self._features = AutoFeatureExtractor.from_pretrained(folder)
-        except (OSError, ValueError) as error:
-            reason = str(error).strip().splitlines()[0]
-            raise BadInput(f"the model at {folder} cannot be loaded: {reason}") from None
-        network: Any = load_model(AutoModel, folder)
+        kind = load_part(AutoConfig, folder).model_type
+        self._features = load_part(AutoFeatureExtractor, folder)
+        network: Any = load_model(AutoModel, folder, without=HEADS)
         self._whisper = kind == "whisper"
         self._network = (network.get_encoder() if self._whisper else network).to(device)
         self._device = device

@@ -12,7 +12,7 @@ from ttsrl.audio.equal_lengths import equal_lengths
 from ttsrl.audio.io import resample
 from ttsrl.audio.waveform import Waveform
 from ttsrl.errors import BadInput
-from ttsrl.models.hub import load_model, local_folder
+from ttsrl.models.hub import load_model, load_part, local_folder
 from ttsrl.scorers.base import Recogniser
 
 
@@ -49,8 +49,8 @@ class ParakeetTdt:
         self.device = device
         self.batch_size = batch_size
         self.model = load_model(ParakeetForTDT, folder).to(device)
-        self.features = AutoFeatureExtractor.from_pretrained(folder)
-        self.tokenizer = AutoTokenizer.from_pretrained(folder)
+        self.features = load_part(AutoFeatureExtractor, folder)
+        self.tokenizer = load_part(AutoTokenizer, folder)
         config = self.model.config
         self._unwritten = {config.blank_token_id, config.pad_token_id}
         # Durations stand behind the tokens in the logits, where generation takes them for tokens.

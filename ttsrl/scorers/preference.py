@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ttsrl.errors import BadInput
-from ttsrl.models.hub import folder_digest, local_folder, model_digest
+from ttsrl.models.files import folder_digest
+from ttsrl.models.hub import local_folder, model_digest
 from ttsrl.reward.components import Preference
 from ttsrl.scorers.base import SpeechSample
 
@@ -79,12 +80,25 @@ def load_head(folder: Path) -> Head:
     try:
         facts = Facts(**json.loads((folder / FACTS).read_text("utf-8")))
         tensors = load_file(folder / WEIGHTS)
+        _check_head(tensors)
         return Head(tensors["weights"], float(tensors["bias"][0]), facts)
     except (OSError, ValueError, TypeError, KeyError, SafetensorError) as error:
         raise BadInput(
             f"no preference head at {folder} ({type(error).__name__}: {error}); give the folder "
             "that `ttsrl prefer train` wrote"
         ) from None
+
+
+def _check_head(tensors: Mapping[str, NDArray[np.float64]]) -> None:
+    """Raise ValueError unless these are the weights of a head."""
+    if set(tensors) != {"weights", "bias"}:
+        raise ValueError(
+            f"it holds {', '.join(sorted(tensors)) or 'nothing'}, not weights and bias"
+        )
+    if tensors["weights"].ndim != 1 or tensors["bias"].shape != (1,):
+        raise ValueError("its weights are not one row and one bias")
+    if not all(np.isfinite(tensor).all() for tensor in tensors.values()):
+        raise ValueError("its weights are not finite: the file is damaged")
 
 
 class PreferenceScorer:

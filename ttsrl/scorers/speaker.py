@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from ttsrl.audio.io import SUFFIXES, read_recording
 from ttsrl.errors import BadInput, did_you_mean
-from ttsrl.models.hub import folder_digest, model_digest
+from ttsrl.models.files import folder_digest
+from ttsrl.models.hub import model_digest
 from ttsrl.reward.components import Speaker
 from ttsrl.scorers.base import SpeechSample
 from ttsrl.scorers.speaker_models import load_speaker_model

@@ -19,7 +19,7 @@ from ttsrl.audio.equal_lengths import equal_lengths
 from ttsrl.audio.io import resample
 from ttsrl.audio.waveform import Waveform
 from ttsrl.errors import BadInput
-from ttsrl.models.hub import load_model, local_folder
+from ttsrl.models.hub import load_model, load_part, local_folder
 from ttsrl.models.packaged import packaged_model
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ class XVector(EqualLengthsModel):
         folder = local_folder(model)
         self._device = device
         self._model = load_model(WavLMForXVector, folder).to(device)
-        self._features = AutoFeatureExtractor.from_pretrained(folder)
+        self._features = load_part(AutoFeatureExtractor, folder)
         self.rate_hz = int(self._features.sampling_rate)
 
     def _embed(self, waveforms: list[Waveform]) -> Tensor:

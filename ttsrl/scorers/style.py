@@ -17,7 +17,8 @@ import numpy as np
 from ttsrl.audio.io import resample
 from ttsrl.audio.waveform import Waveform
 from ttsrl.errors import BadInput
-from ttsrl.models.hub import folder_digest, load_model, local_folder
+from ttsrl.models.files import folder_digest
+from ttsrl.models.hub import load_model, load_part, local_folder
 from ttsrl.reward.components import Style
 from ttsrl.scorers.base import SpeechSample
 
@@ -39,8 +40,8 @@ class StyleScorer:
         self._device = device
         self._batch_size = batch_size
         self._model = load_model(ClapModel, folder).to(device)
-        self._features = ClapFeatureExtractor.from_pretrained(folder)
-        self._tokenizer = AutoTokenizer.from_pretrained(folder)
+        self._features = load_part(ClapFeatureExtractor, folder)
+        self._tokenizer = load_part(AutoTokenizer, folder)
         self._rate_hz = int(self._features.sampling_rate)
         self._window = int(self._features.nb_max_samples)
         self._fused = bool(self._model.config.audio_config.enable_fusion)

@@ -17,12 +17,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ttsrl.errors import BadInput
+from ttsrl.errors import BadInput, reason_of
+from ttsrl.models.hub import fill
 
 CHANNELS, POOLED, EMBEDDING, SCALE, BOTTLENECK = 512, 1536, 256, 8, 128
 WAVLM = "feature_extract.model."
 """What the names of WavLM's weights begin with in the published file."""
 
+UNUSED = (r"^loss_calculator\.",)
+"""The classifier of the speakers that it was trained with."""
 RENAMED = (
     (r"^mask_emb$", "masked_spec_embed"),
     (r"^feature_extractor\.conv_layers\.(\d+)\.0\.", r"feature_extractor.conv_layers.\1.conv."),
@@ -159,26 +162,19 @@ def load_wavlm_ecapa(file: Path) -> WavLmEcapa:
     try:
         weights = torch.load(file, map_location="cpu", weights_only=True)["model"]
     except Exception as error:  # pickle and zip have many
-        reason = str(error).strip().splitlines()[0]
         raise BadInput(
-            f"{file} is not a speaker model of Seed-TTS-eval: {reason}; give its "
+            f"{file} is not a speaker model of Seed-TTS-eval: {reason_of(error)}; give its "
             "wavlm_large_finetune.pth, or the folder of a Hugging Face WavLM with an x-vector head"
         ) from error
     own = {name.removeprefix(WAVLM): w for name, w in weights.items() if name.startswith(WAVLM)}
-    head = {name: w for name, w in weights.items() if not name.startswith("feature_extract.")}
+    head = {name: w for name, w in weights.items() if not name.startswith(WAVLM)}
     try:
         config = _config_of(own)
     except KeyError as error:
         raise BadInput(f"{file} has no {WAVLM}{error.args[0]}: it is no WavLM") from None
     model = WavLmEcapa(WavLMModel(config), config.num_hidden_layers + 1, config.hidden_size)
     named = {f"wavlm.{_renamed(name)}": weight for name, weight in own.items()} | head
-    try:
-        missing, _ = model.load_state_dict(named, strict=False)
-    except RuntimeError as error:
-        raise BadInput(f"{file}: {str(error).splitlines()[-1].strip()}") from None
-    missing = [name for name in missing if name != "wavlm.masked_spec_embed"]
-    if missing:
-        raise BadInput(f"{file} lacks {len(missing)} weights, first {missing[0]}")
+    fill(model, named, file, without=UNUSED)
     return model.eval()
 
 

@@ -6,7 +6,6 @@ import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
 
 import numpy as np
 from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -17,7 +16,7 @@ from ttsrl.codecs.base import Codec, Encoder, VoicedCodec
 from ttsrl.codecs.registry import load_codec, load_encoder
 from ttsrl.errors import BadInput
 from ttsrl.families.registry import load_family
-from ttsrl.models.hub import load_model, local_folder
+from ttsrl.models.hub import LOST, load_model, load_part, local_folder
 from ttsrl.sampler.sampler import Sampler
 from ttsrl.storage.atomic import replace_file
 from ttsrl.synthesis.voice import VoicePrompt
@@ -57,7 +56,7 @@ class Synthesiser:
     ) -> None:
         """`voice` is for codecs that speak in a given one."""
         folder = local_folder(model_path)
-        tokenizer = _load_tokenizer(folder)
+        tokenizer = load_part(AutoTokenizer, folder)
         try:
             self.codec = load_codec(str(local_folder(codec_path)), device, voice=voice)
             self.family = load_family(family_name, tokenizer, self.codec.codebook_size)
@@ -66,7 +65,8 @@ class Synthesiser:
         except (ValueError, OSError) as error:
             raise BadInput(f"model {model_path} with codec {codec_path}: {error}") from error
         # last: a model of another family would load, with a page of warnings
-        model = load_model(AutoModelForCausalLM, folder, "float32" if device == "cpu" else "auto")
+        dtype = "float32" if device == "cpu" else "auto"
+        model = load_model(AutoModelForCausalLM, folder, dtype, without=LOST)
         for name, weight in model.named_parameters():
             if weight.ndim > 1 and not weight.any():
                 raise BadInput(
@@ -224,10 +224,3 @@ def write_wav(path: str | Path, waveform: Waveform, sample_rate_hz: int) -> None
 def _seed_of_batch(seed: int, start: int) -> int:
     """A seed for the batch at text `start`: batches must not repeat each other's numbers."""
     return int(np.random.SeedSequence([seed, start]).generate_state(1, np.uint64)[0] >> 1)
-
-
-def _load_tokenizer(path: Path) -> Any:
-    try:
-        return cast(Any, AutoTokenizer).from_pretrained(path)
-    except (OSError, ValueError) as error:
-        raise BadInput(f"the tokenizer at {path} cannot be loaded: {error}") from error

@@ -15,6 +15,7 @@ from typing import Any
 
 from ttsrl.config.schema import RunConfig
 from ttsrl.errors import BadInput
+from ttsrl.models.hub import load_part, local_folder
 from ttsrl.runtime.machine import GIB, Gpu
 from ttsrl.training.verl_args import weight_bucket_mib
 
@@ -80,7 +81,7 @@ def shape_of(run: RunConfig) -> Shape:
     """Of the run's policy."""
     from transformers import AutoConfig
 
-    return Shape.of(AutoConfig.from_pretrained(run.model))
+    return Shape.of(load_part(AutoConfig, local_folder(run.model)))
 
 
 @dataclass(frozen=True)

@@ -6,18 +6,23 @@ They read the run, the prepared prompts and the reward service, and write nothin
 from __future__ import annotations
 
 import asyncio
-import json
+import os
+import time
 from pathlib import Path
 
 from pyarrow import parquet
 
 from ttsrl.client.reward_client import RewardClient
+from ttsrl.config.load import load_run
 from ttsrl.config.models import check_models
 from ttsrl.config.schema import RunConfig
 from ttsrl.errors import BadInput
 from ttsrl.families.base import Family
+from ttsrl.families.registry import load_family
+from ttsrl.families.templated import check_codebook
+from ttsrl.models.hub import load_part, local_folder
 from ttsrl.runtime.machine import GIB, free_memory_bytes, gpus
-from ttsrl.training.environment import ray_address
+from ttsrl.training.environment import device_of, ray_address
 from ttsrl.training.gpu_memory import Shape, check_gpus, need_of
 from ttsrl.training.verl_config import check_verl_keys
 from ttsrl.wire import ServiceSpec
@@ -27,26 +32,31 @@ BASE_BYTES = 7 * 2**30
 BYTES_PER_PARAMETER = 24
 """float32 weights, gradients and two Adam moments, the sampler's copy, and one copy on its way."""
 REWARD_SERVICE_TIMEOUT_S = 300.0
+ABSENT_S = 8.0
+"""What an address gets at which nothing listens, from the start of the run: a service that was
+started together with it listens within seconds, and loads after that."""
 
 
-def check_policy(run: RunConfig, codebook_size: int) -> Family:
-    """The policy must be whole and of the family, and its speech tokens those of the codec."""
-    folder = Path(run.model)
-    if folder.is_dir() and not (folder / "config.json").is_file():
+def check_policy(run: RunConfig, codebook_size: int | None = None) -> Family:
+    """The policy must be of the family, and its speech tokens those of the codec where known."""
+    folder = local_folder(run.model)
+    if not (folder / "config.json").is_file():
         raise BadInput(f"no model at {folder}: config.json is missing; give a Hugging Face folder")
     from transformers import AutoTokenizer
 
-    from ttsrl.families.registry import load_family
+    tokenizer = load_part(AutoTokenizer, folder)
+    try:
+        return load_family(run.family, tokenizer, codebook_size)
+    except ValueError as error:
+        raise BadInput(f"policy {run.model}: {error}") from None
+
+
+def check_weights(run: RunConfig) -> None:
+    """The policy must be whole; says what is to be known of it."""
     from ttsrl.models.policy import check_policy_weights
 
-    try:
-        family = load_family(run.family, AutoTokenizer.from_pretrained(run.model), codebook_size)
-    except (OSError, ValueError) as error:
-        raise BadInput(f"policy {run.model}: {error}") from None
-    if folder.is_dir():
-        for note in check_policy_weights(folder):
-            print(note, flush=True)
-    return family
+    for note in check_policy_weights(local_folder(run.model)):
+        print(note, flush=True)
 
 
 def check_prompts(run: RunConfig, work_dir: Path, family: Family) -> None:
@@ -77,8 +87,9 @@ def check_memory(run: RunConfig) -> None:
 
     Memory is what this machine has free, or this container.
     """
-    files = list(Path(run.model).glob("*.safetensors"))
-    parameters = sum(_parameters(file) for file in files)
+    from ttsrl.models.policy import parameters_of
+
+    parameters = parameters_of(local_folder(run.model))
     need = BASE_BYTES + BYTES_PER_PARAMETER * parameters
     free = free_memory_bytes()
     if need > free:
@@ -96,7 +107,7 @@ def check_shape(run: RunConfig, device: str) -> None:
     """
     from transformers import AutoConfig
 
-    config = AutoConfig.from_pretrained(run.model)
+    config = load_part(AutoConfig, local_folder(run.model))
     length = run.rollout.max_prompt_tokens + run.rollout.max_speech_tokens
     if length > config.max_position_embeddings:
         raise BadInput(
@@ -116,42 +127,48 @@ def check_shape(run: RunConfig, device: str) -> None:
         check_gpus(run, shape, gpus())
 
 
-async def check_reward_service(run: RunConfig) -> ServiceSpec:
-    """Wait until the service answers and is warm; returns what it measures, which is this run's."""
-    async with RewardClient.of(run.reward) as client:
-        return await client.wait_ready(timeout_s=REWARD_SERVICE_TIMEOUT_S)
+def check_run(run: RunConfig, device: str) -> Family:
+    """The checks that need nothing but the run, its policy and this machine, cheapest first.
 
-
-def check_run(run: RunConfig, device: str) -> None:
-    """The checks that need nothing but the run and this machine. Raises BadInput."""
+    Returns the policy's family. Raises BadInput.
+    """
     check_verl_keys(run, device)
     check_models({"model": run.model})
+    family = check_policy(run)
+    check_shape(run, device)
     if device == "cpu" and ray_address() is None:
         check_memory(run)
+    check_weights(run)
+    return family
 
 
-def check_start(run: RunConfig, work_dir: Path, device: str) -> ServiceSpec:
-    """The checks that need the prepared prompts and the reward service, cheapest first.
+def check_before_start(config: Path, work_dir: Path) -> None:
+    """All that can be known of a prepared run before it measures anything, as a job."""
+    run = load_run(config)
+    check_prompts(run, work_dir, check_run(run, device_of(run)))
 
-    Returns what the service measures. Raises BadInput.
+
+async def check_reward_service(run: RunConfig, since_s: float) -> ServiceSpec:
+    """Wait until the service answers and is warm; returns what it measures, which is this run's.
+
+    `since_s`: when the run was started, by `time.monotonic`; an address at which nothing listens
+    then was waited for long enough after `ABSENT_S`, but in a cluster, where a service that is
+    replaced has no pod for a while.
+    """
+    in_cluster = "KUBERNETES_SERVICE_HOST" in os.environ or ray_address() is not None
+    left_s = max(0.0, since_s + ABSENT_S - time.monotonic())
+    async with RewardClient.of(run.reward) as client:
+        return await client.wait_ready(
+            timeout_s=REWARD_SERVICE_TIMEOUT_S, absent_s=None if in_cluster else left_s
+        )
+
+
+def check_service(run: RunConfig, family: Family, since_s: float) -> ServiceSpec:
+    """The reward service must be ready, and speak the policy's speech tokens.
+
+    Returns what it measures. Raises BadInput.
     """
     print(f"waiting for the reward service at {run.reward.url}", flush=True)
-    spec = asyncio.run(check_reward_service(run))
-    family = check_policy(run, spec.codebook_size)
-    check_prompts(run, work_dir, family)
-    check_shape(run, device)
+    spec = asyncio.run(check_reward_service(run, since_s))
+    check_codebook(len(family.speech_token_ids), spec.codebook_size)
     return spec
-
-
-def _parameters(safetensors_file: Path) -> int:
-    """Number of parameters in one safetensors file, from its header alone."""
-    with safetensors_file.open("rb") as file:
-        header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
-    count = 0
-    for name, tensor in header.items():
-        if name != "__metadata__":
-            size = 1
-            for dimension in tensor["shape"]:
-                size *= dimension
-            count += size
-    return count

@@ -56,6 +56,7 @@ def train(
 
     `look` is called all the while, and what it raises ends the run.
     """
+    started_s = time.monotonic()
     run = load_run(config)
     work_dir = (work_dir or Path("runs") / run.name).absolute()
     device = environment.device_of(run)
@@ -63,10 +64,11 @@ def train(
     if run.train.metrics_port is not None:
         serve(metrics, run.train.metrics_port)
     store = RunStore(run.storage, run.name)
-    preflight.check_run(run, device)
+    family = preflight.check_run(run, device)
     if not are_prepared(work_dir / "data"):
         print(prepare(run, work_dir / "data"), flush=True)
-    spec = preflight.check_start(run, work_dir, device)
+    preflight.check_prompts(run, work_dir, family)
+    spec = preflight.check_service(run, family, started_s)
     check_run_identity(run, store)
     check_reward_identity(run, spec, store)
     if (store.newest_checkpoint() or 0) >= run.train.steps:

@@ -377,10 +377,12 @@ def test_another_specification_in_the_middle_of_a_run_raises(server: StubServer)
         asyncio.run(run())
 
 
-def wait_ready(url: str, timeout_s: float = 60.0, **options: Any) -> ServiceSpec:
+def wait_ready(
+    url: str, timeout_s: float = 60.0, absent_s: float | None = None, **options: Any
+) -> ServiceSpec:
     async def run() -> ServiceSpec:
         async with RewardClient(url, **options) as client:
-            return await client.wait_ready(timeout_s)
+            return await client.wait_ready(timeout_s, absent_s)
 
     return asyncio.run(run())
 
@@ -393,6 +395,18 @@ def test_wait_ready_says_what_to_start_when_nothing_listens() -> None:
     url = closed_url()
     with pytest.raises(BadInput, match=rf"{url}.*ttsrl serve"):
         wait_ready(url, timeout_s=0.3)
+
+
+def test_an_address_at_which_nothing_listens_is_not_waited_for_as_long(server: StubServer) -> None:
+    with pytest.raises(BadInput, match=r"nothing listens at .*ttsrl serve"):
+        wait_ready(closed_url(), timeout_s=600, absent_s=0)
+    with pytest.raises(BadInput, match=r"nothing listens at http://no-such-host\.invalid"):
+        wait_ready("http://no-such-host.invalid", timeout_s=600, absent_s=0)
+    loading = iter([503, 503])  # something listens, and loads
+    server.fault = lambda request: (
+        Response(status_code=status) if (status := next(loading, None)) else None
+    )
+    assert wait_ready(server.url, absent_s=0).codebook_size == 8
 
 
 def test_wait_ready_refuses_another_specification_and_another_version(server: StubServer) -> None:

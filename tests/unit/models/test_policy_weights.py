@@ -10,7 +10,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from ttsrl.errors import BadInput
-from ttsrl.models.policy import INDEX, check_policy_weights
+from ttsrl.models.files import SAFETENSORS_INDEX
+from ttsrl.models.policy import check_policy_weights
 
 POLICY = Path("examples/tiny/policy")
 NAME = "model.layers.0.self_attn.q_proj.weight"
@@ -32,7 +33,7 @@ def test_a_whole_policy_passes_in_one_file_and_in_shards(policy: Path) -> None:
     for shard, held in shards.items():
         save_file({name: weights[name] for name in held}, policy / shard, {"format": "pt"})
     index = {"weight_map": {name: shard for shard, held in shards.items() for name in held}}
-    (policy / INDEX).write_text(json.dumps(index))
+    (policy / SAFETENSORS_INDEX).write_text(json.dumps(index))
     check_policy_weights(policy)
     (policy / "b.safetensors").unlink()
     with pytest.raises(BadInput, match=r"lacks b\.safetensors, which its index names"):

@@ -27,7 +27,8 @@ from ttsrl.audio.waveform import Waveform
 from ttsrl.codecs.registry import load_codec
 from ttsrl.config.schema import JudgeConfig
 from ttsrl.errors import BadInput
-from ttsrl.models.hub import folder_digest, local_folder
+from ttsrl.models.files import folder_digest
+from ttsrl.models.hub import local_folder
 from ttsrl.reward.config import WhisperConfig
 from ttsrl.scorers.registry import load_judge
 from ttsrl.scorers.whisper.ctranslate2_engine import WhisperCTranslate2

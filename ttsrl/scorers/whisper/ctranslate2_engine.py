@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ttsrl.models.hub import folder_digest
+from ttsrl.models.files import folder_digest
 from ttsrl.scorers.whisper.forcing import Forcing
 from ttsrl.scorers.whisper.log_mel import LogMel
 from ttsrl.scorers.whisper.network import Network

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 from ttsrl.audio.io import resample
 from ttsrl.audio.waveform import Waveform
 from ttsrl.errors import BadInput
-from ttsrl.models.hub import folder_digest, load_model, local_folder
+from ttsrl.models.files import folder_digest
+from ttsrl.models.hub import load_model, load_part, local_folder
 from ttsrl.reward.config import WhisperConfig
 from ttsrl.scorers.base import Raw
 from ttsrl.scorers.whisper.reading import ReadingJob
@@ -39,7 +40,7 @@ class WhisperScorer:
         model = load_model(AutoModelForSpeechSeq2Seq, folder, self.dtype).to(device)
         if model.config.model_type != "whisper":
             raise BadInput(f"the model at {folder} is a {model.config.model_type}; give a Whisper")
-        features = WhisperFeatureExtractor.from_pretrained(folder)
+        features = load_part(WhisperFeatureExtractor, folder)
         self.sample_rate_hz = int(features.sampling_rate)
         self.max_duration_s = float(features.chunk_length)
         self.tokens = WhisperTokens(folder, model.config)

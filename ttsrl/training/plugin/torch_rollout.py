@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Generator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import ray
@@ -67,10 +68,13 @@ class TorchServer:
     def __init__(self, config: Any, model_path: str, rank: int) -> None:
         from transformers import AutoModelForCausalLM, AutoTokenizer
 
+        from ttsrl.models.hub import LOST, load_model, load_part
+
         self.config, self.step = config, 0
         self.seed = config.seed * 1_000_003 + (rank << 40)  # no two servers draw the same
-        family = load_family(run_here().family, AutoTokenizer.from_pretrained(model_path))
-        self.model = AutoModelForCausalLM.from_pretrained(model_path, dtype=torch.float32).eval()
+        folder = Path(model_path)
+        family = load_family(run_here().family, load_part(AutoTokenizer, folder))
+        self.model: Any = load_model(AutoModelForCausalLM, folder, without=LOST)
         self.sampler = Sampler(self.model, family.allowed_token_ids, family.stop_token_ids)
         self.waiting: list[_Request] = []
         self.batcher: asyncio.Task[None] | None = None
@@ -78,7 +82,7 @@ class TorchServer:
     async def load_weights(self, state: dict[str, torch.Tensor], step: int | None) -> None:
         """Copy new weights in; names must match the policy's, tied ones may be missing."""
         missing, unexpected = self.model.load_state_dict(state, strict=False)
-        tied = set(self.model._tied_weights_keys or ())  # pyright: ignore[reportPrivateUsage]
+        tied = set(self.model._tied_weights_keys or ())
         if unexpected or set(missing) - tied:
             raise ValueError(f"weights do not fit the policy: {missing=} {unexpected=}")
         self.model.tie_weights()
