@@ -21,6 +21,7 @@ from ttsrl.records.evaluation import (
 )
 from ttsrl.records.record import Record, to_text, write_lines
 from ttsrl.records.rollout import RolloutSample
+from ttsrl.records.sampling import Sampling
 from ttsrl.records.step import Lane, TimelineEvent
 from ttsrl.synthesis.synthesiser import write_wav
 from ttsrl.text.normalise import cer, wer
@@ -85,7 +86,7 @@ def _write_evaluation(folder: Path, side: str, texts: int, draw: random.Random) 
         ],
         texts=texts,
         seeds=[0],
-        temperature=1.0,
+        sampling=Sampling(temperature=1.0, max_speech_tokens=37),
         tokens_per_s=100.0,
         modes={
             mode: summarise([row for row in rows if row.mode == mode], ["judge", "whisper"])

@@ -13,16 +13,19 @@ from pyarrow import parquet
 from support.records import row_of
 from ttsrl.audio.waveform import Waveform
 from ttsrl.config.load import dump_run, load_run
-from ttsrl.config.schema import HELD_OUT, RunConfig
+from ttsrl.config.schema import HELD_OUT, RunConfig, SamplingConfig
 from ttsrl.data.prompts import prepare
 from ttsrl.errors import BadInput
-from ttsrl.evaluation.evaluate import TEXTS_WITH_WAV, evaluate
+from ttsrl.evaluation import compare
+from ttsrl.evaluation.evaluate import TEXTS_WITH_WAV, evaluate, protocol_of
 from ttsrl.evaluation.judge import Judge
 from ttsrl.evaluation.one_suite import evaluate_suite
+from ttsrl.evaluation.report.page import write_report as write_page
 from ttsrl.evaluation.suites import held_out_suite
 from ttsrl.evaluation.summary import mean_by_text, summarise
 from ttsrl.records.evaluation import ROWS, EvaluationRow, JudgeSummary, ModeSummary, Verdict
 from ttsrl.records.record import read_lines
+from ttsrl.records.sampling import Sampling
 from ttsrl.runtime.follow import follow
 from ttsrl.runtime.job import Job
 from ttsrl.synthesis.synthesiser import SynthesisedSpeech
@@ -220,3 +223,41 @@ def test_summary_weighs_texts_and_characters_as_it_says() -> None:
         mean_similarity=0.5,
         judges={"judge": judge},
     )
+
+
+def test_without_greedy_speech_there_is_none_anywhere(
+    run: RunConfig, held_out: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    short = run.eval.model_copy(update={"greedy": False, "max_texts": 3, "seeds": [0]})
+    run = run.model_copy(update={"eval": short})
+    for side in ("before", "after"):
+        report = evaluate(run, POLICY, held_out_suite(run, held_out), tmp_path / "eval" / side)
+        assert list(report.modes) == ["sampled"]
+    assert len(read_rows(tmp_path / "eval" / "after")) == 3
+    compare.show(*(str(tmp_path / "eval" / side) for side in ("before", "after")), as_json=False)
+    assert "sampled" in (told := capsys.readouterr().out) and "greedy" not in told
+    (tmp_path / "run.json").write_text(dump_run(run))
+    page = write_page(tmp_path).read_text()
+    assert "Sampled, temperature 1" in page and "reedy" not in page.split("Resolved")[0]
+
+
+def test_how_speech_is_drawn_is_the_evaluation_s_own(
+    run: RunConfig, held_out: Path, tmp_path: Path
+) -> None:
+    cold = {"sampling": SamplingConfig(temperature=0.01, max_speech_tokens=20), "max_texts": 3}
+    run = run.model_copy(update={"eval": run.eval.model_copy(update=cold)})
+    suite = held_out_suite(run, held_out)
+    report = evaluate(run, POLICY, suite, tmp_path / "cold")
+    assert report.sampling == Sampling(temperature=0.01, max_speech_tokens=20)
+    rows = read_rows(tmp_path / "cold")
+    tokens = {
+        mode: [row["tokens"] for row in rows if row["mode"] == mode and row["seed"] == 0]
+        for mode in ("sampled", "greedy")
+    }
+    assert tokens["sampled"] == tokens["greedy"]  # so cold that only the likeliest is drawn
+    assert max(tokens["greedy"]) <= 20
+
+    warm = run.model_copy(
+        update={"eval": run.eval.model_copy(update={"sampling": SamplingConfig(temperature=0.9)})}
+    )
+    assert protocol_of(warm, held_out_suite(warm, held_out)) != report.identity.protocol

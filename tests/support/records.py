@@ -61,7 +61,7 @@ def report_of(cers: Mapping[str, Mapping[str, float | None]], **values: Any) -> 
         "model": "policy",
         "texts": 1,
         "seeds": [0],
-        "temperature": 1.0,
+        "sampling": {"temperature": 1.0, "max_speech_tokens": 37},
         "judges": [],
         "tokens_per_s": 10.0,
         "modes": {

@@ -70,7 +70,18 @@ def say(
     family: Annotated[
         str | None, typer.Option(help="Line of models; default: that of its run, or llasa.")
     ] = None,
-    temperature: Annotated[float, typer.Option(help="0: the likeliest token each time.")] = 0.0,
+    greedy: Annotated[
+        bool, typer.Option("--greedy", help="The likeliest token each time; models may repeat.")
+    ] = False,
+    temperature: Annotated[
+        float | None,
+        typer.Option(help="Default, as for the next two: that of the family's authors.", min=0.01),
+    ] = None,
+    top_p: Annotated[float | None, typer.Option(help="Share of the likeliest tokens.")] = None,
+    top_k: Annotated[int | None, typer.Option(help="Number of likeliest tokens; -1: all.")] = None,
+    max_speech_tokens: Annotated[
+        int | None, typer.Option(help="Longest speech; default: that of its run, or 2048.", min=1)
+    ] = None,
     seed: Annotated[int, typer.Option(help="Another seed, another reading.")] = 0,
 ) -> None:
     """Speak one text into a WAV file, in a voice of your choice where the model can."""
@@ -84,11 +95,15 @@ def say(
         voice=voice,
         voice_text=voice_text,
         family=family,
+        greedy=greedy,
         temperature=temperature,
+        top_p=top_p,
+        top_k=top_k,
+        max_speech_tokens=max_speech_tokens,
         seed=seed,
     )
     end = "" if said.finished else ", cut off: the model did not end by itself"
-    print(f"{out}: {said.duration_s:.2f} s, {said.tokens} speech tokens{end}")
+    print(f"{out}: {said.duration_s:.2f} s, {said.tokens} speech tokens ({said.drawn}){end}")
 
 
 @command(commands, "ttsrl convert CosyVoice2-0.5B policy")

@@ -110,13 +110,13 @@ class RolloutConfig(Strict):
     """What generates rollouts; auto is vllm where a GPU is, else torch."""
     group_size: Fixed[int] = Field(default=8, ge=2)
     """Rollouts per prompt; their mean reward is the baseline."""
-    temperature: Annotated[Fixed[float], InEvaluation()] = Field(default=1.0, gt=0)
-    top_p: Annotated[Fixed[float], InEvaluation()] = Field(default=1.0, gt=0, le=1)
+    temperature: Fixed[float] = Field(default=1.0, gt=0)
+    top_p: Fixed[float] = Field(default=1.0, gt=0, le=1)
     """Below 1 the rollout's log-probabilities differ from the actor's by ln(top_p)."""
-    top_k: Annotated[Fixed[int], InEvaluation()] = Field(default=-1, ge=-1)
+    top_k: Fixed[int] = Field(default=-1, ge=-1)
     """-1: no limit."""
     max_prompt_tokens: Fixed[int] = Field(default=512, ge=1)
-    max_speech_tokens: Annotated[Fixed[int], InEvaluation()] = Field(default=2048, ge=1)
+    max_speech_tokens: Fixed[int] = Field(default=2048, ge=1)
     """Longest response in tokens, the end token included."""
     gpu_memory_utilization: Adjustable[float] = Field(default=0.5, gt=0, lt=1)
     """Share of each GPU's memory that vLLM takes while it generates; it gives it back to train."""
@@ -218,8 +218,32 @@ class JudgeConfig(Strict):
     model: Annotated[str, ModelPath("judge")]
     """Folder of a Hugging Face speech recogniser, or its id; paraformer: one of sherpa-onnx's;
     pocketsphinx: `pocketsphinx`, whose package has its weights (English)."""
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    """What a judge of type whisper computes in: float32 as in published tables, or bfloat16, which
+    is several times faster on a GPU. The other types have float32 alone."""
     used_in_reward: bool = False
     """Say on purpose that the reward used this model: its number shows over-fitting, no quality."""
+
+    @model_validator(mode="after")
+    def _type_computes_in_dtype(self) -> Self:
+        if self.type != "whisper" and self.dtype != "float32":
+            raise ValueError(
+                f"judge {self.name!r} is of type {self.type!r}, which computes in float32; leave "
+                f"dtype = {self.dtype!r} out"
+            )
+        return self
+
+
+class SamplingConfig(Strict):
+    """How an evaluation's sampled speech is drawn; null: as `sampling` of the evaluation says, and
+    there as the rollouts are."""
+
+    temperature: float | None = Field(default=None, gt=0)
+    top_p: float | None = Field(default=None, gt=0, le=1)
+    top_k: int | None = Field(default=None, ge=-1)
+    """-1: no limit."""
+    max_speech_tokens: int | None = Field(default=None, ge=1)
+    """Longest response in tokens, of greedy speech too, the end token included."""
 
 
 HELD_OUT = "held_out"
@@ -256,6 +280,9 @@ class SuiteConfig(Strict):
     `resemblyzer`, whose package has its weights. Null: it is not measured."""
     max_texts: int | None = Field(default=None, ge=1)
     """The first so many; null: all."""
+    sampling: SamplingConfig = SamplingConfig()
+    """What differs from the usual: for seed-tts-eval and cv3-eval the settings of the family's
+    authors (docs/evaluation.md), for jsonl those of `eval.sampling`."""
 
     @model_validator(mode="after")
     def _name_is_free(self) -> Self:
@@ -278,7 +305,13 @@ class EvalConfig(Strict):
     judges: list[JudgeConfig] = Field(min_length=1)
     """The first is the one that the verdict rests on."""
     seeds: Annotated[list[int], InEvaluation()] = Field(default=[0], min_length=1)
-    """One sampled utterance per text and seed, and one greedy utterance per text."""
+    """One sampled utterance per text and seed."""
+    sampling: SamplingConfig = SamplingConfig()
+    """How the held-out texts are sampled; null: as rollouts are. Published suites have the
+    settings that their tables were made with."""
+    greedy: Annotated[bool, InEvaluation()] = True
+    """One greedy utterance per text beside the sampled ones. Speech models of published size often
+    repeat themselves under greedy decoding."""
     max_texts: int = Field(default=500, ge=1)
     batch_size: Annotated[int, InEvaluation()] = Field(default=64, ge=1)
     bootstrap_samples: int = Field(default=2000, ge=100)

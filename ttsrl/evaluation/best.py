@@ -7,7 +7,7 @@ from pathlib import Path
 from ttsrl.config.schema import RunConfig
 from ttsrl.evaluation.bootstrap import paired_bootstrap
 from ttsrl.evaluation.summary import mean_by_text
-from ttsrl.records.evaluation import REPORT, ROWS, EvaluationReport, EvaluationRow
+from ttsrl.records.evaluation import GREEDY, REPORT, ROWS, SAMPLED, EvaluationReport, EvaluationRow
 from ttsrl.records.record import parse, read_lines
 from ttsrl.storage.run_store import RunStore
 
@@ -30,7 +30,7 @@ def point_to_best(run: RunConfig, store: RunStore, suite: str, work_dir: Path) -
         step: cer
         for step, report in reports.items()
         if report.identity.protocol == before.identity.protocol
-        and (cer := report.modes["sampled"].judges[judge].mean_cer) is not None
+        and (cer := report.modes[SAMPLED].judges[judge].mean_cer) is not None
         and store.storage.is_complete(store.model(step))
     }
     if not cer_of:
@@ -38,10 +38,9 @@ def point_to_best(run: RunConfig, store: RunStore, suite: str, work_dir: Path) -
     best = min(cer_of, key=lambda step: (cer_of[step], step))
     sides = [_cer_by_text(store, suite, step, judge, work_dir) for step in (0, best)]
     both = sorted(sides[0].keys() & sides[1].keys())
-    scores = {
-        "cer": cer_of[best],
-        "cer_greedy": reports[best].modes["greedy"].judges[judge].mean_cer,
-    }
+    scores: dict[str, float | None] = {"cer": cer_of[best]}
+    if greedy := reports[best].modes.get(GREEDY):
+        scores["cer_greedy"] = greedy.judges[judge].mean_cer
     if both:
         compared = paired_bootstrap(
             *([side[index] for index in both] for side in sides),
@@ -72,5 +71,5 @@ def _cer_by_text(
     store.storage.pull(
         store.eval(suite, step), folder, replace=True, wanted=lambda path: path == ROWS
     )
-    rows = [row for row in read_lines(EvaluationRow, folder / ROWS) if row.mode == "sampled"]
+    rows = [row for row in read_lines(EvaluationRow, folder / ROWS) if row.mode == SAMPLED]
     return mean_by_text(rows, lambda row: row.judges[judge].cer)

@@ -27,15 +27,17 @@ from ttsrl.facts import InEvaluation, dump_where
 from ttsrl.models.files import folder_digest
 from ttsrl.models.hub import local_folder, model_digest
 from ttsrl.records.evaluation import (
-    MODES,
+    GREEDY,
     REPORT,
     ROWS,
+    SAMPLED,
     EvaluationIdentity,
     EvaluationReport,
     EvaluationRow,
     ReportJudge,
 )
 from ttsrl.records.record import append_lines, read_file, to_text, write_lines
+from ttsrl.records.sampling import Sampling
 from ttsrl.storage.atomic import replace_text
 from ttsrl.synthesis.synthesiser import SynthesisedSpeech, Synthesiser, write_wav
 from ttsrl.synthesis.voice import VoicePrompt
@@ -52,7 +54,6 @@ class Pass:
     mode: str
     """`sampled` or `greedy`."""
     seed: int
-    temperature: float
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,9 @@ def evaluate(
         run, model, suite, out, device=device, on_progress=on_progress
     )
     judges = report_judges(suite)
-    return write_report(run, out, identity, model, suite.name, judges, rows, synthesis_s)
+    return write_report(
+        run, out, identity, model, suite.name, suite.sampling, judges, rows, synthesis_s
+    )
 
 
 def speak_and_hear(
@@ -128,7 +131,7 @@ def speak_and_hear(
         keeps_wav = with_wav if this in (passes[0], passes[-1]) else set[int]()
         for begin, batch in batches:
             start_s = time.perf_counter()
-            speeches = _speak(run, synthesiser, voices, this, begin, batch)
+            speeches = _speak(run, suite.sampling, synthesiser, voices, this, begin, batch)
             synthesis_s += time.perf_counter() - start_s
             found = _rows(this, batch, speeches, judges, similarity, keeps_wav)
             for row, speech in zip(found, speeches, strict=True):
@@ -147,6 +150,7 @@ def write_report(
     identity: EvaluationIdentity,
     model: str,
     suite: str,
+    sampling: Sampling,
     judges: list[ReportJudge],
     rows: Sequence[EvaluationRow],
     synthesis_s: float,
@@ -159,10 +163,13 @@ def write_report(
         suite=suite,
         texts=len({row.index for row in rows}),
         seeds=run.eval.seeds,
-        temperature=run.rollout.temperature,
+        sampling=sampling,
         judges=judges,
         tokens_per_s=sum(row.tokens for row in rows) / synthesis_s,
-        modes={mode: summarise([row for row in rows if row.mode == mode], names) for mode in MODES},
+        modes={
+            mode: summarise([row for row in rows if row.mode == mode], names)
+            for mode in dict.fromkeys(this.mode for this in passes_of(run))
+        },
     )
     replace_text(out / REPORT, to_text(report))
     return report
@@ -175,8 +182,8 @@ def report_judges(suite: Suite) -> list[ReportJudge]:
 
 def passes_of(run: RunConfig) -> list[Pass]:
     """The times through the texts, in their order."""
-    sampled = [Pass("sampled", seed, run.rollout.temperature) for seed in run.eval.seeds]
-    return [*sampled, Pass("greedy", 0, 0.0)]
+    sampled = [Pass(SAMPLED, seed) for seed in run.eval.seeds]
+    return [*sampled, Pass(GREEDY, 0)] if run.eval.greedy else sampled
 
 
 def texts_with_wav(texts: Sequence[SuiteText]) -> set[int]:
@@ -206,6 +213,7 @@ class Voices:
 
 def _speak(
     run: RunConfig,
+    sampling: Sampling,
     synthesiser: Synthesiser,
     voices: Voices,
     this: Pass,
@@ -214,11 +222,11 @@ def _speak(
 ) -> list[SynthesisedSpeech]:
     [speeches] = synthesiser.batches(
         [text.text for text in batch],
-        temperature=this.temperature,
-        top_p=run.rollout.top_p,
-        top_k=run.rollout.top_k,
+        temperature=sampling.temperature if this.mode == SAMPLED else 0.0,
+        top_p=sampling.top_p,
+        top_k=sampling.top_k,
         seed=this.seed,
-        max_tokens=run.rollout.max_speech_tokens,
+        max_tokens=sampling.max_speech_tokens,
         batch_size=run.eval.batch_size,
         first=begin,
         voices=[voices.of(text) for text in batch],
@@ -270,9 +278,10 @@ def protocol_of(run: RunConfig, suite: Suite) -> str:
     protocol = {
         "family": run.family,
         "codec": codec_digest(run.codec, run.voice),
+        "sampling": suite.sampling.model_dump(),
         **dump_where(run, lambda setting: setting.fact(InEvaluation) is not None),
         "judges": [
-            [judge.name, judge.type, folder_digest(local_folder(judge.model))]
+            [judge.name, judge.type, judge.dtype, folder_digest(local_folder(judge.model))]
             for judge in suite.judges
         ],
         "wer": [suite.wer, NORMALISER_VERSION, BENCHMARK_VERSION],

@@ -145,6 +145,7 @@ class Sharded:
             shards[0].identity,
             shards[0].model,
             self.suite,
+            shards[0].sampling,
             shards[0].judges,
             rows,
             synthesis_s,

@@ -168,6 +168,7 @@ class Shards:
             identity=identity,
             model=self.run.model if step == BEFORE else self.store.model(step),
             suite=self.suite.name,
+            sampling=self.suite.sampling,
             judges=report_judges(self.suite),
             texts=len(self.suite.texts),
             rows=len(rows),

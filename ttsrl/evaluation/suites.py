@@ -19,8 +19,10 @@ from ttsrl.config.schema import HELD_OUT, JudgeConfig, RunConfig, SuiteConfig
 from ttsrl.data.prompts import check_spoken
 from ttsrl.errors import BadInput, did_you_mean
 from ttsrl.evaluation.lists import ListedText, read_list
+from ttsrl.evaluation.sampling import sampling_of
 from ttsrl.families.registry import family_class
 from ttsrl.records.evaluation import PromptRecording
+from ttsrl.records.sampling import Sampling
 from ttsrl.text.normalise import check_text
 
 
@@ -42,6 +44,7 @@ class Suite:
     name: str
     texts: list[SuiteText]
     judges: list[JudgeConfig]
+    sampling: Sampling
     wer: Literal["ttsrl", "benchmark"] = "ttsrl"
     """Which word error rate: `text.normalise.wer`, or `text.benchmark_wer.benchmark_wer`."""
     speaker_model: str | None = None
@@ -80,7 +83,7 @@ def held_out_suite(run: RunConfig, held_out: Path) -> Suite:
         )
         for index, row in enumerate(rows)
     ]
-    return Suite(HELD_OUT, texts, run.eval.judges)
+    return Suite(HELD_OUT, texts, run.eval.judges, sampling_of(run))
 
 
 def listed_suite(run: RunConfig, config: SuiteConfig) -> Suite:
@@ -110,6 +113,7 @@ def listed_suite(run: RunConfig, config: SuiteConfig) -> Suite:
         config.name,
         texts,
         config.judges_in(run.eval.judges),
+        sampling_of(run, config),
         "ttsrl" if config.type == "jsonl" else "benchmark",
         config.speaker_model,
         folder,

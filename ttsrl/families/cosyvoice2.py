@@ -8,6 +8,7 @@ pretrained_to_huggingface.py is accepted too.
 from __future__ import annotations
 
 from ttsrl.families.templated import TemplatedFamily
+from ttsrl.records.sampling import Sampling
 
 START, TASK = "<|sos|>", "<|task_id|>"
 STOPS = ("<|eos1|>", "<|eos2|>", "<|eos3|>")
@@ -29,6 +30,8 @@ class CosyVoice2(TemplatedFamily):
 
     title = "CosyVoice2"
     chat_template = CHAT_TEMPLATE
+    inference = Sampling(temperature=0.8, top_p=0.95, top_k=50, max_speech_tokens=2048)
+    """infer_dataset.py of examples/grpo/cosyvoice2, which made the tutorial's tables."""
     markers = (START, TASK)
     stops = STOPS
     markers_in_text = frozenset([INSTRUCTION_END])

@@ -7,6 +7,7 @@ Llama-3.2's system header pinned, because a prompt that changes daily is another
 from __future__ import annotations
 
 from ttsrl.families.templated import TemplatedFamily
+from ttsrl.records.sampling import Sampling
 
 DATE = "26 Jul 2024"
 SPEECH_START = "<|SPEECH_GENERATION_START|>"
@@ -31,6 +32,9 @@ class Llasa(TemplatedFamily):
 
     title = "Llasa"
     chat_template = CHAT_TEMPLATE
+    inference = Sampling(temperature=0.8, top_k=50, max_speech_tokens=2048)
+    """HKUSTAudio/Llasa-1B's model card: temperature 0.8 and top_p 1; top_k is that of transformers'
+    `generate`, with which it samples."""
     markers = (SPEECH_START, TEXT_START, TEXT_END)
     stops = (SPEECH_END,)
     text_joint = " "

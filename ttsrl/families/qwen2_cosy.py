@@ -10,6 +10,7 @@ The model's own training in icefall puts the speech tokens in the place of
 from __future__ import annotations
 
 from ttsrl.families.templated import TemplatedFamily
+from ttsrl.records.sampling import Sampling
 
 SPEECH_START = "<|SPEECH_GENERATION_START|>"
 TURN_START, TURN_END = "<|im_start|>", "<|im_end|>"
@@ -33,6 +34,8 @@ class Qwen2Cosy(TemplatedFamily):
 
     title = "Qwen2 with CosyVoice2 tokens"
     chat_template = CHAT_TEMPLATE
+    inference = Sampling(temperature=0.8, top_p=0.95, top_k=50, max_speech_tokens=2048)
+    """infer_dataset.py of mair-hub's cosyvoice_llm, which made its tables."""
     markers = (TURN_START, SPEECH_START)
     stops = (TURN_END,)
 

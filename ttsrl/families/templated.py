@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar
 
 from ttsrl.errors import BadInput
+from ttsrl.records.sampling import Sampling
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -24,6 +25,8 @@ class TemplatedFamily:
     title: ClassVar[str]
     """Name in errors."""
     chat_template: str
+    inference: ClassVar[Sampling]
+    """How its authors sample when they evaluate it, with the source."""
     markers: ClassVar[Sequence[str]]
     """Tokens that the prompt is made of, beside the text's own."""
     stops: ClassVar[Sequence[str]]

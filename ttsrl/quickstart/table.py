@@ -8,7 +8,7 @@ from pathlib import Path
 from rich.table import Table
 
 from ttsrl.config.schema import RunConfig
-from ttsrl.records.evaluation import MODES, REPORT, EvaluationReport, ModeSummary
+from ttsrl.records.evaluation import REPORT, EvaluationReport, ModeSummary
 from ttsrl.records.record import parse
 
 
@@ -17,7 +17,7 @@ def before_and_after(run: RunConfig, work_dir: Path) -> Table:
     paths = [work_dir / "eval" / side / REPORT for side in ("before", "after")]
     before, after = (parse(EvaluationReport, path.read_bytes(), path).modes for path in paths)
     table = Table("held-out texts", "speech", "before", "after")
-    for mode in MODES:
+    for mode in before:
         for label, *values in _rows(run, before[mode], after[mode]):
             table.add_row(label, mode, *values)
         table.add_section()

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from pydantic import AliasChoices, Field
+from typing import Any
+
+from pydantic import AliasChoices, Field, model_validator
 
 from ttsrl.records.record import Record
+from ttsrl.records.sampling import Sampling
 
 ROWS, REPORT, SHARD = "rows.jsonl", "report.json", "shard.json"
 """Files of an evaluation's folder."""
-MODES = ("sampled", "greedy")
-"""How the texts are spoken."""
+SAMPLED, GREEDY = MODES = ("sampled", "greedy")
+"""How the texts are spoken; an evaluation may leave greedy speech out."""
 
 
 class PromptRecording(Record):
@@ -70,6 +73,8 @@ class ReportJudge(Record):
     name: str
     type: str
     model: str
+    dtype: str | None = None
+    """What it computed in; None in reports of the first version."""
     # `gave_reward` until 0.1: read as missing, a judge of an old report would pass for independent
     used_in_reward: bool = Field(
         default=False, validation_alias=AliasChoices("used_in_reward", "gave_reward")
@@ -126,13 +131,22 @@ class EvaluationReport(Record):
     texts: int
     seeds: list[int]
     """Random seeds of the sampled mode."""
-    temperature: float
+    sampling: Sampling
     """Of the sampled mode."""
     judges: list[ReportJudge]
     tokens_per_s: float
     """Speech tokens per second of synthesis."""
     modes: dict[str, ModeSummary]
-    """`sampled` and `greedy`."""
+    """`sampled`, and `greedy` where it was asked for."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _sampling_of_the_first_version(cls, report: Any) -> Any:
+        """It told the temperature alone."""
+        if not isinstance(report, dict) or "temperature" not in report:
+            return report
+        told = {"temperature": report["temperature"], "max_speech_tokens": 0}
+        return {"sampling": told, **report}
 
 
 class EvaluationShard(Record):
@@ -141,6 +155,7 @@ class EvaluationShard(Record):
     identity: EvaluationIdentity
     model: str
     suite: str
+    sampling: Sampling
     judges: list[ReportJudge]
     texts: int
     """Of the whole evaluation."""

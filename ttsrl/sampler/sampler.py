@@ -188,7 +188,7 @@ class Sampler:
         if longest + max_tokens > limit:
             raise BadInput(
                 f"a prompt of {longest} tokens and {max_tokens} more do not fit the model's "
-                f"{limit} positions; lower rollout.max_speech_tokens or shorten the text"
+                f"{limit} positions; lower max_speech_tokens or shorten the text"
             )
 
 

@@ -133,4 +133,6 @@ def load_judge(config: JudgeConfig, device: str = "cpu", batch_size: int = 32) -
             from ttsrl.reward.config import WhisperConfig
             from ttsrl.scorers.whisper.scorer import WhisperScorer
 
-            return WhisperScorer(WhisperConfig(model=config.model), device, batch_size)
+            return WhisperScorer(
+                WhisperConfig(model=config.model, dtype=config.dtype), device, batch_size
+            )

@@ -6,6 +6,7 @@ import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -15,12 +16,13 @@ from ttsrl.config.load import load_run
 from ttsrl.config.models import check_models
 from ttsrl.config.schema import RunConfig
 from ttsrl.errors import BadInput, Failure
+from ttsrl.families.registry import family_class
 from ttsrl.models.hub import local_folder
+from ttsrl.records.sampling import Sampling
 from ttsrl.runtime.machine import torch_device
 from ttsrl.storage.published import RUN, open_run, pull_from
 
 CACHE = Path("~/.cache/ttsrl/models")
-MAX_SPEECH_TOKENS = 2048
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,8 @@ class Said:
     duration_s: float
     finished: bool
     """Whether the model ended the utterance itself."""
+    drawn: str
+    """How its tokens were chosen."""
 
 
 def say(
@@ -42,10 +46,17 @@ def say(
     voice: str | None = None,
     voice_text: str | None = None,
     family: str | None = None,
-    temperature: float = 0.0,
+    greedy: bool = False,
+    temperature: float | None = None,
+    top_p: float | None = None,
+    top_k: int | None = None,
+    max_speech_tokens: int | None = None,
     seed: int = 0,
 ) -> Said:
-    """Speak `text` with the model of a folder or of a published run; temperature 0 is greedy.
+    """Speak `text` with the model of a folder or of a published run.
+
+    Sampled as the family's authors do, but for what is given; `greedy` takes the likeliest token
+    each time.
 
     With a recording and what is said in it, the model continues in that voice; a codec that speaks
     in a given voice takes the recording alone, too. Codec, voice and family are those of the
@@ -66,6 +77,23 @@ def say(
             "recording"
         )
     recording = read_voice(Path(voice)) if voice is not None and voice_text else None
+    family = family or (run.family if run else "llasa")
+    sampling = _sampling(
+        family,
+        {
+            "temperature": temperature,
+            "top_p": top_p,
+            "top_k": top_k,
+            # a small model may have room for fewer than its family's
+            "max_speech_tokens": max_speech_tokens
+            or (run.rollout.max_speech_tokens if run else None),
+        },
+    )
+    if greedy and (temperature, top_p, top_k) != (None, None, None):
+        raise BadInput(
+            "--greedy takes the likeliest token each time: leave --temperature, --top-p and "
+            "--top-k out, or --greedy"
+        )
 
     from transformers.utils import logging
 
@@ -75,7 +103,7 @@ def say(
     synthesiser = Synthesiser(
         where,
         codec,
-        family or (run.family if run else "llasa"),
+        family,
         torch_device(),
         voice or (run.voice if run else None),
     )
@@ -83,15 +111,27 @@ def say(
     [speech] = synthesiser.synthesise(
         [text],
         voices=voices,
-        temperature=temperature,
+        temperature=0.0 if greedy else sampling.temperature,
+        top_p=sampling.top_p,
+        top_k=sampling.top_k,
         seed=seed,
-        max_tokens=run.rollout.max_speech_tokens if run else MAX_SPEECH_TOKENS,
+        max_tokens=sampling.max_speech_tokens,
     )
     if not speech.speech_tokens:
-        raise Failure("the model ended without a speech token; try --temperature 1 --seed N")
+        raise Failure("the model ended without a speech token; try another --seed")
     out.parent.mkdir(parents=True, exist_ok=True)
     write_wav(out, speech.waveform, speech.sample_rate_hz)
-    return Said(len(speech.speech_tokens), speech.duration_s, speech.finished)
+    drawn = "greedy" if greedy else f"{sampling}, seed {seed}"
+    return Said(len(speech.speech_tokens), speech.duration_s, speech.finished, drawn)
+
+
+def _sampling(family: str, asked: dict[str, Any]) -> Sampling:
+    """That of the family's authors, but for what is asked."""
+    try:
+        usual = family_class(family).inference
+    except ValueError as error:
+        raise BadInput(f"--family: {error}") from None
+    return usual.model_copy(update={key: v for key, v in asked.items() if v is not None})
 
 
 def _find(model: str) -> tuple[str, RunConfig | None]:

@@ -99,6 +99,8 @@ class Synthesiser:
         temperature: float,
         seed: int,
         max_tokens: int,
+        top_p: float = 1.0,
+        top_k: int = -1,
         group_size: int = 1,
         voices: Sequence[VoicePrompt | None] | None = None,
     ) -> list[SynthesisedSpeech]:
@@ -106,6 +108,8 @@ class Synthesiser:
         spoken = self.batches(
             texts,
             temperature=temperature,
+            top_p=top_p,
+            top_k=top_k,
             seed=seed,
             max_tokens=max_tokens,
             group_size=group_size,

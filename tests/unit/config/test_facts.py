@@ -171,8 +171,7 @@ def test_a_reward_of_every_component_keeps_its_hash() -> None:
 def test_what_an_evaluation_depends_on_of_its_run() -> None:
     run = load_run(HERE / "run.json")
     assert dump_where(run, lambda setting: setting.fact(InEvaluation) is not None) == {
-        "rollout": {"temperature": 1.0, "top_p": 1.0, "top_k": -1, "max_speech_tokens": 37},
-        "eval": {"seeds": [0], "batch_size": 64},
+        "eval": {"seeds": [0], "greedy": True, "batch_size": 64},
     }
 
 

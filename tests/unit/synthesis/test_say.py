@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 import soundfile
@@ -32,6 +33,28 @@ def test_a_merged_model_is_spoken_with_as_its_run_says(model: Path, tmp_path: Pa
     said = say("two red birds sing home", str(model), tmp_path / "said.wav")
     assert said.tokens == 10 and not said.finished
     assert soundfile.info(tmp_path / "said.wav").duration == pytest.approx(said.duration_s)
+
+
+def test_it_samples_as_the_authors_do_unless_asked_otherwise(model: Path, tmp_path: Path) -> None:
+    run = load_run(TINY / "run.json", ["rollout.max_speech_tokens=30"])
+    (model / RUN).write_text(dump_run(run))
+    out = tmp_path / "said.wav"
+
+    def said(**asked: Any) -> tuple[str, bytes]:
+        spoken = say("two red birds sing home", str(model), out, **asked)
+        return spoken.drawn, out.read_bytes()
+
+    usual = said(seed=1)
+    assert usual[0] == "temperature 0.8, top_k 50, seed 1"  # Llasa's model card
+    assert said(seed=1, temperature=0.8, top_p=1.0, top_k=50) == usual
+    assert said(seed=1, temperature=3.0)[1] != usual[1]
+    greedy = said(seed=1, greedy=True)
+    assert greedy[0] == "greedy" and said(seed=2, greedy=True) == greedy
+    assert said(seed=5, top_k=1)[1] == greedy[1]
+    with pytest.raises(BadInput, match="--greedy takes the likeliest token each time: leave"):
+        said(greedy=True, top_k=5)
+    with pytest.raises(BadInput, match="--family: unknown family 'lasa'; known: llasa"):
+        said(family="lasa")
 
 
 @pytest.mark.parametrize(

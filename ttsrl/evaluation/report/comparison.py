@@ -9,7 +9,14 @@ from ttsrl.config.schema import HELD_OUT
 from ttsrl.evaluation.bootstrap import Estimate, PairedBootstrap, paired_bootstrap
 from ttsrl.evaluation.report.inputs import Evaluation, RunFolder
 from ttsrl.evaluation.summary import mean_by_text
-from ttsrl.records.evaluation import MODES, EvaluationReport, EvaluationRow, Verdict
+from ttsrl.records.evaluation import (
+    GREEDY,
+    SAMPLED,
+    EvaluationReport,
+    EvaluationRow,
+    Verdict,
+)
+from ttsrl.records.sampling import Sampling
 
 RATES: dict[str, Callable[[Verdict], float | None]] = {
     "wer": lambda verdict: verdict.wer,
@@ -52,6 +59,10 @@ class Comparison:
     rows: list[tuple[Metric, dict[str, Compared | None]]]
     comparable: bool
     """Both evaluations spoke the same texts with the same settings and judges; else no rows."""
+    modes: tuple[str, ...] = ()
+    """How the texts were spoken: sampled, and greedy where it was asked for."""
+    sampling: Sampling | None = None
+    """Of the sampled speech."""
 
     def of(self, key: str, mode: str) -> Compared | None:
         return next(by_mode[mode] for metric, by_mode in self.rows if metric.key == key)
@@ -75,14 +86,15 @@ def compare_evaluations(
     """Every metric of two evaluations of one suite, paired by text."""
     if before.report.identity.protocol != after.report.identity.protocol:
         return Comparison([], comparable=False)
+    modes = tuple(before.report.modes)
     rows = [
         (
             metric,
-            {mode: _compare(before, after, mode, metric, samples, seed) for mode in MODES},
+            {mode: _compare(before, after, mode, metric, samples, seed) for mode in modes},
         )
         for metric in metrics(before.report)
     ]
-    return Comparison(rows, comparable=True)
+    return Comparison(rows, True, modes, before.report.sampling)
 
 
 def metrics(report: EvaluationReport) -> list[Metric]:
@@ -155,25 +167,30 @@ def verdict(folder: RunFolder, comparison: Comparison | None) -> list[str]:
             "Evaluate both models again with the run's present configuration."
         ]
     judge = folder.run.eval.judges[0]
-    sampled, greedy = (comparison.of(f"cer/{judge.name}", mode) for mode in MODES)
-    if sampled is None or greedy is None:
+    heard = {mode: comparison.of(f"cer/{judge.name}", mode) for mode in comparison.modes}
+    sampled, greedy = heard[SAMPLED], heard.get(GREEDY)
+    if sampled is None or None in heard.values():
         return [f"What GRPO changed is not known: judge {judge.name!r} failed on every text."]
-    effects = [direction(one.result) for one in (sampled, greedy)]
+    effect = direction(sampled.result)
     verb = {
         -1: "cut the character error rate",
         1: "raised the character error rate",
         0: "did not measurably change the character error rate:",
     }
-    again = "" if effects[0] == effects[1] else f"{verb[effects[1]]} "
-    sentences = [
-        f"Heard by a judge that gave no reward, GRPO {verb[effects[0]]} {_move(sampled.result)} in "
-        f"sampled speech (temperature {folder.run.rollout.temperature:g}), and "
-        f"{again}{_move(greedy.result)} in greedy speech, on {sampled.texts} held-out texts."
-    ]
-    if effects[0] >= 0 and any(
+    sampling = f" ({comparison.sampling})" if comparison.sampling else ""
+    sentence = (
+        f"Heard by a judge that gave no reward, GRPO {verb[effect]} {_move(sampled.result)} in "
+        f"sampled speech{sampling}"
+    )
+    if greedy is not None:
+        effects = effect, direction(greedy.result)
+        again = "" if effects[0] == effects[1] else f"{verb[effects[1]]} "
+        sentence += f", and {again}{_move(greedy.result)} in greedy speech"
+    sentences = [f"{sentence}, on {sampled.texts} held-out texts."]
+    if effect >= 0 and any(
         direction(rewarding.result) < 0
         for other in folder.run.eval.judges
-        if other.used_in_reward and (rewarding := comparison.of(f"cer/{other.name}", "sampled"))
+        if other.used_in_reward and (rewarding := comparison.of(f"cer/{other.name}", SAMPLED))
     ):
         sentences.append(
             "The recogniser that gave the reward hears an improvement that the independent judge "

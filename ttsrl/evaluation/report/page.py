@@ -28,7 +28,7 @@ from ttsrl.evaluation.report.curves import percent_0, step_time, training_curves
 from ttsrl.evaluation.report.inputs import RunFolder, read_run_folder
 from ttsrl.evaluation.report.listening import Recorder, before_and_after, rollouts
 from ttsrl.evaluation.report.provenance import provenance
-from ttsrl.records.evaluation import MODES
+from ttsrl.records.evaluation import SAMPLED, EvaluationReport
 from ttsrl.storage.atomic import replace_text
 
 EVALUATION_AUDIO_BYTES = 3_200_000
@@ -84,6 +84,7 @@ def render(folder: RunFolder) -> str:
         facts=_facts(folder),
         comparison=comparison,
         intervals=_intervals(folder, comparison),
+        heads=heads_of(comparison),
         table=list(table_of(comparison)),
         table_note=table_note_of(folder, comparison),
         suites=list(_suites(folder)),
@@ -113,8 +114,8 @@ def _intervals(folder: RunFolder, comparison: Comparison | None) -> Markup | Non
     rows = [
         (f"{judge.name}, {mode}", [_mark(kind, getattr(found.result, kind)) for kind in kinds])
         for judge in folder.run.eval.judges
-        for mode in MODES
-        if comparison.rows and (found := comparison.of(f"cer/{judge.name}", mode))
+        for mode in comparison.modes
+        if (found := comparison.of(f"cer/{judge.name}", mode))
         for kinds in [("before", "after")]
     ]
     return interval_chart(rows, percent_0) if rows else None
@@ -127,20 +128,44 @@ def _mark(kind: str, estimate: Estimate) -> Mark:
 def table_of(comparison: Comparison | None) -> Iterator[TableRow]:
     """The lines of the table; none where nothing was compared."""
     for metric, by_mode in comparison.rows if comparison else []:
-        cells = [cell for mode in MODES for cell in _cells(metric, by_mode[mode])]
+        cells = [cell for compared in by_mode.values() for cell in _cells(metric, compared)]
         yield TableRow(metric.label, metric.note, cells)
 
 
-def _suites(folder: RunFolder) -> Iterator[tuple[str, str, list[TableRow]]]:
-    """(name, what was done, table) of each suite that was evaluated before and after."""
+def heads_of(comparison: Comparison | None) -> list[str]:
+    """What stands above the columns of each mode."""
+    if comparison is None:
+        return []
+    settings = f", {comparison.sampling}" if comparison.sampling else ""
+    return [
+        f"Sampled{settings}" if mode == SAMPLED else mode.capitalize() for mode in comparison.modes
+    ]
+
+
+def _suites(folder: RunFolder) -> Iterator[tuple[str, str, list[str], list[TableRow]]]:
+    """(name, what was done, heads, table) of each suite that was evaluated before and after."""
     for before, after in folder.suites:
         comparison = compare_evaluations(
             before, after, samples=folder.run.eval.bootstrap_samples, seed=folder.run.seed
         )
         note = f"{before.report.texts} texts; 95 % intervals by a paired bootstrap over them."
-        if not comparison.comparable:
+        if comparison.comparable:
+            judge = before.report.judges[0].name
+            note = " ".join([note, *_corpus_rates(judge, before.report, after.report)])
+        else:
             note = "The two evaluations differ in texts, settings or judges: evaluate both again."
-        yield before.report.suite, note, list(table_of(comparison))
+        yield before.report.suite, note, heads_of(comparison), list(table_of(comparison))
+
+
+def _corpus_rates(judge: str, before: EvaluationReport, after: EvaluationReport) -> Iterator[str]:
+    """The rate that the CosyVoice2 tutorials report, beside the mean over texts."""
+    for mode in before.modes:
+        was, now = (side.modes[mode].judges[judge].corpus_cer for side in (before, after))
+        if was is not None and now is not None:
+            yield (
+                f"All edits over all characters ({judge}, {mode}): {percent(was)} before, "
+                f"{percent(now)} after."
+            )
 
 
 def _cells(metric: Metric, compared: Compared | None) -> list[Cell]:
@@ -178,15 +203,9 @@ def table_note_of(folder: RunFolder, comparison: Comparison | None) -> str:
         "95 % intervals by a paired bootstrap over texts."
     ]
     names = [judge.name for judge in folder.run.eval.judges]
-    for mode in MODES:
-        was, now = (side[mode].judges[names[0]].corpus_cer for side in sides)
-        if was is not None and now is not None:
-            sentences.append(
-                f"All edits over all characters ({names[0]}, {mode}): {percent(was)} before, "
-                f"{percent(now)} after."
-            )
+    sentences += _corpus_rates(names[0], before.report, after.report)
     for name in names:
-        heard = [[side[mode].judges[name] for mode in MODES] for side in sides]
+        heard = [[side[mode].judges[name] for mode in comparison.modes] for side in sides]
         for words, counts in (
             ("failed on", [sum(one.errors for one in side) for side in heard]),
             ("heard only the beginning of", [sum(one.cut for one in side) for side in heard]),
