@@ -14,6 +14,8 @@ from xdist.scheduler import LoadFileScheduling
 from support.browser import start_browser
 from support.reward_server import TINY_RUN, RewardServer, StartRewards, start
 
+GRACE_S = 20.0
+"""For services to end after the last test, before they are killed."""
 ALONE = (
     "integration/test_train_",
     "integration/test_wheel",
@@ -82,7 +84,9 @@ def start_reward_service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
 
     yield start_and_remember
     for server in servers:
-        server.stop(signal.SIGKILL)
+        server.signal(signal.SIGTERM)  # all at once; a traced one writes down what it ran
+    for server in servers:
+        server.end(GRACE_S)
 
 
 @pytest.fixture(scope="session")

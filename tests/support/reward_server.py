@@ -58,9 +58,20 @@ class RewardServer:
 
     def stop(self, signal_number: int = signal.SIGTERM) -> int:
         """Signal the process and everything it started; gives its exit code."""
+        self.signal(signal_number)
+        return self.process.wait(timeout=300)
+
+    def signal(self, signal_number: int) -> None:
+        """Signal the process and everything it started, unless it has ended."""
         if self.process.poll() is None:
             os.killpg(self.process.pid, signal_number)
-        return self.process.wait(timeout=300)
+
+    def end(self, grace_s: float) -> None:
+        """Wait until it has ended, and kill it after `grace_s`."""
+        try:
+            self.process.wait(grace_s)
+        except subprocess.TimeoutExpired:
+            self.stop(signal.SIGKILL)
 
 
 StartRewards = Callable[..., RewardServer]
