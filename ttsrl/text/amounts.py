@@ -55,8 +55,9 @@ def amount_pattern(language: str) -> re.Pattern[str]:
 
 
 def _number(table: Speech) -> str:
-    group, mark = re.escape(table.group), re.escape(table.decimal)
-    whole = rf"(?:\d{{1,3}}(?:[{group}]\d{{3}})+(?!\d)|\d+)"
+    mark = re.escape(table.decimal)
+    groups = "|".join(rf"(?:{re.escape(between)}\d{{3}})+" for between in table.group)
+    whole = rf"(?:\d{{1,3}}(?:{groups})(?!\d)|\d+)"
     other = "," if table.decimal == "." else r"\."
     marks = rf"{mark}\d+"
     if {"\\.": ".", ",": ","}[other] in table.point:
@@ -118,7 +119,7 @@ def read_value(text: str, language: str) -> Reading:
         return decimal(*match.groups(), language)
     whole = number(bare, language)
     if " " in text:  # perhaps a telephone number, in groups
-        groups = [number(g, language) for g in text.split()]
+        groups = [number(group, language) for group in re.findall(r"\d+", text)]
         return choice([whole, tuple(part for group in groups for part in group)])
     return whole
 
@@ -170,8 +171,9 @@ def _range(core: Reading, match: re.Match[str], until: Reading, language: str) -
     table = speech(language)
     words = [*table.to]
     digits = re.sub(r"\D", "", match["value"] + match["until"])
-    if match["dash"].strip() in "-\u2013" and len(digits) in range(6, 12) and len(digits) != 8:
-        words.append("")  # a telephone number
+    telephone = len(digits) in range(6, 12) and len(digits) != 8
+    if match["dash"].strip() in "-\u2013" and (telephone or match["value"] == match["until"]):
+        words.append("")  # "555-1234", "fifty-fifty"
     if match["dash"] != match["dash"].strip():
         words += table.minus
     return (*core, *one_of(words or [""], language), *until)

@@ -50,7 +50,9 @@ def read_time(match: re.Match[str], language: str) -> Reading:
             "s": choice(cardinal(str(int(match["s"])), language)),
             "z": choice(_with_zero(match["s"], table)),
         }
-        reading += choice([fill(t, second, language) for t in table.seconds or ("{z}",)])
+        short = (*reading, *choice([fill(t, second, language) for t in table.seconds or ("{z}",)]))
+        words["s"] = second["s"]
+        reading = choice([short, *(fill(t, words, language) for t in table.durations)])
     return reading
 
 

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 
 from unicode_rbnf import FormatPurpose, RbnfEngine
+from unicode_rbnf.engine import RbnfError
 
 from ttsrl.text.lattice import Reading, choice
 from ttsrl.text.speech import speech
@@ -107,7 +108,7 @@ def _spelled(digits: str, language: str, purpose: FormatPurpose) -> list[str]:
     for locale in speech(language).numbers:
         try:
             result = _rules(locale).format_number(digits, purpose)
-        except ValueError:  # no rules for this purpose
+        except (ValueError, RbnfError):  # no rules for this purpose, or for such a number
             continue
         said |= {
             text: None

@@ -231,6 +231,8 @@ class Speech:
     """Templates up to and after the half hour: "{m} past {h}", "{r} to {n}"."""
     seconds: Sequence[str] = ()
     """Templates of what follows: "{z}", "and {s} seconds"."""
+    durations: Sequence[str] = ()
+    """Templates of hours, minutes and seconds in one: "{h} hours {m} minutes and {s} seconds"."""
     clock: str = ""
     """Regular expression of what may follow a time and is said by the templates."""
     hours: Mapping[str, Sequence[str]] = field(default_factory=dict)
