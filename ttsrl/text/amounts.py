@@ -10,10 +10,11 @@ import re
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 
+from ttsrl.text.cldr import CURRENCIES
 from ttsrl.text.languages import BY_CHARACTER
 from ttsrl.text.lattice import Reading, choice
 from ttsrl.text.numbers import cardinal, decimal, number, ordinal
-from ttsrl.text.speech import CURRENCIES, Speech, speech
+from ttsrl.text.speech import Speech, speech
 from ttsrl.text.spelling import audible
 
 DASH = r"\s?[-\u2013\u2014~～〜]\s?"
@@ -29,8 +30,8 @@ def said(words: str, language: str) -> Reading:
 
 
 def one_of(words: Iterable[str], language: str) -> Reading:
-    """A choice of strings as they are compared."""
-    return choice([audible(text, language) for text in words])
+    """A choice of strings as they are compared; a symbol without words stays what it is."""
+    return choice([audible(text, language) or text.strip() for text in words])
 
 
 @lru_cache(maxsize=128)
@@ -95,6 +96,8 @@ def read_amount(match: re.Match[str], language: str) -> Reading:
             core = choice([core, *table.one_scale])
         core = (*core, *one_of(table.scales[scale], language))
     core = (*_sign(match["sign"] or match["sign2"], language), *core)
+    if match["value"].isdigit() and re.compile(table.ordinal_next).match(match.string, match.end()):
+        core = choice([core, choice(ordinal(match["value"], language))])
     if code:
         core = _money(core, code, match, language)
     elif symbol := match["after"]:

@@ -35,6 +35,8 @@ def read_time(match: re.Match[str], language: str) -> Reading:
         "n": _hour(hour % 12 + 1 if hour != 12 else 1, table),
         "m": choice(cardinal(str(minute), language)),
         "z": choice(_with_zero(match["m"], table)),
+        "o": choice(ordinal(str(hour % 12 or 12), language)),
+        "q": choice(ordinal(str(hour % 12 + 1), language)),
         "r": choice(cardinal(str(60 - minute), language)),
     }
     templates = [*table.time] if minute else [*table.full_hour]

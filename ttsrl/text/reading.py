@@ -16,11 +16,11 @@ from ttsrl.text.amounts import amount_pattern, currency_signs, fill, one_of, rea
 from ttsrl.text.languages import BY_CHARACTER
 from ttsrl.text.lattice import Choice, Reading, choice, expansions
 from ttsrl.text.numbers import cardinal, number, ordinal
+from ttsrl.text.plain import STOPS, plain_words
 from ttsrl.text.speech import speech
-from ttsrl.text.spelling import KEPT_COMPATIBLE, audible, composed, is_sign
+from ttsrl.text.spelling import audible, composed, is_sign
 from ttsrl.text.words import (
     ADDRESS,
-    BARE_UNITS,
     INITIALS,
     abbreviations,
     address,
@@ -29,41 +29,35 @@ from ttsrl.text.words import (
     word,
 )
 
-PUNCTUATION = '.,;:!?"()…«»„“”¡¿*-\u2013\u2014'
-TELEPHONE = r"\d{1,4}(?:[-\u2013]\d{2,4}){2,}(?!\d)"
+SAID = frozenset("%‰$€£¥₹₽₩°+=×÷±&@")
+"""Symbols that are never silent: where a language has no words for one, it stands for itself."""
 NEXT = frozenset([*".@:/&-+$_", *"0123456789"])
 """What follows a word that may be an abbreviation, an address or a currency."""
-MARKUP = re.compile(r"<\|?/?[A-Za-z][\w :=\"'.-]*/?\|?>|\[[A-Za-z][A-Za-z_ -]*\]")
-"""Control tags of speech models and remarks of recognisers: <laughter>, <|noise|>, [Music]."""
+TELEPHONE = r"\d{1,4}(?:[-\u2013]\d{2,4}){2,}(?!\d)"
+REMARKS = (
+    "accent|applause|blank_audio|breath|clucking|cough|crying|hissing|inaudible|laughs|laughing|"
+    "laughter|lipsmack|mn|"
+    "music|noise|quick_breath|sigh|silence|vocalized-noise"
+)
+MARKUP = re.compile(
+    r"<\|?/?[A-Za-z][\w-]*(?:\s+[\w:-]+=(?:\"[^\"]*\"|'[^']*'))*\s*/?\|?>"
+    rf"|\[(?:{REMARKS})\]",
+    re.IGNORECASE,
+)
+"""Tags of speech models and remarks of recognisers: <laughter>, <|noise|>, [Music]. Other words in
+brackets are said."""
 
 
 @lru_cache(maxsize=65_536)
 def read(text: str, language: str, reference: bool) -> Reading:
     """The readings of a text. `reference`: what should be said; a filler of it may stay unheard."""
     text = composed(MARKUP.sub(" ", text))
-    if (plain := _plain(text, language)) is not None:
+    if (plain := plain_words(text, language)) is not None:
         return plain
     reading: Reading = ()
     for part in _Scanner(text, language, reference).parts():
         reading += tuple(p for p in part if p != "")
     return _words(reading)
-
-
-def _plain(text: str, language: str) -> Reading | None:
-    """The words of a text in which there is nothing else; None if there may be."""
-    odd, listed, roman = _odd(language)
-    if odd.search(text):
-        return None
-    endings = tuple(speech(language).suffixes) or "\0"
-    for token in text.split():
-        bare = token.strip(PUNCTUATION)
-        if bare.casefold() in listed or bare in BARE_UNITS or bare.endswith(endings):
-            return None
-        if roman.fullmatch(bare):
-            return None
-    if language in BY_CHARACTER and abbreviations(language)[0].search(text):
-        return None
-    return tuple(audible(text, language).split())
 
 
 def _words(reading: Reading) -> Reading:
@@ -152,7 +146,9 @@ class _Scanner:
                 return reading
         if not glued and (match := calendar.time_pattern(language).match(text, at)):
             self.at = match.end()
-            return calendar.read_time(match, language)
+            time = calendar.read_time(match, language)
+            number_too = amount_pattern(language).fullmatch(match[0])
+            return choice([time, read_amount(number_too, language)]) if number_too else time
         if reading := self._ordinal() or self._decade() or self._chain():
             return reading
         if (match := amount_pattern(language).match(text, at)) and self._sign_is_one(match):
@@ -232,7 +228,7 @@ class _Scanner:
         patterns = table.units.get(symbol)
         if patterns and not symbol.isalpha() and symbol not in "\u2032\u2033":
             return one_of([p.replace("{0}", "") for p in patterns], self.language)
-        return ()
+        return (symbol,) if symbol in SAID else ()
 
     def _power(self, exponent: str) -> Reading:
         table = self.table
@@ -259,27 +255,6 @@ class _Scanner:
 
 
 @lru_cache(maxsize=128)
-def _odd(language: str) -> tuple[re.Pattern[str], frozenset[str], re.Pattern[str]]:
-    """What makes a text more than its words: characters, and words of the language's table."""
-    table = speech(language)
-    keys = [*table.symbols, *table.before_number, *table.between, *table.units]
-    signs = {c for key in [*keys, *currency_signs(language)] for c in key if is_sign(c)}
-    signs |= set("'\u2019\u2018<[@") | {c for c in currency_signs(language) if len(c) == 1}
-    plain = signs - set("-\u2013\u2014:. ")
-    listed = {key.casefold().rstrip(".") for key in table.abbreviations if not key.endswith("#")}
-    listed |= {key.casefold().split(".")[0] for key in table.abbreviations if ". " in key}
-    listed |= {*table.words, *(w.casefold() for group in table.same for w in group)}
-    listed |= {word for group in table.fillers for word in group}
-    characters = re.escape("".join(sorted(plain))) + "".join(KEPT_COMPATIBLE)
-    odd = re.compile(rf"[\d{characters}]|\w\.\w|(?<!\w)\w\.\s\w")
-    single = "[VX]" if language == "en" else "[VXI]"
-    roman = (
-        rf"[IVXLCDM]{{2,}}|{single}|[IVXLCDM]+(?:{table.roman_ordinal})" if table.roman else "(?!)"
-    )
-    return odd, frozenset(listed - {""}), re.compile(roman)
-
-
-@lru_cache(maxsize=128)
 def _openers(language: str) -> frozenset[str]:
     """Words in lower case with which an abbreviation, a date or a currency's code begins."""
     table = speech(language)
@@ -297,6 +272,6 @@ def _word_pattern(language: str) -> re.Pattern[str]:
     no_letter = (
         r"\s\d!-&(-/:-@\[-`{-~\u00a0-\u00a9\u00ab-\u00b4\u00b6-\u00b9\u00bb-\u00bf\u00d7\u00f7"
     )
-    no_letter += r"\u2010-\u206f\u20a0-\u20cf\u2190-\u2bff\u3000-\u3004\u3008-\u3020"
+    no_letter += STOPS + r"\u2010-\u206f\u20a0-\u20cf\u2190-\u2bff\u3000-\u3004\u3008-\u3020"
     letter = rf"[^{no_letter}'{re.escape(odd)}]"
     return re.compile(rf"'?{letter}+(?:'{letter}+)*'?")

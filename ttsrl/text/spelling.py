@@ -90,7 +90,9 @@ class _Audible(dict[int, str]):
                 return ""
             case "Cf":  # bidirectional controls, joiners
                 return ""
-            case _ if char in "\u0640'":  # tatweel only stretches a word; apostrophes are silent
+            case _ if (
+                char in "\u0640'\u02bc\u2018\u2019"
+            ):  # tatweel only stretches a word; apostrophes are silent
                 return ""
             case category if category[0] in "LMN":
                 return char
