@@ -14,6 +14,7 @@
 # make load        the reward service under 4 times its capacity for 10 minutes
 # make bento       a Bento of the reward service: its wheel, and versions of uv.lock
 # make fuzz        10 000 hostile requests to the reward service
+# make fuzz-data   2 000 damaged corpora, texts and recordings to prepare, encode, audit, /score_wav
 # make seeds       the quickstart with three seeds, and the table that README quotes
 # make docs        the pages as a site in site/; a broken link is an error
 # make dist        wheel, sdist and the chart's package in dist/
@@ -22,7 +23,7 @@
 # make tiny        train the tiny codec, recognisers and policy of examples/tiny anew
 .PHONY: help env quickstart test test-recipes test-real test-xcodec2 test-parakeet test-cluster test-cluster-full
 .PHONY: coverage test-unit test-integration cluster-tools
-.PHONY: cluster-up cluster-down lint bench load fuzz seeds tiny
+.PHONY: cluster-up cluster-down lint bench load fuzz fuzz-data seeds tiny
 .PHONY: docs dist bento images release release-notes
 .DEFAULT_GOAL := help
 
@@ -128,6 +129,10 @@ load: env
 
 fuzz: env
 	PYTHONPATH=.:tests .venv/bin/python benchmarks/reward_fuzz.py $(ARGS)
+
+# Goes on where it was stopped: ARGS="--seed 1" for other damage.
+fuzz-data: env
+	PYTHONPATH=.:tests .venv/bin/python benchmarks/data_fuzz.py $(ARGS)
 
 tiny: env
 	.venv/bin/python -m examples.tiny.build

@@ -16,10 +16,12 @@ import struct
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from threading import BoundedSemaphore, Lock
+from typing import Any, Self, cast
 
 import httpx
 import schemathesis
@@ -36,6 +38,7 @@ SCORE_WAV, INFER = "/score_wav", "/v2/models/token2wav_asr/infer"
 NUMBERS = [0, -1, 1, 999, 2**31, -(2**31) - 1, 2**63, 10**400, 1.5, float("nan"), float("inf")]
 LEAVES = [*NUMBERS, None, True, "", "a", "\ud800", "\x00", "e" * 20_000, [], {}, "é\u202e漢"]
 HUGE_BODY_BYTES = 2**30
+SENDERS = 4
 
 
 @dataclass
@@ -44,10 +47,12 @@ class Findings:
 
     codes: Counter[str] = field(default_factory=Counter)
     problems: list[str] = field(default_factory=list)
+    lock: Lock = field(default_factory=Lock)
 
     def look(self, route: str, status: int, body: str) -> None:
         """Judges one answer."""
-        self.codes[f"{route} {status}"] += 1
+        with self.lock:
+            self.codes[f"{route} {status}"] += 1
         gated = route in ("/score", SCORE_WAV) and '"detail":"gated, ' in body
         if not (status == 200 or 400 <= status < 500 or (status == 500 and gated)):
             self.problems.append(f"{route} answered {status}: {body[:300]}")
@@ -62,16 +67,20 @@ def fuzz(server: RewardServer, requests: int, seed: int = 0) -> Findings:
     headers = {"Authorization": f"Bearer {TOKEN}"}
     with httpx.Client(base_url=server.url, timeout=120, headers=headers) as http:
         before = score(server, items, TOKEN)
-        by_schema(server, requests // 2, findings, seed)
         draw = random.Random(seed)
-        for _ in range(requests - requests // 2):
-            route, content, extra = hostile(draw)
+
+        def post(route: str, content: bytes, extra: dict[str, str]) -> None:
             try:
                 answer = http.post(route, content=content, headers=extra)
             except httpx.HTTPError as error:
                 findings.problems.append(f"{route}: no answer: {error!r} to {content[:200]!r}")
-                continue
+                return
             findings.look(route.partition("?")[0], answer.status_code, answer.text)
+
+        with Senders() as senders:
+            by_schema(server, requests // 2, findings, seed, senders)
+            for _ in range(requests - requests // 2):
+                senders.send(post, *hostile(draw))
         if score(server, items, TOKEN) != before:
             findings.problems.append("the same utterances have other scores now")
         if http.get("/readyz").status_code != 200:
@@ -87,8 +96,39 @@ def fuzz(server: RewardServer, requests: int, seed: int = 0) -> Findings:
     return findings
 
 
-def by_schema(server: RewardServer, requests: int, findings: Findings, seed: int) -> None:
+class Senders:
+    """Threads that send what is made meanwhile: making a request takes as long as answering it."""
+
+    def __init__(self) -> None:
+        self._pool = ThreadPoolExecutor(SENDERS)
+        self._room = BoundedSemaphore(4 * SENDERS)
+        self._sent: list[Future[None]] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._pool.shutdown()
+        for future in self._sent:
+            future.result()
+
+    def send(self, function: Callable[..., None], *arguments: object) -> None:
+        """Call it in a thread, once there is room; what it raises comes at the end."""
+        self._room.acquire()
+        future = self._pool.submit(function, *arguments)
+        future.add_done_callback(lambda _: self._room.release())
+        self._sent.append(future)
+
+
+def by_schema(
+    server: RewardServer, requests: int, findings: Findings, seed: int, senders: Senders
+) -> None:
     """Requests that schemathesis derives from the OpenAPI document of the service."""
+
+    def call(case: Any) -> None:
+        answer = case.call(headers={"Authorization": f"Bearer {TOKEN}"})
+        findings.look(case.path, answer.status_code, answer.text)
+
     schema = schemathesis.openapi.from_url(f"{server.url}/docs.json")
     operations = [schema[path]["POST"] for path in OURS]
     modes = (GenerationMode.POSITIVE, GenerationMode.NEGATIVE)
@@ -102,14 +142,13 @@ def by_schema(server: RewardServer, requests: int, findings: Findings, seed: int
                 deadline=None,
                 database=None,
                 phases=[Phase.generate],
-                suppress_health_check=[HealthCheck[name] for name in HealthCheck.__members__],
+                suppress_health_check=cast("list[HealthCheck]", list(HealthCheck)),
             )
             @given(case=operation.as_strategy(generation_mode=mode))
-            def send(case: Any) -> None:
-                answer = case.call(headers={"Authorization": f"Bearer {TOKEN}"})
-                findings.look(case.path, answer.status_code, answer.text)
+            def make(case: Any) -> None:
+                senders.send(call, case)
 
-            send()
+            make()
 
 
 def hostile(draw: random.Random) -> tuple[str, bytes, dict[str, str]]:

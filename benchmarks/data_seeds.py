@@ -1,0 +1,200 @@
+"""Whole inputs of `make fuzz-data`: corpora as they are published, texts, clips, and sounds."""
+
+from __future__ import annotations
+
+import io
+import json
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import soundfile
+from pyarrow import parquet
+
+from support import corpora
+from support.audio_files import FFMPEG, RATE_HZ, SNDFILE, audio_file
+from support.paths import ROOT
+from support.reward_server import utterances
+from ttsrl.codecs.tiny import TinyCodec
+from ttsrl.scorers.reference import voice
+
+Write = Callable[[Path], Path]
+"""Writes an input into a folder; returns what the command gets."""
+
+SPOKEN_S = 0.6
+NUMBERS = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
+LINES = [f"{a} {b} {c}" for a in NUMBERS[:5] for b in NUMBERS for c in NUMBERS[:2]]
+
+
+def _sound(suffix: str, number: int = 0) -> bytes:
+    kind = next((k for k in (*SNDFILE, *FFMPEG) if k.endswith(suffix)), "pcm.wav")
+    return audio_file(kind, voice(SPOKEN_S + 0.1 * number, RATE_HZ, pitch_hz=120 + 20 * number))
+
+
+def _corpus(files: corpora.Files) -> Write:
+    def write(folder: Path) -> Path:
+        for number, (name, content) in enumerate(files.items()):
+            file = folder / name
+            file.parent.mkdir(parents=True, exist_ok=True)
+            data = content.encode() if isinstance(content, str) else content
+            file.write_bytes(data or _sound(file.suffix, number % 4))
+        return folder
+
+    return write
+
+
+def _listed(folder: Path, key: str) -> list[dict[str, object]]:
+    folder.mkdir(parents=True, exist_ok=True)
+    rows: list[dict[str, object]] = []
+    for number, suffix in enumerate((".wav", ".flac", ".opus", "xing.mp3", ".m4a", "gsm.wav")):
+        name = f"{number}{Path('x' + suffix).suffix}"
+        samples, rate_hz = voice(SPOKEN_S, RATE_HZ), RATE_HZ
+        if suffix == "gsm.wav":
+            samples, rate_hz = samples[::2], 8_000
+        kind = next(k for k in (*SNDFILE, *FFMPEG) if k.endswith(suffix))
+        (folder / name).write_bytes(audio_file(kind, samples, rate_hz))
+        rows.append({key: name, "text": LINES[number], "id": f"r{number}"})
+    return rows
+
+
+def _json_lines(file: Path, rows: list[dict[str, object]]) -> Path:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+    return file
+
+
+def _manifest(folder: Path) -> Path:
+    rows = _listed(folder, "audio_filepath")
+    for row in rows:
+        row |= {"offset": 0.1, "duration": 0.3, "lang": "en"}
+    return _json_lines(folder / "manifest.jsonl", rows)
+
+
+def _audio_table(folder: Path) -> Path:
+    rows = _listed(folder / "clips", "audio")
+    for row in rows:
+        path = folder / "clips" / str(row["audio"])
+        row["audio"] = {"bytes": path.read_bytes(), "path": None}
+    shutil.rmtree(folder / "clips")
+    parquet.write_table(pa.Table.from_pylist(rows), folder / "0.parquet", row_group_size=2)
+    return folder
+
+
+def _audio_paths(folder: Path) -> Path:
+    parquet.write_table(pa.Table.from_pylist(_listed(folder, "audio")), folder / "0.parquet")
+    return folder
+
+
+def _data_set(folder: Path) -> Path:
+    from datasets import Audio, Dataset
+
+    rows = _listed(folder / "clips", "audio")
+    for row in rows:
+        row["audio"] = str(folder / "clips" / str(row["audio"]))
+    data = Dataset.from_list(rows).cast_column("audio", Audio(decode=False))
+    data.save_to_disk(folder / "set")
+    return folder / "set"
+
+
+CORPORA: Mapping[str, Write] = {
+    name.lower(): _corpus(value)
+    for name, value in vars(corpora).items()
+    if name.isupper() and isinstance(value, dict)
+} | {
+    "manifest": _manifest,
+    "audio table": _audio_table,
+    "audio paths": _audio_paths,
+    "data set": _data_set,
+}
+
+
+def _texts(folder: Path) -> Path:
+    rows: list[dict[str, object]] = [
+        {"text": text, "id": str(n), "language": "en", "duration_s": 1.5}
+        for n, text in enumerate(LINES)
+    ]
+    return _json_lines(folder / "texts.jsonl", rows)
+
+
+def _plain(folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "texts.txt").write_text("\n".join(LINES) + "\n")
+    return folder / "texts.txt"
+
+
+def _text_table(folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    rows = [{"text": text, "id": str(n)} for n, text in enumerate(LINES)]
+    parquet.write_table(pa.Table.from_pylist(rows), folder / "0.parquet", row_group_size=20)
+    return folder
+
+
+def _text_data_set(folder: Path) -> Path:
+    from datasets import Dataset
+
+    Dataset.from_list([{"text": text} for text in LINES]).save_to_disk(folder / "set")
+    return folder / "set"
+
+
+TEXTS: Mapping[str, Write] = {
+    "texts.jsonl": _texts,
+    "texts.txt": _plain,
+    "text table": _text_table,
+    "text data set": _text_data_set,
+}
+
+
+def _clips(folder: Path) -> Path:
+    """Speech of the tiny codec that says its texts: an audit takes it as it is."""
+    folder.mkdir(parents=True, exist_ok=True)
+    codec = TinyCodec.load(str(ROOT / "examples/tiny/codec"))
+    rows: list[dict[str, object]] = []
+    for number, item in enumerate(utterances(2)):
+        buffer = io.BytesIO()
+        (waveform,) = codec.decode([item.speech_tokens])
+        kind = ("WAV", "FLOAT") if number else ("FLAC", "PCM_24")
+        soundfile.write(
+            buffer, np.asarray(waveform), codec.sample_rate_hz, format=kind[0], subtype=kind[1]
+        )
+        name = f"{number}.{kind[0].lower()}"
+        (folder / name).write_bytes(buffer.getvalue())
+        rows.append({"text": item.text, "wav": name})
+    return _json_lines(folder / "clips.jsonl", rows)
+
+
+CLIPS: Mapping[str, Write] = {"clips": _clips}
+
+
+def _one_sound(kind: str) -> Write:
+    def write(folder: Path) -> Path:
+        folder.mkdir(parents=True, exist_ok=True)
+        samples, rate_hz = voice(SPOKEN_S, RATE_HZ), RATE_HZ
+        if "gsm" in kind:
+            samples, rate_hz = samples[::2], 8_000
+        (folder / kind).write_bytes(audio_file(kind, samples, rate_hz))
+        return folder
+
+    return write
+
+
+SOUNDS: Mapping[str, Write] = {kind: _one_sound(kind) for kind in (*SNDFILE, *FFMPEG)}
+
+
+class Seeds:
+    """Each input is written once and then copied."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._written: dict[Write, tuple[Path, Path]] = {}
+
+    def copy(self, write: Write, to: Path) -> Path:
+        """A fresh copy of an input; returns what the command gets."""
+        if write not in self._written:
+            place = self._folder / str(len(self._written))
+            place.mkdir(parents=True)
+            self._written[write] = place, write(place).relative_to(place)
+        place, given = self._written[write]
+        shutil.copytree(place, to)
+        return to / given
