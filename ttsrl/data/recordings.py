@@ -12,8 +12,6 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
-from pyarrow import ArrowException
-
 from ttsrl.audio.io import SUFFIXES, WHOLE, Segment
 from ttsrl.data.fields import Keys
 from ttsrl.data.layouts.base import Corpus, Listed
@@ -207,7 +205,14 @@ def _data_set_audio(folder: Path, keys: Keys) -> Callable[[int], tuple[Path, Any
     if isinstance(loaded.features[column], Audio):  # decoding it would need torchcodec
         loaded = loaded.cast_column(column, Audio(decode=False))
     loaded = loaded.select_columns([column])
-    return lambda number: (folder, loaded[number][column])
+
+    def read(number: int) -> tuple[Path, Any]:
+        try:
+            return folder, loaded[number][column]
+        except Exception as error:
+            raise damaged(folder, error) from None
+
+    return read
 
 
 def _parquet_audio(source: Path, keys: Keys) -> Callable[[int], tuple[Path, Any]]:
@@ -229,7 +234,7 @@ def _parquet_audio(source: Path, keys: Keys) -> Callable[[int], tuple[Path, Any]
         with open_parquet(file) as table:
             try:
                 return table.read_row_group(number, columns=[column])[column].to_pylist()
-            except (ArrowException, OSError) as error:
+            except Exception as error:
                 raise damaged(file, error) from None
 
     def read(number: int) -> tuple[Path, Any]:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
-from pyarrow import ArrowException, parquet
+from pyarrow import parquet
 
 from ttsrl.data.fields import Keys, typed
 from ttsrl.errors import BadInput, reason_of, shorten
@@ -81,14 +81,17 @@ def open_parquet(file: Path) -> parquet.ParquetFile:
     """Raises BadInput for a damaged file."""
     try:
         return parquet.ParquetFile(file)
-    except (ArrowException, OSError) as error:
+    except Exception as error:
         raise BadInput(
             f"{file} is not a parquet file: {reason_of(error)}; copy it again, or leave it out"
         ) from None
 
 
 def damaged(file: Path, error: Exception) -> BadInput:
-    """What to raise where a parquet file cannot be read, or a part of it."""
+    """What to raise where a table cannot be read, or a part of it.
+
+    What Arrow raises in damaged bytes has no common class: SystemError, UnicodeDecodeError, ...
+    """
     return BadInput(f"{file} is damaged: {reason_of(error)}; copy it again, or leave it out")
 
 
@@ -103,9 +106,9 @@ def load_data_set(folder: Path) -> Any:
         ) from None
     try:
         loaded = load_from_disk(str(folder))
-    except (OSError, ValueError, KeyError, ArrowException) as error:
+    except Exception as error:
         raise BadInput(
-            f"{folder} is not a data set folder ({error}); write it with save_to_disk"
+            f"{folder} is not a data set folder ({reason_of(error)}); write it with save_to_disk"
         ) from None
     if isinstance(loaded, DatasetDict):
         raise BadInput(
@@ -149,7 +152,7 @@ def _table_rows(
     try:
         for batch in table.iter_batches(columns=list(columns)):
             yield from batch.to_pylist()
-    except (ArrowException, OSError) as error:
+    except Exception as error:
         raise damaged(file, error) from None
 
 
@@ -157,5 +160,8 @@ def _data_set_rows(folder: Path, keys: Keys, needed: str | None) -> Iterator[Row
     loaded = load_data_set(folder)
     columns = columns_of(folder, loaded.column_names, keys, needed)
     chosen = cast("Iterable[dict[str, Any]]", loaded.select_columns(list(columns.values())))
-    for number, row in enumerate(chosen):
-        yield f"{folder}: row {number}", {field: row[name] for field, name in columns.items()}
+    try:
+        for number, row in enumerate(chosen):
+            yield f"{folder}: row {number}", {field: row[name] for field, name in columns.items()}
+    except Exception as error:
+        raise damaged(folder, error) from None

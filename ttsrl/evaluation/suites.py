@@ -17,7 +17,7 @@ from pyarrow import parquet
 from ttsrl.audio.voice_prompt import read_voice
 from ttsrl.config.schema import HELD_OUT, JudgeConfig, RunConfig, SuiteConfig
 from ttsrl.data.prompts import check_spoken
-from ttsrl.errors import BadInput, did_you_mean
+from ttsrl.errors import BadInput, did_you_mean, reason_of
 from ttsrl.evaluation.lists import ListedText, read_list
 from ttsrl.evaluation.sampling import sampling_of
 from ttsrl.families.registry import family_class
@@ -69,9 +69,12 @@ def held_out_suite(run: RunConfig, held_out: Path) -> Suite:
         raise BadInput(f"no held-out texts at {held_out}; prepare the run's data first")
     try:
         table = parquet.read_table(held_out, columns=["reward_model", "extra_info"])
-    except (OSError, ValueError, KeyError) as error:
-        raise BadInput(f"{held_out} is not a parquet file of prompts: {error}") from error
-    rows = table.slice(0, run.eval.max_texts).to_pylist()
+        rows = table.slice(0, run.eval.max_texts).to_pylist()
+    except Exception as error:  # of many classes, in damaged bytes
+        raise BadInput(
+            f"{held_out} is not a parquet file of prompts: {reason_of(error)}; prepare the run's "
+            "data again"
+        ) from None
     if not rows:
         raise BadInput(f"{held_out} holds no text; give more texts or a larger held-out share")
     texts = [

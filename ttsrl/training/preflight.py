@@ -10,12 +10,11 @@ import os
 import time
 from pathlib import Path
 
-from pyarrow import parquet
-
 from ttsrl.client.reward_client import RewardClient
 from ttsrl.config.load import load_run
 from ttsrl.config.models import check_models
 from ttsrl.config.schema import RunConfig
+from ttsrl.data.sources import read_parquet
 from ttsrl.errors import BadInput
 from ttsrl.families.base import Family
 from ttsrl.families.registry import load_family
@@ -63,9 +62,8 @@ def check_prompts(run: RunConfig, work_dir: Path, family: Family) -> None:
     """Every training prompt, its speech prefix included, must fit and be of the codebook."""
     longest, codes = run.rollout.max_prompt_tokens, len(family.speech_token_ids)
     frame = len(family.prompt_ids("a"))
-    rows = parquet.read_table(work_dir / "data" / "train.parquet", columns=["extra_info"])
-    for info in rows["extra_info"].to_pylist():
-        text, prefix = info["text"], info["speech_prefix"]
+    for _, row in read_parquet(work_dir / "data" / "train.parquet"):
+        text, prefix = row["extra_info"]["text"], row["extra_info"]["speech_prefix"]
         if prefix and max(prefix) >= codes:
             raise BadInput(
                 f"the recording of text {text!r} has the speech token {max(prefix)}, outside the "

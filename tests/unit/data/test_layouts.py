@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import soundfile
+from datasets import Dataset
 from pyarrow import parquet
 
 from support.corpora import (
@@ -31,8 +32,10 @@ from support.corpora import (
 from ttsrl.audio.io import read_mono
 from ttsrl.codecs.tiny import TinyCodec
 from ttsrl.data.encode import EncodeOptions, encode
+from ttsrl.data.fields import Keys
 from ttsrl.data.layouts.registry import layout_named
 from ttsrl.data.recordings import Recording, read_recordings
+from ttsrl.data.sources import read_rows
 from ttsrl.errors import BadInput
 from ttsrl.scorers.reference import voice
 
@@ -349,6 +352,19 @@ def test_a_damaged_page_names_its_file(tmp_path: Path) -> None:
     file.write_bytes(content)
     with pytest.raises(BadInput, match=r"t\.parquet is damaged: .*; copy it again"):
         read(file)
+
+
+def test_a_damaged_data_set_is_named_whatever_arrow_makes_of_it(tmp_path: Path) -> None:
+    texts = [f"text {n}" for n in range(300)]
+    Dataset.from_list([{"text": text} for text in texts]).save_to_disk(tmp_path / "set")
+    (file,) = (tmp_path / "set").glob("*.arrow")
+    content = file.read_bytes()
+    ends = np.cumsum([0, *map(len, texts)], dtype="<i4").tobytes()
+    assert content.count(ends[:40]) == 1
+    at = content.index(ends[:40]) + 8
+    file.write_bytes(content[:at] + b"\xff" * 8 + content[at + 8 :])
+    with pytest.raises(BadInput, match=r"set is damaged: .*; copy it again"):
+        list(read_rows(tmp_path / "set", Keys(("text",)), needed="text"))
 
 
 def test_common_voice_s_table_alone_has_its_clips_beside_it(tmp_path: Path) -> None:
