@@ -1,4 +1,4 @@
 """Audio: reading recordings, waveforms in memory, degrading them on purpose.
 
-May import runtime and the modules below it. May be imported by reward and the rooms above it.
+May import text and the rooms below it. May be imported by reward and the rooms above it.
 """

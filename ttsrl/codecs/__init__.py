@@ -1,4 +1,4 @@
 """Codecs: speech tokens of one codebook <-> waveform. One file per codec, chosen in registry.py.
 
-May import models and the rooms below it. May be imported by data and the rooms above it.
+May import models and the rooms below it. May be imported by scorers and the rooms above it.
 """

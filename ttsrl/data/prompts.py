@@ -12,13 +12,16 @@ import pyarrow as pa
 from pyarrow import parquet
 
 from ttsrl.config.schema import RunConfig
+from ttsrl.data.hearing import Hearings
 from ttsrl.data.speech_prefix import check_codes, prefix_of, tokens_per_s_of
 from ttsrl.data.split import is_held_out, words
-from ttsrl.data.texts import OPTIONAL, Text, read_texts
+from ttsrl.data.texts import OPTIONAL, Text, Unwanted, read_texts
 from ttsrl.errors import BadInput, shorten
 from ttsrl.families.registry import family_class
+from ttsrl.families.templated import TemplatedFamily
 from ttsrl.reward.components import Speaker, Style
 from ttsrl.storage.atomic import replace_file
+from ttsrl.text.normalise import check_text
 
 DATA_SOURCE = "ttsrl"
 
@@ -58,6 +61,8 @@ class Prepared:
     """Training texts left out because they contain a held-out text's words in their order."""
     prefixed: int
     """Training prompts that begin with real speech."""
+    notes: list[str]
+    """What could not be checked."""
 
     def __str__(self) -> str:
         """One line for people."""
@@ -67,9 +72,9 @@ class Prepared:
             *((count, f"whose text {reason}") for reason, count in self.left_out.items()),
         ]
         prefixed = f", {self.prefixed} of them with a speech prefix" if self.prefixed else ""
-        return f"{self.train} texts to train on{prefixed}, {self.held_out} held out; left out: " + (
-            ", ".join(f"{count} {why}" for count, why in gone if count) or "none"
-        )
+        left_out = ", ".join(f"{count} {why}" for count, why in gone if count) or "none"
+        kept = f"{self.train} texts to train on{prefixed}, {self.held_out} held out"
+        return "; ".join([kept, f"left out: {left_out}", *self.notes])
 
 
 def prepare(
@@ -79,8 +84,16 @@ def prepare(
 
     `on_progress` gets (texts done, texts in all). Raises BadInput, and then has written nothing.
     """
-    chat = family_class(run.family).messages
-    read = read_texts(run.data, accept=lambda text: check_spoken(run, text.text, text.language))
+    family = family_class(run.family)
+    hearings = Hearings.of(run)
+
+    def accept(text: Text) -> None:
+        check_spoken(run, text.text, text.language)
+        spoken = family_class(run.family).spoken(text.text)
+        if beyond := hearings.too_much(spoken, text.language):
+            raise Unwanted(*beyond)
+
+    read = read_texts(run.data, accept)
     texts = read.texts
     _check_fields(run, texts)
     first: dict[str, Text] = {}
@@ -104,6 +117,7 @@ def prepare(
         duplicates=len(texts) - len(unique),
         overlapping=len(candidates) - len(by_split["train"]),
         prefixed=sum(map(bool, prefixes)),
+        notes=[*hearings.notes(), *read.notes],
     )
     if not prepared.train or not prepared.held_out:
         side = "training" if not prepared.train else "evaluation"
@@ -114,11 +128,11 @@ def prepare(
         )
     rows = {
         "train": [
-            _row(chat, "train", i, text, prefix)
+            _row(family, "train", i, text, prefix)
             for i, (text, prefix) in enumerate(zip(by_split["train"], prefixes, strict=True))
         ],
         "held_out": [
-            _row(chat, "held_out", i, text, []) for i, text in enumerate(by_split["held_out"])
+            _row(family, "held_out", i, text, []) for i, text in enumerate(by_split["held_out"])
         ],
     }
     _write(rows, out_dir)
@@ -131,8 +145,10 @@ def are_prepared(folder: Path) -> bool:
 
 
 def check_spoken(run: RunConfig, text: str, language: str) -> None:
-    """Refuse a text that the policy's family cannot take, or in a language that it cannot speak."""
+    """Refuse a text that the policy's family cannot take, of which nothing can be heard, or in a
+    language that it cannot speak."""
     family = family_class(run.family)
+    check_text(family.spoken(text), language)
     family.messages(text)
     spoken = run.languages or family.languages
     if spoken is not None and language not in spoken:
@@ -182,7 +198,7 @@ def _prefixes(run: RunConfig, texts: Sequence[Text]) -> list[list[int]]:
 
 
 def _row(
-    chat: Callable[[str], list[dict[str, str]]],
+    family: type[TemplatedFamily],
     split: str,
     index: int,
     text: Text,
@@ -190,9 +206,9 @@ def _row(
 ) -> dict[str, Any]:
     return {
         "data_source": DATA_SOURCE,
-        "prompt": chat(text.text),
+        "prompt": family.messages(text.text),
         "ability": "text-to-speech",
-        "reward_model": {"style": "rule", "ground_truth": text.text},
+        "reward_model": {"style": "rule", "ground_truth": family.spoken(text.text)},
         "extra_info": {
             "split": split,
             "index": index,

@@ -11,10 +11,10 @@ from typing import Any, cast
 
 from ttsrl.config.schema import DataConfig
 from ttsrl.data.fields import Keys, seconds
+from ttsrl.data.not_texts import check_texts
 from ttsrl.data.sources import read_rows
 from ttsrl.errors import BadInput, shorten
 from ttsrl.text.languages import check_language, language_of
-from ttsrl.text.normalise import check_text
 
 OPTIONAL = ("language", "id", "style", "speaker")
 
@@ -39,32 +39,48 @@ class Texts:
     texts: list[Text]
     left_out: dict[str, int]
     """Why others were not taken -> how many."""
+    notes: list[str]
+    """What could not be checked."""
+
+
+class Unwanted(Exception):
+    """A text that is to be left out: why, in words that such texts share, and the number of it."""
+
+    def __init__(self, reason: str, amount: float | None = None) -> None:
+        super().__init__(reason if amount is None else f"{reason}: {amount:.4g}")
+        self.reason = reason
 
 
 def read_texts(data: DataConfig, accept: Callable[[Text], object]) -> Texts:
     """Read the data; keys other than `text` and what DataConfig speaks of are left unread.
 
-    `accept` raises BadInput for a text that the family cannot take. Raises BadInput naming file and
-    line (data set folder and row) of the first text that cannot be used, and for a repeated id.
+    `accept` raises BadInput for a text that the family cannot take, Unwanted for one to leave out.
+    Raises BadInput naming file and line (data set folder and row) of the first text that cannot be
+    used, for a repeated id, for a list of something else than texts, and for a limit of durations
+    where no text has one.
     """
     for language in data.only_languages or ():
         check_language(language)
     texts: list[Text] = []
     left_out = Counter[str]()
     place_of_id: dict[str, str] = {}
-    keys = _keys(data)
-    for place, row in read_rows(Path(data.texts), keys, needed="text"):
+    untimed = 0
+    read: list[str] = []
+    for place, row in read_rows(Path(data.texts), _keys(data), needed="text"):
         try:
-            text, duration_s = _check(row, data)
-            if unwanted := _unwanted(text, duration_s, data):
-                if data.on_filtered == "error":
-                    raise BadInput(
-                        f"text {shorten(text.text)} {unwanted}; correct or remove it, or leave "
-                        'such texts out with data.on_filtered = "exclude"'
-                    )
-                left_out[unwanted] += 1
-                continue
+            text, duration_s = _text_of(row, data)
+            untimed += duration_s is None
+            read.append(text.text)
+            _check_wanted(text, duration_s, data)
             accept(text)
+        except Unwanted as unwanted:
+            if data.on_filtered == "error":
+                raise BadInput(
+                    f"{place}: text {shorten(row['text'])} {unwanted}; correct or remove it, or "
+                    'leave such texts out with data.on_filtered = "exclude"'
+                ) from None
+            left_out[unwanted.reason] += 1
+            continue
         except BadInput as error:
             raise BadInput(f"{place}: {error}") from None
         if text.id is not None and text.id in place_of_id:
@@ -75,9 +91,17 @@ def read_texts(data: DataConfig, accept: Callable[[Text], object]) -> Texts:
         if text.id is not None:
             place_of_id[text.id] = place
         texts.append(text)
+    limited = data.min_duration_s > 0 or data.max_duration_s is not None
+    if limited and read and untimed == len(read):
+        raise BadInput(
+            f"{data.texts}: data.min_duration_s and data.max_duration_s limit recordings, and no "
+            "text gives the duration of one (duration_s); leave the limits out, or add durations"
+        )
+    check_texts(data.texts, read)
     if not texts and not left_out:
         raise BadInput(f'{data.texts} holds no text; write one {{"text": "..."}} a line')
-    return Texts(texts, dict(left_out))
+    notes = [f"not limited: {untimed} texts without a duration"] if limited and untimed else []
+    return Texts(texts, dict(left_out), notes)
 
 
 def _keys(data: DataConfig) -> Keys:
@@ -88,31 +112,30 @@ def _keys(data: DataConfig) -> Keys:
     )
 
 
-def _unwanted(text: Text, duration_s: float | None, data: DataConfig) -> str | None:
-    """Why this text is not wanted, in words that unwanted texts share."""
+def _check_wanted(text: Text, duration_s: float | None, data: DataConfig) -> None:
+    """Raise Unwanted for a text that the data's limits do not take."""
+    shortest_s, longest_s = data.min_duration_s, data.max_duration_s
     if len(text.text) < data.min_chars:
-        return f"has fewer than {data.min_chars} characters (data.min_chars)"
+        raise Unwanted(f"has fewer than {data.min_chars} characters (data.min_chars)")
     if len(text.text) > data.max_chars:
-        return f"has more than {data.max_chars} characters (data.max_chars)"
+        raise Unwanted(f"has more than {data.max_chars} characters (data.max_chars)")
     if data.only_languages is not None and text.language not in data.only_languages:
-        return f"is in language {text.language} (data.only_languages)"
+        raise Unwanted(f"is in language {text.language} (data.only_languages)")
     if data.exclude_regex is not None and re.search(data.exclude_regex, text.text):
-        return "matches data.exclude_regex"
-    if duration_s is not None and duration_s < data.min_duration_s:
-        return f"lasts less than {data.min_duration_s:g} s (data.min_duration_s)"
-    longest_s = data.max_duration_s
+        raise Unwanted("matches data.exclude_regex")
+    if duration_s is not None and duration_s < shortest_s:
+        raise Unwanted(f"lasts less than {shortest_s:g} s (data.min_duration_s)")
     if duration_s is not None and longest_s is not None and duration_s > longest_s:
-        return f"lasts more than {longest_s:g} s (data.max_duration_s)"
-    return None
+        raise Unwanted(f"lasts more than {longest_s:g} s (data.max_duration_s)")
 
 
-def _check(fields: Mapping[str, Any], data: DataConfig) -> tuple[Text, float | None]:
+def _text_of(fields: Mapping[str, Any], data: DataConfig) -> tuple[Text, float | None]:
     """(text, seconds of its recording where the data gives them)"""
     optional = {key: _string_or_none(fields, key) for key in OPTIONAL}
     language = language_of(optional["language"]) if optional["language"] else data.language
     duration_s = seconds(fields, "duration_s")
     text = Text(
-        check_text(fields.get("text"), language),
+        _string(fields.get("text")),
         language,
         optional["id"],
         optional["style"],
@@ -120,6 +143,14 @@ def _check(fields: Mapping[str, Any], data: DataConfig) -> tuple[Text, float | N
         _speech_tokens(fields.get("speech_tokens"), data.prefix.column) if data.prefix else [],
     )
     return text, duration_s
+
+
+def _string(value: object) -> str:
+    if not isinstance(value, str):
+        raise BadInput(f"text is {value!r}, no string; give each line a non-empty text")
+    if not value.strip():
+        raise BadInput(f"text {value!r} is empty; leave the line out")
+    return value
 
 
 def _string_or_none(fields: Mapping[str, Any], key: str) -> str | None:

@@ -23,7 +23,6 @@ from ttsrl.evaluation.sampling import sampling_of
 from ttsrl.families.registry import family_class
 from ttsrl.records.evaluation import PromptRecording
 from ttsrl.records.sampling import Sampling
-from ttsrl.text.normalise import check_text
 
 
 @dataclass(frozen=True)
@@ -68,7 +67,7 @@ def held_out_suite(run: RunConfig, held_out: Path) -> Suite:
     if not held_out.is_file():
         raise BadInput(f"no held-out texts at {held_out}; prepare the run's data first")
     try:
-        table = parquet.read_table(held_out, columns=["reward_model", "extra_info"])
+        table = parquet.read_table(held_out, columns=["extra_info"])
         rows = table.slice(0, run.eval.max_texts).to_pylist()
     except Exception as error:  # of many classes, in damaged bytes
         raise BadInput(
@@ -80,7 +79,7 @@ def held_out_suite(run: RunConfig, held_out: Path) -> Suite:
     texts = [
         SuiteText(
             index,
-            row["reward_model"]["ground_truth"],
+            row["extra_info"]["text"],
             row["extra_info"].get("language") or run.data.language,
             row["extra_info"].get("id"),
         )
@@ -128,7 +127,7 @@ def _checked(run: RunConfig, config: SuiteConfig, line: ListedText) -> str:
         check_spoken(run, line.text, line.language)
         if config.prompt_audio and line.prompt_text:
             family_class(run.family).messages(line.prompt_text)
-        return check_text(line.text, line.language)
+        return line.text
     except BadInput as error:
         raise BadInput(f"{line.place}: {error}") from None
 

@@ -26,6 +26,10 @@ class Family(Protocol):
         """The chat that asks for `text` to be spoken."""
         ...
 
+    def spoken(self, text: str) -> str:
+        """What is heard of `text` that is spoken right: it without what only guides the model."""
+        ...
+
     def prompt_ids(self, text: str, speech_prefix: Sequence[int] = ()) -> list[int]:
         """Token ids of the prompt: the same in training, evaluation and inference.
 

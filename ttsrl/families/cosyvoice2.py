@@ -13,6 +13,12 @@ from ttsrl.records.sampling import Sampling
 START, TASK = "<|sos|>", "<|task_id|>"
 STOPS = ("<|eos1|>", "<|eos2|>", "<|eos3|>")
 INSTRUCTION_END = "<|endofprompt|>"
+MARKUP = (
+    "[breath]", "<strong>", "</strong>", "[noise]", "[laughter]", "[cough]", "[clucking]",
+    "[accent]", "[quick_breath]", "<laughter>", "</laughter>", "[hissing]", "[sigh]",
+    "[vocalized-noise]", "[lipsmack]", "[mn]",
+)  # fmt: skip
+"""Special tokens that a text may hold, of cosyvoice/tokenizer/tokenizer.py, in its order."""
 
 CHAT_TEMPLATE = (
     "{%- for message in messages %}"
@@ -35,4 +41,10 @@ class CosyVoice2(TemplatedFamily):
     markers = (START, TASK)
     stops = STOPS
     markers_in_text = frozenset([INSTRUCTION_END])
+    markup = frozenset(MARKUP)
     languages = frozenset(["zh", "yue", "en", "ja", "ko"])
+
+    @classmethod
+    def spoken(cls, text: str) -> str:
+        """The text after its instruction, without markup."""
+        return super().spoken(text.rpartition(INSTRUCTION_END)[2])

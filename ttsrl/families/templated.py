@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from ttsrl.errors import BadInput
 from ttsrl.records.sampling import Sampling
+from ttsrl.text.markup import marks_in, without_marks
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -33,6 +34,8 @@ class TemplatedFamily:
     """Tokens that end the speech."""
     markers_in_text: ClassVar[frozenset[str]] = frozenset()
     """Markers that a text may contain, because the model was trained on such texts."""
+    markup: ClassVar[frozenset[str]] = frozenset()
+    """Tags and events that the model understands: they are passed to it, and not heard."""
     text_joint: str = ""
     """What stands between the text of a voice prompt and the text to speak."""
     languages: ClassVar[frozenset[str] | None] = None
@@ -56,14 +59,29 @@ class TemplatedFamily:
 
     @classmethod
     def messages(cls, text: str) -> list[dict[str, str]]:
-        """The chat that asks for `text` to be spoken. Raises BadInput for markers in the text."""
+        """The chat that asks for `text` to be spoken.
+
+        Raises BadInput for markers in the text, and for markup that the model does not understand.
+        """
         for marker in MARKER.findall(text):
             if marker not in cls.markers_in_text:
                 raise BadInput(
                     f"the text contains {marker!r}, which the model would take for one of its own "
                     "markers; leave it out"
                 )
+        for mark in marks_in(text):
+            if mark not in cls.markup:
+                known = f"; it knows {', '.join(sorted(cls.markup))}" if cls.markup else ""
+                raise BadInput(
+                    f"the text contains the markup {mark!r}, which {cls.title} does not understand"
+                    f"{known}; leave it out"
+                )
         return [{"role": "user", "content": cls.request(text)}]
+
+    @classmethod
+    def spoken(cls, text: str) -> str:
+        """What is heard of a text that is spoken right: it without markup."""
+        return without_marks(text)
 
     @classmethod
     def request(cls, text: str) -> str:

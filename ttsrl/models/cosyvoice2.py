@@ -25,7 +25,7 @@ from transformers import (
 from transformers.utils import logging
 
 from ttsrl.errors import BadInput, Failure, reason_of
-from ttsrl.families.cosyvoice2 import START, STOPS, TASK, CosyVoice2
+from ttsrl.families.cosyvoice2 import INSTRUCTION_END, MARKUP, START, STOPS, TASK, CosyVoice2
 from ttsrl.models.cosyvoice2_head import HeadReport, make_head
 from ttsrl.models.hub import fill, load_model, load_part
 from ttsrl.storage.atomic import new_folder, replace_file
@@ -38,11 +38,7 @@ TEXT_ROWS = 151_936
 """Rows of the text embedding in the published checkpoint, of which the tokenizer uses fewer."""
 PAD_TO = 128
 PARITY = 1e-4
-SPECIAL = [
-    "<|im_start|>", "<|im_end|>", "<|endofprompt|>", "[breath]", "<strong>", "</strong>",
-    "[noise]", "[laughter]", "[cough]", "[clucking]", "[accent]", "[quick_breath]", "<laughter>",
-    "</laughter>", "[hissing]", "[sigh]", "[vocalized-noise]", "[lipsmack]", "[mn]",
-]  # fmt: skip
+SPECIAL = ["<|im_start|>", "<|im_end|>", INSTRUCTION_END, *MARKUP]
 """Of cosyvoice/tokenizer/tokenizer.py, in its order, which decides the ids."""
 
 

@@ -86,6 +86,19 @@ def download(name: str, kind: Kind = "model") -> Path:
         return _folder(snapshot, names)
 
 
+def small_files(name: str) -> Path:
+    """Folder of an id with the files that describe the model: configuration and tokenizer.
+
+    Raises BadInput as `resolve` does.
+    """
+    snapshot = resolve(name)
+    with _explained(name, "model"):
+        if snapshot.files is None:
+            return _folder(snapshot, [], local_files_only=True)
+        described = [f for f in snapshot.files if "/" not in f and f.endswith((".json", ".txt"))]
+        return _folder(snapshot, described)
+
+
 def cached(name: str) -> Path | None:
     """Folder of an id's files on this machine, without asking anyone; None where there is none."""
     from huggingface_hub import HfApi

@@ -1,5 +1,4 @@
 """Scorers: waveforms -> raw scores. One file per measurement, chosen in registry.py.
 
-May import data and the rooms below it. May be imported by client and synthesis and the rooms above
-them.
+May import codecs and the rooms below it. May be imported by data and the rooms above it.
 """

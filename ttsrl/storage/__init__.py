@@ -10,5 +10,5 @@ file. A prefix without one does not exist for readers. S3 credentials come from 
 (environment, shared file, web identity), the endpoint from AWS_ENDPOINT_URL or AWS_ENDPOINT_URL_S3.
 Importing this package loads no boto3.
 
-May import runtime and the modules below it. May be imported by reward and the rooms above it.
+May import text and the rooms below it. May be imported by reward and the rooms above it.
 """

@@ -162,7 +162,11 @@ class Synthesiser:
             )
             yield [
                 SynthesisedSpeech(
-                    batch[i // group_size], tokens, finished, waveform, self.sample_rate_hz
+                    self.family.spoken(batch[i // group_size]),
+                    tokens,
+                    finished,
+                    waveform,
+                    self.sample_rate_hz,
                 )
                 for i, ((tokens, finished), waveform) in enumerate(
                     zip(read, waveforms, strict=True)

@@ -16,9 +16,10 @@ from itertools import pairwise
 
 from rapidfuzz.distance import Levenshtein
 
-from ttsrl.errors import BadInput
+from ttsrl.errors import BadInput, shorten
 from ttsrl.text.languages import BY_CHARACTER, check_language
 from ttsrl.text.lattice import first, letters
+from ttsrl.text.markup import marks_in
 from ttsrl.text.nearest import nearest
 from ttsrl.text.reading import read
 
@@ -36,6 +37,11 @@ def check_text(text: object, language: str) -> str:
         raise BadInput(
             f"text contains the control character U+{ord(bad[0]):04X} at position {bad.start()}; "
             "remove it, or check the file's encoding (UTF-8 is expected)"
+        )
+    if marks := marks_in(text):
+        raise BadInput(
+            f"text {shorten(text)} contains the markup {marks[0]!r}, which is not said; "
+            "leave it out"
         )
     _reference(text, language)
     return text

@@ -120,7 +120,7 @@ class SpeechRolloutWorker(_PlainWorker):
         tokens, finished = self.family.speech_tokens(response_ids)
         prefix = prefix_of(info)
         utterance = Utterance(
-            text=info["text"],
+            text=self.family.spoken(info["text"]),
             language=info.get("language") or self.run.data.language,
             # who adds nothing to the prefix has said nothing
             speech_tokens=[*prefix, *tokens] if tokens else [],
