@@ -13,16 +13,15 @@ from __future__ import annotations
 import base64
 import io
 import math
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ttsrl.audio.container import container_of, cut_short, not_audio
-from ttsrl.audio.decoders import Decoder, open_decoder, open_file
+from ttsrl.audio.decoders import Decoder, Samples, open_decoder, open_file
 from ttsrl.audio.waveform import Waveform
 from ttsrl.errors import BadInput, reason_of
 
@@ -44,7 +43,7 @@ SUFFIXES = (
 )
 """Files in a folder that are taken for recordings; capitals do not matter."""
 
-LOWEST_RATE_HZ, HIGHEST_RATE_HZ = 4_000, 384_000
+LOWEST_RATE_HZ, HIGHEST_RATE_HZ = 4_000, 192_000
 MOST_CHANNELS = 64
 LOUDEST = 16.0
 """Floating-point samples beyond this (+24 dB of full scale) are integers that nobody divided."""
@@ -106,19 +105,29 @@ def read_recording(
 
     Raises BadInput as `read_channels` does.
     """
-    samples_TC, rate_hz = read_channels(audio, segment, longest_s)
-    return samples_TC.mean(axis=1, dtype=np.float32), rate_hz
+    # Block by block: many channels of a few minutes would fill the memory.
+    samples_T1, rate_hz = _read(
+        audio, segment, longest_s, lambda b: b.mean(axis=1, dtype=np.float32, keepdims=True)
+    )
+    return samples_T1[:, 0], rate_hz
 
 
 def read_channels(
     audio: Path | bytes, segment: Segment = WHOLE, longest_s: float = math.inf
-) -> tuple[NDArray[np.float32], int]:
+) -> tuple[Samples, int]:
     """Samples of an audio file or of its segment, [T, channels], and their rate in Hz.
 
     Raises BadInput for a file that is not audio, is damaged or cut short, for one that lasts more
     than `longest_s` (nothing beyond that is decoded), for a segment that is not in it, and for
     samples that are not finite or not scaled to 1.
     """
+    return _read(audio, segment, longest_s, lambda block: block)
+
+
+def _read(
+    audio: Path | bytes, segment: Segment, longest_s: float, mix: Callable[[Samples], Samples]
+) -> tuple[Samples, int]:
+    """Samples of a file, of which `mix` has seen every block."""
     with _open(audio) as decoder:
         rate_hz = decoder.sample_rate_hz
         told_s = math.inf if decoder.samples is None else decoder.samples / rate_hz
@@ -126,8 +135,9 @@ def read_channels(
         if end_s - begin_s > longest_s and end_s < math.inf:
             raise _too_long(longest_s, f"{end_s - begin_s:.1f} s")
         end = math.inf if segment.duration_s is None else round(end_s * rate_hz)
-        parts, at = _decode(decoder, round(begin_s * rate_hz), end, longest_s * rate_hz)
-    samples_TC = np.concatenate(parts) if parts else np.empty((0, decoder.channels), np.float32)
+        parts, at = _decode(decoder, mix, round(begin_s * rate_hz), end, longest_s * rate_hz)
+    parts = parts or [mix(np.empty((0, decoder.channels), np.float32))]
+    samples_TC = np.concatenate(parts)
     if segment != WHOLE:
         _bounds(segment, at / rate_hz)
     if len(samples_TC) > longest_s * rate_hz:
@@ -156,19 +166,19 @@ def _bounds(segment: Segment, duration_s: float) -> tuple[float, float]:
 
 
 def _decode(
-    decoder: Decoder, begin: int, end: float, most: float
-) -> tuple[list[NDArray[np.float32]], int]:
+    decoder: Decoder, mix: Callable[[Samples], Samples], begin: int, end: float, most: float
+) -> tuple[list[Samples], int]:
     """(blocks between two samples, the sample after the last that was decoded).
 
     It ends with the block that makes more than `most`. Raises BadInput for a file that
     ends before it said that it would.
     """
-    parts: list[NDArray[np.float32]] = []
+    parts: list[Samples] = []
     at, kept = decoder.seek(begin) if begin else 0, 0
     for block in decoder.blocks():
         part = block[max(0, begin - at) : max(0, int(min(len(block), end - at)))]
         at, kept = at + len(block), kept + len(part)
-        parts.append(part)
+        parts.append(mix(part))
         if kept > most or at >= end:
             return parts, at
     if decoder.is_short(at):

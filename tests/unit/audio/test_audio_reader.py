@@ -2,6 +2,7 @@
 
 import io
 import struct
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -144,6 +145,27 @@ def test_no_more_is_decoded_than_is_wanted(files: dict[str, bytes]) -> None:
         with pytest.raises(BadInput, match="at most 1 s"):
             read_recording(files[name], longest_s=1.0)
     assert len(read_recording(files["pcm.wav"], Segment(0.5, 1.0), longest_s=1.0)[0]) == RATE_HZ
+
+
+def test_a_small_file_cannot_fill_the_memory() -> None:
+    """Silence of 8 channels at 192 kHz: little FLAC, 6 MB of samples per second."""
+    buffer = io.BytesIO()
+    silence = np.zeros((20 * 192_000, 8), np.int16)
+    soundfile.write(buffer, silence, 192_000, format="FLAC", subtype="PCM_16")
+    bomb = buffer.getvalue()
+    assert len(bomb) < 200_000
+    tracemalloc.start()
+    with pytest.raises(BadInput, match=r"the audio has 20\.0 s; give at most 5 s"):
+        read_recording(bomb, longest_s=5.0)
+    claimed = bytearray(bomb)
+    claimed[21] &= 0xF0  # no length in the header
+    claimed[22:26] = bytes(4)
+    with pytest.raises(BadInput, match=r"the audio has more; give at most 5 s"):
+        read_recording(bytes(claimed), longest_s=5.0)
+    samples, _ = read_recording(bomb)
+    used = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert used < 4 * samples.nbytes  # not 8 times
 
 
 @pytest.mark.parametrize(
