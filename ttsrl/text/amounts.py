@@ -43,6 +43,7 @@ def amount_pattern(language: str) -> re.Pattern[str]:
     signs = _any(currency_signs(language), language)
     before = "|".join(map(re.escape, currency_signs(language))) or "(?!)"
     symbols = _any(table.units, language)
+    words = _any(currency_words(language), language)
     scales = _any(table.scales, language)
     return re.compile(
         rf"(?P<sign>[-\u2013+±](?=[\d.,]|\s?(?:{before})))?"
@@ -51,7 +52,7 @@ def amount_pattern(language: str) -> re.Pattern[str]:
         rf"(?P<value>{value})"
         rf"(?:(?P<dash>{DASH})(?:{before})?(?P<until>{value})(?![-\u2013]?\d|[.:/]\d))?"
         rf"(?:\s?(?P<scale>{scales})(?![\^/]))?"
-        rf"(?:\s?(?P<after>{signs}|{symbols})(?P<per>/(?:{symbols}))?)?"
+        rf"(?:\s?(?P<after>{signs}|{symbols}|{words})(?P<per>/(?:{symbols}))?)?"
     )
 
 
@@ -83,11 +84,26 @@ def currency_signs(language: str) -> dict[str, str]:
     return {sign: code for sign, code in signs.items() if code in table.currencies}
 
 
+@lru_cache(maxsize=128)
+def currency_words(language: str) -> dict[str, str]:
+    """Name of a currency in one word -> ISO 4217, where it has cents: "19,99 Euro" is an amount."""
+    table = speech(language)
+    return {
+        spelled: code
+        for code in reversed([*table.cents])
+        for name in table.currencies.get(code, ())
+        if name.isalpha() and len(name) > 1
+        for spelled in (name, name.capitalize())
+    }
+
+
 def read_amount(match: re.Match[str], language: str) -> Reading:
     """The readings of a match of `amount_pattern`."""
     table = speech(language)
     signs = currency_signs(language)
-    code = signs.get((match["before"] or "").strip()) or signs.get(match["after"] or "")
+    after = match["after"] or ""
+    code = signs.get((match["before"] or "").strip()) or signs.get(after)
+    code = code or currency_words(language).get(after)
     core = read_value(match["value"], language)
     if until := match["until"]:
         core = _range(core, match, read_value(until, language), language)
@@ -100,8 +116,8 @@ def read_amount(match: re.Match[str], language: str) -> Reading:
         core = choice([core, choice(ordinal(match["value"], language))])
     if code:
         core = _money(core, code, match, language)
-    elif symbol := match["after"]:
-        core = _measure(core, symbol, match, language)
+    elif after:
+        core = _measure(core, after, match, language)
     if per := match["per"]:
         core = (*core, *_per(per[1:], language))
     return core
@@ -116,7 +132,8 @@ def read_value(text: str, language: str) -> Reading:
         if not whole:
             return part
         joined = one_of(table.mixed or [""], language)
-        return (*read_value(whole, language), *joined, *part)
+        known = [audible(words, language) for words in table.fractions.get(text, ())]
+        return choice([*known, (*read_value(whole, language), *joined, *part)])
     bare = re.sub(rf"[{re.escape(table.group)}](?=\d{{3}}(?!\d))", "", text)
     if match := re.fullmatch(r"(\d*)([.,])(\d+)", bare):
         return decimal(*match.groups(), language)
@@ -184,7 +201,8 @@ def _range(core: Reading, match: re.Match[str], until: Reading, language: str) -
 
 def _money(core: Reading, code: str, match: re.Match[str], language: str) -> Reading:
     table = speech(language)
-    names = one_of(table.currencies[code], language)
+    word = match["after"] in currency_words(language)
+    names = one_of([match["after"]] if word else table.currencies[code], language)
     readings: list[str | Reading] = []
     value, cents = match["value"], table.cents.get(code, ())
     whole = not (match["until"] or match["scale"] or "/" in value)

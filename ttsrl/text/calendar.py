@@ -75,24 +75,27 @@ def _with_zero(minute: str, table: Speech) -> list[str]:
 @lru_cache(maxsize=128)
 def date_pattern(language: str) -> re.Pattern[str]:
     """A date in digits."""
-    del language
+    short = r"|(?P<d3>\d{1,2})\.\s?(?P<m3>\d{1,2})\.(?!\d)"
     return re.compile(
         r"(?P<y1>\d{4})(?P<c1>[-/.])(?P<m1>\d{1,2})(?P=c1)(?P<d1>\d{1,2})(?![\d])"
         r"|(?P<a>\d{1,2})(?P<c2>[-/.])(?P<b>\d{1,2})(?P=c2)(?P<y2>\d{4}|\d{2})(?![\d]|[-/.]\d)"
+        + (short if speech(language).ordinal.startswith("\\.") else "")
     )
 
 
 def read_date(match: re.Match[str], language: str) -> Reading | None:
     """The readings of a match of `date_pattern`; None if it is no date."""
     table = speech(language)
-    if match["y1"]:
+    if day := match.groupdict().get("d3"):
+        orders = [(day, match["m3"], "")]
+    elif match["y1"]:
         orders = [(match["d1"], match["m1"], match["y1"])]
     else:
         day_first, month_first = (match["a"], match["b"]), (match["b"], match["a"])
         both = {"dmy": [day_first], "mdy": [month_first, day_first]}.get(table.date_order, [])
         orders = [(day, month, match["y2"]) for day, month in both]
     readings = [
-        _date(day, month, year, template, table)
+        _date(day, month, year, template if year else template.replace("{y}", ""), table)
         for day, month, year in orders
         if 1 <= int(month) <= 12 and 1 <= int(day) <= 31
         for template in table.date or ("{d} {b} {y}", "{o} {b} {y}", "{d} {m} {y}", "{o} {p} {y}")
@@ -103,7 +106,7 @@ def read_date(match: re.Match[str], language: str) -> Reading | None:
 def _date(day: str, month: str, year: str, template: str, table: Speech) -> Reading:
     language = table.language
     d, m = str(int(day)), str(int(month))
-    years: list[str | Reading] = [number(year, language)]
+    years: list[str | Reading] = [number(year or "0", language)]
     if len(year) == 2:
         years = [number(f"20{year}", language), number(f"19{year}", language), *years]
     words = {
@@ -112,7 +115,7 @@ def _date(day: str, month: str, year: str, template: str, table: Speech) -> Read
         "m": choice(cardinal(m, language)),
         "p": choice(ordinal(m, language)),
         "b": one_of(table.months[int(m) - 1], language) if table.months else (m,),
-        "y": choice(years),
+        "y": choice(years) if year else (),
     }
     return fill(template, words, language)
 
