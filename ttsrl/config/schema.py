@@ -12,6 +12,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from ttsrl.base import Strict
+from ttsrl.config.models import split_revision
 from ttsrl.facts import (
     Adjustable,
     DataPath,
@@ -412,15 +413,19 @@ class RunConfig(Strict):
 
     @model_validator(mode="after")
     def _judges_did_not_reward(self) -> Self:
-        rewarded = {model: key for key, model in reversed(models_in(self, "scorer").items())}
+        rewarded = {
+            split_revision(model)[0]: key
+            for key, model in reversed(models_in(self, "scorer").items())
+        }
         of_suites = [(s, s.judges_in(self.eval.judges)) for s in self.eval.suites]
         for suite, judges in [(None, self.eval.judges), *of_suites]:
             for judge in judges:
-                if judge.model in rewarded and not judge.used_in_reward:
+                judge_id, _ = split_revision(judge.model)
+                if judge_id in rewarded and not judge.used_in_reward:
                     raise ValueError(
                         f"eval judge {judge.name!r}{f' of suite {suite.name!r}' if suite else ''} "
                         f"is {judge.model}, the model that gives the reward "
-                        f"({rewarded[judge.model]}); use another model, or name it among the "
+                        f"({rewarded[judge_id]}); use another model, or name it among the "
                         "judges with used_in_reward to show its number all the same"
                     )
         return self

@@ -15,8 +15,9 @@ from ttsrl.config.models import check_models
 from ttsrl.config.schema import RunConfig
 from ttsrl.errors import BadInput
 from ttsrl.facts import models_in
+from ttsrl.models.revisions import pinned_run
 from ttsrl.quickstart.stages import Session, StageOfRun, free_url
-from ttsrl.quickstart.state import QuickstartState, forget, locked
+from ttsrl.quickstart.state import QuickstartState, forget, locked, recorded_models
 from ttsrl.runtime.job import stop_all
 from ttsrl.runtime.machine import QUICKSTART_DISK_BYTES, QUICKSTART_MEMORY_BYTES, require
 from ttsrl.runtime.progress import Progress
@@ -55,6 +56,7 @@ def quickstart(
         stack.enter_context(locked(work_dir))
         if fresh:
             forget(work_dir)
+        run = pinned_run(run, recorded_models(work_dir))
         server = LocalS3(work_dir)
         if local_storage:
             run = run.model_copy(update={"storage": server.root})

@@ -14,11 +14,11 @@ from typing import Any
 from ttsrl.config.diff import describe
 from ttsrl.config.schema import RunConfig
 from ttsrl.errors import BadInput
-from ttsrl.facts import DataPath, ModelPath, walk
+from ttsrl.facts import DataPath, ModelPath, models_in, walk
 from ttsrl.models.hub import model_digest
 from ttsrl.storage.atomic import replace_text
 
-LOCK = ".lock"
+LOCK, STATE = ".lock", "state.json"
 
 
 @contextmanager
@@ -49,12 +49,21 @@ def forget(work_dir: Path) -> None:
             path.unlink()
 
 
+def recorded_models(work_dir: Path) -> dict[str, str]:
+    """Key -> model, as the quickstart in a folder began with them; empty where there is none."""
+    try:
+        content = json.loads((work_dir / STATE).read_bytes())
+        return models_in(RunConfig.model_validate(content["config"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}  # where there is something else, QuickstartState says so
+
+
 class QuickstartState:
     """The finished stages of one configuration and its inputs."""
 
     def __init__(self, work_dir: Path, run: RunConfig) -> None:
         """Read what is there; raises BadInput if that is of another configuration or inputs."""
-        self._path = work_dir / "state.json"
+        self._path = work_dir / STATE
         ours = {"config": run.model_dump(mode="json"), "inputs": _inputs(run)}
         if not self._path.exists():
             if (work_dir / "run.json").exists():

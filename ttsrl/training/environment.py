@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 from functools import cache
 from pathlib import Path
 
@@ -11,10 +12,15 @@ import psutil
 
 from ttsrl.config.load import dump_run
 from ttsrl.config.schema import RunConfig
+from ttsrl.errors import BadInput
+from ttsrl.models.hub import local_folder
 from ttsrl.wire import ServiceSpec
 
 RUN = "TTSRL_RUN"
 """The resolved run as JSON: a machine that joins needs no file of it."""
+
+POLICY = "TTSRL_POLICY"
+"""Folder of the policy on the machine that started the run."""
 
 REWARD = "TTSRL_REWARD"
 """What the run's reward service measures (`ttsrl.wire.ServiceSpec`), as JSON."""
@@ -40,6 +46,22 @@ def device_of(run: RunConfig) -> str:
     return "cuda" if ray_address() or Path("/dev/nvidiactl").exists() else "cpu"
 
 
+def policy_here() -> None:
+    """Bring the run's policy to this machine, to the folder that verl was told.
+
+    Raises BadInput where the cache of Hugging Face lies elsewhere than on the trainer's machine.
+    """
+    told = os.environ.get(POLICY)
+    if told is None or Path(told).is_dir():
+        return
+    folder = local_folder(run_here().model)
+    if str(folder) != told:
+        raise BadInput(
+            f"the policy is in {told} on the trainer's machine and in {folder} on "
+            f"{platform.node()}; give both the same HF_HOME"
+        )
+
+
 def reward_here() -> ServiceSpec:
     """What the rewards of this process' run measure."""
     return ServiceSpec.model_validate_json(os.environ[REWARD])
@@ -54,6 +76,7 @@ def of_every_process(run: RunConfig, device: str) -> dict[str, str]:
     """Variables that verl's processes need on every machine."""
     variables = {
         RUN: json.dumps(json.loads(dump_run(run))),
+        POLICY: str(local_folder(run.model)),
         "VERL_USE_EXTERNAL_MODULES": "ttsrl.training.plugin",
         "TOKENIZERS_PARALLELISM": "false",
     }

@@ -125,13 +125,18 @@ def check_shape(run: RunConfig, device: str) -> None:
         check_gpus(run, shape, gpus())
 
 
+def check_configuration(run: RunConfig, device: str) -> None:
+    """The checks that need nothing but the run. Raises BadInput."""
+    check_verl_keys(run, device)
+    check_models({"model": run.model})
+
+
 def check_run(run: RunConfig, device: str) -> Family:
     """The checks that need nothing but the run, its policy and this machine, cheapest first.
 
     Returns the policy's family. Raises BadInput.
     """
-    check_verl_keys(run, device)
-    check_models({"model": run.model})
+    check_configuration(run, device)
     family = check_policy(run)
     check_shape(run, device)
     if device == "cpu" and ray_address() is None:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from ttsrl.config.diff import describe
+from ttsrl.config.models import split_revision
 from ttsrl.config.schema import RunConfig
 from ttsrl.errors import BadInput
 from ttsrl.facts import OnResume, Setting, dump_where
+from ttsrl.models.revisions import pinned_run, without_known_revisions
 from ttsrl.storage.run_store import RunStore
 from ttsrl.wire import ServiceSpec
 
@@ -20,11 +24,30 @@ def check_run_identity(run: RunConfig, store: RunStore) -> None:
         store.storage.write_json(store.run_json, run.model_dump(mode="json"))
         return
     theirs = RunConfig.model_validate(published)
-    if differs := describe(dump_where(theirs, _is_fixed), dump_where(run, _is_fixed)):
+    recorded = without_known_revisions(theirs, run)
+    if differs := describe(
+        dump_where(recorded, _is_fixed),
+        dump_where(without_known_revisions(run, theirs), _is_fixed),
+    ):
         raise BadInput(
             f"run {run.name!r} in {run.storage} has another configuration: {differs}; give this "
             "run another name"
         )
+    if split_revision(theirs.model)[1] is None and theirs.model != run.model:
+        # recorded by a release that knew no commits: from now on it stays at this one
+        store.storage.write_json(store.run_json, published | {"model": run.model})
+
+
+def at_recorded_commit(run: RunConfig, store: RunStore) -> RunConfig:
+    """The run with its policy at the commit that it began with; at the newest where it begins.
+
+    Raises BadInput.
+    """
+    if Path(run.model).exists():
+        return run
+    began_with = str((store.storage.read_json(store.run_json) or {}).get("model", ""))
+    known = {"model": began_with} if split_revision(began_with)[1] else {}
+    return pinned_run(run, known, "policy")
 
 
 def check_reward_identity(run: RunConfig, spec: ServiceSpec, store: RunStore) -> None:

@@ -16,17 +16,24 @@ from contextlib import ExitStack
 from pathlib import Path
 from types import FrameType
 
-from ttsrl.config.load import load_run
+from ttsrl.config.load import dump_run, load_run
 from ttsrl.config.schema import RunConfig
 from ttsrl.data.prompts import are_prepared, prepare
 from ttsrl.errors import Failure
+from ttsrl.models.hub import local_folder
 from ttsrl.runtime.job import Job
+from ttsrl.storage.atomic import replace_text
+from ttsrl.storage.published import RUN
 from ttsrl.storage.run_store import RunStore
 from ttsrl.training import environment, preflight
 from ttsrl.training.follower import Follower
 from ttsrl.training.metrics import TrainMetrics, serve
 from ttsrl.training.published_log import PublishedLog
-from ttsrl.training.run_identity import check_reward_identity, check_run_identity
+from ttsrl.training.run_identity import (
+    at_recorded_commit,
+    check_reward_identity,
+    check_run_identity,
+)
 from ttsrl.training.verl_args import RayHere, RayThere, verl_keys
 
 START_ALLOWANCE_S = 900.0
@@ -64,6 +71,8 @@ def train(
     if run.train.metrics_port is not None:
         serve(metrics, run.train.metrics_port)
     store = RunStore(run.storage, run.name)
+    preflight.check_configuration(run, device)
+    run = at_recorded_commit(run, store)
     family = preflight.check_run(run, device)
     if not are_prepared(work_dir / "data"):
         print(prepare(run, work_dir / "data"), flush=True)
@@ -76,6 +85,10 @@ def train(
         return
     train_dir = work_dir / "train"
     train_dir.mkdir(exist_ok=True)
+    policy = local_folder(run.model)
+    if not Path(run.model).exists():
+        print(f"policy: {run.model}", flush=True)
+    replace_text(work_dir / RUN, dump_run(run))
     place = environment.ray_address() or "this machine"
     print(f"starting Ray and verl with {device} on {place}", flush=True)
     with ExitStack() as stack:
@@ -87,7 +100,8 @@ def train(
                 environment.of_every_process(run, device) | environment.of_rollouts(spec)
             )
         keys_file = train_dir / "verl.json"
-        keys = verl_keys(run, work_dir, device, ray)
+        here = run.model_copy(update={"model": str(policy)})
+        keys = verl_keys(here, work_dir, device, ray)
         keys_file.write_text(json.dumps(keys, indent=2) + "\n", encoding="utf-8")
         stack.enter_context(PublishedLog(store, train_dir, metrics))
         log = work_dir / "logs" / "verl.log"

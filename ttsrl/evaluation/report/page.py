@@ -93,7 +93,7 @@ def render(folder: RunFolder) -> str:
         curves=training_curves(folder),
         time=step_time(folder),
         rollouts=rollouts(folder, Recorder(ROLLOUT_AUDIO_BYTES)),
-        provenance=provenance(),
+        provenance=provenance(folder.run),
         configuration=dump_run(folder.run),
     )
 

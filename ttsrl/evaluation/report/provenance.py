@@ -9,19 +9,26 @@ from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from ttsrl.config.models import split_revision
+from ttsrl.config.schema import RunConfig
+from ttsrl.facts import models_in
 from ttsrl.runtime.machine import cores
 
 PACKAGES = ("ttsrl", "verl", "ray", "torch", "transformers", "vllm", "bentoml", "ctranslate2")
 
 
-def provenance() -> dict[str, str]:
-    """Name -> value, in the order to show; what cannot be found out is left out."""
+def provenance(run: RunConfig) -> dict[str, str]:
+    """Name -> value, in the order to show; what cannot be found out is left out.
+
+    Of models given by an id it has the commits that the run was started with.
+    """
     facts = {
         "written": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "git revision": _revision(),
         "machine": _machine(),
         "Python": platform.python_version(),
     }
+    facts |= {key: m for key, m in models_in(run).items() if split_revision(m)[1] is not None}
     for package in PACKAGES:
         try:
             facts[package] = version(package)

@@ -13,7 +13,10 @@ import verl.utils.import_utils
 from verl.workers.rollout import base as rollout_base
 from verl.workers.rollout.replica import RolloutReplicaRegistry
 
+from ttsrl.training.environment import policy_here
 from ttsrl.training.plugin import fsdp_units as fsdp_units
+
+policy_here()
 
 if os.environ.get("VERL_PLATFORM") == "cpu":
     from ttsrl.training.plugin import platform_cpu as platform_cpu

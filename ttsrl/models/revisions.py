@@ -1,0 +1,51 @@
+"""A run's models by id, each at one commit: what it was started with, for as long as it lives."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from ttsrl.config.models import split_revision
+from ttsrl.config.schema import RunConfig
+from ttsrl.facts import ModelPath, Setting, dump_where, models_in
+from ttsrl.models.hub import pinned
+
+BY_ID = ("policy", "codec", "scorer", "judge", "speaker")
+"""Roles of models that may be given by an id of Hugging Face."""
+
+
+def pinned_run(run: RunConfig, known: Mapping[str, str], *roles: str) -> RunConfig:
+    """The run with `id@commit` for every id that names no revision; of some roles, or of all.
+
+    `known`: key -> model as it was recorded when the run began, which is taken as it is.
+    Raises BadInput.
+    """
+    models = models_in(run, *(roles or BY_ID))
+    commits = {key: _pinned(model, known.get(key)) for key, model in models.items()}
+    if commits == models:
+        return run
+    raw = dump_where(run, lambda _: True, lambda s: commits.get(s.name, s.value))
+    return RunConfig.model_validate(raw)
+
+
+def without_known_revisions(run: RunConfig, other: RunConfig) -> RunConfig:
+    """The run with an id alone where only one of the two names a revision of it: they agree."""
+    theirs = models_in(other)
+
+    def value(setting: Setting) -> object:
+        beside = theirs.get(setting.name)
+        if setting.fact(ModelPath) is None or beside is None or setting.value is None:
+            return setting.value
+        (ours, revision), (other_id, other_revision) = map(split_revision, (setting.value, beside))
+        agree = ours == other_id and None in (revision, other_revision)
+        return ours if agree else setting.value
+
+    return RunConfig.model_validate(dump_where(run, lambda _: True, value))
+
+
+def _pinned(model: str, known: str | None) -> str:
+    repository, revision = split_revision(model)
+    is_recorded = known is not None and split_revision(known)[0] == repository
+    if known is not None and is_recorded and revision is None and not Path(model).exists():
+        return known
+    return pinned(model)
