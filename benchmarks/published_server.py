@@ -43,9 +43,11 @@ class SeedWay:
         audio = network.new_cache(1, network.positions)
         mel = engine.log_mel([waveform], 2 * network.positions)
         network.project(network.encode([mel]), audio)
-        forced = engine.forcing.force([[words.start]], [words.raw_target(text)], audio)
+        target = words.raw_target(text)
+        forced = engine.forcing.force([[words.start]], [target], audio)
         [(_, reading)] = engine.read([ReadingJob(waveform, words.prompt("en"))])
-        return {"nll": forced.nll_B.item(), "transcript": words.decode(reading.written)}
+        nll = forced.nll_B.item() / len(target)
+        return {"nll": nll, "transcript": words.decode(reading.written)}
 
 
 def main() -> None:

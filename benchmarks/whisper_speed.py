@@ -2,6 +2,8 @@
 
 python benchmarks/whisper_speed.py [--shape tiny] [--count 16]
 On a GPU: python benchmarks/whisper_speed.py --shape large-v3 --count 128
+With real weights, on recordings (recorded_speech.py tells what is measured):
+python benchmarks/whisper_speed.py --model FOLDER --clips tests/real/clips
 
 Random weights: the transcripts mean nothing. What a text has in common with its transcript is
 imitated: it is the transcript, with some of its words replaced, left out or said twice. Random
@@ -20,6 +22,7 @@ from typing import Any
 
 import numpy as np
 import random_models
+import recorded_speech
 import torch
 
 from ttsrl.reward.config import WhisperConfig
@@ -32,6 +35,7 @@ from ttsrl.scorers.whisper.torch_engine import WhisperTorch
 from ttsrl.text.reading import read
 
 RATE_HZ = 16_000
+CLIPS = Path(__file__).parents[1] / "tests/real/clips"
 SHARES = [0.01, 0.03, 0.10, 0.30]
 SEEDED = torch.Generator().manual_seed(0)
 
@@ -43,6 +47,9 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=16)
     parser.add_argument("--rows", type=int, nargs="*", default=[32])
     parser.add_argument("--short", action="store_true", help="without the first and the last row")
+    parser.add_argument("--model", type=Path, help="real weights: a folder of a Whisper")
+    parser.add_argument("--clips", type=Path, default=CLIPS, help="with --model: what is heard")
+    parser.add_argument("--language", default="en", help="of the clips")
     parser.add_argument(
         "--published-step",
         nargs=2,
@@ -52,6 +59,15 @@ def main() -> None:
     )
     arguments = parser.parse_args()
     device = torch_device()
+    if arguments.model:
+        return recorded_speech.measure(
+            arguments.model,
+            arguments.clips,
+            arguments.count,
+            arguments.rows[0],
+            device,
+            arguments.language,
+        )
     if arguments.published_step:
         return published_step(arguments.shape, device, *arguments.published_step)
     with tempfile.TemporaryDirectory() as folder:
@@ -222,8 +238,8 @@ def decide(network: Any, tokens: Any) -> None:
 def openai_whisper(shape: str, device: str, waveforms: list[Any]) -> float | None:
     """Seconds of the package that the published recipes call; None where it is not installed."""
     try:
-        import whisper  # pyright: ignore[reportMissingImports]
-        from whisper.decoding import DecodingOptions  # pyright: ignore[reportMissingImports]
+        import whisper
+        from whisper.decoding import DecodingOptions
     except ImportError:
         return None
     s = random_models.SHAPES[shape]

@@ -23,9 +23,6 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-from support.paths import TINY
-
-TINY_WHISPER = TINY / "whisper"
 WORDS = [
     *("<s>", "<pad>", "</s>", "<unk>", "a", "man", "whispering"),
     *("person", "speaking", "sadly", "happily"),

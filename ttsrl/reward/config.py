@@ -34,8 +34,8 @@ class WhisperConfig(Strict):
     dtype: Annotated[Literal["auto", "float32", "bfloat16"], InReward("resolved")] = "auto"
     """What it computes in; auto is bfloat16 on a GPU, float32 on a CPU and for ctranslate2."""
     window: Annotated[Literal["full", "cropped"], InReward("value")] = "full"
-    """cropped hears the speech alone, in whole seconds, and not the silence up to 30 s: faster, but
-    not what Whisper was trained on, so compare CER and NLL on your own speech first."""
+    """cropped hears the speech alone, in whole seconds, and not the silence up to 30 s. What is not
+    heard exactly as its text then is heard again in a full window, as Whisper was trained."""
     rows: int = Field(default=32, ge=1)
     """Utterances in the decoder at once, at most `batch_size`; with large-v3 each takes 0.3 GB."""
 

@@ -35,6 +35,7 @@ from ttsrl.scorers.whisper.ctranslate2_engine import WhisperCTranslate2
 from ttsrl.scorers.whisper.modes import DeepUnlearning
 from ttsrl.scorers.whisper.reading import ReadingJob
 from ttsrl.scorers.whisper.scorer import WhisperScorer
+from ttsrl.scorers.whisper.spelling import bare, respelled
 from ttsrl.scorers.whisper.tokens import WhisperTokens
 
 RATE_HZ = 16_000
@@ -83,12 +84,17 @@ def test_nll_is_the_mean_over_text_and_end_token_under_the_full_softmax(
     vocabulary = scorer.tokens.vocabulary
     start = vocabulary["<|startoftranscript|>"]
     task = [vocabulary[t] for t in ("<|en|>", "<|transcribe|>", "<|notimestamps|>")]
+    end = vocabulary["<|endoftext|>"]
+    tokenizer = AutoTokenizer.from_pretrained(odd_whisper)
     for waveform, text, raw in zip(noises, TEXTS, raws, strict=True):
-        prompt, written = ([start, *task], f" {text}") if mode == "correct" else ([start], text)
-        ids = AutoTokenizer.from_pretrained(odd_whisper).encode(written, add_special_tokens=False)
-        expected = reference_nll(
-            odd_whisper, waveform, [*prompt, *ids, vocabulary["<|endoftext|>"]], len(prompt)
+        spelled = f" {respelled(text, raw.transcript, 'en')}", f" {bare(text, 'en')}"
+        prompt = [start, *task] if mode == "correct" else [start]
+        measured, counted = (
+            [*tokenizer.encode(written, add_special_tokens=False), end]
+            for written in (spelled if mode == "correct" else (text, text))
         )
+        mean = reference_nll(odd_whisper, waveform, [*prompt, *measured], len(prompt))
+        expected = mean * len(measured) / len(counted)
         assert raw.nll == pytest.approx(expected, abs=NLL_BOUND)
 
 

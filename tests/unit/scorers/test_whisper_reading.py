@@ -20,7 +20,13 @@ from ttsrl.reward.config import WhisperConfig
 from ttsrl.scorers.whisper.draft import Draft
 from ttsrl.scorers.whisper.log_mel import LogMel
 from ttsrl.scorers.whisper.pool import DRAFTED
-from ttsrl.scorers.whisper.reading import GrowingTranscript, Reading, ReadingEngine, ReadingJob
+from ttsrl.scorers.whisper.reading import (
+    GrowingTranscript,
+    Reading,
+    ReadingEngine,
+    ReadingJob,
+    Window,
+)
 from ttsrl.scorers.whisper.scorer import WhisperScorer, resolve_dtype
 
 RATE_HZ = 16_000
@@ -179,10 +185,82 @@ def test_a_row_of_nans_leaves_nothing_behind(spoken: tuple[list[str], list[Wavef
 def test_a_cropped_window_is_the_utterance_s_own(spoken: tuple[list[str], list[Waveform]]) -> None:
     config = WhisperConfig(model=str(TINY / "whisper"), window="cropped")
     engine = torch_engine(WhisperScorer(config))
+    engine.window = "cropped"
     seconds = [0.1, 1.0, 1.01, 2.5, 3.0]
     waveforms = [np.zeros(int(s * RATE_HZ), np.float32) for s in seconds]
     positions = [engine._positions(ReadingJob(w, None)) for w in waveforms]
     assert positions == [50, 50, 100, 150, 150]
+
+
+def test_what_is_not_heard_right_in_a_cropped_window_is_heard_again_in_a_full_one(
+    noisy_whisper: Path, spoken: tuple[list[str], list[Waveform]]
+) -> None:
+    texts, waveforms = spoken
+    full, cropped = (
+        WhisperScorer(WhisperConfig(model=str(noisy_whisper), window=window))
+        for window in ("full", "cropped")
+    )
+    jobs = [ReadingJob(w[: 2 * RATE_HZ], full.tokens.prompt("en")) for w in waveforms]
+    windows: tuple[Window, Window] = ("full", "cropped")
+    heard = [dict(cropped.engine.read(jobs, window)) for window in windows]
+    assert any(heard[0][n].written != heard[1][n].written for n in heard[0])
+    arguments = waveforms, RATE_HZ, texts, ["en"] * len(texts)
+    for one, other in zip(full.score(*arguments), cropped.score(*arguments), strict=True):
+        assert (one.transcript, one.cer) == (other.transcript, other.cer)
+        assert one.nll == pytest.approx(other.nll, abs=1e-5)
+    waveforms = [w[: 2 * RATE_HZ] for w in waveforms]
+    transcripts = full.transcribe(waveforms, RATE_HZ, ["en"] * len(texts))
+    assert cropped.transcribe(waveforms, RATE_HZ, ["en"] * len(texts)) == transcripts
+
+
+def test_what_is_heard_right_in_a_cropped_window_needs_no_full_one(
+    spoken: tuple[list[str], list[Waveform]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    texts, waveforms = spoken
+    scorer = WhisperScorer(WhisperConfig(model=str(TINY / "whisper"), window="cropped"))
+    read, windows = scorer.engine.read, []
+    monkeypatch.setattr(
+        scorer.engine,
+        "read",
+        lambda jobs, window="full": windows.append((len(jobs), window)) or read(jobs, window),
+    )
+    raws = scorer.score(waveforms, RATE_HZ, texts, ["en"] * len(texts))
+    (first, cropped), (again, full) = windows
+    assert (first, cropped, full) == (len(texts), "cropped", "full")
+    assert sum(raw.cer > 0 for raw in raws) <= again < len(texts) / 2
+
+
+@pytest.mark.parametrize("drafted", [0, DRAFTED])
+@pytest.mark.parametrize("rows", [3, 32])
+@pytest.mark.parametrize("engine", ["torch", "ctranslate2"])
+def test_the_likelihood_is_that_of_the_target_that_the_transcript_decides(
+    noisy_whisper: Path,
+    spoken: tuple[list[str], list[Waveform]],
+    engine: Literal["torch", "ctranslate2"],
+    rows: int,
+    drafted: int,
+) -> None:
+    scorer = WhisperScorer(WhisperConfig(model=str(noisy_whisper), rows=rows, engine=engine))
+    if engine == "torch":
+        torch_engine(scorer).drafted = drafted
+    prompt, end = scorer.tokens.prompt("en"), scorer.tokens.end
+    targets = [[5, 6, 7, end], [8, 9, end]] * 10
+
+    def respell(written: list[int]) -> list[int]:
+        """Another target for about half of the transcripts."""
+        return [*written[:3][::-1], end] if len(written) % 2 else [8, 9, end]
+
+    pairs = list(zip(spoken[1], targets, strict=True))
+    together = read(
+        scorer.engine, [ReadingJob(w, prompt, target, respell=respell) for w, target in pairs]
+    )
+    finals = [respell(reading.written) for reading in together]
+    assert 0 < sum(f == t for f, t in zip(finals, targets, strict=True)) < 20
+    apart = read(
+        scorer.engine, [ReadingJob(w, prompt, f) for (w, _), f in zip(pairs, finals, strict=True)]
+    )
+    assert [r.written for r in together] == [r.written for r in apart]
+    assert [r.nll for r in together] == pytest.approx([r.nll for r in apart], abs=1e-4)
 
 
 @pytest.mark.parametrize("capacity", [1, 3, 8])

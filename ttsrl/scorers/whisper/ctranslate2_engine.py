@@ -19,7 +19,7 @@ from ttsrl.models.files import folder_digest
 from ttsrl.scorers.whisper.forcing import Forcing
 from ttsrl.scorers.whisper.log_mel import LogMel
 from ttsrl.scorers.whisper.network import Network
-from ttsrl.scorers.whisper.reading import GrowingTranscript, Reading, ReadingJob
+from ttsrl.scorers.whisper.reading import GrowingTranscript, Reading, ReadingJob, Window
 from ttsrl.storage.atomic import new_folder
 
 if TYPE_CHECKING:
@@ -54,14 +54,17 @@ class WhisperCTranslate2:
         )
 
     @torch.inference_mode()
-    def read(self, jobs: Sequence[ReadingJob]) -> Iterator[tuple[int, Reading]]:
-        """See `ttsrl.scorers.whisper.reading.Engine`."""
+    def read(
+        self, jobs: Sequence[ReadingJob], window: Window = "full"
+    ) -> Iterator[tuple[int, Reading]]:
+        """See `ttsrl.scorers.whisper.reading.ReadingEngine`; its encoder has full windows only."""
+        assert window == "full"
         order = sorted(range(len(jobs)), key=lambda n: (len(jobs[n].target), jobs[n].target))
         for first in range(0, len(order), self.batch_size):
             indices = order[first : first + self.batch_size]
             yield from self._read(indices, [jobs[n] for n in indices])
 
-    def warm_up(self) -> None:
+    def warm_up(self, window: Window = "full") -> None:
         """Nothing is slower the first time."""
 
     def _read(self, indices: list[int], jobs: list[ReadingJob]) -> Iterator[tuple[int, Reading]]:
@@ -90,7 +93,27 @@ class WhisperCTranslate2:
             decoded = self._greedy(states_BSD[unknown], [prompts[k] for k in unknown])
             for k, written in zip(unknown, decoded, strict=True):
                 rows[k].written = written
+        self._force_again(rows, jobs, others, audio)
         yield from ((row.index, row.reading()) for row in rows)
+
+    def _force_again(
+        self,
+        rows: Sequence[GrowingTranscript],
+        jobs: Sequence[ReadingJob],
+        prompts: Sequence[list[int]],
+        audio: Tensor,
+    ) -> None:
+        """The likelihood of the texts that are spelled otherwise now that the transcripts are
+        known."""
+        targets = [job.final_target(row.written) for row, job in zip(rows, jobs, strict=True)]
+        places = [k for k, job in enumerate(jobs) if targets[k] != job.target]
+        if not places:
+            return
+        forced = self.forcing.force(
+            [prompts[k] for k in places], [targets[k] for k in places], audio[places]
+        )
+        for k, nll in zip(places, forced.nll_B.tolist(), strict=True):
+            rows[k].nll = nll
 
     def _greedy(self, states_BSD: Tensor, prompts_B: Sequence[list[int]]) -> list[list[int]]:
         """Greedy continuation of each prompt, all of one length, without the end token."""

@@ -25,7 +25,7 @@ class Forced:
     """Still on the device."""
 
     nll_B: Tensor
-    """Mean NLL of each target under the full softmax; NaN for an empty one."""
+    """NLL of each target under the full softmax, summed over its tokens; NaN for an empty one."""
     best_BL: Tensor
     """Token that greedy decoding would write after the prompt and the first tokens of the target;
     one position even for an empty target."""
@@ -87,7 +87,8 @@ class Forcing:
             nll_bL = F.cross_entropy(
                 logits_bLV.flatten(0, 1), targets_bL.flatten(), ignore_index=-100, reduction="none"
             ).view_as(targets_bL)
-            nlls.append(nll_bL.sum(1) / (targets_bL >= 0).sum(1))  # 0 / 0, NaN, without a target
+            given_b = (targets_bL >= 0).any(1)
+            nlls.append(nll_bL.sum(1).where(given_b, torch.nan))
             # After the NLL: suppression is a rule of decoding, and a text may hold what Whisper
             # would not write. In place, since nothing here is larger than the logits.
             logits_bLV += self.penalty_V

@@ -67,14 +67,18 @@ class DecoderPool:
             self.rows[gap] = self.rows.pop()
             self._drop_tail()
 
-    def leave(self) -> list[GrowingTranscript]:
-        """Rows whose transcript is done."""
-        gone = [row for row in self.rows if row is not None and row.done]
-        self.rows = [None if row is None or row.done else row for row in self.rows]
+    def leave(self) -> dict[int, GrowingTranscript]:
+        """Rows whose transcript is done, by their places: what they heard stays there until
+        `compact`, or until others enter."""
+        gone = {k: row for k, row in enumerate(self.rows) if row is not None and row.done}
+        self.rows = [None if k in gone else row for k, row in enumerate(self.rows)]
         self._drop_tail()
-        if self._width(self.alive) < self._width(len(self.rows)):
-            self.compact()
         return gone
+
+    @property
+    def too_wide(self) -> bool:
+        """Whether a step would be cheaper after `compact`."""
+        return self._width(self.alive) < self._width(len(self.rows))
 
     def launch(self, guesses: Sequence[Sequence[int]]) -> None:
         """Start a step with one guess per row; `best` waits for it."""

@@ -6,12 +6,15 @@ every token of it wins, the transcript; only what follows the first disagreement
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Literal, Protocol
 
 from ttsrl.audio.waveform import Waveform
 from ttsrl.scorers.whisper.draft import Draft
+
+Window = Literal["full", "cropped"]
+"""What is encoded: 30 s as Whisper was trained on, or the speech alone, in whole seconds."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +29,12 @@ class ReadingJob:
     """Text and end token whose likelihood is asked for; empty: a transcript only."""
     target_prompt: list[int] | None = None
     """What the target follows where that is not the transcript's prompt."""
+    respell: Callable[[list[int]], list[int]] | None = None
+    """The target for a transcript that became known; None: it is the same for each."""
+
+    def final_target(self, written: list[int]) -> list[int]:
+        """What the likelihood is of, now that the transcript is known."""
+        return self.target if self.respell is None else self.respell(written)
 
 
 @dataclass(frozen=True)
@@ -46,18 +55,21 @@ class Reading:
     written: list[int]
     """Greedy transcript, without the end token."""
     nll: float
-    """Mean negative log-likelihood of the target, nats per token; NaN without one."""
+    """Negative log-likelihood of the final target, nats, summed over its tokens; NaN without one.
+    """
     opening: Opening
 
 
 class ReadingEngine(Protocol):
     """Whisper's passes by one library."""
 
-    def read(self, jobs: Sequence[ReadingJob]) -> Iterator[tuple[int, Reading]]:
+    def read(
+        self, jobs: Sequence[ReadingJob], window: Window = "full"
+    ) -> Iterator[tuple[int, Reading]]:
         """Index and reading of every job, as they become known; call it again only at the end."""
         ...
 
-    def warm_up(self) -> None:
+    def warm_up(self, window: Window = "full") -> None:
         """Do what would make the first jobs slower than the others."""
         ...
 
@@ -72,6 +84,7 @@ class GrowingTranscript:
         self.reference = reference
         self.limit = limit
         self.nll = float("nan")
+        """Summed over the tokens of the target."""
         self.opening = Opening(float("nan"), {})
         self.written: list[int] = []
         self.done = False

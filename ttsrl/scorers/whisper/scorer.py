@@ -17,7 +17,7 @@ from ttsrl.models.files import folder_digest
 from ttsrl.models.hub import load_model, load_part, local_folder
 from ttsrl.reward.config import WhisperConfig
 from ttsrl.scorers.base import Raw
-from ttsrl.scorers.whisper.reading import ReadingJob
+from ttsrl.scorers.whisper.reading import Reading, ReadingJob, Window
 
 if TYPE_CHECKING:
     from ttsrl.scorers.whisper.reading import ReadingEngine
@@ -45,6 +45,7 @@ class WhisperScorer:
         self.max_duration_s = float(features.chunk_length)
         self.tokens = WhisperTokens(folder, model.config)
         self.mode = mode_of(config.mode, self.tokens)
+        self.window: Window = config.window
         self.engine = self._engine(config, folder, model, features, batch_size)
 
     def score(
@@ -65,18 +66,23 @@ class WhisperScorer:
                 self._heard(waveforms, sample_rate_hz), texts, languages, strict=True
             )
         ]
-        raws: dict[int, Raw] = {}
-        for n, reading in self.engine.read(jobs):
-            transcript = self.tokens.decode(reading.written)
-            cer, wer = self.mode.error_rates(texts[n], transcript, languages[n])
-            opening = reading.opening
-            raws[n] = Raw(transcript, cer, wer, reading.nll, opening.no_speech, opening.languages)
+        raws = {
+            n: self._raw(reading, texts[n], languages[n])
+            for n, reading in self.engine.read(jobs, self.window)
+        }
+        # Whisper was not trained on cropped windows and may loop there: only what was heard
+        # right is taken from them.
+        doubtful = [n for n, raw in raws.items() if raw.cer or raw.wer]
+        if self.window == "cropped" and doubtful:
+            for k, reading in self.engine.read([jobs[n] for n in doubtful]):
+                n = doubtful[k]
+                raws[n] = self._raw(reading, texts[n], languages[n])
         return [raws[n] for n in range(len(jobs))]
 
     def transcribe(
         self, waveforms: Sequence[Waveform], sample_rate_hz: int, languages: Sequence[str]
     ) -> list[str]:
-        """Greedy transcripts; raises as `score` does."""
+        """Greedy transcripts, always of full windows; raises as `score` does."""
         heard = self._heard(waveforms, sample_rate_hz)
         prompts = [self.mode.prompt(language) for language in languages]
         jobs = [
@@ -86,9 +92,10 @@ class WhisperScorer:
         return [self.tokens.decode(written[n]) for n in range(len(jobs))]
 
     @property
-    def spec(self) -> dict[str, str]:
+    def spec(self) -> dict[str, str | int]:
         """What decides its values beside its configuration."""
-        return {"whisper": folder_digest(self.folder), "whisper_dtype": self.dtype}
+        digest = folder_digest(self.folder)
+        return {"whisper": digest, "whisper_dtype": self.dtype, **self.mode.spec}
 
     def check_languages(self, wanted: Sequence[str] | None) -> None:
         """Raise BadInput unless it can tell the wanted languages from others."""
@@ -107,6 +114,8 @@ class WhisperScorer:
     def warm_up(self) -> None:
         """Do what would make the first batch slower than the others."""
         self.engine.warm_up()
+        if self.window == "cropped":
+            self.engine.warm_up("cropped")
 
     def _engine(
         self, config: WhisperConfig, folder: Path, model: Any, features: Any, batch_size: int
@@ -116,11 +125,18 @@ class WhisperScorer:
                 from ttsrl.scorers.whisper.torch_engine import WhisperTorch
 
                 rows = min(config.rows, batch_size)
-                return WhisperTorch(model, self.tokens, features, rows, config.window)
+                return WhisperTorch(model, self.tokens, features, rows)
             case "ctranslate2":
                 from ttsrl.scorers.whisper.ctranslate2_engine import WhisperCTranslate2
 
                 return WhisperCTranslate2(folder, model, self.tokens, features, batch_size)
+
+    def _raw(self, reading: Reading, text: str, language: str) -> Raw:
+        transcript = self.tokens.decode(reading.written)
+        cer, wer = self.mode.error_rates(text, transcript, language)
+        nll = reading.nll / self.mode.count(text, language)
+        opening = reading.opening
+        return Raw(transcript, cer, wer, nll, opening.no_speech, opening.languages)
 
     def _heard(self, waveforms: Sequence[Waveform], sample_rate_hz: int) -> list[Waveform]:
         heard = [resample(w, sample_rate_hz, self.sample_rate_hz) for w in waveforms]
@@ -133,7 +149,12 @@ class WhisperScorer:
         return heard
 
     def _job(self, waveform: Waveform, text: str, language: str) -> ReadingJob:
-        return ReadingJob(waveform, self.mode.prompt(language), *self.mode.target(text, language))
+        return ReadingJob(
+            waveform,
+            self.mode.prompt(language),
+            *self.mode.target(text, language),
+            self.mode.respell(text, language),
+        )
 
 
 def resolve_dtype(config: WhisperConfig, device: str) -> str:

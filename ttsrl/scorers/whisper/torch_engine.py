@@ -10,9 +10,9 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import groupby
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -20,7 +20,7 @@ from ttsrl.scorers.whisper.forcing import Forced, Forcing
 from ttsrl.scorers.whisper.log_mel import LogMel
 from ttsrl.scorers.whisper.network import Network
 from ttsrl.scorers.whisper.pool import DRAFTED, DecoderPool
-from ttsrl.scorers.whisper.reading import GrowingTranscript, Reading, ReadingJob
+from ttsrl.scorers.whisper.reading import GrowingTranscript, Reading, ReadingJob, Window
 
 if TYPE_CHECKING:
     from transformers import WhisperFeatureExtractor, WhisperForConditionalGeneration
@@ -36,6 +36,17 @@ POOLED_TO_S = 10
 """The decoder's memory is arranged for windows of whole tens of seconds: few CUDA graphs."""
 
 
+@dataclass(frozen=True)
+class Respelled:
+    """A transcript that is done, and whose text is spelled otherwise than was thought."""
+
+    place: int
+    """Row of the pool in which it was heard."""
+    row: GrowingTranscript
+    prompt: list[int]
+    target: list[int]
+
+
 class WhisperTorch:
     """See `ttsrl.scorers.whisper.reading.Engine`; safe to call from any thread, one at a time."""
 
@@ -45,7 +56,6 @@ class WhisperTorch:
         tokens: WhisperTokens,
         features: WhisperFeatureExtractor,
         rows: int = 32,
-        window: Literal["full", "cropped"] = "full",
     ) -> None:
         """`rows`: utterances in the decoder at once."""
         self.tokens = tokens
@@ -53,7 +63,8 @@ class WhisperTorch:
         self.forcing = Forcing(self.network, tokens)
         self.log_mel = LogMel(features, self.network.device)
         self.hop = 2 * int(features.hop_length)
-        self.window = window
+        self.window: Window = "full"
+        """Of the jobs that are being read."""
         self.drafted = DRAFTED
         """Tokens of the reference that are tried at once; 0 is plain greedy decoding."""
         self._lock = threading.Lock()
@@ -68,19 +79,24 @@ class WhisperTorch:
         return self._pool
 
     @torch.inference_mode()
-    def read(self, jobs: Sequence[ReadingJob]) -> Iterator[tuple[int, Reading]]:
+    def read(
+        self, jobs: Sequence[ReadingJob], window: Window = "full"
+    ) -> Iterator[tuple[int, Reading]]:
         """Readings are handed out while the device works on others."""
         with self._lock:
+            self.window = window
             pool = self.pool
             waiting = sorted(range(len(jobs)), key=lambda n: self._order(jobs[n]))
             longest = max((self._positions(job) for job in jobs), default=0)
             pool.rows.clear()
-            pool.open(self._arranged(longest), masked=self.window == "cropped")
+            pool.open(self._arranged(longest), masked=window == "cropped")
             done: list[GrowingTranscript] = []
+            respelled: list[Respelled] = []
             while waiting or pool.alive:
                 # Refilled in bulk: the encoder is only efficient with many windows, and rows in the
                 # decoder wait meanwhile.
                 if waiting and pool.alive <= pool.capacity // 2:
+                    done += self._force_again(respelled)
                     pool.compact()
                     free = pool.capacity - pool.alive
                     if free >= ENCODED_TOGETHER:
@@ -99,17 +115,24 @@ class WhisperTorch:
                     for row, guess, tokens in zip(pool.rows, guesses, best, strict=True):
                         if row is not None:
                             row.take(guess, tokens[: 1 + len(guess)], self.tokens.end)
-                done = pool.leave()
-            yield from _readings(done)
+                gone = pool.leave()
+                again = [r for k, row in gone.items() if (r := _respelled(k, row, jobs))]
+                respelled += again
+                done = [row for row in gone.values() if all(row is not r.row for r in again)]
+                if pool.too_wide:
+                    done += self._force_again(respelled)
+                    pool.compact()
+            yield from _readings(done + self._force_again(respelled))
 
     @torch.inference_mode()
-    def warm_up(self) -> None:
+    def warm_up(self, window: Window = "full") -> None:
         """Records the CUDA graphs."""
         with self._lock:
+            self.window = window
             whole = self.network.positions
-            step = whole if self.window == "full" else POOLED_TO_S * POSITIONS_PER_S
+            step = whole if window == "full" else POOLED_TO_S * POSITIONS_PER_S
             for positions in range(min(step, whole), whole + 1, step):
-                self.pool.open(positions, masked=self.window == "cropped")
+                self.pool.open(positions, masked=window == "cropped")
                 self.pool.warm_up()
 
     def _enter(
@@ -154,6 +177,26 @@ class WhisperTorch:
             row.nll, row.opening = nll, opening
             row.take(row.reference, best[: max(1, len(row.reference))], self.tokens.end)
 
+    def _force_again(self, respelled: list[Respelled]) -> list[GrowingTranscript]:
+        """The likelihood of texts in their final spelling, over what their rows heard; empties the
+        list. In one pass over all places from the first to the last: to copy what they heard
+        together would take more memory than there may be."""
+        if not respelled:
+            return []
+        pool = self.pool
+        of = {r.place: r for r in respelled}
+        places = range(min(of), max(of) + 1)
+        silent = respelled[0].prompt, list[int]()
+        asked = [(of[k].prompt, of[k].target) if k in of else silent for k in places]
+        heard = None if pool.heard is None else pool.heard[places.start : places.stop]
+        audio = pool.audio[places.start : places.stop]
+        forced = self.forcing.force([p for p, _ in asked], [t for _, t in asked], audio, heard)
+        for place, nll in zip(places, forced.nll_B.tolist(), strict=True):
+            if place in of:
+                of[place].row.nll = nll
+        respelled.clear()
+        return [r.row for r in of.values()]
+
     def _order(self, job: ReadingJob) -> tuple[int, int, list[int]]:
         """Longest first, so that the last rows to leave are short; the same for the same jobs."""
         return -self._positions(job), -len(job.target), job.target
@@ -184,6 +227,15 @@ class WhisperTorch:
                 count = 1 << (count.bit_length() - 1)
             yield jobs[:count]
             jobs = jobs[count:]
+
+
+def _respelled(place: int, row: GrowingTranscript, jobs: Sequence[ReadingJob]) -> Respelled | None:
+    """What is left to measure of a row whose transcript is done, if anything."""
+    job = jobs[row.index]
+    target = job.final_target(row.written)
+    if target == job.target:
+        return None
+    return Respelled(place, row, job.target_prompt or row.prompt, target)
 
 
 def _readings(rows: Sequence[GrowingTranscript]) -> Iterator[tuple[int, Reading]]:
