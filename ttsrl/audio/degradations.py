@@ -9,12 +9,15 @@ from collections.abc import Callable
 
 import numpy as np
 
+from ttsrl.audio import sounds
 from ttsrl.audio.waveform import Waveform
 
 Spoiler = Callable[[Waveform, int], Waveform]
 
 PIECE_S = 0.3
 """What a stuck policy repeats: about a syllable."""
+LONG_LOOP_S = 10.0
+TRAILING_S = 15.0
 CLICKS_PER_S = 12
 T60_S = 1.2
 NOISE_DB = 0.0
@@ -26,21 +29,30 @@ def silence(waveform: Waveform, rate_hz: int) -> Waveform:
     return np.zeros_like(waveform)
 
 
-def noise(waveform: Waveform, rate_hz: int) -> Waveform:
-    """White noise in the place of speech, as loud."""
-    return _white(waveform) * _rms(waveform)
-
-
 def noisy(waveform: Waveform, rate_hz: int) -> Waveform:
     """Speech under white noise, `NOISE_DB` below it."""
-    return (waveform + noise(waveform, rate_hz) * 10 ** (-NOISE_DB / 20)).astype(np.float32)
+    noise = _in_place_of(sounds.white_noise)(waveform, rate_hz)
+    return (waveform + noise * 10 ** (-NOISE_DB / 20)).astype(np.float32)
 
 
 def loop(waveform: Waveform, rate_hz: int) -> Waveform:
     """One piece from the middle over and over, as long as the speech."""
-    piece = max(1, min(len(waveform), round(PIECE_S * rate_hz)))
-    start = (len(waveform) - piece) // 2
-    return np.resize(waveform[start : start + piece], len(waveform))
+    return _looped(waveform, rate_hz, len(waveform))
+
+
+def long_loop(waveform: Waveform, rate_hz: int) -> Waveform:
+    """The same piece for 10 s."""
+    return _looped(waveform, rate_hz, round(LONG_LOOP_S * rate_hz))
+
+
+def trailing_silence(waveform: Waveform, rate_hz: int) -> Waveform:
+    """Nothing for 15 s after the speech."""
+    return np.pad(waveform, (0, round(TRAILING_S * rate_hz)))
+
+
+def reversed_speech(waveform: Waveform, rate_hz: int) -> Waveform:
+    """From the end to the beginning."""
+    return np.ascontiguousarray(waveform[::-1])
 
 
 def truncated(waveform: Waveform, rate_hz: int) -> Waveform:
@@ -84,21 +96,24 @@ def reverberant(waveform: Waveform, rate_hz: int) -> Waveform:
     return heard * np.float32(_rms(waveform) / max(1e-9, _rms(heard)))
 
 
-DEGRADATIONS: dict[str, Spoiler] = {
-    f.__name__: f
-    for f in (
-        *(silence, noise, noisy, loop, truncated),
-        *(slow, fast, clicks, clipped, reverberant),
-    )
-}
+def _in_place_of(sound: sounds.Sound) -> Spoiler:
+    """A sound in the place of speech: as long, as loud."""
+
+    def spoil(waveform: Waveform, rate_hz: int) -> Waveform:
+        made = np.resize(sound(len(waveform) / rate_hz, rate_hz), len(waveform))
+        return made * np.float32(_rms(waveform) / max(1e-9, _rms(made)))
+
+    return spoil
+
+
+def _looped(waveform: Waveform, rate_hz: int, samples: int) -> Waveform:
+    piece = max(1, min(len(waveform), round(PIECE_S * rate_hz)))
+    start = (len(waveform) - piece) // 2
+    return np.resize(waveform[start : start + piece], samples)
 
 
 def _rms(waveform: Waveform) -> float:
     return float(np.sqrt(np.square(waveform, dtype=np.float64).mean()))
-
-
-def _white(waveform: Waveform) -> Waveform:
-    return np.random.default_rng(0).standard_normal(len(waveform)).astype(np.float32)
 
 
 def _stretched(waveform: Waveform, rate_hz: int, tempo: float) -> Waveform:
@@ -123,3 +138,16 @@ def _stretched(waveform: Waveform, rate_hz: int, tempo: float) -> Waveform:
             parts.append(graph.pull().to_ndarray().reshape(-1).astype(np.float32))
         except (EOFError, BlockingIOError):
             return np.concatenate(parts, dtype=np.float32)
+
+
+DEGRADATIONS: dict[str, Spoiler] = {
+    "silence": silence,
+    **{name: _in_place_of(sound) for name, sound in sounds.SOUNDS.items()},
+    **{
+        f.__name__: f
+        for f in (
+            *(noisy, loop, long_loop, truncated, trailing_silence, reversed_speech),
+            *(slow, fast, clicks, clipped, reverberant),
+        )
+    },
+}

@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from ttsrl.runtime.exit_codes import exit_code
+from ttsrl.runtime.native_thread import abandon_native_threads
 from ttsrl.runtime.resources import resource
 
 TINY = resource("examples/tiny/run.json")
@@ -29,7 +30,9 @@ def command(
     def register(function: CommandFunction) -> CommandFunction:
         @functools.wraps(function)
         def run(*args: object, **options: object) -> None:
-            raise typer.Exit(exit_code(lambda: function(*args, **options)))
+            code = exit_code(lambda: function(*args, **options))
+            abandon_native_threads(code)
+            raise typer.Exit(code)
 
         commands.command(name, epilog=f"Example: {example}")(run)
         return function

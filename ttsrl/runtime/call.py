@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable
 
 from ttsrl.runtime.exit_codes import exit_code
+from ttsrl.runtime.native_thread import abandon_native_threads
 
 Call = tuple[Callable[..., int | None], tuple[object, ...]]
 """A function that Python finds by its name, and its arguments."""
@@ -18,7 +19,9 @@ Call = tuple[Callable[..., int | None], tuple[object, ...]]
 
 def main() -> int:
     """The function's exit code, or that of what it raised."""
-    return exit_code(_call, traceback_in_output=True)
+    code = exit_code(_call, traceback_in_output=True)
+    abandon_native_threads(code)
+    return code
 
 
 def _call() -> int | None:

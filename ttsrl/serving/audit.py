@@ -1,30 +1,32 @@
 """Does a run's reward see through bad speech?
 
-Recordings that say their texts are degraded in every way of `audio.degradations`, and given another
-recording's text. Each has to be rewarded less than it was before: what a policy can do to a
-recording for nothing, it can learn to do.
+Recordings that say their texts are spoiled and combined in every way of `audit_cases`, and sounds
+without speech are given the words that recognisers write for them. Each has to be rewarded less
+than clean speech: what a policy can do to a recording for nothing, it can learn to do.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
 
 from pydantic import ValidationError
 
-from ttsrl.audio.degradations import DEGRADATIONS
 from ttsrl.config.schema import RunConfig
 from ttsrl.errors import BadInput, Failure
 from ttsrl.lines.json_lines import json_objects
+from ttsrl.runtime.progress import Progress
+from ttsrl.serving.audit_cases import Case, cases
 from ttsrl.serving.pipeline import Pipeline
 from ttsrl.serving.recording import RecordedUtterance, read_recording
-from ttsrl.wire import Failed, Gated, Outcome
+from ttsrl.serving.worker import device_of
+from ttsrl.wire import Failed, Gated, Ok
 
-ANOTHER_TEXT = "another_text"
-"""Clean speech, of the next recording's text."""
+AT_ONCE = 4
+"""Recordings in one batch: more would only meet a scorer's deadline on a CPU."""
 
 
 @dataclass(frozen=True)
@@ -32,24 +34,35 @@ class Finding:
     """What the reward makes of one way to be bad."""
 
     name: str
-    rewards: list[float | None]
-    """Of each recording; None where the measurement failed."""
+    rewards: list[float]
+    """Of each utterance."""
     missed: list[int]
-    """Recordings that were not rewarded less than before."""
+    """Utterances that were not rewarded less than clean speech."""
     gates: Counter[str]
     """What gated how many of them."""
 
 
 def show(run: RunConfig, clips: Path) -> None:
-    """Print the table. Raises BadInput for clips that are not clean speech, Failure for a miss."""
+    """Print the table.
+
+    Raises BadInput for clips that are not clean speech, Failure for a miss and for what cannot be
+    measured.
+    """
     recordings = read_clips(clips, run.data.language)
-    clean, findings = audit(Pipeline(run), recordings)
-    print(f"{'clean speech':<16}{fmean(clean):8.3f}  mean reward of {len(clean)} recordings")
+    with Progress() as progress:
+        loading = progress.stage("load models")
+        pipeline = Pipeline(run, device_of(0, 1))
+        loading.finish()
+        scoring = progress.stage("audit")
+        clean, findings = audit(pipeline, recordings, scoring.update)
+        scoring.finish()
+    print(f"{'clean speech':<18}{fmean(clean):8.3f}  mean reward of {len(clean)} recordings")
     for found in findings:
-        rewards = [reward for reward in found.rewards if reward is not None]
         gates = ", ".join(f"{gate} {count}" for gate, count in found.gates.most_common())
-        mean = f"{fmean(rewards):8.3f}" if rewards else f"{'failed':>8}"
-        print(f"{found.name:<16}{mean}  missed {len(found.missed)}  {gates}".rstrip())
+        mean = f"{fmean(found.rewards):8.3f}"
+        print(f"{found.name:<18}{mean}  missed {len(found.missed)}  {gates}".rstrip())
+    if not any(found.name == "two_languages" for found in findings):
+        print("two_languages       not tried: all clips are in one language")
     if missed := [found.name for found in findings if found.missed]:
         raise Failure(
             f"this reward does not see through {', '.join(missed)}: a policy may learn it; add the "
@@ -58,34 +71,34 @@ def show(run: RunConfig, clips: Path) -> None:
 
 
 def audit(
-    pipeline: Pipeline, recordings: Sequence[RecordedUtterance]
+    pipeline: Pipeline,
+    recordings: Sequence[RecordedUtterance],
+    update: Callable[[int, int], None] = lambda done, total: None,
 ) -> tuple[list[float], list[Finding]]:
     """Reward of each recording, and what becomes of it in each way to be bad.
 
-    Raises BadInput for a recording that is not rewarded as it is.
+    `update` gets how many of how many utterances are done. Raises BadInput for a recording that is
+    gated as it is, Failure for an utterance that cannot be measured.
     """
+    names = [f"recording {n} ({r.text!r})" for n, r in enumerate(recordings, 1)]
     clean: list[float] = []
-    for number, outcome in enumerate(pipeline.score(recordings), 1):
-        if isinstance(outcome, Gated | Failed):
-            why = outcome.reason if isinstance(outcome, Gated) else outcome.kind
+    for name, outcome in zip(names, _score(pipeline, recordings, names), strict=True):
+        if isinstance(outcome, Gated):
             raise BadInput(
-                f"recording {number} ({recordings[number - 1].text!r}) is not clean speech to this "
-                f"reward: {why}, {outcome.detail}; give recordings that say their text"
+                f"{name} is not clean speech to this reward: {outcome.reason}, {outcome.detail}; "
+                "give recordings that say their text"
             )
         clean.append(outcome.reward)
-    degraded = {
-        name: [
-            r.model_copy(update={"samples": degrade(r.waveform, r.sample_rate_hz).tobytes()})
-            for r in recordings
-        ]
-        for name, degrade in DEGRADATIONS.items()
-    }
-    texts = [r.text for r in recordings]
-    degraded[ANOTHER_TEXT] = [
-        r.model_copy(update={"text": text})
-        for r, text in zip(recordings, [*texts[1:], texts[0]], strict=True)
-    ]
-    return clean, [_finding(name, pipeline.score(bad), clean) for name, bad in degraded.items()]
+    bad = cases(recordings, clean, pipeline.whisper)
+    done, total = len(clean), len(clean) + sum(len(case.utterances) for case in bad)
+    update(done, total)
+    findings: list[Finding] = []
+    for case in bad:
+        names = [f"{case.name}, {u.text!r}" for u in case.utterances]
+        findings.append(_finding(case, _score(pipeline, case.utterances, names)))
+        done += len(case.utterances)
+        update(done, total)
+    return clean, findings
 
 
 def read_clips(file: Path, language: str) -> list[RecordedUtterance]:
@@ -104,15 +117,38 @@ def read_clips(file: Path, language: str) -> list[RecordedUtterance]:
     return recordings
 
 
-def _finding(name: str, outcomes: Sequence[Outcome], clean: Sequence[float]) -> Finding:
-    rewards = [None if isinstance(o, Failed) else float(o.reward) for o in outcomes]
+def _score(
+    pipeline: Pipeline, utterances: Sequence[RecordedUtterance], names: Sequence[str]
+) -> list[Ok | Gated]:
+    """Raises Failure for the first one that cannot be measured, BadInput if its text is why."""
+    measured: list[Ok | Gated] = []
+    for first in range(0, len(utterances), AT_ONCE):
+        outcomes = pipeline.score(utterances[first : first + AT_ONCE])
+        for name, outcome in zip(names[first:], outcomes, strict=False):
+            if isinstance(outcome, Failed):
+                raise _not_measured(name, outcome)
+            measured.append(outcome)
+    return measured
+
+
+def _not_measured(name: str, outcome: Failed) -> Failure | BadInput:
+    match outcome.kind:
+        case "deadline":
+            return Failure(
+                f"{name} was not measured: {outcome.detail}, which says nothing about the speech; "
+                "raise reward.scorer_deadline_s, or use a faster machine or a smaller model"
+            )
+        case "rejected":
+            return BadInput(f"{name} cannot be measured: {outcome.detail}")
+        case kind:
+            return Failure(f"{name} was not measured: {kind}: {outcome.detail}")
+
+
+def _finding(case: Case, outcomes: Sequence[Ok | Gated]) -> Finding:
+    rewards = [float(o.reward) for o in outcomes]
     return Finding(
-        name,
+        case.name,
         rewards,
-        [
-            n
-            for n, (bad, good) in enumerate(zip(rewards, clean, strict=True))
-            if bad is None or bad >= good
-        ],
+        [n for n, (bad, good) in enumerate(zip(rewards, case.clean, strict=True)) if bad >= good],
         Counter(o.reason for o in outcomes if isinstance(o, Gated)),
     )

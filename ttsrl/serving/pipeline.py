@@ -56,6 +56,8 @@ SPEC_VERSION = 7
 
 WHISPER = "whisper"
 """Name of the scorer that most rewards have."""
+VOICE = "voice_activity"
+"""Name of the gate's scorer."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,8 @@ class Item:
 
     utterance: Utterance
     waveform: Waveform | None = None
+    voice: dict[str, float] | None = None
+    """What the voice-activity detector has measured, where it goes first."""
 
 
 State = Item | Outcome
@@ -97,6 +101,8 @@ class Pipeline:
         self.whisper = load_whisper(run.reward, device)
         self.scorers: dict[str, Scorer] = load_scorers(run.reward, device)
         names = [*([WHISPER] if self.whisper else []), *self.scorers]
+        # A GPU listens meanwhile; on a CPU what is certainly no speech costs the others nothing.
+        self.detects_first = device == "cpu" and VOICE in self.scorers
         self.threads = {name: ScorerThread(name) for name in names}
         self.specification: dict[str, Any] = {
             "version": SPEC_VERSION,
@@ -163,6 +169,8 @@ class Pipeline:
         states = self._advance("gates", self._gate_tokens, states, "rejected")
         states = self._advance("decode", self._decode, states, "decode")
         states = self._advance("gates", self._gate_waveforms, states, "decode")
+        if self.detects_first:
+            states = self._detect(states)
         states = self._score(states)
         return [state for state in states if not isinstance(state, Item)]
 
@@ -248,12 +256,40 @@ class Pipeline:
         heard = normalise(transcript, language)
         return check_transcript(heard, duration_s) or check_words(heard, text, duration_s, gates)
 
+    def _detect(self, states: list[State]) -> list[State]:
+        """Gate the items in which there is certainly no speech, whatever Whisper would say."""
+        items = [state for state in states if isinstance(state, Item)]
+        start = time.perf_counter()
+        measure = _measure_by(self.scorers[VOICE], self.codec.sample_rate_hz)
+        running = self._start(VOICE, measure, items)
+        found = zip(items, self._finish(VOICE, running, items, start), strict=True)
+        detected = (self._detected(item, voice) for item, voice in found)
+        return [next(detected) if isinstance(state, Item) else state for state in states]
+
+    def _detected(self, item: Item, voice: Measured | Failed) -> State:
+        if isinstance(voice, Failed):
+            return voice
+        assert isinstance(voice, dict)
+        if not all(map(math.isfinite, voice.values())):
+            return Failed(kind="nan", detail=f"{VOICE} gives {voice}")
+        certain = {**voice, "no_speech": 0.0}
+        duration_s = (
+            0.0 if item.waveform is None else len(item.waveform) / self.codec.sample_rate_hz
+        )
+        return self._gate_heard(item.utterance, certain, None, duration_s) or replace(
+            item, voice=voice
+        )
+
     def _score(self, states: list[State]) -> list[State]:
         """Measure the items by all scorers at once; each has its deadline and fails alone."""
         items = [state for state in states if isinstance(state, Item)]
         start = time.perf_counter()
         rate_hz = self.codec.sample_rate_hz
-        measures = {name: _measure_by(scorer, rate_hz) for name, scorer in self.scorers.items()}
+        measures = {
+            name: _measure_by(scorer, rate_hz)
+            for name, scorer in self.scorers.items()
+            if not (name == VOICE and self.detects_first)
+        }
         if self.whisper is not None:
             measures = {WHISPER: _listen_by(self.whisper, rate_hz), **measures}
         running = {name: self._start(name, measure, items) for name, measure in measures.items()}
@@ -286,7 +322,7 @@ class Pipeline:
         return results
 
     def _compose(self, item: Item, measured: Mapping[str, Measured | Failed]) -> Outcome:
-        raw: dict[str, float] = {}
+        raw: dict[str, float] = dict(item.voice or {})
         transcript: str | None = None
         language = item.utterance.language
         for name, result in measured.items():

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 from queue import SimpleQueue
 from typing import Any, TypeVar
+
+from ttsrl.runtime.native_thread import NativeThread
 
 T = TypeVar("T")
 
@@ -21,7 +22,8 @@ class ScorerThread:
     def __init__(self, name: str) -> None:
         self.name = name
         self._work: SimpleQueue[tuple[Future[Any], Callable[[], Any]]] = SimpleQueue()
-        threading.Thread(target=self._run, name=f"scorer-{name}", daemon=True).start()
+        self._thread = NativeThread(target=self._run, name=f"scorer-{name}", daemon=True)
+        self._thread.start()
 
     def start(self, function: Callable[[], T]) -> Future[T]:
         """Hand over a call; cancelling its future before it has begun spares it."""
@@ -34,8 +36,14 @@ class ScorerThread:
             future, function = self._work.get()
             if not future.set_running_or_notify_cancel():
                 continue
+            self._thread.busy = True
             try:
-                future.set_result(function())
+                result = function()
             except BaseException as error:  # the caller's to handle, whatever it is
+                self._thread.busy = False
                 future.set_exception(error)
+            else:
+                self._thread.busy = False
+                future.set_result(result)
+                del result
             del future, function  # else what they hold lives until the next call

@@ -18,6 +18,7 @@ from ttsrl.config.load import load_run
 from ttsrl.config.schema import RunConfig
 from ttsrl.errors import BadInput
 from ttsrl.runtime.machine import cores
+from ttsrl.runtime.native_thread import abandon_native_threads
 from ttsrl.runtime.reaper import end_with_parent
 from ttsrl.serving.messages import CannotLoad, Loaded, Measured, WorkerPlace
 from ttsrl.wire import Failed, ServiceSpec, Utterance
@@ -50,6 +51,7 @@ def main(place: WorkerPlace, service: Connection) -> None:
         service.send(CannotLoad(f"{type(error).__name__}: {error}", 1))
         return
     serve(service, pipeline, stages)
+    abandon_native_threads(0)
 
 
 def stay_until_the_service_ends() -> None:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import re
+import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,6 +15,7 @@ import soundfile
 
 from support.paths import ROOT, TINY
 from ttsrl.audio.degradations import DEGRADATIONS
+from ttsrl.audio.sounds import SOUNDS
 from ttsrl.codecs.registry import load_codec
 from ttsrl.config.load import load_run
 from ttsrl.config.schema import RunConfig
@@ -20,8 +24,10 @@ from ttsrl.reward.components import PitchSpread
 from ttsrl.scorers.base import SpeechSample
 from ttsrl.scorers.prosody import ProsodyScorer
 from ttsrl.scorers.reference import RATE_HZ, voice
-from ttsrl.serving.audit import ANOTHER_TEXT, audit, read_clips, show
+from ttsrl.serving.audit import audit, read_clips, show
+from ttsrl.serving.audit_cases import cases
 from ttsrl.serving.pipeline import Pipeline
+from ttsrl.serving.scorer_thread import ScorerThread
 
 TEXTS = ["four red tigers run home", "black birds sing today"]
 
@@ -48,15 +54,69 @@ def run_with(components: list[dict[str, object]]) -> RunConfig:
 def test_the_recommended_reward_ranks_what_is_bad_below_its_clean_twin(clips: Path) -> None:
     section = (ROOT / "docs/rewards.md").read_text().partition("## Which degradations")[2]
     [recommended, *_] = map(json.loads, re.findall(r"```json\n(.*?)```", section, re.S))
-    clean, findings = audit(Pipeline(run_with(recommended)), read_clips(clips, "en"))
+    done: list[tuple[int, int]] = []
+    clean, findings = audit(
+        Pipeline(run_with(recommended)),
+        read_clips(clips, "en"),
+        lambda *counts: done.append(counts),
+    )
     assert min(clean) > 0.9
-    assert {found.name for found in findings} == {*DEGRADATIONS, ANOTHER_TEXT}
+    combined = {"another_text", "prompt_leak", "sounds_as_words"}
+    assert {found.name for found in findings} == {*DEGRADATIONS, *combined}
     assert not [found.name for found in findings if found.missed]
     by_name = {found.name: found for found in findings}
     assert by_name["silence"].gates == {"silence": 2}
-    for name in ("noise", "loop", "truncated", ANOTHER_TEXT):
-        rewards = by_name[name].rewards
-        assert rewards and all(reward is not None and reward < 0.3 for reward in rewards)
+    for name in SOUNDS:
+        assert by_name[name].gates == {"no_speech": 2}, name
+    spoken = by_name["sounds_as_words"]
+    assert len(spoken.rewards) >= 2 * len(SOUNDS)
+    assert spoken.gates["no_speech"] >= 2 * len(SOUNDS) and not any(spoken.rewards)
+    for name in ("loop", "truncated", "another_text"):
+        assert all(reward < 0.3 for reward in by_name[name].rewards), name
+    total = 2 + sum(len(found.rewards) for found in findings)
+    assert done[0] == (2, total) and done[-1] == (total, total)
+
+
+def test_clips_in_two_languages_are_mixed(clips: Path) -> None:
+    english, other = read_clips(clips, "en")
+    german = other.model_copy(update={"language": "de"})
+    mixed = {case.name: case for case in cases([english, german], [0.9, 0.8], None)}[
+        "two_languages"
+    ]
+    assert mixed.clean == [0.9, 0.8]
+    assert [u.text for u in mixed.utterances] == TEXTS
+    first, second = (len(r.waveform) for r in (english, german))
+    for utterance in mixed.utterances:
+        assert len(utterance.waveform) == pytest.approx((first + second) / 2, abs=2)
+    assert "two_languages" not in {case.name for case in cases([english, other], [0.9, 0.8], None)}
+
+
+def test_a_leaking_prompt_is_said_before_the_text(clips: Path) -> None:
+    recordings = read_clips(clips, "en")
+    leak = {case.name: case for case in cases(recordings, [0.9, 0.8], None)}["prompt_leak"]
+    said = [r.waveform for r in recordings]
+    assert np.array_equal(leak.utterances[0].waveform, np.concatenate([said[1], said[0]]))
+    assert leak.utterances[0].text == TEXTS[0]
+
+
+class Late:
+    """A scorer that takes longer than its deadline."""
+
+    spec: Mapping[str, Any] = {}
+    example: Mapping[str, Any] = {}
+
+    def score(self, speeches: Sequence[SpeechSample]) -> list[dict[str, float]]:
+        time.sleep(2.0)
+        return [{"late": 0.0} for _ in speeches]
+
+
+def test_a_deadline_is_told_as_such(clips: Path) -> None:
+    pipeline = Pipeline(run_with([{"type": "cer"}, {"type": "nll"}]))
+    pipeline.reward = pipeline.reward.model_copy(update={"scorer_deadline_s": 0.5})
+    pipeline.scorers["late"], pipeline.threads["late"] = Late(), ScorerThread("late")
+    pattern = r"'four red tigers run home'\) was not measured: late took longer than 0\.5 s, .*"
+    with pytest.raises(Failure, match=pattern + "raise reward.scorer_deadline_s"):
+        audit(pipeline, read_clips(clips, "en"))
 
 
 def test_a_reward_that_misses_something_fails_and_names_it(
@@ -67,7 +127,10 @@ def test_a_reward_that_misses_something_fails_and_names_it(
         show(run, clips)
     out = capsys.readouterr().out
     assert re.search(r"clean speech +1\.000  mean reward of 2 recordings", out)
-    assert re.search(r"silence +0\.000  missed 0  silence 2", out)
+    assert re.search(r"^silence +0\.000  missed 0  silence 2$", out, re.M)
+    assert re.search(r"^hum +0\.000  missed 0  no_speech 2$", out, re.M)
+    assert re.search(r"^two_languages +not tried", out, re.M)
+    assert re.search(r"audit: \d+/\d+", out) or "audit: done" in out
 
 
 def test_what_is_no_clean_speech_is_refused(clips: Path, tmp_path: Path) -> None:

@@ -1,0 +1,86 @@
+"""The documented reward with real weights: a person's speech against what is none, or is spoiled."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from support.paths import ROOT, TINY
+from support.speech import RATE_HZ, SpokenClip, say
+from ttsrl.audio.waveform import Waveform
+from ttsrl.config.load import load_run
+from ttsrl.serving.audit import audit
+from ttsrl.serving.audit_cases import cases
+from ttsrl.serving.pipeline import Pipeline
+from ttsrl.serving.recording import RecordedUtterance
+from ttsrl.wire import Gated, Ok
+
+SHORTEST = ("austen-0880", "austen-0930")
+SHORT_WORDS = ("no", "yes", "go", "oh")
+
+
+@pytest.fixture(scope="module")
+def pipeline(whisper_base: Path) -> Pipeline:
+    section = (ROOT / "docs/rewards.md").read_text().partition("## Which degradations")[2]
+    [documented, *_] = re.findall(r"```json\n(.*?)```", section, re.S)
+    settings = [f"reward.whisper.model={whisper_base}", f"reward.components={documented}"]
+    return Pipeline(load_run(TINY / "run.json", settings))
+
+
+def recorded(waveform: Waveform, text: str, language: str = "en") -> RecordedUtterance:
+    samples = waveform.astype(np.float32).tobytes()
+    return RecordedUtterance(text=text, language=language, samples=samples, sample_rate_hz=RATE_HZ)
+
+
+def test_a_person_is_rewarded_more_than_anything_made_of_her_speech(
+    pipeline: Pipeline, librivox: list[SpokenClip]
+) -> None:
+    clips = [recorded(c.waveform, c.text) for c in librivox if c.name in SHORTEST]
+    clean, findings = audit(pipeline, clips)
+    assert min(clean) > 0.8
+    assert {found.name: found.missed for found in findings if found.missed} == {}
+    by_name = {found.name: found for found in findings}
+    for name in ("white_noise", "pink_noise", "hum", "tone", "chords", "breath"):
+        assert by_name[name].gates == {"no_speech": len(clips)}, name
+    assert by_name["sounds_as_words"].gates["no_speech"] >= 12
+    assert not any(by_name["sounds_as_words"].rewards)
+
+
+def test_speech_that_goes_on_in_another_language_is_rewarded_less(
+    pipeline: Pipeline, librivox: list[SpokenClip], tmp_path: Path
+) -> None:
+    english = next(c for c in librivox if c.name == SHORTEST[0])
+    german = say(tmp_path, "espeak-ng", "de", "Ich habe heute Morgen drei Brötchen gekauft.", "de")
+    clips = [recorded(c.waveform, c.text, c.language) for c in (english, german)]
+    mixed = [c for c in cases(clips, [1.0, 1.0], None) if c.name == "two_languages"][0]
+    clean, worse = pipeline.score([clips[0], mixed.utterances[0]])
+    assert isinstance(clean, Ok)
+    assert worse.status != "error" and worse.reward < 0.5 * clean.reward
+
+
+def test_no_voice_is_taken_for_none(
+    pipeline: Pipeline,
+    librivox: list[SpokenClip],
+    synthetic: list[SpokenClip],
+    tmp_path: Path,
+) -> None:
+    """Soft, whispering and late voices, single words, six languages."""
+    person = librivox[1]
+    silence = np.zeros(3 * RATE_HZ, np.float32)
+    words = [say(tmp_path, "flite", v, word) for v in ("kal", "slt") for word in SHORT_WORDS]
+    whispers = say(tmp_path, "espeak-ng", "en+whisper", "hello there my friend")
+    clips = [
+        *(recorded(c.waveform, c.text, c.language) for c in (*synthetic, *words, whispers)),
+        recorded(person.waveform * 0.05, person.text),
+        recorded(np.concatenate([silence, person.waveform]), person.text),
+    ]
+    wrong = [
+        (clip.text, outcome)
+        for clip, outcome in zip(clips, pipeline.score(clips), strict=True)
+        if isinstance(outcome, Gated) or outcome.status == "error"
+    ]
+    assert wrong == []
