@@ -1,4 +1,4 @@
-"""The documented reward with real weights: a person's speech against what is none, or is spoiled."""
+"""The documented reward with real weights: what becomes of a voice, spoiled or missing."""
 
 from __future__ import annotations
 
