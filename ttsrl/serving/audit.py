@@ -19,7 +19,7 @@ from ttsrl.config.schema import RunConfig
 from ttsrl.errors import BadInput, Failure
 from ttsrl.lines.json_lines import json_objects
 from ttsrl.runtime.progress import Progress
-from ttsrl.serving.audit_cases import Case, cases
+from ttsrl.serving.audit_cases import AuditCase, cases
 from ttsrl.serving.pipeline import Pipeline
 from ttsrl.serving.recording import RecordedUtterance, read_recording
 from ttsrl.serving.worker import device_of
@@ -144,7 +144,7 @@ def _not_measured(name: str, outcome: Failed) -> Failure | BadInput:
             return Failure(f"{name} was not measured: {kind}: {outcome.detail}")
 
 
-def _finding(case: Case, outcomes: Sequence[Ok | Gated]) -> Finding:
+def _finding(case: AuditCase, outcomes: Sequence[Ok | Gated]) -> Finding:
     rewards = [float(o.reward) for o in outcomes]
     return Finding(
         case.name,

@@ -23,7 +23,7 @@ HALLUCINATED = ("you", "Thank you.")
 
 
 @dataclass(frozen=True)
-class Case:
+class AuditCase:
     """One way to be bad."""
 
     name: str
@@ -34,11 +34,11 @@ class Case:
 
 def cases(
     recordings: Sequence[RecordedUtterance], clean: Sequence[float], whisper: WhisperScorer | None
-) -> list[Case]:
+) -> list[AuditCase]:
     """Every way. `clean`: the reward of each recording as it is."""
     rewards = list(clean)
     spoiled = [
-        Case(
+        AuditCase(
             name,
             [with_samples(r, spoil(r.waveform, r.sample_rate_hz)) for r in recordings],
             rewards,
@@ -54,14 +54,16 @@ def cases(
     sounds = made_up(recordings[0].language, whisper)
     return [
         *spoiled,
-        Case("another_text", another, rewards),
-        Case("prompt_leak", leaking, rewards),
+        AuditCase("another_text", another, rewards),
+        AuditCase("prompt_leak", leaking, rewards),
         *two_languages(recordings, rewards),
-        Case("sounds_as_words", sounds, [min(rewards)] * len(sounds)),
+        AuditCase("sounds_as_words", sounds, [min(rewards)] * len(sounds)),
     ]
 
 
-def two_languages(recordings: Sequence[RecordedUtterance], clean: Sequence[float]) -> list[Case]:
+def two_languages(
+    recordings: Sequence[RecordedUtterance], clean: Sequence[float]
+) -> list[AuditCase]:
     """First half, and the second half of a recording in another language; none without one."""
     mixed: list[RecordedUtterance] = []
     rewards: list[float] = []
@@ -71,7 +73,7 @@ def two_languages(recordings: Sequence[RecordedUtterance], clean: Sequence[float
             halves = r.waveform[: len(r.waveform) // 2], foreign[len(foreign) // 2 :]
             mixed.append(with_samples(r, np.concatenate(halves)))
             rewards.append(reward)
-    return [Case("two_languages", mixed, rewards)] if mixed else []
+    return [AuditCase("two_languages", mixed, rewards)] if mixed else []
 
 
 def made_up(language: str, whisper: WhisperScorer | None) -> list[RecordedUtterance]:
