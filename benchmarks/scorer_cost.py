@@ -2,8 +2,9 @@
 
 python benchmarks/scorer_cost.py
 
-Prosody, DNSMOS, DistillMOS and Resemblyzer run with their published weights; CLAP and WavLM with
-random weights in their published shape (transformers' default configuration), which cost the same.
+Prosody, DNSMOS, DistillMOS and Resemblyzer run with their published weights; CLAP, WavLM and the
+classifier (wav2vec 2.0) with random weights in their published shape (transformers' default
+configuration), which cost the same.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import soundfile
 from tokenizers import Tokenizer, models
@@ -19,7 +21,9 @@ from transformers import (
     ClapFeatureExtractor,
     ClapModel,
     PreTrainedTokenizerFast,
+    Wav2Vec2Config,
     Wav2Vec2FeatureExtractor,
+    Wav2Vec2ForSequenceClassification,
     WavLMConfig,
     WavLMForXVector,
 )
@@ -49,26 +53,31 @@ def main() -> None:
             print(f"  {name:<20}{seconds / sum(LENGTHS_S):8.4f}", flush=True)
 
 
-def _load(component: dict[str, str]) -> Scorer:
+def _load(component: dict[str, Any]) -> Scorer:
     config = {"whisper": {"model": "unused"}, "components": [{"type": "cer"}, component]}
+    config |= {"gates": {"min_speech_s": 0}}
     [scorer] = load_scorers(RewardConfig.model_validate(config)).values()
     return scorer
 
 
-def _components(folder: Path) -> dict[str, dict[str, str]]:
+def _components(folder: Path) -> dict[str, dict[str, Any]]:
     """What is measured, by its name in the output."""
-    clap, wavlm, voices = folder / "clap", folder / "wavlm", folder / "voices"
+    names = ("clap", "wavlm", "classifier", "voices")
+    clap, wavlm, classifier, voices = (folder / name for name in names)
     ClapModel(ClapConfig()).save_pretrained(clap)
     ClapFeatureExtractor(truncation="rand_trunc").save_pretrained(clap)
     words = Tokenizer(models.WordLevel({"<pad>": 0, "whispering": 1}, unk_token="<pad>"))
     PreTrainedTokenizerFast(tokenizer_object=words, pad_token="<pad>").save_pretrained(clap)
     WavLMForXVector(WavLMConfig()).save_pretrained(wavlm)
     Wav2Vec2FeatureExtractor(do_normalize=True).save_pretrained(wavlm)
+    Wav2Vec2ForSequenceClassification(Wav2Vec2Config()).save_pretrained(classifier)
+    Wav2Vec2FeatureExtractor().save_pretrained(classifier)
     voices.mkdir()
     soundfile.write(voices / "anna.wav", voice(3.0), RATE_HZ)
     speaker = {"type": "speaker", "voices": str(voices)}
     return {
         **{t: {"type": t} for t in ("rate", "pitch_spread", "snr", "dnsmos", "distillmos")},
+        "classifier": {"type": "classifier", "model": str(classifier), "labels": ["LABEL_0"]},
         "style": {"type": "style", "model": str(clap)},
         "speaker, WavLM": {**speaker, "model": str(wavlm)},
         "speaker, resemblyzer": {**speaker, "model": "resemblyzer"},

@@ -35,6 +35,8 @@ class Utterance(Wire):
     """Wanted speaking style in words."""
     speaker: str | None = None
     """Name of the reference voice."""
+    label: str | None = None
+    """What a classifier is to hear, such as an emotion or an accent."""
 
 
 class Ok(Wire):

@@ -52,8 +52,9 @@ def row(family: Family, text: str, language: str = "en") -> dict[str, Any]:
 class SpeechReward:
     """Completions -> rewards in [0, 1], gated speech 0, and None where the measurement failed.
 
-    The data set has the columns `text` and, if it is not English, `language`; `style` and `speaker`
-    where the service's scorers want them. Components and outcomes are logged beside the reward.
+    The data set has the columns `text` and, if it is not English, `language`; `style`, `speaker`
+    and `label` where the service's scorers want them. Components and outcomes are logged beside
+    the reward.
     """
 
     def __init__(
@@ -79,6 +80,7 @@ class SpeechReward:
         language: Sequence[str] | None = None,
         style: Sequence[str | None] | None = None,
         speaker: Sequence[str | None] | None = None,
+        label: Sequence[str | None] | None = None,
         log_metric: Callable[[str, float], None] | None = None,
         log_extra: Callable[[str, list[Any]], None] | None = None,
         **_: Any,
@@ -95,6 +97,7 @@ class SpeechReward:
                     finished=finished,
                     style=style[n] if style else None,
                     speaker=speaker[n] if speaker else None,
+                    label=label[n] if label else None,
                 )
             )
         outcomes = asyncio.run(self._score(utterances))

@@ -58,8 +58,9 @@ class DataConfig(Strict):
     """What to speak: texts, and how they are split."""
 
     texts: Annotated[str, DataPath()]
-    """JSON lines with `text` and optional `language`, `id`, `style`, `speaker`; plain text (.txt,
-    one text per line); parquet, a file or a folder of files; or a Hugging Face data set folder."""
+    """JSON lines with `text` and optional `language`, `id`, `style`, `speaker`, `label`; plain text
+    (.txt, one text per line); parquet, a file or a folder of files; or a Hugging Face data set
+    folder."""
     language: str = "en"
     """ISO 639-1 code of texts that name none."""
     held_out_fraction: float = Field(default=0.1, gt=0, lt=1)

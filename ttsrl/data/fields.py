@@ -27,6 +27,7 @@ ALSO = {
     "offset_s": ("offset",),
     "speech_tokens": (),
     "style": (),
+    "label": (),
     "prompt_text": (),
     "prompt_audio": ("prompt_wav",),
 }

@@ -19,7 +19,8 @@ from ttsrl.data.texts import OPTIONAL, Text, Unwanted, read_texts
 from ttsrl.errors import BadInput, shorten
 from ttsrl.families.registry import family_class
 from ttsrl.families.templated import TemplatedFamily
-from ttsrl.reward.components import Speaker, Style
+from ttsrl.models.labels import labels_of
+from ttsrl.reward.components import Classifier, Speaker, Style
 from ttsrl.storage.atomic import replace_file
 from ttsrl.text.normalise import check_text
 
@@ -40,6 +41,7 @@ SCHEMA = pa.schema(
                 "id": pa.string(),
                 "style": pa.string(),
                 "speaker": pa.string(),
+                "label": pa.string(),
                 "speech_prefix": pa.list_(pa.int32()),
             }
         ),
@@ -160,13 +162,19 @@ def check_spoken(run: RunConfig, text: str, language: str) -> None:
 
 
 def _check_fields(run: RunConfig, texts: Iterable[Text]) -> None:
-    """Refuse texts without the style or the speaker that a component of the reward compares to."""
+    """Refuse texts without the style, speaker or label that a component of the reward compares to,
+    and labels that its classifier does not have."""
     for component in run.reward.components:
         match component:
             case Style(text=None):
                 field, way_out = "style", "text"
             case Speaker(voice=None):
                 field, way_out = "speaker", "voice"
+            case Classifier():
+                _check_labels(component, texts)
+                if component.labels:
+                    continue
+                field, way_out = "label", "labels"
             case _:
                 continue
         for text in texts:
@@ -176,6 +184,18 @@ def _check_fields(run: RunConfig, texts: Iterable[Text]) -> None:
                     f"{component.type} compares speech to it; give each text a {field!r}, or set "
                     f"the component's {way_out!r}"
                 )
+
+
+def _check_labels(component: Classifier, texts: Iterable[Text]) -> None:
+    known = labels_of(component.model)
+    for name in component.labels:
+        known.index(name)
+    for text in texts:
+        if text.label is not None:
+            try:
+                known.index(text.label)
+            except BadInput as error:
+                raise BadInput(f"text {shorten(text.text)}: {error}") from None
 
 
 def _prefixes(run: RunConfig, texts: Sequence[Text]) -> list[list[int]]:

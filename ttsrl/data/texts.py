@@ -16,7 +16,7 @@ from ttsrl.data.sources import read_rows
 from ttsrl.errors import BadInput, shorten
 from ttsrl.text.languages import check_language, language_of
 
-OPTIONAL = ("language", "id", "style", "speaker")
+OPTIONAL = ("language", "id", "style", "speaker", "label")
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,7 @@ class Text:
     id: str | None
     style: str | None
     speaker: str | None
+    label: str | None = None
     speech_tokens: list[int] = field(default_factory=list[int])
     """Of its recording, where the data has them and prefixes are wanted."""
 
@@ -140,6 +141,7 @@ def _text_of(fields: Mapping[str, Any], data: DataConfig) -> tuple[Text, float |
         optional["id"],
         optional["style"],
         optional["speaker"],
+        optional["label"],
         _speech_tokens(fields.get("speech_tokens"), data.prefix.column) if data.prefix else [],
     )
     return text, duration_s
@@ -155,7 +157,7 @@ def _string(value: object) -> str:
 
 def _string_or_none(fields: Mapping[str, Any], key: str) -> str | None:
     value = fields.get(key)
-    if key == "id" and isinstance(value, int) and not isinstance(value, bool):
+    if key in ("id", "label") and isinstance(value, int) and not isinstance(value, bool):
         return str(value)
     if value is None or (isinstance(value, str) and value.strip()):
         return value

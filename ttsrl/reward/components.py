@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from ttsrl.base import Strict
 from ttsrl.facts import InReward, ModelPath
@@ -115,9 +115,34 @@ class Band(ComponentBase):
     softness: float = Field(gt=0)
     """Utility is 1/e at this distance from the range."""
 
+    @model_validator(mode="after")
+    def _range_is_one(self) -> Self:
+        if self.low > self.high:
+            raise ValueError(f"low = {self.low:g} is above high = {self.high:g}; correct one")
+        return self
+
     def utility(self, raw: float) -> float:
         """1 within [low, high], beyond it exp(-(distance / softness)^2)."""
         return band(raw, self.low, self.high, self.softness)
+
+
+class Ramp(ComponentBase):
+    """A measure of which more is better."""
+
+    low: float
+    """Utility is 0 up to here ..."""
+    high: float
+    """... and 1 from here on."""
+
+    @model_validator(mode="after")
+    def _range_is_one(self) -> Self:
+        if self.low >= self.high:
+            raise ValueError(f"low = {self.low:g} is not below high = {self.high:g}; correct one")
+        return self
+
+    def utility(self, raw: float) -> float:
+        """(raw - low) / (high - low), within [0, 1]."""
+        return ramp(raw, self.low, self.high)
 
 
 class Rate(ComponentBase):
@@ -236,7 +261,7 @@ class DistillMos(OpinionScore):
     type: Literal["distillmos"] = "distillmos"
 
 
-class Style(ComponentBase):
+class Style(Ramp):
     """Cosine of the speech and a description of its style, by CLAP."""
 
     type: Literal["style"] = "style"
@@ -252,12 +277,8 @@ class Style(ComponentBase):
     high: float = Field(default=0.5, gt=-1, le=1)
     """... and at and above which it is 1; CLAP seldom finds speech and text closer."""
 
-    def utility(self, raw: float) -> float:
-        """(cosine - low) / (high - low), within [0, 1]."""
-        return ramp(raw, self.low, self.high)
 
-
-class Speaker(ComponentBase):
+class Speaker(Ramp):
     """Cosine of the embeddings of the speech and its reference voice."""
 
     type: Literal["speaker"] = "speaker"
@@ -279,7 +300,28 @@ class Speaker(ComponentBase):
     def utility(self, raw: float) -> float:
         """(cosine - low) / (high - low), within [0, 1]; as it stands (1 + cosine) / 2, as GLM-TTS
         has it (arXiv 2512.14291)."""
-        return ramp(raw, self.low, self.high)
+        return super().utility(raw)
+
+
+class Classifier(Ramp):
+    """Probability of the wanted label, by an audio classifier: an emotion, an accent, ..."""
+
+    type: Literal["classifier"] = "classifier"
+    model: ScorerModel
+    """Folder of a Hugging Face audio classifier, or its id."""
+    labels: list[str] = []
+    """What every text that names no `label` is to be: any one of these."""
+    max_cer: float | None = Field(default=0.2, ge=0)
+    """A rollout whose CER is above this has utility 0 here: a classifier hears no words."""
+    low: float = Field(default=0.0, ge=0, lt=1)
+    """Probability at and below which the utility is 0 ..."""
+    high: float = Field(default=1.0, gt=0, le=1)
+    """... and at and above which it is 1."""
+
+    def utility(self, raw: float) -> float:
+        """(probability - low) / (high - low), within [0, 1]; as it stands the probability, where
+        i-ETTS (arXiv 2104.01408) rewards what an emotion recogniser decides."""
+        return super().utility(raw)
 
 
 class Preference(ComponentBase):
@@ -348,6 +390,7 @@ Component = Annotated[
     | DistillMos
     | Style
     | Speaker
+    | Classifier
     | Preference,
     Field(discriminator="type"),
 ]

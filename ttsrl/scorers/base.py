@@ -41,6 +41,7 @@ class SpeechSample:
     language: str
     style: str | None = None
     speaker: str | None = None
+    label: str | None = None
 
     @property
     def duration_s(self) -> float:

@@ -80,6 +80,10 @@ def _load(component: Component, device: str, batch_size: int) -> Scorer:
             from ttsrl.scorers.speaker import SpeakerScorer
 
             return SpeakerScorer(component, device, batch_size)
+        case "classifier":
+            from ttsrl.scorers.classifier import ClassifierScorer
+
+            return ClassifierScorer(component, device, batch_size)
         case "preference":
             from ttsrl.scorers.preference import PreferenceScorer
 

@@ -16,6 +16,7 @@ import numpy as np
 
 from ttsrl.audio.io import resample
 from ttsrl.audio.waveform import Waveform
+from ttsrl.audio.windows import windows_of
 from ttsrl.errors import BadInput
 from ttsrl.models.files import folder_digest
 from ttsrl.models.hub import load_model, load_part, local_folder
@@ -96,10 +97,3 @@ class StyleScorer:
         # Where no clip is longer than a window the extractor calls one so, drawn at random.
         inputs["is_longer"] = torch.zeros(len(windows), 1, dtype=torch.bool)
         return self._model.get_audio_features(**inputs.to(self._device)).pooler_output
-
-
-def windows_of(waveform: Waveform, window: int) -> list[Waveform]:
-    """The waveform, or where it is longer as many windows as cover it, evenly spaced."""
-    count = max(1, -(-len(waveform) // window))
-    starts = np.linspace(0, max(0, len(waveform) - window), count).round().astype(int)
-    return [waveform[start : start + window] for start in starts]

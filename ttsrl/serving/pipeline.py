@@ -391,7 +391,9 @@ def _listen_by(whisper: WhisperScorer, sample_rate_hz: int) -> Measure:
 def _measure_by(scorer: Scorer, sample_rate_hz: int) -> Measure:
     def measure(items: list[Item]) -> list[dict[str, float]]:
         speeches = [
-            SpeechSample(item.waveform, sample_rate_hz, u.text, u.language, u.style, u.speaker)
+            SpeechSample(
+                item.waveform, sample_rate_hz, u.text, u.language, u.style, u.speaker, u.label
+            )
             for item in items
             if item.waveform is not None
             for u in [item.utterance]
@@ -426,4 +428,4 @@ def _isolate(
 def _key(utterance: Utterance) -> Hashable:
     u = utterance
     spoken = u.samples if isinstance(u, RecordedUtterance) else tuple(u.speech_tokens)
-    return spoken, u.text, u.language, u.finished, u.style, u.speaker
+    return spoken, u.text, u.language, u.finished, u.style, u.speaker, u.label

@@ -127,6 +127,7 @@ class SpeechRolloutWorker(_PlainWorker):
             finished=finished,
             style=info.get("style"),
             speaker=info.get("speaker"),
+            label=info.get("label"),
         )
         (outcome,) = await self.reward_client.score([utterance])
         rollout = Rollout(

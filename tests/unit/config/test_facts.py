@@ -152,6 +152,7 @@ def test_a_reward_of_every_component_keeps_its_hash() -> None:
     components = [
         *({"type": name} for name in plain.split()),
         {"type": "speaker", "voices": "voices", "voice": "ann"},
+        {"type": "classifier", "model": "emotions", "labels": ["happy"]},
         {"type": "preference", "model": "head", "encoder": "encoder", "floor": 0.1},
     ]
     reward = RewardConfig.model_validate(
@@ -164,7 +165,7 @@ def test_a_reward_of_every_component_keeps_its_hash() -> None:
             "codec_precision": "bfloat16",
         }
     )
-    expected = "717ea9c80096955794f28226bdc2990de1d1f5fa5cecbf141ddb31697875907c"
+    expected = "6e73f5b738c82c14c9a837735def29d727cc40cfdc222043745dc30c656e160f"
     assert hash_of(configured(reward)) == expected
 
 

@@ -46,7 +46,8 @@ def rows(out: Path, split: str) -> list[dict[str, Any]]:
 
 
 def test_rows_have_verls_columns_and_the_familys_chat(tmp_path: Path) -> None:
-    lines = [*GOOD, {"text": "Olá, mundo!", "language": "pt", "style": "sad", "speaker": "ana"}]
+    other = {"text": "Olá, mundo!", "language": "pt", "style": "sad", "speaker": "ana", "label": 3}
+    lines = [*GOOD, other]
     out = tmp_path / "data"
     prepare(run_config(write(tmp_path / "t.jsonl", lines)), out)
     every = rows(out, "train") + rows(out, "held_out")
@@ -62,6 +63,7 @@ def test_rows_have_verls_columns_and_the_familys_chat(tmp_path: Path) -> None:
     assert row["reward_model"] == {"style": "rule", "ground_truth": "Olá, mundo!"}
     info = row["extra_info"]
     assert (info["text"], info["style"], info["speaker"]) == ("Olá, mundo!", "sad", "ana")
+    assert info["label"] == "3"
     assert info["id"] is None
     english = rows(out, "train")[0]["extra_info"]
     assert (english["language"], english["split"], english["index"]) == ("en", "train", 0)
@@ -341,6 +343,28 @@ def test_texts_must_name_what_the_reward_compares_speech_to(
     with pytest.raises(BadInput, match=rf"names no {field}.*set the component's '{own}'"):
         prepare_with(lines, component)
     prepare_with(lines, {**component, own: "x"})
+
+
+def test_labels_are_those_of_the_reward_s_classifier(tmp_path: Path) -> None:
+    model = tmp_path / "emotions"
+    model.mkdir()
+    (model / "config.json").write_text(json.dumps({"id2label": {"0": "sad", "1": "Happy"}}))
+
+    def prepare_with(own: Sequence[str | None], **component: object) -> None:
+        lines = [{**line, "label": label} for line, label in zip(GOOD, own, strict=True)]
+        run = run_config(write(tmp_path / "t.jsonl", lines)).model_dump()
+        run["reward"]["components"] = [{"type": "classifier", "model": str(model), **component}]
+        prepare(RunConfig.model_validate(run), tmp_path / "data")
+
+    own = ["happy", *["sad"] * (len(GOOD) - 1)]
+    prepare_with(own)
+    prepare_with([None] * len(GOOD), labels=["sad"])
+    with pytest.raises(BadInput, match=r"names no label.*set the component's 'labels'"):
+        prepare_with([None, *own[1:]])
+    with pytest.raises(BadInput, match=r"no label 'hapy'.*did you mean 'Happy'.*sad, Happy"):
+        prepare_with([*own[:-1], "hapy"])
+    with pytest.raises(BadInput, match=r"no label 'calm'"):
+        prepare_with(own, labels=["calm"])
 
 
 def test_a_text_in_a_language_that_the_policy_does_not_speak_is_refused(tmp_path: Path) -> None:

@@ -16,12 +16,13 @@ from support.tiny_scorers import save_tiny_clap
 from support.tiny_wavlm import save_tiny_wavlm
 from ttsrl.audio.io import resample
 from ttsrl.audio.waveform import Waveform
+from ttsrl.audio.windows import windows_of
 from ttsrl.errors import BadInput
 from ttsrl.reward.components import Speaker, Style, utilities_of
 from ttsrl.scorers.base import SpeechSample
 from ttsrl.scorers.reference import RATE_HZ, check_scorer, voice
 from ttsrl.scorers.speaker import SpeakerScorer
-from ttsrl.scorers.style import StyleScorer, windows_of
+from ttsrl.scorers.style import StyleScorer
 
 
 @pytest.fixture(scope="module", params=[False, True], ids=["unfused", "fused"])

@@ -468,14 +468,15 @@ def test_the_self_test_names_a_scorer_that_hears_its_neighbours(
         with_loudness.self_test()
 
 
-def test_style_and_speaker_tell_utterances_apart(
+def test_style_speaker_and_label_tell_utterances_apart(
     pipeline: Pipeline, clean: list[Utterance], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     decoded = []
     decode = pipeline.codec.decode
     monkeypatch.setattr(pipeline.codec, "decode", lambda t: decoded.extend(t) or decode(t))
-    pipeline.score([clean[0], change(clean[0], style="sad"), change(clean[0], speaker="anna")])
-    assert len(decoded) == 3
+    wanted = ({"style": "sad"}, {"speaker": "anna"}, {"label": "sad"})
+    pipeline.score([clean[0], *(change(clean[0], **fields) for fields in wanted)])
+    assert len(decoded) == 4
 
 
 def test_a_rollout_that_comes_again_costs_nothing(
