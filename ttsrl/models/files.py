@@ -25,11 +25,12 @@ DESCRIBING = (
     "preprocessor_config.json", "processor_config.json",
     "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json",
     "vocab.json", "vocab.txt", "merges.txt", "normalizer.json",
+    "vocabulary.json", "vocabulary.txt",
     "tokenizer.model", "spiece.model", "sentencepiece.bpe.model", "*.tiktoken", "tekken.json",
     "chat_template.jinja", "chat_template.json", "additional_chat_templates/*.jinja",
     "adapter_config.json", "adapter_model.safetensors",
 )  # fmt: skip
-"""What transformers reads beside the weights: configurations, tokenizers, adapters."""
+"""What is read beside the weights: configurations, tokenizers, adapters."""
 
 COSYVOICE2 = ("cosyvoice2.yaml", "flow.pt", "hift.pt", "speech_tokenizer_v2.onnx")
 """Files of which a CosyVoice2 checkpoint has at least one."""
@@ -39,7 +40,6 @@ SHERPA = ("model.onnx", "model.int8.onnx")
 SHERPA_TOKENS = "tokens.txt"
 HEAD = ("preference.json", "head.safetensors")
 CTRANSLATE2 = "model.bin"
-CTRANSLATE2_VOCABULARY = ("vocabulary.json", "vocabulary.txt")
 
 ReadIndex = Callable[[str], Path]
 """Name of an index -> where it lies."""
@@ -60,7 +60,7 @@ def loaded_names(names: Collection[str], read_index: ReadIndex) -> list[str] | N
     elif weights := loaded_weights(names, read_index):
         found = [*weights, *(n for n in names if any(fnmatchcase(n, p) for p in DESCRIBING))]
         if CTRANSLATE2 in names:
-            found += [n for n in (CTRANSLATE2, *CTRANSLATE2_VOCABULARY) if n in names]
+            found.append(CTRANSLATE2)
     else:
         return None
     return sorted(set(found))

@@ -8,11 +8,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from transformers import AutoTokenizer, WhisperConfig
 
 from support.paths import TINY
 from ttsrl.errors import BadInput
+from ttsrl.models.files import folder_digest
+from ttsrl.reward.config import WhisperConfig as RewardWhisperConfig
+from ttsrl.scorers.whisper.scorer import WhisperScorer
 from ttsrl.scorers.whisper.tokens import WhisperTokens
 
 WHISPER = TINY / "whisper"
@@ -155,6 +159,34 @@ def test_a_folder_that_cannot_give_right_ids_is_refused(
     spoil(folder)
     with pytest.raises(BadInput, match=reason):
         tokens_of(folder)
+
+
+def test_a_folder_of_ctranslate2_alone_is_refused(folder: Path) -> None:
+    as_vocabulary_txt(folder)
+    (folder / "tokenizer.json").unlink()
+    (folder / "model.bin").write_bytes(b"weights")
+    config = RewardWhisperConfig(model=str(folder), engine="ctranslate2")
+    with pytest.raises(BadInput, match=r"it has .*model.bin.*; give a folder with"):
+        WhisperScorer(config)
+
+
+def test_ctranslate2_gets_the_vocabulary_that_was_read(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    as_vocabulary_txt(folder)
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        (folder / name).unlink()
+    shutil.copy(WHISPER / "model.safetensors", folder)
+    heard = [
+        WhisperScorer(RewardWhisperConfig(model=str(model), engine="ctranslate2")).transcribe(
+            [np.zeros(16_000, np.float32)], 16_000, ["en"]
+        )
+        for model in (folder, WHISPER)
+    ]
+    assert heard[0] == heard[1]
+    converted = tmp_path / "cache/ttsrl/ctranslate2" / folder_digest(folder)
+    assert json.loads((converted / "vocabulary.json").read_text()) == in_order(WHISPER)
 
 
 def test_a_text_never_becomes_a_control_token() -> None:

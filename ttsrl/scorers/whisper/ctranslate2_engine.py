@@ -5,6 +5,7 @@ CTranslate2's own `align` is not a substitute: its softmax leaves out the end to
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -15,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ttsrl.errors import BadInput, reason_of
 from ttsrl.models.files import folder_digest
 from ttsrl.scorers.whisper.forcing import Forcing
 from ttsrl.scorers.whisper.log_mel import LogMel
@@ -46,7 +48,7 @@ class WhisperCTranslate2:
         self.log_mel = LogMel(features, torch.device("cpu"))
         device = self.network.device
         self.whisper = ctranslate2.models.Whisper(
-            str(_converted(folder)),
+            str(_converted(folder, tokens)),
             device=device.type,
             device_index=device.index or 0,
             compute_type="float16" if device.type == "cuda" else "float32",
@@ -133,7 +135,7 @@ def _view(tensor: Tensor) -> ctranslate2.StorageView:
     return ctranslate2.StorageView.from_array(np.ascontiguousarray(tensor.float().cpu().numpy()))
 
 
-def _converted(folder: Path) -> Path:
+def _converted(folder: Path, tokens: WhisperTokens) -> Path:
     """The CTranslate2 form of a Hugging Face folder, made once and kept in the user's cache."""
     if (folder / "model.bin").is_file():
         return folder
@@ -141,11 +143,23 @@ def _converted(folder: Path) -> Path:
     converted = cache / folder_digest(folder)
     if not converted.is_dir():
         cache.mkdir(parents=True, exist_ok=True)
-        converter = ctranslate2.converters.TransformersConverter(str(folder))
         try:
             with new_folder(converted) as scratch:
-                converter.convert(str(scratch), force=True)
+                _convert(folder, scratch, tokens)
         except OSError:
             if not converted.is_dir():  # else another process was first
                 raise
     return converted
+
+
+def _convert(folder: Path, target: Path, tokens: WhisperTokens) -> None:
+    converter = ctranslate2.converters.TransformersConverter(str(folder))
+    try:
+        converter.convert(str(target), force=True)
+    except (KeyError, TypeError, ValueError, OSError) as error:
+        raise BadInput(
+            f"CTranslate2 does not convert the Whisper at {folder}: {reason_of(error)}; use "
+            "reward.whisper.engine 'torch', or another copy of the model"
+        ) from error
+    # Where transformers finds no tokenizer, it makes one up, and CTranslate2 would take its ids.
+    (target / "vocabulary.json").write_text(json.dumps(tokens.in_order()))

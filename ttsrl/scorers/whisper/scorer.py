@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from ttsrl.audio.io import resample
 from ttsrl.audio.waveform import Waveform
 from ttsrl.errors import BadInput
-from ttsrl.models.files import folder_digest
+from ttsrl.models.files import folder_digest, weight_files
 from ttsrl.models.hub import load_model, load_part, local_folder
 from ttsrl.reward.config import WhisperConfig
 from ttsrl.scorers.base import Raw
@@ -36,6 +36,7 @@ class WhisperScorer:
 
         folder = local_folder(config.model)
         self.folder = folder
+        weight_files(folder)  # says more than transformers where a folder is CTranslate2's alone
         self.dtype = resolve_dtype(config, device)
         model = load_model(AutoModelForSpeechSeq2Seq, folder, self.dtype).to(device)
         if model.config.model_type != "whisper":

@@ -42,6 +42,7 @@ class WhisperTokens:
     def __init__(self, folder: Path, config: WhisperConfig) -> None:
         self.folder = folder
         self.max_positions = int(config.max_target_positions)
+        self.size = int(config.vocab_size)
         self.vocabulary = read_vocabulary(folder)
         self.end = self._id("<|endoftext|>")
         self.start = self._id("<|startoftranscript|>")
@@ -51,7 +52,7 @@ class WhisperTokens:
         self.multilingual = is_multilingual(generation, folder)
         # Whisper's vocabulary is text, <|endoftext|>, then control tokens and time stamps.
         self.never = sorted(
-            {*token_ids(generation, "suppress_tokens"), *range(self.end + 1, config.vocab_size)}
+            {*token_ids(generation, "suppress_tokens"), *range(self.end + 1, self.size)}
         )
         """Never written: the model's suppressed tokens, control tokens, time stamps."""
         self.no_speech = self._id("<|nospeech|>")
@@ -65,6 +66,11 @@ class WhisperTokens:
         although its vocabulary has their tokens."""
         ids = {code: self.vocabulary.get(f"<|{code}|>") for code in LANGUAGES}
         return {c: i for c, i in ids.items() if i is not None} if self.multilingual else {}
+
+    def in_order(self) -> list[str]:
+        """A token for every id: older files leave the time stamps without a name."""
+        names = {n: token for token, n in self.vocabulary.items()}
+        return [names.get(n, f"<|unnamed {n}|>") for n in range(self.size)]
 
     def prompt(self, language: str) -> list[int]:
         """What the decoder is given before the transcript: transcribe, without time stamps."""
