@@ -67,13 +67,16 @@ def read_recordings(
     columns: Mapping[str, str],
     language: str | None,
     layout: LayoutName = "auto",
+    *,
+    repeated: bool = False,
 ) -> Recordings:
     """All recordings in their order; no audio is read.
 
     `columns` gives the names that fields have in the source, where they are others than in FIELDS;
-    `language` is that of rows that name none. Raises BadInput for an unknown field or language, for
-    a broken row, for a repeated id, and where no recording has a text while files that may hold
-    texts were not understood (unless `layout` is "none").
+    `language` is that of rows that name none; `repeated` allows an id to stand twice. Raises
+    BadInput for an unknown field or language, for a broken row, for a repeated id, and where no
+    recording has a text while files that may hold texts were not understood (unless `layout` is
+    "none").
     """
     if unknown := sorted(set(columns) - set(FIELDS)):
         raise BadInput(f"no field {unknown[0]!r} to read{did_you_mean(unknown[0], FIELDS)}")
@@ -93,7 +96,8 @@ def read_recordings(
             f"no such file or folder: {source}; give a folder of audio files, JSON lines or a "
             "table with paths, parquet, or a Hugging Face data set folder"
         )
-    _check_ids(found.recordings, from_files=source.is_dir())
+    if not repeated:
+        _check_ids(found.recordings, from_files=source.is_dir())
     if not found.recordings:
         raise BadInput(f"{source} holds no recording; {', '.join(SUFFIXES)} files are looked for")
     if layout != "none":

@@ -13,15 +13,13 @@ import numpy as np
 
 from ttsrl.audio.io import read_recording
 from ttsrl.audio.waveform import Waveform
-from ttsrl.errors import BadInput, shorten
-from ttsrl.lines.json_lines import json_objects
+from ttsrl.data.recordings import read_recordings
+from ttsrl.errors import BadInput
 from ttsrl.records.evaluation import ROWS, EvaluationRow
 from ttsrl.records.record import read_lines
 from ttsrl.records.rollout import RolloutSample
 
 SUITES = ("before", "after")
-CLIP = '{"text": "...", "wav": "FILE"}'
-"""A line of a user's list; the file lies beside the list."""
 
 
 @dataclass(frozen=True)
@@ -126,8 +124,10 @@ def _rollouts(folder: Path) -> Iterator[Clip]:
 
 
 def _listed(file: Path) -> Iterator[Clip]:
-    for place, row in json_objects(file, CLIP):
-        text, wav = row.get("text"), row.get("wav")
-        if not (isinstance(text, str) and isinstance(wav, str)):
-            raise BadInput(f"{place}: no text and wav in {shorten(row)}; write {CLIP}")
-        yield _recorded(text, file.parent / wav)
+    for clip in read_recordings(file, {}, None, repeated=True).recordings:
+        if clip.text is None:
+            raise BadInput(f"{clip.place}: {clip.audio} has no text; say what each recording says")
+        try:
+            yield clip_of(clip.text, *read_recording(clip.read(), clip.segment))
+        except BadInput as error:
+            raise BadInput(f"{clip.place}: {clip.audio}: {error}; leave it out") from None

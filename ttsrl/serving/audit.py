@@ -16,8 +16,8 @@ from statistics import fmean
 from pydantic import ValidationError
 
 from ttsrl.config.schema import RunConfig
+from ttsrl.data.recordings import read_recordings
 from ttsrl.errors import BadInput, Failure
-from ttsrl.lines.json_lines import json_objects
 from ttsrl.runtime.progress import Progress
 from ttsrl.serving.audit_cases import AuditCase, cases
 from ttsrl.serving.pipeline import Pipeline
@@ -102,16 +102,22 @@ def audit(
 
 
 def read_clips(file: Path, language: str) -> list[RecordedUtterance]:
-    """The recordings that a JSONL file names, paths beside it. Raises BadInput."""
-    if not file.is_file():
-        raise BadInput(f"no such file: {file}; give JSONL with text and wav per line")
+    """The recordings of a source with their texts, whatever `ttsrl.data.recordings` reads.
+
+    Raises BadInput for a recording without a text, or that cannot be read.
+    """
     recordings: list[RecordedUtterance] = []
-    for place, row in json_objects(file, '{"text": "...", "wav": "FILE"}'):
+    for clip in read_recordings(file, {}, language, repeated=True).recordings:
+        place = f"{clip.place}: {clip.audio}"
+        if clip.text is None:
+            raise BadInput(f"{place} has no text; the audit needs what each recording says")
         try:
-            data = (file.parent / row["wav"]).read_bytes()
-            recordings.append(read_recording(data, row["text"], row.get("language", language)))
-        except (ValueError, TypeError, KeyError, OSError, ValidationError) as error:
-            raise BadInput(f"{place}: {error or type(error).__name__}") from None
+            read = read_recording(clip.read(), clip.text, clip.language or language, clip.segment)
+        except ValidationError as error:
+            raise BadInput(f"{place}: {error.errors()[0]['msg']}; correct its text") from None
+        except BadInput as error:
+            raise BadInput(f"{place}: {error}") from None
+        recordings.append(read)
     if len({r.text for r in recordings}) < 2:
         raise BadInput(f"{file} has fewer than two texts; give several recordings")
     return recordings

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 from pydantic import Field
 
@@ -29,9 +31,11 @@ class RecordedUtterance(Utterance):
         return np.frombuffer(self.samples, dtype=np.float32)
 
 
-def read_recording(data: bytes, text: str, language: str) -> RecordedUtterance:
+def read_recording(
+    audio: Path | bytes, text: str, language: str, segment: audio_io.Segment = audio_io.WHOLE
+) -> RecordedUtterance:
     """An audio file's contents, channels averaged. Raises BadInput, pydantic's for `text`."""
-    samples, rate_hz = audio_io.read_recording(data, longest_s=LONGEST_S)
+    samples, rate_hz = audio_io.read_recording(audio, segment, LONGEST_S)
     if (duration_s := len(samples) / rate_hz) < SHORTEST_S:
         raise BadInput(f"the audio has {duration_s:.3f} s; give at least {SHORTEST_S:g} s")
     return RecordedUtterance(

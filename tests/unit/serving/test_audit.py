@@ -146,13 +146,30 @@ def test_what_is_no_clean_speech_is_refused(clips: Path, tmp_path: Path) -> None
     with pytest.raises(BadInput, match="fewer than two texts"):
         read_clips(listed, "en")
     write(rows[0], {"text": "a"})
-    with pytest.raises(BadInput, match=":2: 'wav'"):
+    with pytest.raises(BadInput, match=r":2: .* names no recording"):
         read_clips(listed, "en")
     write(rows[0], {"text": "a", "wav": "no.wav"})
     with pytest.raises(BadInput, match=r":2: .*no\.wav"):
         read_clips(listed, "en")
     with pytest.raises(BadInput, match="no such file"):
         read_clips(tmp_path / "none", "en")
+
+
+def test_clips_are_read_as_encode_reads_recordings(clips: Path, tmp_path: Path) -> None:
+    rows = [json.loads(line) for line in clips.read_text().splitlines()]
+    expected = [(r.text, r.language) for r in read_clips(clips, "en")]
+    for row in rows:
+        row["audio_filepath"] = str(clips.parent / row.pop("wav"))
+        row["lang"] = "en-GB"
+    listed = tmp_path / "clips.jsonl"
+    lines = "\n\n".join(json.dumps(row) for row in rows)
+    listed.write_bytes(b"\xef\xbb\xbf" + lines.replace("two", "two\u2028").encode())
+    found = [(r.text.replace("\u2028", ""), r.language) for r in read_clips(listed, "de")]
+    assert found == expected
+    rows[0] |= {"offset": 0.1, "duration": 0.2}
+    listed.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    part, whole = read_clips(listed, "en")[:2]
+    assert len(part.waveform) == round(0.2 * part.sample_rate_hz) < len(whole.waveform)
 
 
 def test_spoilers_are_the_same_each_time_and_change_what_they_say() -> None:
