@@ -81,6 +81,8 @@ def local_hub() -> Iterator[LocalHub]:
             if path.startswith("api/models/"):
                 owner, name, *rest = path.removeprefix("api/models/").split("/")
                 return self.api(f"{owner}/{name}", rest)
+            if path.count("/") < 4:
+                return self.answer(404, b"")
             owner, name, _, revision, *rest = path.split("/")
             self.file(f"{owner}/{name}", revision, "/".join(rest))
 

@@ -14,7 +14,6 @@ import secrets
 import shlex
 import socket
 import sys
-import tempfile
 import time
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -27,6 +26,7 @@ from ttsrl.config.schema import RunConfig
 from ttsrl.errors import BadInput, Failure
 from ttsrl.runtime.exit_codes import exit_code
 from ttsrl.runtime.job import Job
+from ttsrl.runtime.scratch import scratch
 from ttsrl.training import environment, rendezvous
 from ttsrl.training.supervisor import exit_on_sigterm, train
 from ttsrl.training.verl_args import cpus_of_machine
@@ -83,9 +83,7 @@ def lead(place: Place, run: RunConfig, config: Path, work_dir: Path, ray_port: i
     """Rank 0: start Ray, train, tell everybody how it ended; returns the exit code."""
     with ExitStack() as stack:
         others = stack.enter_context(rendezvous.gather(place.port, place.pods - 1))
-        folder = stack.enter_context(
-            tempfile.TemporaryDirectory(prefix="ttsrl-ray-", ignore_cleanup_errors=True)
-        )
+        folder = stack.enter_context(scratch("ttsrl-ray-"))
         address = f"{others.own_address}:{ray_port}"
         token = secrets.token_hex(32)
         os.environ |= authentication(token)
@@ -167,8 +165,8 @@ def python_of_one_word() -> Generator[str]:
     if shlex.quote(sys.executable) == sys.executable:
         yield sys.executable
         return
-    with tempfile.TemporaryDirectory(prefix="ttsrl-python-") as folder:
-        prefix = Path(folder) / "prefix"
+    with scratch("ttsrl-python-") as folder:
+        prefix = folder / "prefix"
         prefix.symlink_to(sys.prefix)  # not the program alone: it looks for its packages beside it
         yield str(prefix / Path(sys.executable).relative_to(sys.prefix))
 

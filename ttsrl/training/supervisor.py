@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import signal
 import sys
-import tempfile
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -22,6 +21,7 @@ from ttsrl.data.prompts import are_prepared, prepare
 from ttsrl.errors import Failure
 from ttsrl.models.hub import local_folder
 from ttsrl.runtime.job import Job
+from ttsrl.runtime.scratch import scratch
 from ttsrl.storage.atomic import replace_text
 from ttsrl.storage.published import RUN
 from ttsrl.storage.run_store import RunStore
@@ -93,19 +93,22 @@ def train(
     print(f"starting Ray and verl with {device} on {place}", flush=True)
     with ExitStack() as stack:
         if environment.ray_address() is None:
-            ray_dir = tempfile.TemporaryDirectory(prefix="ttsrl-ray-", ignore_cleanup_errors=True)
-            ray = RayHere(stack.enter_context(ray_dir))
+            ray_dir = str(stack.enter_context(scratch("ttsrl-ray-")))
+            ray = RayHere(ray_dir)
+            # verl leaves lock files there
+            temporary = {"TMPDIR": ray_dir}
         else:
             ray = RayThere(
                 environment.of_every_process(run, device) | environment.of_rollouts(spec)
             )
+            temporary = {}
         keys_file = train_dir / "verl.json"
         here = run.model_copy(update={"model": str(policy)})
         keys = verl_keys(here, work_dir, device, ray)
         keys_file.write_text(json.dumps(keys, indent=2) + "\n", encoding="utf-8")
         stack.enter_context(PublishedLog(store, train_dir, metrics))
         log = work_dir / "logs" / "verl.log"
-        variables = environment.of_driver(run, device) | environment.of_rollouts(spec)
+        variables = environment.of_driver(run, device) | environment.of_rollouts(spec) | temporary
         verl = Job("verl", run_verl, (keys_file,), log, variables)
         stack.callback(verl.stop)
         _watch(run, verl, Follower(train_dir, metrics), look)
