@@ -17,20 +17,22 @@ from support import corpora
 from support.audio_files import FFMPEG, RATE_HZ, SNDFILE, audio_file
 from support.paths import ROOT
 from support.reward_server import utterances
+from ttsrl.audio.io import Segment, read_mono
 from ttsrl.codecs.tiny import TinyCodec
-from ttsrl.scorers.reference import voice
 
 Write = Callable[[Path], Path]
 """Writes an input into a folder; returns what the command gets."""
 
-SPOKEN_S = 0.6
 NUMBERS = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 LINES = [f"{a} {b} {c}" for a in NUMBERS[:5] for b in NUMBERS for c in NUMBERS[:2]]
 
 
 def _sound(suffix: str, number: int = 0) -> bytes:
+    """A person's speech, in a file of the kind that ends so."""
     kind = next((k for k in (*SNDFILE, *FFMPEG) if k.endswith(suffix)), "pcm.wav")
-    return audio_file(kind, voice(SPOKEN_S + 0.1 * number, RATE_HZ, pitch_hz=120 + 20 * number))
+    rate_hz = 8_000 if "gsm" in kind else RATE_HZ
+    clip = sorted((ROOT / "tests/real/clips").glob("*.flac"))[number % 5]
+    return audio_file(kind, read_mono(clip, rate_hz, Segment(0.4, 1.0 + 0.1 * number)), rate_hz)
 
 
 def _corpus(files: corpora.Files) -> Write:
@@ -50,11 +52,7 @@ def _listed(folder: Path, key: str) -> list[dict[str, object]]:
     rows: list[dict[str, object]] = []
     for number, suffix in enumerate((".wav", ".flac", ".opus", "xing.mp3", ".m4a", "gsm.wav")):
         name = f"{number}{Path('x' + suffix).suffix}"
-        samples, rate_hz = voice(SPOKEN_S, RATE_HZ), RATE_HZ
-        if suffix == "gsm.wav":
-            samples, rate_hz = samples[::2], 8_000
-        kind = next(k for k in (*SNDFILE, *FFMPEG) if k.endswith(suffix))
-        (folder / name).write_bytes(audio_file(kind, samples, rate_hz))
+        (folder / name).write_bytes(_sound(suffix, number))
         rows.append({key: name, "text": LINES[number], "id": f"r{number}"})
     return rows
 
@@ -170,10 +168,7 @@ CLIPS: Mapping[str, Write] = {"clips": _clips}
 def _one_sound(kind: str) -> Write:
     def write(folder: Path) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
-        samples, rate_hz = voice(SPOKEN_S, RATE_HZ), RATE_HZ
-        if "gsm" in kind:
-            samples, rate_hz = samples[::2], 8_000
-        (folder / kind).write_bytes(audio_file(kind, samples, rate_hz))
+        (folder / kind).write_bytes(_sound(kind))
         return folder
 
     return write

@@ -7,7 +7,7 @@ from pathlib import Path
 from benchmarks.data_fuzz import SHARES, Log, fuzz, half_written
 from support.reward_server import RewardServer
 
-CASES = 60
+CASES = 30
 
 
 def test_damaged_input_ends_with_a_reason_and_leaves_nothing_half(
