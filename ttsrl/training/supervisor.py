@@ -93,22 +93,18 @@ def train(
     print(f"starting Ray and verl with {device} on {place}", flush=True)
     with ExitStack() as stack:
         if environment.ray_address() is None:
-            ray_dir = str(stack.enter_context(scratch("ttsrl-ray-")))
-            ray = RayHere(ray_dir)
-            # verl leaves lock files there
-            temporary = {"TMPDIR": ray_dir}
+            ray = RayHere(str(stack.enter_context(scratch("ttsrl-ray-"))))
         else:
             ray = RayThere(
                 environment.of_every_process(run, device) | environment.of_rollouts(spec)
             )
-            temporary = {}
         keys_file = train_dir / "verl.json"
         here = run.model_copy(update={"model": str(policy)})
         keys = verl_keys(here, work_dir, device, ray)
         keys_file.write_text(json.dumps(keys, indent=2) + "\n", encoding="utf-8")
         stack.enter_context(PublishedLog(store, train_dir, metrics))
         log = work_dir / "logs" / "verl.log"
-        variables = environment.of_driver(run, device) | environment.of_rollouts(spec) | temporary
+        variables = environment.of_driver(run, device) | environment.of_rollouts(spec)
         verl = Job("verl", run_verl, (keys_file,), log, variables)
         stack.callback(verl.stop)
         _watch(run, verl, Follower(train_dir, metrics), look)
