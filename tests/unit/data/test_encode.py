@@ -12,7 +12,6 @@ import pyarrow as pa
 import pytest
 import soundfile
 from datasets import Audio, Dataset, load_dataset
-from huggingface_hub.errors import LocalEntryNotFoundError
 from pyarrow import parquet
 
 from ttsrl.audio.io import read_mono
@@ -288,14 +287,14 @@ def test_a_broken_list_is_refused_with_file_and_line(
 def test_a_data_set_of_the_hub_is_brought_here_by_its_id(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def hub(name: str, repo_type: str) -> str:  # it cannot be reached from a test
-        if (name, repo_type) != ("owner/speech", "dataset"):
-            raise LocalEntryNotFoundError("offline")
-        return str(folder)
+    def hub(name: str, kind: str) -> Path:  # it cannot be reached from a test
+        if (name, kind) != ("owner/speech", "dataset"):
+            raise BadInput(f"no {kind} at {name!r}: offline; give a folder")
+        return folder
 
-    monkeypatch.setattr("huggingface_hub.snapshot_download", hub)
+    monkeypatch.setattr("ttsrl.models.hub.download", hub)
     assert run(Path("owner/speech"), tmp_path / "out").recordings == 4
-    with pytest.raises(BadInput, match=r"no dataset at 'owner/none', .*: offline; give a folder"):
+    with pytest.raises(BadInput, match=r"no dataset at 'owner/none': offline; give a folder"):
         run(Path("owner/none"), tmp_path / "none")
 
 
