@@ -13,7 +13,7 @@ from functools import lru_cache
 from ttsrl.text.cldr import CURRENCIES
 from ttsrl.text.languages import BY_CHARACTER
 from ttsrl.text.lattice import Reading, choice
-from ttsrl.text.numbers import cardinal, decimal, number, ordinal
+from ttsrl.text.numbers import cardinal, decimal, minus, number, ordinal
 from ttsrl.text.speech import Speech, speech
 from ttsrl.text.spelling import audible
 
@@ -61,9 +61,7 @@ def _number(table: Speech) -> str:
     groups = "|".join(rf"(?:{re.escape(between)}\d{{3}})+" for between in table.group)
     whole = rf"(?:\d{{1,3}}(?:{groups})(?!\d)|\d+)"
     other = "," if table.decimal == "." else r"\."
-    marks = rf"{mark}\d+"
-    if {"\\.": ".", ",": ","}[other] in table.point:
-        marks += rf"|{other}(?:\d{{1,2}}|\d{{4,}})(?![\d.,]\d|\d)"
+    marks = rf"{mark}\d+|{other}(?:\d{{1,2}}|\d{{4,}})(?![\d.,]\d|\d)"
     return rf"(?:{whole}(?:(?:{marks})(?!{mark}\d))?|(?<![\w.]){mark}\d+)"
 
 
@@ -157,8 +155,8 @@ def read_fraction(above: str, below: str, language: str, alone: bool) -> Reading
         }
         readings.append(fill(template, words, language))
     if alone:
-        usual = f"{above}/{below}" in table.fractions
-        slash = [*table.between.get("/", ()), *(() if usual else ("",))]
+        silent = ("",) if len(above + below) > 2 else ()  # "nine eleven", "twenty-four seven"
+        slash = [*filter(None, table.between.get("/", ("/",))), *silent]
         pair = (*number(above, language), *one_of(slash, language), *number(below, language))
         readings.append(pair)
     return choice(readings)
@@ -184,7 +182,7 @@ def _sign(sign: str | None, language: str) -> Reading:
         case "±":
             return one_of(table.symbols.get("±", ("",)), language)
         case _:
-            return one_of(table.minus, language)
+            return one_of(table.minus or [minus(language) or "-"], language)
 
 
 def _range(core: Reading, match: re.Match[str], until: Reading, language: str) -> Reading:
@@ -230,9 +228,10 @@ def _money(core: Reading, code: str, match: re.Match[str], language: str) -> Rea
 def _measure(core: Reading, symbol: str, match: re.Match[str], language: str) -> Reading:
     readings = _in_units(core, speech(language).units[symbol], language)
     spaced = match.string[match.start("after") - 1] == " "
-    if symbol in MAY_BE_WORDS and spaced:  # "5 in the room", "vitamin 3 A"
-        return choice([(*core, audible(symbol, language)), *readings])
-    return choice(readings)
+    if symbol not in MAY_BE_WORDS:
+        return choice(readings)
+    as_word = (*core, audible(symbol, language))  # "5 in the room", "room 5C"
+    return choice([as_word, *readings] if spaced else [*readings, as_word])
 
 
 def _in_units(core: Reading, patterns: Iterable[str], language: str) -> list[Reading]:

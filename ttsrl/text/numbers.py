@@ -13,6 +13,7 @@ from functools import lru_cache
 from unicode_rbnf import FormatPurpose, RbnfEngine
 from unicode_rbnf.engine import RbnfError
 
+from ttsrl.text.languages import BY_CHARACTER
 from ttsrl.text.lattice import Reading, choice
 from ttsrl.text.speech import speech
 from ttsrl.text.spelling import audible
@@ -27,7 +28,7 @@ NOT_SAID = re.compile("financial|days|2d-year|fraction|-ones$|-tens$|verbose|-la
 def cardinal(digits: str, language: str) -> tuple[str, ...]:
     """A quantity in words, the usual ones first; the digits themselves where CLDR has no words."""
     said = [*_spelled(digits, language, FormatPurpose.CARDINAL)]
-    if len(digits) == 4:
+    if len(digits) == 4 and language not in BY_CHARACTER:  # theirs lose a last 0; see `by_digit`
         said += _spelled(digits, language, FormatPurpose.YEAR)
     return _varied(said, language) or (digits,)
 
@@ -75,7 +76,8 @@ def number(digits: str, language: str) -> Reading:
 def decimal(whole: str, mark: str, fraction: str, language: str) -> Reading:
     """A number with a decimal fraction; `mark` is "." or ","."""
     table = speech(language)
-    points = _audible(table.point.get(mark, ()) or [_point(language)], language)
+    known = table.point.get(mark) or [word for words in table.point.values() for word in words]
+    points = _audible(known or [_point(language) or mark], language)
     zeros = fraction[: len(fraction) - len(fraction.lstrip("0"))]
     rest = fraction[len(zeros) :]
     after = [*by_digit(fraction, language)]
@@ -97,10 +99,24 @@ def decimal(whole: str, mark: str, fraction: str, language: str) -> Reading:
 @lru_cache(maxsize=64)
 def _point(language: str) -> str:
     """CLDR's word for the decimal mark: what it puts between the digits of 1.1."""
-    ones = cardinal("1", language)[0].split()
-    words = _spelled("1.1", language, FormatPurpose.CARDINAL)
-    said = audible(words[0], language).split() if words else []
-    return " ".join(word for word in said if word not in ones)
+    return _but_one("1.1", language)
+
+
+@lru_cache(maxsize=64)
+def minus(language: str) -> str:
+    """CLDR's word for the sign of -1; empty where it has none."""
+    return _but_one("-1", language)
+
+
+def _but_one(text: str, language: str) -> str:
+    """CLDR's words for a number made of ones, without those for 1."""
+    ones = {word for one in cardinal("1", language) for word in one.split()}
+    words = _spelled(text, language, FormatPurpose.CARDINAL)
+    said = audible(words[0], language) if words else ""
+    if language in BY_CHARACTER:
+        for one in ones:
+            said = said.replace(one, "")
+    return " ".join(word for word in said.split() if word not in ones)
 
 
 def _spelled(digits: str, language: str, purpose: FormatPurpose) -> list[str]:

@@ -11,6 +11,7 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import Any
 
 from ttsrl.text.cldr import of_cldr
 from ttsrl.text.spelling import TABLES
@@ -150,12 +151,15 @@ def speech(language: str) -> Speech:
     path = TABLES / f"{language}.toml"
     table = tomllib.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     if base := table.pop("base", None):
-        table = tomllib.loads((TABLES / f"{base}.toml").read_text(encoding="utf-8")) | table
-    known = of_cldr(language)
-    for key, value in table.items():
-        known[key] = known[key] | value if key in MERGED and key in known else value
-    return Speech(language=language, **known)
+        common = tomllib.loads((TABLES / f"{base}.toml").read_text(encoding="utf-8"))
+        table = _completed(common, table)
+    return Speech(language=language, **_completed(of_cldr(language), table))
 
 
-MERGED = frozenset(["symbols", "units", "currencies", "point"])
-"""Keys of which CLDR has a part and the table another."""
+def _completed(common: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
+    """Keys of both; of a key that is a table in both, the entries of both."""
+    merged = {
+        key: common[key] | value if isinstance(value, dict) and key in common else value
+        for key, value in own.items()
+    }
+    return common | merged

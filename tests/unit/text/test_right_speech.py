@@ -43,3 +43,17 @@ def test_wrong_speech_costs(language: str, reference: str, transcript: str) -> N
 @pytest.mark.parametrize("language", ["de", "en", "es", "fr", "it", "ja", "ko", "pt", "zh"])
 def test_there_are_forty_rows_or_more(language: str) -> None:
     assert sum(row[0] == language for row in rows("right")) >= 40
+
+
+NUMBERS = [3, 13, 15, 30, 50, 105, 150, 516, 1050, 1500, 5160, 15_000, 50_000]
+FORMS = ["1.5", "1,5", "10.50", "10,50", "-5", "5", "5%", "5 km", "5°", "2+2", "22"]
+
+
+@pytest.mark.parametrize("language", ["ar", "de", "en", "fi", "fr", "hi", "ja", "pl", "vi", "zh"])
+def test_no_number_is_another(language: str) -> None:
+    """Fifteen is not fifty, and no sign or decimal mark is silent."""
+    written = [str(number) for number in NUMBERS] + FORMS
+    for one in written:
+        for other in written:
+            equal = one == other or {one, other} in ({"1.5", "1,5"}, {"10.50", "10,50"})
+            assert equal or cer(one, other, language) > 0, (one, other)
