@@ -1,14 +1,16 @@
 """Of two lattices, the readings that are nearest to each other.
 
 Exact where the texts agree (`same_sound` follows every reading) and where their choices make up to
-`EXACT` pairs. Beyond that the choices of the two texts are improved two by two, in a fixed order,
-until none gets nearer: the same texts always give the same readings.
+`EXACT` pairs. Beyond that runs of equal parts divide the texts, and what lies between is compared
+by itself; where there is no such run, the choices of the two texts are improved two by two, in a
+fixed order, until none gets nearer. The same texts always give the same readings.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from difflib import SequenceMatcher
 from itertools import product
 from math import prod
 
@@ -21,6 +23,10 @@ EXACT = 512
 PER_CHOICE = 12
 """Readings of one choice that are tried where texts differ; those the other text has go first."""
 SWEEPS = 4
+TRIES = 4_000
+"""Pairs of readings that are tried at most where there are more than `EXACT`."""
+ANCHOR = 2
+"""Parts that are equal in both texts, in a row, and divide them where there are too many pairs."""
 HINTS = 64
 """Readings of one choice in which those of the other text are looked for."""
 
@@ -39,9 +45,35 @@ def nearest(said: Reading, heard: Reading) -> tuple[str, str]:
         whole = first(before + said + after)
         return whole, whole
     sides = _Side.of(said, heard), _Side.of(heard, said)
-    chosen = _exhaust(*sides) if sides[0].count * sides[1].count <= EXACT else _improve(*sides)
-    one, other = (side.text(picked) for side, picked in zip(sides, chosen, strict=True))
+    if sides[0].count * sides[1].count <= EXACT:
+        texts = _texts(sides, _exhaust(*sides))
+    else:
+        texts = _between_anchors(said, heard) or _texts(sides, _improve(*sides))
+    one, other = texts
     return _join(first(before), one, first(after)), _join(first(before), other, first(after))
+
+
+def _texts(
+    sides: tuple[_Side, _Side], chosen: tuple[Sequence[int], Sequence[int]]
+) -> tuple[str, str]:
+    return sides[0].text(chosen[0]), sides[1].text(chosen[1])
+
+
+def _between_anchors(said: Reading, heard: Reading) -> tuple[str, str] | None:
+    """The nearest readings of what lies between runs of equal parts; None without such a run."""
+    matcher = SequenceMatcher(None, said, heard, autojunk=False)
+    blocks = [block for block in matcher.get_matching_blocks() if block.size >= ANCHOR]
+    if not blocks:
+        return None
+    one, other, a, b = [""], [""], 0, 0
+    for block in blocks:
+        gap = nearest(said[a : block.a], heard[b : block.b])
+        a, b = block.a + block.size, block.b + block.size
+        equal = first(said[block.a : a])
+        one += [gap[0], equal]
+        other += [gap[1], equal]
+    rest = nearest(said[a:], heard[b:])
+    return _join(*one, rest[0]), _join(*other, rest[1])
 
 
 @dataclass(frozen=True)
@@ -99,12 +131,16 @@ def _improve(said: _Side, heard: _Side) -> tuple[Sequence[int], Sequence[int]]:
     """Indices of readings from which no change of two neighbouring slots gets nearer."""
     picked, other = [0] * len(said.slots), [0] * len(heard.slots)
     least = Levenshtein.distance(said.letters(picked), heard.letters(other))
+    tries = 0
     for _ in range(SWEEPS):
         before = least
         for i, j in _neighbours(said, heard):
+            if tries > TRIES:
+                return picked, other
             here = range(len(said.slots[i])) if i is not None else [0]
             there = range(len(heard.slots[j])) if j is not None else [0]
             best = (picked[i] if i is not None else 0, other[j] if j is not None else 0)
+            tries += len(here) * len(there)
             for a, b in product(here, there):
                 _pick(picked, i, a)
                 _pick(other, j, b)
