@@ -28,6 +28,7 @@ class SeedWay:
 
     def __init__(self, run: RunConfig) -> None:
         self.codec = load_codec(run.codec)
+        assert run.reward.whisper is not None, "the published rewards are Whisper's"
         self.scorer = WhisperScorer(run.reward.whisper)
         engine = self.scorer.engine
         assert isinstance(engine, WhisperTorch)

@@ -102,7 +102,7 @@ def measure(config: Path, url: str, count: int, device: str) -> None:
     asked = utterances(count)
     heard = pipeline.score(asked)
     texts = [
-        " ".join(random_models.with_errors(o.transcript.split(), 0.03, n)) or "two"
+        " ".join(random_models.with_errors((o.transcript or "").split(), 0.03, n)) or "two"
         if isinstance(o, Ok)
         else u.text
         for n, (u, o) in enumerate(zip(asked, heard, strict=True))

@@ -260,12 +260,14 @@ def openai_whisper(shape: str, device: str, waveforms: list[Any]) -> float | Non
 
     @torch.inference_mode()
     def one(waveform: Any) -> None:
-        mel = whisper.log_mel_spectrogram(whisper.pad_or_trim(waveform), s["mels"]).to(device)
+        window: Any = whisper.pad_or_trim(waveform)
+        mel: Any = whisper.log_mel_spectrogram(window, s["mels"]).to(device)
         mel = mel.half() if half else mel
         logits = model.logits(target[:, :-1], model.encoder(mel[None])).float()
         torch.nn.functional.cross_entropy(logits[0], target[0, 1:]).item()
         padded = whisper.log_mel_spectrogram(waveform, s["mels"], padding=480_000)
-        segment = whisper.pad_or_trim(padded, 3000).to(device)
+        segment: Any = whisper.pad_or_trim(padded, 3000)
+        segment = segment.to(device)
         segment = segment.half() if half else segment
         model.detect_language(segment)
         whisper.decode(model, segment, options)

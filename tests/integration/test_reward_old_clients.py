@@ -53,7 +53,7 @@ def inputs(items: list[Utterance], *, binary: bool = True) -> list[triton.InferI
 
 def expected(server: RewardServer, items: list[Utterance]) -> tuple[list[float], list[str]]:
     outcomes = [outcome for outcome in score(server, items) if isinstance(outcome, Ok)]
-    return [outcome.reward for outcome in outcomes], [outcome.transcript for outcome in outcomes]
+    return [outcome.reward for outcome in outcomes], [o.transcript or "" for o in outcomes]
 
 
 @pytest.mark.parametrize("binary_in", [True, False])

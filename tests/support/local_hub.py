@@ -8,7 +8,7 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -57,7 +57,7 @@ def folder_content(folder: Path) -> dict[str, bytes]:
 
 
 @contextmanager
-def local_hub() -> Iterator[LocalHub]:
+def local_hub() -> Generator[LocalHub]:
     """Serve until the end of the block."""
     hub = LocalHub()
 

@@ -4,7 +4,7 @@ import json
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -218,12 +218,13 @@ def test_what_is_heard_right_in_a_cropped_window_needs_no_full_one(
 ) -> None:
     texts, waveforms = spoken
     scorer = WhisperScorer(WhisperConfig(model=str(TINY / "whisper"), window="cropped"))
-    read, windows = scorer.engine.read, []
-    monkeypatch.setattr(
-        scorer.engine,
-        "read",
-        lambda jobs, window="full": windows.append((len(jobs), window)) or read(jobs, window),
-    )
+    read, windows = scorer.engine.read, list[tuple[int, str]]()
+
+    def read_and_remember(jobs: Any, window: Any = "full") -> Any:
+        windows.append((len(jobs), window))
+        return read(jobs, window)
+
+    monkeypatch.setattr(scorer.engine, "read", read_and_remember)
     raws = scorer.score(waveforms, RATE_HZ, texts, ["en"] * len(texts))
     (first, cropped), (again, full) = windows
     assert (first, cropped, full) == (len(texts), "cropped", "full")
