@@ -13,13 +13,14 @@ from pyarrow import parquet
 from support.records import row_of
 from ttsrl.audio.waveform import Waveform
 from ttsrl.config.load import dump_run, load_run
-from ttsrl.config.schema import HELD_OUT, RunConfig, SamplingConfig
+from ttsrl.config.schema import HELD_OUT, QualityConfig, RunConfig, SamplingConfig
 from ttsrl.data.prompts import prepare
 from ttsrl.errors import BadInput
 from ttsrl.evaluation import compare
 from ttsrl.evaluation.evaluate import TEXTS_WITH_WAV, evaluate, protocol_of
 from ttsrl.evaluation.judge import Judge
 from ttsrl.evaluation.one_suite import evaluate_suite
+from ttsrl.evaluation.quality import Quality
 from ttsrl.evaluation.report.page import write_report as write_page
 from ttsrl.evaluation.suites import held_out_suite
 from ttsrl.evaluation.summary import mean_by_text, summarise
@@ -28,6 +29,8 @@ from ttsrl.records.record import read_lines
 from ttsrl.records.sampling import Sampling
 from ttsrl.runtime.follow import follow
 from ttsrl.runtime.job import Job
+from ttsrl.scorers.base import SpeechSample
+from ttsrl.scorers.distill_mos import DistillMosScorer
 from ttsrl.synthesis.synthesiser import SynthesisedSpeech
 from ttsrl.text.normalise import cer, wer
 
@@ -261,3 +264,41 @@ def test_how_speech_is_drawn_is_the_evaluation_s_own(
         update={"eval": run.eval.model_copy(update={"sampling": SamplingConfig(temperature=0.9)})}
     )
     assert protocol_of(warm, held_out_suite(warm, held_out)) != report.identity.protocol
+
+
+def test_a_quality_model_hears_every_utterance(
+    run: RunConfig, held_out: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = {"quality": [QualityConfig(type="distillmos")], "max_texts": 3, "seeds": [0]}
+    run = run.model_copy(update={"eval": run.eval.model_copy(update=asked)})
+    report = evaluate(run, POLICY, held_out_suite(run, held_out), tmp_path / "a")
+    rows = read_rows(tmp_path / "a")
+    for row in rows:
+        waveform, rate_hz = soundfile.read(tmp_path / "a" / row["wav"], dtype="float32")
+        scorer = DistillMosScorer("cpu", 4)
+        [raw] = scorer.score([SpeechSample(waveform, rate_hz, row["text"], "en")])
+        # the file is rounded to 16 bits
+        assert row["quality"]["distillmos"] == pytest.approx(raw["distillmos"], abs=0.02)
+    greedy = [row["quality"]["distillmos"] for row in rows if row["mode"] == "greedy"]
+    assert report.modes["greedy"].mean_quality == {"distillmos": pytest.approx(np.mean(greedy))}
+    compare.show(str(tmp_path / "a"), str(tmp_path / "a"), as_json=False)
+    assert "Opinion score, distillmos" in capsys.readouterr().out
+
+    without = run.model_copy(update={"eval": run.eval.model_copy(update={"quality": []})})
+    assert protocol_of(without, held_out_suite(run, held_out)) != report.identity.protocol
+
+
+def test_a_quality_model_that_fails_has_no_opinion(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail_on_long(self: Any, speeches: Sequence[SpeechSample]) -> list[dict[str, float]]:
+        if any(len(speech.waveform) > 10 for speech in speeches):
+            raise RuntimeError("out of memory")
+        return [{"distillmos": 3.0}] * len(speeches)
+
+    monkeypatch.setattr(DistillMosScorer, "score", fail_on_long)
+    quality = Quality(QualityConfig(type="distillmos"), "cpu", 4)
+    lengths = 5, 20, 0, 7
+    speeches = [
+        SynthesisedSpeech("a", [1], True, np.zeros(length, np.float32), 16_000)
+        for length in lengths
+    ]
+    assert quality.of(speeches) == [3.0, None, None, 3.0]

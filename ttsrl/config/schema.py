@@ -236,6 +236,15 @@ class JudgeConfig(Strict):
         return self
 
 
+class QualityConfig(Strict):
+    """A model of listeners' opinion, 1 to 5, that evaluation asks about every utterance."""
+
+    type: Literal["distillmos", "dnsmos"]
+    """Both have their weights in the package of the extra `reward`."""
+    used_in_reward: bool = False
+    """Say on purpose that the reward has this component: its number shows over-fitting then."""
+
+
 class SamplingConfig(Strict):
     """How an evaluation's sampled speech is drawn; null: as `sampling` of the evaluation says, and
     there as the rollouts are."""
@@ -314,6 +323,8 @@ class EvalConfig(Strict):
     greedy: Annotated[bool, InEvaluation()] = True
     """One greedy utterance per text beside the sampled ones. Speech models of published size often
     repeat themselves under greedy decoding."""
+    quality: list[QualityConfig] = []
+    """Models of speech quality beside the judges of what is said, for every suite."""
     max_texts: int = Field(default=500, ge=1)
     batch_size: Annotated[int, InEvaluation()] = Field(default=64, ge=1)
     bootstrap_samples: int = Field(default=2000, ge=100)
@@ -329,6 +340,13 @@ class EvalConfig(Strict):
             judges = [judge.name for judge in suite.judges_in(self.judges)]
             if len(set(judges)) < len(judges):
                 raise ValueError(f"two judges of suite {suite.name!r} share a name; rename one")
+        return self
+
+    @model_validator(mode="after")
+    def _quality_is_asked_once(self) -> Self:
+        types = [one.type for one in self.quality]
+        if len(set(types)) < len(types):
+            raise ValueError("eval.quality names a model twice; leave one out")
         return self
 
     @model_validator(mode="after")
@@ -410,6 +428,17 @@ class RunConfig(Strict):
                 f"{rollouts // ranks} rollouts an update on each GPU are not divisible by "
                 f"train.micro_batch_size = {t.micro_batch_size}: verl needs whole micro batches"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _quality_did_not_reward(self) -> Self:
+        rewarded = {component.type for component in self.reward.components}
+        for one in self.eval.quality:
+            if one.type in rewarded and not one.used_in_reward:
+                raise ValueError(
+                    f"eval.quality {one.type!r} is a component of the reward: use the other model, "
+                    "or say used_in_reward to show its number all the same"
+                )
         return self
 
     @model_validator(mode="after")

@@ -20,6 +20,7 @@ from ttsrl.codecs.registry import codec_digest
 from ttsrl.config.schema import RunConfig
 from ttsrl.evaluation.independence import check_independent
 from ttsrl.evaluation.judge import Judge
+from ttsrl.evaluation.quality import Quality, quality_digest
 from ttsrl.evaluation.similarity import Similarity
 from ttsrl.evaluation.suites import Suite, SuiteText
 from ttsrl.evaluation.summary import summarise
@@ -123,6 +124,7 @@ def speak_and_hear(
     synthesiser = Synthesiser(model, run.codec, run.family, device, run.voice)
     voices = Voices(suite, synthesiser)
     similarity = Similarity(suite, device, size) if suite.speaker_model else None
+    quality = [Quality(config, device, size) for config in run.eval.quality]
     with_wav = texts_with_wav(texts)
     rows: list[EvaluationRow] = []
     synthesis_s = 0.0
@@ -133,7 +135,7 @@ def speak_and_hear(
             start_s = time.perf_counter()
             speeches = _speak(run, suite.sampling, synthesiser, voices, this, begin, batch)
             synthesis_s += time.perf_counter() - start_s
-            found = _rows(this, batch, speeches, judges, similarity, keeps_wav)
+            found = _rows(this, batch, speeches, judges, similarity, quality, keeps_wav)
             for row, speech in zip(found, speeches, strict=True):
                 if row.wav is not None:
                     write_wav(out / row.wav, speech.waveform, speech.sample_rate_hz)
@@ -165,6 +167,7 @@ def write_report(
         seeds=run.eval.seeds,
         sampling=sampling,
         judges=judges,
+        quality={one.type: one.used_in_reward for one in run.eval.quality},
         tokens_per_s=sum(row.tokens for row in rows) / synthesis_s,
         modes={
             mode: summarise([row for row in rows if row.mode == mode], names)
@@ -240,12 +243,14 @@ def _rows(
     speeches: Sequence[SynthesisedSpeech],
     judges: Sequence[Judge],
     similarity: Similarity | None,
+    quality: Sequence[Quality],
     keeps_wav: Collection[int],
 ) -> list[EvaluationRow]:
     """One row per text; `keeps_wav` has the indices of the texts whose speech is kept."""
     languages = [text.language for text in texts]
     verdicts = {judge.name: judge.listen(speeches, languages) for judge in judges}
     cosines = similarity.to_voices(speeches, texts) if similarity else [None] * len(texts)
+    opinions = {one.name: one.of(speeches) for one in quality}
     return [
         EvaluationRow(
             index=text.index,
@@ -260,6 +265,7 @@ def _rows(
             duration_s=speech.duration_s,
             judges={name: heard[k] for name, heard in verdicts.items()},
             similarity=cosines[k],
+            quality={name: scores[k] for name, scores in opinions.items()},
             wav=f"wav/{text.index:05d}-{this.mode}.wav" if text.index in keeps_wav else None,
         )
         for k, (text, speech) in enumerate(zip(texts, speeches, strict=True))
@@ -285,6 +291,7 @@ def protocol_of(run: RunConfig, suite: Suite) -> str:
             for judge in suite.judges
         ],
         "wer": [suite.wer, NORMALISER_VERSION, BENCHMARK_VERSION],
+        "quality": [[one.type, quality_digest(one)] for one in run.eval.quality],
         "speaker_model": suite.speaker_model and model_digest(suite.speaker_model),
         "texts": [
             [text.index, text.text, text.language, text.id]

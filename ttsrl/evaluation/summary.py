@@ -17,6 +17,10 @@ def summarise(rows: Sequence[EvaluationRow], judges: Iterable[str]) -> ModeSumma
         mean_duration_s=fmean(row.duration_s for row in rows),
         mean_tokens=fmean(row.tokens for row in rows),
         mean_similarity=_mean(mean_by_text(rows, lambda row: row.similarity).values()),
+        mean_quality={
+            name: _mean(mean_by_text(rows, lambda row, name=name: row.quality.get(name)).values())
+            for name in dict.fromkeys(name for row in rows for name in row.quality)
+        },
         judges={name: _of_judge(rows, name) for name in judges},
     )
 

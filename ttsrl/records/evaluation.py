@@ -63,6 +63,8 @@ class EvaluationRow(Record):
     """Name of the judge -> its verdict."""
     similarity: float | None = None
     """Cosine with the voice prompt, -1 to 1; None where a text has no voice."""
+    quality: dict[str, float | None] = {}
+    """Quality model -> mean opinion score, 1 to 5; None where it failed or there is no speech."""
     wav: str | None
     """File of the speech, from the evaluation's folder on; None where it was not kept."""
 
@@ -116,6 +118,8 @@ class ModeSummary(Record):
     mean_tokens: float
     mean_similarity: float | None = None
     """Mean over texts of the cosine with the voice prompt."""
+    mean_quality: dict[str, float | None] = {}
+    """Quality model -> mean over texts of its opinion score."""
     judges: dict[str, JudgeSummary]
     """Name of the judge -> what it heard."""
 
@@ -134,6 +138,8 @@ class EvaluationReport(Record):
     sampling: Sampling
     """Of the sampled mode."""
     judges: list[ReportJudge]
+    quality: dict[str, bool] = {}
+    """Quality model -> whether the reward has it, too."""
     tokens_per_s: float
     """Speech tokens per second of synthesis."""
     modes: dict[str, ModeSummary]

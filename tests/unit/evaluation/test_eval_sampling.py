@@ -1,6 +1,7 @@
 """Which settings an evaluation samples with."""
 
 import json
+from typing import Any
 
 import pytest
 
@@ -59,3 +60,22 @@ def test_a_judge_that_computes_in_float32_alone_is_asked_for_nothing_else() -> N
     judge = {"name": "j", "type": "ctc", "model": "examples/tiny/judge", "dtype": "bfloat16"}
     with pytest.raises(BadInput, match=r"judge 'j' is of type 'ctc', which computes in float32"):
         load_run("examples/tiny/run.json", [f"eval.judges={json.dumps([judge])}"])
+
+
+@pytest.mark.parametrize(
+    ("quality", "why"),
+    [
+        ([{"type": "dnsmos"}], "eval.quality 'dnsmos' is a component of the reward: use the other"),
+        ([{"type": "distillmos"}, {"type": "distillmos"}], "eval.quality names a model twice"),
+    ],
+)
+def test_a_quality_model_is_asked_once_and_is_not_the_reward_s(
+    quality: list[dict[str, Any]], why: str
+) -> None:
+    components = json.dumps([{"type": "cer"}, {"type": "dnsmos"}])
+    reward = f"reward.components={components}"
+    with pytest.raises(BadInput, match=why):
+        load_run("examples/tiny/run.json", [reward, f"eval.quality={json.dumps(quality)}"])
+    on_purpose = json.dumps([{"type": "dnsmos", "used_in_reward": True}, {"type": "distillmos"}])
+    run = load_run("examples/tiny/run.json", [reward, f"eval.quality={on_purpose}"])
+    assert [one.type for one in run.eval.quality] == ["dnsmos", "distillmos"]

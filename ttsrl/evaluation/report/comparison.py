@@ -25,6 +25,13 @@ RATES: dict[str, Callable[[Verdict], float | None]] = {
 """Error rates in the order of the table."""
 
 
+_INDEPENDENCE = {
+    True: "gave the reward: its number shows over-fitting, not quality",
+    False: "independent of the reward",
+}
+"""What a measure says of the speech, by whether it was used in the reward."""
+
+
 @dataclass(frozen=True)
 class Metric:
     """One line of the table."""
@@ -33,7 +40,7 @@ class Metric:
     label: str
     note: str
     unit: str
-    """`share` (shown in percent), `cosine` or `s`."""
+    """`share` (shown in percent), `cosine`, `points of 5` or `s`."""
     change: str
     """How to say a change: `relative`, in `points` of a share, or as a `difference`."""
     better: int
@@ -107,9 +114,7 @@ def metrics(report: EvaluationReport) -> list[Metric]:
         Metric(
             f"{rate}/{judge.name}",
             f"{rate.upper()}, {judge.name}",
-            "gave the reward: its number shows over-fitting, not quality"
-            if judge.used_in_reward
-            else "independent of the reward",
+            _INDEPENDENCE[judge.used_in_reward],
             "share",
             "relative",
             -1,
@@ -131,6 +136,18 @@ def metrics(report: EvaluationReport) -> list[Metric]:
                 lambda row: row.similarity,
             )
         )
+    rows += [
+        Metric(
+            f"quality/{name}",
+            f"Opinion score, {name}",
+            _INDEPENDENCE[used],
+            "points of 5",
+            "difference",
+            1,
+            lambda row, name=name: row.quality.get(name),
+        )
+        for name, used in report.quality.items()
+    ]
     first = report.judges[0].name
 
     def exact(row: EvaluationRow) -> float | None:
@@ -221,6 +238,8 @@ def shown_in(unit: str, value: float) -> str:
             return percent(value)
         case "cosine":
             return f"{value:.3f}".replace("-", "−")
+        case "points of 5":
+            return f"{value:.2f}"
         case _:
             return f"{value:.2f} {unit}"
 
