@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from support.paths import TINY
 from ttsrl.config.schema import RunConfig
 from ttsrl.errors import BadInput
 from ttsrl.quickstart.stages import free_url
@@ -19,12 +20,12 @@ from ttsrl.quickstart.state import QuickstartState, forget, locked
 
 RUN: dict[str, Any] = {
     "name": "r",
-    "model": "m",
-    "codec": "c",
+    "model": str(TINY / "policy"),
+    "codec": str(TINY / "codec"),
     "data": {"texts": "texts.jsonl"},
     "train": {"steps": 3},
-    "reward": {"whisper": {"model": "w"}},
-    "eval": {"judges": [{"name": "j", "type": "ctc", "model": "j"}]},
+    "reward": {"whisper": {"model": str(TINY / "whisper")}},
+    "eval": {"judges": [{"name": "j", "type": "ctc", "model": str(TINY / "judge")}]},
 }
 
 TINY_QUICKSTART = """
