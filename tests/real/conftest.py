@@ -8,12 +8,20 @@ import pytest
 
 from support.real_whisper import folders
 from support.speech import SpokenClip, librivox_clips, synthetic_clips
+from ttsrl.reward.config import WhisperConfig
+from ttsrl.scorers.whisper.scorer import WhisperScorer
 
 
 @pytest.fixture(scope="session")
 def whisper_base() -> Path:
     """Whisper base, whose tokenizer.json is whole."""
     return folders.base()
+
+
+@pytest.fixture(scope="session")
+def base_scorer(whisper_base: Path) -> WhisperScorer:
+    """The reward's Whisper with the weights of base, five clips at once."""
+    return WhisperScorer(WhisperConfig(model=str(whisper_base), rows=5))
 
 
 @pytest.fixture(scope="session")
