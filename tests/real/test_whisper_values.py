@@ -30,13 +30,15 @@ SPELLED = {
         "And Mr. John Dashwood had then leisure to consider how much there might be prudently in "
         "his power to do for them."
     ),
-    "austen-0890": ("Unless to be rather cold-hearted and rather selfish is to be ill-disposed."),
+    "austen-0880": "He was not an ill-disposed young man.",
+    "austen-0890": "Unless to be rather cold-hearted and rather selfish is to be ill-disposed.",
     "austen-0920": (
         "Had he married a more amiable woman, he might have been made still more respectable than "
         "he was."
     ),
+    "austen-0930": "He might even have been made amiable himself.",
 }
-"""Texts of clips as a careful writer would type them."""
+"""The texts of the clips as a careful writer would type them."""
 LOOPS = "austen-0880"
 """The clip at which Whisper base repeats itself for ever in a window of 4 s."""
 
@@ -144,16 +146,16 @@ def test_a_person_s_sentences_are_heard_as_read(as_read: dict[str, Raw]) -> None
 def test_how_a_text_is_typed_does_not_matter(
     way: str, base_scorer: WhisperScorer, librivox: list[SpokenClip], as_read: dict[str, Raw]
 ) -> None:
-    for clip in librivox:
-        if clip.name not in SPELLED:
-            continue
+    for clip in librivox if way == "clean" else librivox[:3:2]:
         typed = [clip.text.upper(), SPELLED[clip.name]]
         if way != "clean":
             typed.append(clip.text)
         raws = score(base_scorer, [SPOILED[way](clip.waveform)] * len(typed), typed)
         if way == "clean":
             raws.append(as_read[clip.name])
-        utilities = [math.exp(-raw.nll / 3) for raw in raws]
+        nlls = [raw.nll for raw in raws]
+        print(f"{way} {clip.name} CER {raws[-1].cer:.2f} NLLs {nlls}")
+        utilities = [math.exp(-nll / 3) for nll in nlls]
         assert max(utilities) - min(utilities) < 0.02, (clip.name, utilities)
 
 
