@@ -43,7 +43,7 @@ class SeedWay:
         network = engine.network
         audio = network.new_cache(1, network.positions)
         mel = engine.log_mel([waveform], 2 * network.positions)
-        network.project(network.encode([mel]), audio)
+        network.project(network.encode(mel), audio)
         target = words.raw_target(text)
         forced = engine.forcing.force([[words.start]], [target], audio)
         [(_, reading)] = engine.read([ReadingJob(waveform, words.prompt("en"))])

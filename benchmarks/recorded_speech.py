@@ -57,16 +57,13 @@ def measure(model: Path, clips: Path, count: int, rows: int, device: str, langua
     speech = RecordedClips(waveforms, heard, language)
     seconds = sum(map(len, waveforms)) / RATE_HZ / count
     print(f"{model.name}, {count} clips of {seconds:.1f} s on average, {rows} rows")
-    print(f"  {'':34} {'utt/s':>8} {'CER':>7} {'no step':>8} {'again':>6}")
+    print(f"  {'':34} {'utt/s':>8} {'CER':>7} {'no step':>8}")
     plain = WhisperScorer(config, device, count)
     engine_of(plain).drafted = 0
-    line("full, no draft", plain, speech, speech.heard)
-    for name, window in (("full", "full"), ("cropped", "cropped")):
-        one = WhisperScorer(config.model_copy(update={"window": window}), device, count)
-        for share in SHARES:
-            line(f"{name}, draft, {share:.0%} of words wrong", one, speech, speech.texts(share))
-        typed = [bare(text, language) for text in speech.heard]
-        line(f"{name}, draft, lower case", one, speech, typed)
+    line("no draft", plain, speech, speech.heard)
+    for share in SHARES:
+        line(f"draft, {share:.0%} of words wrong", scorer, speech, speech.texts(share))
+    line("draft, lower case", scorer, speech, [bare(text, language) for text in speech.heard])
     precision(config, speech, device)
 
 
@@ -81,7 +78,7 @@ def read_clips(folder: Path, count: int) -> list[Waveform]:
 
 def line(name: str, scorer: WhisperScorer, speech: RecordedClips, texts: Sequence[str]) -> None:
     """One row: utterances per second, CER, share whose transcript was complete after the text was
-    read, share that was heard again in a full window."""
+    read."""
     count = len(texts)
     languages = [speech.language] * count
     scorer.warm_up()
@@ -93,12 +90,9 @@ def line(name: str, scorer: WhisperScorer, speech: RecordedClips, texts: Sequenc
     seconds = timed(score, 3 if torch.cuda.is_available() else 1)
     drafted = engine_of(scorer).drafted
     known = sum(raw.transcript == text for raw, text in zip(raws, texts, strict=True))
-    again = sum(raw.cer > 0 or raw.wer > 0 for raw in raws) if scorer.window == "cropped" else 0
     cer = float(np.mean([min(1.0, raw.cer) for raw in raws]))
     no_step = f"{known / count:8.0%}" if drafted == DRAFTED else " " * 8
-    print(
-        f"  {name:34} {count / seconds:8.2f} {cer:7.1%} {no_step} {again / count:6.0%}", flush=True
-    )
+    print(f"  {name:34} {count / seconds:8.2f} {cer:7.1%} {no_step}", flush=True)
 
 
 def precision(config: WhisperConfig, speech: RecordedClips, device: str) -> None:

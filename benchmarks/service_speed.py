@@ -42,18 +42,17 @@ def main() -> None:
     parser.add_argument("--shape", choices=[*random_models.SHAPES], default="test")
     parser.add_argument("--count", type=int, default=64)
     parser.add_argument("--batch", type=int, default=64)
-    parser.add_argument("--window", choices=["full", "cropped"], default="full")
     parser.add_argument("--folder", type=Path, help="where models are, or will be")
     arguments = parser.parse_args()
     device = torch_device()
     with tempfile.TemporaryDirectory() as temporary:
         folder = arguments.folder or Path(temporary)
         make_models(folder, arguments.shape, device)
-        config = write_run(folder, arguments.batch, arguments.window)
+        config = write_run(folder, arguments.batch)
         with server("-m", "ttsrl", "serve", "--config", str(config), "--port") as url:
             # loads meanwhile, and is idle while the other one works
-            print(f"Whisper {arguments.shape} and XCodec2, random weights, {arguments.window}")
-            print(f"windows, {arguments.count} utterances of 2 to 12 s, on {machine(device)}")
+            print(f"Whisper {arguments.shape} and XCodec2, random weights, {arguments.count}")
+            print(f"utterances of 2 to 12 s, on {machine(device)}")
             measure(config, url, arguments.count, device)
 
 
@@ -69,9 +68,9 @@ def make_models(folder: Path, shape: str, device: str) -> None:
             random_models.make_xcodec2(folder / name, small=shape == "test", device=device)
 
 
-def write_run(folder: Path, batch: int, window: str) -> Path:
+def write_run(folder: Path, batch: int) -> Path:
     """Nothing is remembered, so that every utterance is measured."""
-    whisper = {"model": "whisper", "rows": batch, "window": window}
+    whisper = {"model": "whisper", "rows": batch}
     reward = {"whisper": whisper, "batch_size": batch, "cache_size": 0}
     judges = [{"name": "none", "type": "ctc", "model": "none"}]
     run: dict[str, Any] = {"name": "speed", "model": "none", "codec": "xcodec2", "reward": reward}

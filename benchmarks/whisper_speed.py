@@ -110,9 +110,8 @@ class Bench:
         if not short:
             self.seed()
         self.openai()
-        for window in ("full", "cropped"):
-            for n in rows:
-                self.ours(window, n)
+        for n in rows:
+            self.ours(n)
         if self.device == "cuda" and not short:
             self.precision()
 
@@ -132,7 +131,7 @@ class Bench:
         def encode(waveform: Any) -> torch.Tensor:
             audio = engine.network.new_cache(1, engine.network.positions)
             mel = engine.log_mel([waveform], 2 * engine.network.positions)
-            engine.network.project(engine.network.encode([mel]), audio)
+            engine.network.project(engine.network.encode(mel), audio)
             return audio
 
         @torch.inference_mode()
@@ -153,13 +152,13 @@ class Bench:
             self.base = len(few) / seconds
             self.line("the published way: openai-whisper itself", self.base)
 
-    def ours(self, window: str, rows: int) -> None:
+    def ours(self, rows: int) -> None:
         """Plain, then with drafts at several error rates."""
         reset_peak(self.device)
-        scorer = self.scorer(window=window, rows=rows)
+        scorer = self.scorer(rows=rows)
         engine, tokens = torch_engine(scorer), scorer.tokens
         engine.warm_up()
-        name = f"{window} window, {rows} rows"
+        name = f"{rows} rows"
         heard = self.plain(engine, tokens)
         self.measure(scorer, f"{name}, plain greedy", heard, heard)
         self.drafts(scorer, f"{name}, draft", heard, SHARES[1:2])

@@ -1,4 +1,4 @@
-"""No speech, language, spelling and windows with Whisper's real weights and a person's speech."""
+"""No speech, language, spelling and loops with Whisper's real weights and a person's speech."""
 
 from __future__ import annotations
 
@@ -20,7 +20,6 @@ from ttsrl.audio.waveform import Waveform
 from ttsrl.errors import BadInput
 from ttsrl.reward.config import WhisperConfig
 from ttsrl.scorers.base import Raw
-from ttsrl.scorers.whisper.reading import ReadingJob
 from ttsrl.scorers.whisper.scorer import WhisperScorer
 
 BOUND = 1e-4
@@ -40,7 +39,8 @@ SPELLED = {
 }
 """The texts of the clips as a careful writer would type them."""
 LOOPS = "austen-0880"
-"""The clip at which Whisper base repeats itself for ever in a window of 4 s."""
+"""The clip at which Whisper base goes wrong in a window that ends with the speech: cut to whole
+seconds it repeated itself without end, at a CER of 18.8."""
 
 
 def score(
@@ -182,23 +182,13 @@ def with_garden(text: str, instead: bool) -> str:
     return " ".join(words)
 
 
-def test_a_cropped_window_is_never_worse_than_a_full_one(
-    whisper_base: Path,
-    base_scorer: WhisperScorer,
-    librivox: list[SpokenClip],
+def test_speech_is_heard_with_the_silence_that_fills_its_window(
+    whisper_base: Path, librivox: list[SpokenClip], as_read: dict[str, Raw]
 ) -> None:
-    cropped = WhisperScorer(WhisperConfig(model=str(whisper_base), window="cropped", rows=5))
-    loops, *_ = clips = [clip for clip in librivox if clip.name in (LOOPS, "austen-0930")]
-    [(_, alone)] = cropped.engine.read(
-        [ReadingJob(loops.waveform, cropped.tokens.prompt("en"))], "cropped"
-    )
-    assert len(alone.written) > 100  # a loop, which the reward must not see
-    waveforms, texts = [clip.waveform for clip in clips], [clip.text for clip in clips]
-    for clip, raw in zip(clips, score(cropped, waveforms, texts), strict=True):
-        assert raw.cer == 0, clip.name
-    wrong = texts[::-1]
-    for one, other in zip(
-        score(cropped, waveforms, wrong), score(base_scorer, waveforms, wrong), strict=True
-    ):
-        assert (one.transcript, one.cer) == (other.transcript, other.cer)
-        assert one.nll == pytest.approx(other.nll, abs=1e-4)
+    clip = next(clip for clip in librivox if clip.name == LOOPS)
+    mel = whisper.log_mel_spectrogram(whisper.pad_or_trim(torch.from_numpy(clip.waveform)))
+    options = DecodingOptions(language="en", fp16=False, without_timestamps=True)
+    expected = whisper.decode(openai_whisper(whisper_base), mel, options)
+    assert not isinstance(expected, list)
+    assert as_read[LOOPS].transcript.strip() == expected.text
+    assert as_read[LOOPS].cer == 0

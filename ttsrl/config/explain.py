@@ -22,6 +22,8 @@ def explain(error: ValidationError, config: type[BaseModel], raw: object) -> lis
     """One line for each wrong key of `raw`, the parsed file, without a word about pydantic."""
     by_key: dict[str, list[ErrorDetails]] = {}
     for detail in error.errors(include_url=False):
+        if detail["type"] == "default_factory_not_called":
+            continue  # a default that follows from fields beside it, whose own lines say all
         by_key.setdefault(show(_file_key(detail, raw)), []).append(detail)
     return [_line(config, _file_key(details[0], raw), details) for details in by_key.values()]
 

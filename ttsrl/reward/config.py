@@ -33,17 +33,8 @@ class WhisperConfig(Strict):
     """The last two give the values of those recipes: see `ttsrl.scorers.whisper.modes`."""
     dtype: Annotated[Literal["auto", "float32", "bfloat16"], InReward("resolved")] = "auto"
     """What it computes in; auto is bfloat16 on a GPU, float32 on a CPU and for ctranslate2."""
-    window: Annotated[Literal["full", "cropped"], InReward("value")] = "full"
-    """cropped hears the speech alone, in whole seconds, and not the silence up to 30 s. What is not
-    heard exactly as its text then is heard again in a full window, as Whisper was trained."""
     rows: int = Field(default=32, ge=1)
     """Utterances in the decoder at once, at most `batch_size`; with large-v3 each takes 0.3 GB."""
-
-    @model_validator(mode="after")
-    def _engine_can_crop(self) -> Self:
-        if self.engine == "ctranslate2" and self.window == "cropped":
-            raise ValueError('engine "ctranslate2" hears full windows only; use engine "torch"')
-        return self
 
 
 class Gates(Strict):

@@ -115,7 +115,7 @@ def test_what_decides_a_reward_is_never_changed_on_resume() -> None:
     [
         (
             "tiny/run.json",
-            "6bf2bd4d2ba299ed4f36739ac3a8b473d273b1e666a2c1fd8d7173807f67ecd9",
+            "eef09009b8f9b7b4eb65b7b498435403d12eee91db30dee71b9b6e851d9a7596",
         ),
         (
             "recipes/cosyvoice2-dapo.json",
@@ -127,15 +127,15 @@ def test_what_decides_a_reward_is_never_changed_on_resume() -> None:
         ),
         (
             "recipes/llasa-channel-io.json",
-            "6bf2bd4d2ba299ed4f36739ac3a8b473d273b1e666a2c1fd8d7173807f67ecd9",
+            "eef09009b8f9b7b4eb65b7b498435403d12eee91db30dee71b9b6e851d9a7596",
         ),
         (
             "recipes/llasa-clap-style.json",
-            "425f9e8d51b3109c41a565a79eeb7ee86c65cd9b7826d00f611356983ced245d",
+            "9beb2643a6f9c869c70f91cbdca27e062b68237e2b54898cb9b39f4143857954",
         ),
         (
             "recipes/llasa-deep-unlearning.json",
-            "d9f572b72a936aed6dc271b1427e4dd2a45f70054747f275a2936615e0a6a00d",
+            "1ebe52fdfb8a16f47ca064484666b4a365dee21052cb15d5cc2838a3858b52e3",
         ),
     ],
 )
@@ -157,7 +157,7 @@ def test_a_reward_of_every_component_keeps_its_hash() -> None:
     ]
     reward = RewardConfig.model_validate(
         {
-            "whisper": {"model": "w", "mode": "channel-io", "window": "cropped", "rows": 8},
+            "whisper": {"model": "w", "mode": "channel-io", "rows": 8},
             "components": components,
             "composition": "product",
             "gates": {"slack_s": 2},
@@ -165,7 +165,7 @@ def test_a_reward_of_every_component_keeps_its_hash() -> None:
             "codec_precision": "bfloat16",
         }
     )
-    expected = "6e73f5b738c82c14c9a837735def29d727cc40cfdc222043745dc30c656e160f"
+    expected = "d6a343ce9d26146fb959db0f09d80c860ddbf5dbb83146d055b51fa3ff8b2cd1"
     assert hash_of(configured(reward)) == expected
 
 

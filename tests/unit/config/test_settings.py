@@ -117,6 +117,7 @@ def test_every_value_tells_where_it_came_from(run_file: Path) -> None:
     ("override", "said"),
     [
         ("train.stepss=3", ["train.stepss: no such key", "did you mean 'steps'?"]),
+        ("reward.whisper.window=full", ["reward.whisper.window: no such key; known: model"]),
         ("group_size=3", ["group_size: no such key", "did you mean 'rollout.group_size'?"]),
         ("rollout.engine=vlm", ['rollout.engine = "vlm"', "did you mean 'vllm'?"]),
         ("train.steps=many", ['train.steps = "many"', "valid integer", "Number of GRPO updates"]),
@@ -154,7 +155,7 @@ def test_a_wrong_key_or_value_is_named_with_its_path_and_the_way_out(
         load_run(run_file, [override])
     for words in said:
         assert words in str(error.value)
-    assert "pydantic" not in str(error.value)
+    assert "pydantic" not in str(error.value).lower()
 
 
 @pytest.mark.parametrize(

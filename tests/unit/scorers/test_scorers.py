@@ -236,7 +236,7 @@ def test_channel_io_neither_normalises_nor_is_told_the_language(
     network, forcing = torch_engine(scorer).network, torch_engine(scorer).forcing
     with torch.inference_mode():
         audio = network.new_cache(len(noises), network.positions)
-        network.project(network.encode([features(odd_whisper, noises)]), audio)
+        network.project(network.encode(features(odd_whisper, noises)), audio)
         detected = forcing.languages(audio)
     tokenizer = AutoTokenizer.from_pretrained(odd_whisper)
     names = [str(tokenizer.convert_ids_to_tokens(n)).strip("<|>") for n in detected]

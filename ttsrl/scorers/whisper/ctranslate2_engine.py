@@ -21,7 +21,7 @@ from ttsrl.models.files import folder_digest
 from ttsrl.scorers.whisper.forcing import Forcing
 from ttsrl.scorers.whisper.log_mel import LogMel
 from ttsrl.scorers.whisper.network import Network
-from ttsrl.scorers.whisper.reading import GrowingTranscript, Reading, ReadingJob, Window
+from ttsrl.scorers.whisper.reading import GrowingTranscript, Reading, ReadingJob
 from ttsrl.storage.atomic import new_folder
 
 if TYPE_CHECKING:
@@ -56,17 +56,14 @@ class WhisperCTranslate2:
         )
 
     @torch.inference_mode()
-    def read(
-        self, jobs: Sequence[ReadingJob], window: Window = "full"
-    ) -> Iterator[tuple[int, Reading]]:
-        """See `ttsrl.scorers.whisper.reading.ReadingEngine`; its encoder has full windows only."""
-        assert window == "full"
+    def read(self, jobs: Sequence[ReadingJob]) -> Iterator[tuple[int, Reading]]:
+        """See `ttsrl.scorers.whisper.reading.ReadingEngine`."""
         order = sorted(range(len(jobs)), key=lambda n: (len(jobs[n].target), jobs[n].target))
         for first in range(0, len(order), self.batch_size):
             indices = order[first : first + self.batch_size]
             yield from self._read(indices, [jobs[n] for n in indices])
 
-    def warm_up(self, window: Window = "full") -> None:
+    def warm_up(self) -> None:
         """Nothing is slower the first time."""
 
     def _read(self, indices: list[int], jobs: list[ReadingJob]) -> Iterator[tuple[int, Reading]]:
@@ -76,7 +73,7 @@ class WhisperCTranslate2:
         )
         states_BSD = torch.from_numpy(np.array(states, dtype=np.float32)).to(self.network.device)
         audio = self.network.new_cache(len(jobs), self.network.positions)
-        self.network.project([states_BSD], audio)
+        self.network.project(states_BSD, audio)
         prompts = self.forcing.prompts([job.prompt for job in jobs], audio)
         others = [job.target_prompt or p for job, p in zip(jobs, prompts, strict=True)]
         targets = [job.target for job in jobs]

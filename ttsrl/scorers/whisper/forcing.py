@@ -64,7 +64,6 @@ class Forcing:
         prompts_B: Sequence[list[int]],
         targets_B: Sequence[list[int]],
         audio: Tensor,
-        heard_BS: Tensor | None = None,
         text: Tensor | None = None,
     ) -> Forced:
         """Prompts begin with the start token and are of one length; `text` remembers what was
@@ -75,7 +74,7 @@ class Forcing:
         inputs_BT = self._pad(inputs, self.tokens.end)
         targets_BL = self._pad([t or [-100] for t in targets_B], -100)
         first = len(prompts_B[0]) - 1  # where the first target is predicted
-        hidden_BTD = self.network.prefill(inputs_BT, audio, heard_BS, text)
+        hidden_BTD = self.network.prefill(inputs_BT, audio, text)
         hidden_BLD = hidden_BTD[:, first:]
         nlls: list[Tensor] = []
         bests: list[Tensor] = []
@@ -100,23 +99,18 @@ class Forcing:
         language_BN = logits_BV[:, self.language_ids_N].softmax(-1)
         return Forced(torch.cat(nlls), torch.cat(bests), no_speech_B, language_BN)
 
-    def languages(self, audio: Tensor, heard_BS: Tensor | None = None) -> list[int]:
+    def languages(self, audio: Tensor) -> list[int]:
         """Token id of the likeliest language of each utterance."""
         start_B1 = torch.full((len(audio), 1), self.tokens.start, device=self.network.device)
-        logits_BV = self.network.logits(self.network.prefill(start_B1, audio, heard_BS)[:, -1])
+        logits_BV = self.network.logits(self.network.prefill(start_B1, audio)[:, -1])
         ids_N = self.language_ids_N
         return ids_N[logits_BV[:, ids_N].argmax(-1)].tolist()
 
-    def prompts(
-        self,
-        asked_B: Sequence[list[int] | None],
-        audio: Tensor,
-        heard_BS: Tensor | None = None,
-    ) -> list[list[int]]:
+    def prompts(self, asked_B: Sequence[list[int] | None], audio: Tensor) -> list[list[int]]:
         """What is asked for, or the prompt of the language that is heard."""
         if all(prompt is not None for prompt in asked_B):
             return [prompt or [] for prompt in asked_B]
-        heard = map(self.tokens.prompt_of, self.languages(audio, heard_BS))
+        heard = map(self.tokens.prompt_of, self.languages(audio))
         return [own or detected for own, detected in zip(asked_B, heard, strict=True)]
 
     def _pad(self, rows: Sequence[list[int]], value: int) -> Tensor:

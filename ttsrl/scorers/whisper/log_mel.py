@@ -20,7 +20,7 @@ DECADES = 8.0
 
 
 class LogMel:
-    """`WhisperFeatureExtractor` in torch, in float32, for windows of any length."""
+    """`WhisperFeatureExtractor` in torch, in float32."""
 
     def __init__(self, features: WhisperFeatureExtractor, device: torch.device) -> None:
         self.size, self.hop = features.n_fft, features.hop_length

@@ -17,7 +17,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.nn.attention.varlen import varlen_attn
 from transformers import WhisperForConditionalGeneration
 
 STEADY = [SDPBackend.CUDNN_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]
@@ -200,61 +199,38 @@ class Network:
         """Which kernels attention takes on a GPU; nothing on a CPU."""
         return sdpa_kernel(STEADY if steady else VARYING, set_priority=True)
 
-    def encode(self, mels_BMF: Sequence[Tensor]) -> list[Tensor]:
-        """Log-mels, each of one window length -> states [B, S, D] of each.
-
-        Windows of several lengths share all products; attention keeps them apart.
-        """
-        windows: list[Tensor] = []
-        for mel_BMF in mels_BMF:
-            x = mel_BMF.to(self.dtype).transpose(1, 2)
-            for convolution in self.convolutions:
-                x = F.gelu(convolution(x))
-            # No mask: a window is filled with silence up to its end, and silence is heard.
-            windows.append(x + self.encoder_positions[: x.shape[1]])
-        shapes = [(len(x), x.shape[1]) for x in windows]
-        x = torch.cat([x.flatten(0, 1) for x in windows])
-        attend = self._encoder_attention(shapes)
-        for own, feed in self.encoder:
-            x = x + own.out(attend(own.qkv(own.norm(x))))
-            feed.add_to(x)
-        x = self.encoder_norm(x)
-        parts = x.split([rows * length for rows, length in shapes])
-        return [p.view(*shape, self.width) for p, shape in zip(parts, shapes, strict=True)]
+    def encode(self, mel_BMF: Tensor) -> Tensor:
+        """Log-mels of whole windows -> states [B, S, D]."""
+        x = mel_BMF.to(self.dtype).transpose(1, 2)
+        for convolution in self.convolutions:
+            x = F.gelu(convolution(x))
+        # No mask: a window is filled with silence up to its end, and silence is heard.
+        x = x + self.encoder_positions
+        shape = x.shape
+        x = x.flatten(0, 1)  # as `WideFeed.add_to` wants it
+        with self.attention(steady=True):
+            for own, feed in self.encoder:
+                qkv = own.qkv(own.norm(x)).view(*shape[:2], -1)
+                q, k, v = self._split(qkv, 3, self.encoder_heads)
+                taken = F.scaled_dot_product_attention(q, k, v)
+                x = x + own.out(_join(taken).flatten(0, 1))
+                feed.add_to(x)
+        return self.encoder_norm(x).view(shape)
 
     def new_cache(self, rows: int, positions: int) -> Tensor:
         """Room for keys and values, [B, n, 2, H, S or T, d], of what is heard or written."""
         shape = rows, self.layers, 2, self.heads, positions, self.width // self.heads
         return torch.zeros(shape, device=self.device, dtype=self.dtype)
 
-    def project(self, states: Sequence[Tensor], audio: Tensor) -> None:
-        """Write keys and values of states [B, S, D], one after the other, into `audio`.
-
-        Its S may be larger; the rest is 0.
-        """
-        x = torch.cat([s.flatten(0, 1) for s in states]).to(self.dtype)
-        shapes = [(len(s), s.shape[1]) for s in states]
+    def project(self, states_BSD: Tensor, audio: Tensor) -> None:
+        """Write keys and values of states into `audio`."""
+        x = states_BSD.to(self.dtype)
         for i, (_, cross, _) in enumerate(self.decoder):
-            parts = cross.key_value(x).split([rows * length for rows, length in shapes])
-            first = 0
-            for part, (rows, length) in zip(parts, shapes, strict=True):
-                key_value = part.view(rows, length, 2, self.heads, -1).permute(0, 2, 3, 1, 4)
-                _copy(audio[first : first + rows, i, :, :, :length], key_value)
-                first += rows
-        # Masked positions get weight 0, and 0 x NaN is NaN: a longer window of an utterance before,
-        # whose states were not finite, would reach this one.
-        first = 0
-        for rows, length in shapes:
-            audio[first : first + rows, ..., length:, :] = 0
-            first += rows
+            key_value = cross.key_value(x).view(*x.shape[:2], 2, self.heads, -1)
+            _copy(audio[:, i], key_value.permute(0, 2, 3, 1, 4))
 
-    def prefill(
-        self, ids_BT: Tensor, audio: Tensor, heard_BS: Tensor | None, text: Tensor | None = None
-    ) -> Tensor:
-        """Hidden states [B, T, D] of ids from position 0 on; keeps what fits into `text`.
-
-        `heard_BS` is true where `audio` has something to hear; None: everywhere.
-        """
+    def prefill(self, ids_BT: Tensor, audio: Tensor, text: Tensor | None = None) -> Tensor:
+        """Hidden states [B, T, D] of ids from position 0 on; keeps what fits into `text`."""
 
         def attend(layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
             if text is not None:
@@ -266,16 +242,9 @@ class Network:
 
         positions_1T = torch.arange(ids_BT.shape[1], device=ids_BT.device)[None]
         with self.attention(steady=False):
-            return self._decode(ids_BT, positions_1T, attend, audio, heard_BS)
+            return self._decode(ids_BT, positions_1T, attend, audio)
 
-    def extend(
-        self,
-        ids_BK: Tensor,
-        starts_B: Tensor,
-        audio: Tensor,
-        heard_BS: Tensor | None,
-        text: Tensor,
-    ) -> Tensor:
+    def extend(self, ids_BK: Tensor, starts_B: Tensor, audio: Tensor, text: Tensor) -> Tensor:
         """Hidden states [B, K, D] of ids that follow `starts_B` others, which `text` remembers."""
         count = ids_BK.shape[1]
         positions_BK = starts_B[:, None] + torch.arange(count, device=ids_BK.device)
@@ -292,7 +261,7 @@ class Network:
             return F.scaled_dot_product_attention(q, keys, values, attn_mask=before_B1KT)
 
         with self.attention(steady=True):
-            return self._decode(ids_BK, positions_BK, attend, audio, heard_BS)
+            return self._decode(ids_BK, positions_BK, attend, audio)
 
     def logits(self, hidden: Tensor) -> Tensor:
         """Scores of the vocabulary in float32: in bfloat16 the best ones would often be equal."""
@@ -303,48 +272,17 @@ class Network:
         return F.linear(hidden, self.tokens).float()
 
     def _decode(
-        self,
-        ids: Tensor,
-        positions: Tensor,
-        attend_own: OwnAttention,
-        audio: Tensor,
-        heard_BS: Tensor | None,
+        self, ids: Tensor, positions: Tensor, attend_own: OwnAttention, audio: Tensor
     ) -> Tensor:
-        mask = None if heard_BS is None else self._bias(heard_BS[:, None, None])
         x = F.embedding(ids, self.tokens) + self._place(positions)
         for i, (own, cross, feed) in enumerate(self.decoder):
             q, k, v = self._split(own.qkv(own.norm(x)), 3, self.heads)
             x = x + own.out(_join(attend_own(i, q, k, v)))
             (q,) = self._split(cross.query(cross.norm(x)), 1, self.heads)
-            taken = F.scaled_dot_product_attention(q, audio[:, i, 0], audio[:, i, 1], mask)
+            taken = F.scaled_dot_product_attention(q, audio[:, i, 0], audio[:, i, 1])
             x = x + cross.out(_join(taken))
             x = x + feed(x)
         return self.decoder_norm(x)
-
-    def _encoder_attention(self, shapes: Sequence[tuple[int, int]]) -> Callable[[Tensor], Tensor]:
-        """Attention over packed windows: queries, keys and values [N, 3 D] -> [N, D]."""
-        heads = self.encoder_heads
-        if len(shapes) > 1 and self.device.type == "cuda" and self.dtype != torch.float32:
-            lengths = [length for rows, length in shapes for _ in range(rows)]
-            ends = torch.tensor([0, *lengths]).cumsum(0).to(self.device, torch.int32)
-
-            def packed(qkv: Tensor) -> Tensor:
-                q, k, v = (part.view(len(qkv), heads, -1) for part in qkv.chunk(3, -1))
-                taken = varlen_attn(q, k, v, ends, ends, max(lengths), max(lengths))
-                return cast(Tensor, taken).flatten(1)
-
-            return packed
-
-        def apart(qkv: Tensor) -> Tensor:
-            taken: list[Tensor] = []
-            parts = qkv.split([rows * length for rows, length in shapes])
-            for part, (rows, length) in zip(parts, shapes, strict=True):
-                q, k, v = self._split(part.view(rows, length, -1), 3, heads)
-                with self.attention(steady=length == self.positions):
-                    taken.append(_join(F.scaled_dot_product_attention(q, k, v)).flatten(0, 1))
-            return torch.cat(taken) if len(taken) > 1 else taken[0]
-
-        return apart
 
     def _place(self, positions: Tensor) -> Tensor:
         """A draft may reach beyond the last position; nothing that counts does."""

@@ -2,13 +2,12 @@
 
 A step writes at least one token of every row, and as many more as its draft was right about. On a
 GPU a step is a CUDA graph, which wants memory and shapes that do not move: one graph for each of a
-few numbers of rows, text lengths and window lengths.
+few numbers of rows and text lengths.
 """
 
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Sequence
 from itertools import product
 
@@ -37,23 +36,12 @@ class DecoderPool:
         longest = min(forcing.tokens.max_positions, 8 + tokens.MAX_NEW_TOKENS)
         self.text_positions = longest + DRAFTED
         self.rows: list[GrowingTranscript | None] = []
-        self._graphs: dict[tuple[int, int, int, int], torch.cuda.CUDAGraph] = {}
+        self._graphs: dict[tuple[int, int, int], torch.cuda.CUDAGraph] = {}
         self._allocate(capacity)
 
     @property
     def alive(self) -> int:
         return sum(row is not None for row in self.rows)
-
-    def open(self, positions: int, *, masked: bool) -> None:
-        """Arrange the memory for windows of at most so many positions, all heard unless masked."""
-        assert not self.alive, "rows would lose their memory"
-        self.rows.clear()
-        self.positions = positions
-        n, heads = self.network.layers, self.network.heads
-        shape = self.capacity, n, 2, heads, positions, self.network.width // heads
-        # Another view of the same memory: graphs hold addresses, so nothing is allocated anew.
-        self.audio = self._memory[: math.prod(shape)].view(shape)
-        self.heard = self._heard[:, :positions] if masked else None
 
     def compact(self) -> None:
         """Move the last rows into the gaps."""
@@ -62,7 +50,7 @@ class DecoderPool:
             if row is not None or gap >= len(self.rows):
                 continue
             last = len(self.rows) - 1
-            for memory in (self.audio, self.text, self._heard):
+            for memory in (self.audio, self.text):
                 memory[gap].copy_(memory[last])
             self.rows[gap] = self.rows.pop()
             self._drop_tail()
@@ -102,7 +90,7 @@ class DecoderPool:
         return self._best[: len(self.rows), :length].tolist()
 
     def warm_up(self) -> None:
-        """Record every graph of the memory's present arrangement."""
+        """Record every graph."""
         if self.graphed:
             lengths, texts = (1, 1 + DRAFTED), (SHORT_TEXT, self.text_positions)
             for shape in product((self._width(1), self.capacity), lengths, texts):
@@ -122,7 +110,6 @@ class DecoderPool:
             self._asked[:count, 1 : 1 + length],
             self._asked[:count, 0],
             self.audio[:count],
-            None if self.heard is None else self.heard[:count],
             self.text[:count, ..., :text, :],
         )
         logits = self.network.logits(hidden)
@@ -130,7 +117,7 @@ class DecoderPool:
         self._best[:count, :length] = logits.argmax(-1)
 
     def _graph(self, count: int, length: int, text: int) -> torch.cuda.CUDAGraph:
-        key = count, length, text, self.positions if self.heard is None else -self.positions
+        key = count, length, text
         if key not in self._graphs:
             # What is recorded is not run, and the first run must not be recorded.
             side = torch.cuda.Stream()
@@ -167,18 +154,16 @@ class DecoderPool:
         """As many rows as fit."""
         network = self.network
         try:
-            self._memory = network.new_cache(capacity, network.positions).flatten()
+            self.audio = network.new_cache(capacity, network.positions)
             self.text = network.new_cache(capacity, self.text_positions)
         except RuntimeError as error:
             if capacity == 1 or not is_out_of_memory(error):
                 raise
-            self._memory = self.text = torch.empty(0)
+            self.audio = self.text = torch.empty(0)
             logger.warning("%d rows do not fit into the GPU's memory; trying half", capacity)
             return self._allocate(capacity // 2)
         self.capacity = capacity
         device = network.device
-        self._heard = torch.zeros(capacity, network.positions, dtype=torch.bool, device=device)
         self._asked = torch.zeros(capacity, 2 + DRAFTED, dtype=torch.long, device=device)
         self._best = torch.zeros(capacity, 1 + DRAFTED, dtype=torch.long, device=device)
         self._graph_memory = torch.cuda.graph_pool_handle() if self.graphed else None
-        self.open(network.positions, masked=False)

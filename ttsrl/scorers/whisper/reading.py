@@ -8,13 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Protocol
 
 from ttsrl.audio.waveform import Waveform
 from ttsrl.scorers.whisper.draft import Draft
-
-Window = Literal["full", "cropped"]
-"""What is encoded: 30 s as Whisper was trained on, or the speech alone, in whole seconds."""
 
 
 @dataclass(frozen=True)
@@ -63,13 +60,11 @@ class Reading:
 class ReadingEngine(Protocol):
     """Whisper's passes by one library."""
 
-    def read(
-        self, jobs: Sequence[ReadingJob], window: Window = "full"
-    ) -> Iterator[tuple[int, Reading]]:
+    def read(self, jobs: Sequence[ReadingJob]) -> Iterator[tuple[int, Reading]]:
         """Index and reading of every job, as they become known; call it again only at the end."""
         ...
 
-    def warm_up(self, window: Window = "full") -> None:
+    def warm_up(self) -> None:
         """Do what would make the first jobs slower than the others."""
         ...
 

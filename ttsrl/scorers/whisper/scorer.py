@@ -17,7 +17,7 @@ from ttsrl.models.files import folder_digest, weight_files
 from ttsrl.models.hub import load_model, load_part, local_folder
 from ttsrl.reward.config import WhisperConfig
 from ttsrl.scorers.base import Raw
-from ttsrl.scorers.whisper.reading import Reading, ReadingJob, Window
+from ttsrl.scorers.whisper.reading import Reading, ReadingJob
 
 if TYPE_CHECKING:
     from ttsrl.scorers.whisper.reading import ReadingEngine
@@ -46,7 +46,6 @@ class WhisperScorer:
         self.max_duration_s = float(features.chunk_length)
         self.tokens = WhisperTokens(folder, model.config)
         self.mode = mode_of(config.mode, self.tokens)
-        self.window: Window = config.window
         self.engine = self._engine(config, folder, model, features, batch_size)
 
     def score(
@@ -68,22 +67,14 @@ class WhisperScorer:
             )
         ]
         raws = {
-            n: self._raw(reading, texts[n], languages[n])
-            for n, reading in self.engine.read(jobs, self.window)
+            n: self._raw(reading, texts[n], languages[n]) for n, reading in self.engine.read(jobs)
         }
-        # Whisper was not trained on cropped windows and may loop there: only what was heard
-        # right is taken from them.
-        doubtful = [n for n, raw in raws.items() if raw.cer or raw.wer]
-        if self.window == "cropped" and doubtful:
-            for k, reading in self.engine.read([jobs[n] for n in doubtful]):
-                n = doubtful[k]
-                raws[n] = self._raw(reading, texts[n], languages[n])
         return [raws[n] for n in range(len(jobs))]
 
     def transcribe(
         self, waveforms: Sequence[Waveform], sample_rate_hz: int, languages: Sequence[str]
     ) -> list[str]:
-        """Greedy transcripts, always of full windows; raises as `score` does."""
+        """Greedy transcripts; raises as `score` does."""
         heard = self._heard(waveforms, sample_rate_hz)
         prompts = [self.mode.prompt(language) for language in languages]
         jobs = [
@@ -115,8 +106,6 @@ class WhisperScorer:
     def warm_up(self) -> None:
         """Do what would make the first batch slower than the others."""
         self.engine.warm_up()
-        if self.window == "cropped":
-            self.engine.warm_up("cropped")
 
     def _engine(
         self, config: WhisperConfig, folder: Path, model: Any, features: Any, batch_size: int

@@ -7,11 +7,9 @@ transcripts end.
 
 from __future__ import annotations
 
-import math
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import groupby
 from typing import TYPE_CHECKING
 
 import torch
@@ -20,7 +18,7 @@ from ttsrl.scorers.whisper.forcing import Forced, Forcing
 from ttsrl.scorers.whisper.log_mel import LogMel
 from ttsrl.scorers.whisper.network import Network
 from ttsrl.scorers.whisper.pool import DRAFTED, DecoderPool
-from ttsrl.scorers.whisper.reading import GrowingTranscript, Reading, ReadingJob, Window
+from ttsrl.scorers.whisper.reading import GrowingTranscript, Reading, ReadingJob
 
 if TYPE_CHECKING:
     from transformers import WhisperFeatureExtractor, WhisperForConditionalGeneration
@@ -29,11 +27,6 @@ if TYPE_CHECKING:
 
 ENCODED_TOGETHER = 16
 """Windows in one encoder pass: a GPU is no faster with more, and more need more memory."""
-POSITIONS_PER_S = 50
-CROPPED_TO_S = 1
-"""Cropped windows are whole seconds: those of one length share an encoder pass."""
-POOLED_TO_S = 10
-"""The decoder's memory is arranged for windows of whole tens of seconds: few CUDA graphs."""
 
 
 @dataclass(frozen=True)
@@ -62,9 +55,6 @@ class WhisperTorch:
         self.network = Network(model)
         self.forcing = Forcing(self.network, tokens)
         self.log_mel = LogMel(features, self.network.device)
-        self.hop = 2 * int(features.hop_length)
-        self.window: Window = "full"
-        """Of the jobs that are being read."""
         self.drafted = DRAFTED
         """Tokens of the reference that are tried at once; 0 is plain greedy decoding."""
         self._lock = threading.Lock()
@@ -79,17 +69,12 @@ class WhisperTorch:
         return self._pool
 
     @torch.inference_mode()
-    def read(
-        self, jobs: Sequence[ReadingJob], window: Window = "full"
-    ) -> Iterator[tuple[int, Reading]]:
+    def read(self, jobs: Sequence[ReadingJob]) -> Iterator[tuple[int, Reading]]:
         """Readings are handed out while the device works on others."""
         with self._lock:
-            self.window = window
             pool = self.pool
-            waiting = sorted(range(len(jobs)), key=lambda n: self._order(jobs[n]))
-            longest = max((self._positions(job) for job in jobs), default=0)
+            waiting = sorted(range(len(jobs)), key=lambda n: _order(jobs[n]))
             pool.rows.clear()
-            pool.open(self._arranged(longest), masked=window == "cropped")
             done: list[GrowingTranscript] = []
             respelled: list[Respelled] = []
             while waiting or pool.alive:
@@ -125,15 +110,10 @@ class WhisperTorch:
             yield from _readings(done + self._force_again(respelled))
 
     @torch.inference_mode()
-    def warm_up(self, window: Window = "full") -> None:
+    def warm_up(self) -> None:
         """Records the CUDA graphs."""
         with self._lock:
-            self.window = window
-            whole = self.network.positions
-            step = whole if window == "full" else POOLED_TO_S * POSITIONS_PER_S
-            for positions in range(min(step, whole), whole + 1, step):
-                self.pool.open(positions, masked=window == "cropped")
-                self.pool.warm_up()
+            self.pool.warm_up()
 
     def _enter(
         self, indices: Sequence[int], jobs: Sequence[ReadingJob]
@@ -144,25 +124,16 @@ class WhisperTorch:
         audio = pool.audio[first : first + len(jobs)]
         text = pool.text[first : first + len(jobs)]
         text.zero_()  # masked positions have weight 0, and 0 x NaN of an earlier utterance is NaN
-        heard = None if pool.heard is None else pool.heard[first : first + len(jobs)]
-        at = 0
-        for part in self._passes(jobs):
-            mels = [
-                self.log_mel([job.waveform for job in group], 2 * positions)
-                for positions, group in groupby(part, self._positions)
-            ]
-            self.network.project(self.network.encode(mels), audio[at : at + len(part)])
-            at += len(part)
-        if heard is not None:
-            heard_s = torch.tensor([self._positions(job) for job in jobs])
-            heard[:] = torch.arange(pool.positions) < heard_s[:, None]
-        prompts = self.forcing.prompts([job.prompt for job in jobs], audio, heard)
+        for part in _passes(len(jobs)):
+            mel_BMF = self.log_mel([job.waveform for job in jobs[part]], 2 * self.network.positions)
+            self.network.project(self.network.encode(mel_BMF), audio[part])
+        prompts = self.forcing.prompts([job.prompt for job in jobs], audio)
         targets = [job.target for job in jobs]
-        forced = self.forcing.force(prompts, targets, audio, heard, text)
+        forced = self.forcing.force(prompts, targets, audio, text)
         if any(job.target_prompt is not None for job in jobs):
             others = [job.target_prompt or p for job, p in zip(jobs, prompts, strict=True)]
             # Without `text`: the transcript continues from its own prompt, not from this one.
-            apart = self.forcing.force(others, targets, audio, heard)
+            apart = self.forcing.force(others, targets, audio)
             forced = replace(forced, nll_B=apart.nll_B)
         limit = self.tokens.max_new
         rows = [
@@ -188,45 +159,28 @@ class WhisperTorch:
         places = range(min(of), max(of) + 1)
         silent = respelled[0].prompt, list[int]()
         asked = [(of[k].prompt, of[k].target) if k in of else silent for k in places]
-        heard = None if pool.heard is None else pool.heard[places.start : places.stop]
         audio = pool.audio[places.start : places.stop]
-        forced = self.forcing.force([p for p, _ in asked], [t for _, t in asked], audio, heard)
+        forced = self.forcing.force([p for p, _ in asked], [t for _, t in asked], audio)
         for place, nll in zip(places, forced.nll_B.tolist(), strict=True):
             if place in of:
                 of[place].row.nll = nll
         respelled.clear()
         return [r.row for r in of.values()]
 
-    def _order(self, job: ReadingJob) -> tuple[int, int, list[int]]:
-        """Longest first, so that the last rows to leave are short; the same for the same jobs."""
-        return -self._positions(job), -len(job.target), job.target
 
-    def _positions(self, job: ReadingJob) -> int:
-        """Encoder positions of the window that an utterance is heard in: its own alone."""
-        whole = self.network.positions
-        if self.window == "full":
-            return whole
-        step = CROPPED_TO_S * POSITIONS_PER_S
-        return min(whole, step * max(1, math.ceil(len(job.waveform) / self.hop / step)))
+def _order(job: ReadingJob) -> tuple[int, list[int]]:
+    """Longest first, so that the last rows to leave are short; the same for the same jobs."""
+    return -len(job.target), job.target
 
-    def _arranged(self, positions: int) -> int:
-        if self.window == "full":
-            return self.network.positions
-        step = POOLED_TO_S * POSITIONS_PER_S
-        return min(self.network.positions, step * max(1, math.ceil(positions / step)))
 
-    def _passes(self, jobs: Sequence[ReadingJob]) -> Iterator[Sequence[ReadingJob]]:
-        """What is encoded together: whole windows in powers of 2, since cuDNN plans its attention
-        anew for each number of them; cropped ones as many as `ENCODED_TOGETHER` whole ones."""
-        while jobs:
-            count, room = 0, ENCODED_TOGETHER * self.network.positions
-            while count < len(jobs) and room >= self._positions(jobs[count]):
-                room -= self._positions(jobs[count])
-                count += 1
-            if self.window == "full":
-                count = 1 << (count.bit_length() - 1)
-            yield jobs[:count]
-            jobs = jobs[count:]
+def _passes(count: int) -> Iterator[slice]:
+    """Which of so many windows are encoded together: powers of 2 of them, since cuDNN plans its
+    attention anew for each number."""
+    first = 0
+    while first < count:
+        together = 1 << (min(count - first, ENCODED_TOGETHER).bit_length() - 1)
+        yield slice(first, first + together)
+        first += together
 
 
 def _respelled(place: int, row: GrowingTranscript, jobs: Sequence[ReadingJob]) -> Respelled | None:
