@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -16,6 +17,8 @@ from transformers import SeamlessM4TFeatureExtractor, Wav2Vec2BertConfig, Wav2Ve
 
 def only_torchtune_s_rotary_embedding() -> None:
     """The one class that xcodec2 takes of torchtune, whose package wants torchao at its import."""
+    if "torchtune" in sys.modules:
+        return
     package = importlib.util.find_spec("torchtune")
     assert package is not None and package.submodule_search_locations
     file = Path(package.submodule_search_locations[0]) / "modules" / "position_embeddings.py"
@@ -66,6 +69,28 @@ class SmallOriginal(torch.nn.Module):
         return self.original_class.decode_code(self, codes)
 
     @torch.no_grad()
+    def balance(self, waveform: torch.Tensor) -> None:
+        """Make both encoders as loud as each other and every digit of a code use all levels: for
+        random weights the sound is 1000 times quieter than the meaning, and codes hardly differ."""
+        final = self.CodecEnc.conv_final_block[1]
+        mean, std = self._moments(self.CodecEnc, waveform, dims=(0, 1))
+        final.parametrizations.weight.original0.div_(std[:, None, None])
+        final.bias.sub_(mean).div_(std)
+        _, std = self._moments(self.SemanticEncoder_module, waveform, dims=(0, 2))
+        self.SemanticEncoder_module.final_conv.weight.div_(std[:, None, None])
+        final = self.generator.quantizer.project_in
+        mean, std = self._moments(final, waveform, dims=(0, 1))
+        final.weight.div_(std[:, None])
+        final.bias.sub_(mean).div_(std)
+
+    def _moments(
+        self, module: torch.nn.Module, waveform: torch.Tensor, dims: tuple[int, int]
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Of the channels of what a module gives while `waveform` [1, S] is encoded."""
+        seen = heard_at(module, lambda: self.encode_code(waveform))
+        return seen.mean(dims), seen.std(dims)
+
+    @torch.no_grad()
     def _spread(self) -> None:
         """Weights for which codes differ, and norms and biases that are not neutral."""
         for name, weight in sorted(self.named_parameters()):
@@ -75,6 +100,16 @@ class SmallOriginal(torch.nn.Module):
             else:
                 weight.normal_(1.0 if "norm" in name and name.endswith("weight") else 0.0, 0.1)
         self.generator.quantizer.project_in.weight.mul_(8.0)
+
+
+def heard_at(module: torch.nn.Module, encode: Callable[[], object]) -> torch.Tensor:
+    """What a module gives while `encode` runs."""
+    seen: list[torch.Tensor] = []
+    hook = module.register_forward_hook(lambda _module, _inputs, output: seen.append(output))
+    encode()
+    hook.remove()
+    [output] = seen
+    return output
 
 
 def save_as_published(model: SmallOriginal, folder: Path, *, older_names: bool = False) -> Path:

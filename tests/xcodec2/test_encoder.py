@@ -76,3 +76,6 @@ def test_a_codec_without_its_feature_extractor_says_which_file_it_wants(
         (tmp_path / name).write_bytes((folder / name).read_bytes())
     with pytest.raises(BadInput, match=r"add its preprocessor_config.json"):
         load_encoder(str(tmp_path))
+    transformers.SeamlessM4TFeatureExtractor().save_pretrained(tmp_path)
+    with pytest.raises(BadInput, match=r"describes a SeamlessM4TFeatureExtractor, not the Xcodec2"):
+        load_encoder(str(tmp_path))

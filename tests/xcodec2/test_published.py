@@ -4,12 +4,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 import torch
-from original import SmallOriginal, save_as_published
+from original import SmallOriginal, heard_at, save_as_published
 from safetensors.torch import load_file, save_file
 
-from ttsrl.codecs.registry import load_codec
+from ttsrl.audio.waveform import Waveform
+from ttsrl.codecs.registry import load_codec, load_encoder
 from ttsrl.errors import BadInput
+from ttsrl.scorers.reference import voice
+
+CLIP = Path(__file__).parents[1] / "real" / "clips" / "austen-0880.flac"
+FROM_AN_EDGE = 1e-3
+"""Codes may differ where a value of the authors' is as near the edge of a level, levels being 1
+apart: what two ways of multiplying float32 leave, times what the weights make of it."""
 
 
 @pytest.fixture(scope="module")
@@ -31,6 +39,51 @@ def test_waveforms_are_those_of_the_authors_classes(
         [ours] = codec.decode([tokens])
         assert np.abs(ours).max() > 0.01
         np.testing.assert_allclose(ours, theirs.numpy(), atol=1e-5)
+
+
+@pytest.fixture(scope="module")
+def recordings() -> list[Waveform]:
+    """Of a person; voices without any noise between their harmonics; silence; hardly any."""
+    clip, rate = soundfile.read(CLIP, dtype="float32")
+    assert rate == 16_000
+    voices = [voice(n / rate, pitch_hz=120.0 + n % 7 * 20)[:n] for n in (8_000, 20_480, 12_345)]
+    silence = np.zeros(4_000, np.float32)
+    part = np.concatenate([silence, clip[8_000:16_000], silence])
+    return [clip, *voices, part, silence, *(clip[9_000:][:n] for n in (1, 319, 320, 321))]
+
+
+def test_codes_are_those_of_the_authors_class(recordings: list[Waveform], tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    original = SmallOriginal().eval()
+    original.balance(torch.from_numpy(recordings[0])[None])
+    encoder = load_encoder(str(save_as_published(original, tmp_path)))
+    seen: set[int] = set()
+    for waveform, ours in zip(recordings, encoder.encode(recordings), strict=True):
+        theirs, edges = _codes_and_edges(original, waveform)
+        assert len(ours) == len(theirs) == len(waveform) // 320 + 1
+        changed = np.abs(_digits(np.array(ours)) - _digits(theirs))
+        assert changed.max() <= 1
+        assert edges[changed > 0].max(initial=0.0) < FROM_AN_EDGE
+        seen |= set(theirs.tolist())
+    assert len(seen) > 200
+
+
+def _codes_and_edges(original: SmallOriginal, waveform: Waveform) -> tuple[np.ndarray, np.ndarray]:
+    """The codes [T], and how far each of their digits [T, 8] is from the next level."""
+    codes: list[torch.Tensor] = []
+    quantizer = original.generator.quantizer
+    values = heard_at(
+        quantizer.project_in,
+        lambda: codes.append(original.encode_code(torch.from_numpy(waveform)[None])),
+    )
+    bound = quantizer.layers[0].bound
+    levels = bound(bound(values))[0].numpy()
+    return codes[0].flatten().numpy(), np.abs(levels - np.floor(levels) - 0.5)
+
+
+def _digits(codes_T: np.ndarray) -> np.ndarray:
+    """[T, 8], each of 4 levels."""
+    return codes_T[:, None] // 4 ** np.arange(8) % 4
 
 
 def test_a_weight_too_few_or_too_many_is_refused(original: SmallOriginal, tmp_path: Path) -> None:

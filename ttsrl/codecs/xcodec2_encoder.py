@@ -10,19 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
-import transformers
 from torch import Tensor
 
 from ttsrl.audio.waveform import Waveform
 from ttsrl.codecs.xcodec2 import load_xcodec2
-from ttsrl.codecs.xcodec2_published import is_published_form
-from ttsrl.errors import BadInput, reason_of
-from ttsrl.models.hub import names_of_weights
-
-PREPROCESSOR = "preprocessor_config.json"
+from ttsrl.codecs.xcodec2_inputs import inputs_of
 
 
 class XCodec2Encoder:
@@ -34,7 +29,7 @@ class XCodec2Encoder:
 
     def __init__(self, path: str, device: str = "cpu") -> None:
         model = load_xcodec2(path)
-        self.extractor = _extractor_of(Path(path))
+        self.inputs = inputs_of(Path(path))
         self.network = MaskedEncoder(model)
         for part in self.network.parts:  # the decoder stays where it is
             part.to(device)
@@ -48,29 +43,13 @@ class XCodec2Encoder:
     def encode(self, waveforms_B: Sequence[Waveform]) -> list[list[int]]:
         """Encode recordings of any lengths >= 1 at 16 kHz."""
         lengths = [len(waveform) // self.hop + 1 for waveform in waveforms_B]
-        inputs = self.extractor(
-            list(waveforms_B), sampling_rate=self.sample_rate_hz, return_tensors="pt"
-        )
+        samples_B1S, spectra_BTM = self.inputs(waveforms_B)
         codes_BT = self.network(
-            inputs["input_values"].to(self.device),
-            inputs["input_features"].to(self.device),
+            samples_B1S.to(self.device),
+            spectra_BTM.to(self.device),
             torch.tensor(lengths, device=self.device),
         ).tolist()
         return [codes[:length] for codes, length in zip(codes_BT, lengths, strict=True)]
-
-
-def _extractor_of(folder: Path) -> Any:
-    """What makes samples and spectra of recordings; the authors' repository has no file of it, and
-    its code takes w2v-bert-2.0's, which has the default values. Raises BadInput."""
-    if not (folder / PREPROCESSOR).is_file() and is_published_form(names_of_weights(folder)):
-        return cast(Any, transformers).Xcodec2FeatureExtractor()
-    try:
-        return transformers.AutoFeatureExtractor.from_pretrained(folder)
-    except (OSError, ValueError) as error:
-        raise BadInput(
-            f"the codec at {folder} has no feature extractor, which encoding needs: "
-            f"{reason_of(error)}; add its {PREPROCESSOR}"
-        ) from None
 
 
 class MaskedEncoder:
