@@ -55,6 +55,10 @@ SMALL = (
     "rollout.max_speech_tokens=37",
     "reward.batch_size=4",
     "reward.workers=1",
+    # Codecs with random weights do not speak, and there is nothing to learn where all is gated.
+    "reward.gates.min_speech_s=0",
+    "reward.gates.max_repetition_s=1000",
+    "reward.gates.max_compression_ratio=1000",
 )
 VISIBLE_RATE = "train.learning_rate=1e-3"
 """At a published rate the second step's KL is nothing beside the rounding of float32."""

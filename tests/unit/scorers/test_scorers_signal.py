@@ -202,7 +202,7 @@ def test_dnsmos_hears_a_window_each_second(seconds: float, windows: int) -> None
 def test_a_scorer_is_loaded_once_for_all_its_components() -> None:
     components = [{"type": t} for t in ("pauses", "cer", "pitch_spread", "snr", "reverb", "rate")]
     reward = RewardConfig.model_validate({"whisper": {"model": "w"}, "components": components})
-    assert list(load_scorers(reward)) == ["prosody", "clean_signal", "rate"]
+    assert list(load_scorers(reward)) == ["voice_activity", "prosody", "clean_signal", "rate"]
     assert {SCORER_OF[c.type] for c in reward.components if c.type in SCORER_OF} == {
         "whisper",
         "prosody",

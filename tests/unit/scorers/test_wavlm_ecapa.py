@@ -108,7 +108,9 @@ def test_a_file_of_another_kind_is_refused(
     with pytest.raises(BadInput, match="it is no WavLM"):
         load_speaker_model(str(file), "cpu", 1)
     less = {name: w for name, w in weights.items() if name != "pooling.linear2.bias"}
-    with pytest.raises(BadInput, match=r"lacks 1 weights, first pooling.linear2.bias"):
+    with pytest.raises(
+        BadInput, match=r"lacks 1 weights of a WavLmEcapa, first pooling.linear2.bias"
+    ):
         load_speaker_model(str(save(tmp_path, less)), "cpu", 1)
     other = weights | {"linear.bias": torch.zeros(3)}
     with pytest.raises(BadInput, match=r"linear.bias is \[3\].*wants \[256\]"):
