@@ -128,7 +128,7 @@ def emptied(draw: random.Random, data: bytes) -> bytes:
 
 
 def renamed(draw: random.Random, file: Path) -> None:
-    """A name that nobody expected."""
+    """An unexpected name."""
     names = ["with space", "a'b", 'q"', "$(x)", "-n", "é", "文", "%20", "x" * 200, "a\nb", "#", "*"]
     suffix = draw.choice([file.suffix, file.suffix.upper(), ".wav", ".mp3", ".txt", ".json", ""])
     target = file.with_name(draw.choice([*names, file.stem]) + suffix)

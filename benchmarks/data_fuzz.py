@@ -5,8 +5,8 @@ Each case takes one real layout or audio file, damages it in one to three places
 or 2 and a message, or with scores or a 4xx: no traceback, no half of an output, nothing in /tmp.
 
 A case depends on the seed and its number alone. Finished cases are noted in --log, and a second
-call goes on there; a case that ended the process is noted as such. Every 50th command runs as a
-process of its own, too, and has to end with the same code.
+call resumes there; a case that ended the process is noted as such. Every 50th command also runs in
+a separate process, and has to end with the same code.
 """
 
 from __future__ import annotations

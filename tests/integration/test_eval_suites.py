@@ -53,7 +53,7 @@ def run(folder: Path, tmp_path: Path) -> RunConfig:
         "language": "en",
         "judges": [{"name": "judge", "type": "ctc", "model": str(Path("examples/tiny/judge"))}],
         "speaker_model": str(folder / "wavlm"),
-        "sampling": {"max_speech_tokens": 37},  # its rollouts are no longer
+        "sampling": {"max_speech_tokens": 37},  # the limit of its rollouts
     }
     return load_run(
         "examples/tiny/run.json",

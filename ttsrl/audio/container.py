@@ -4,7 +4,7 @@ A transfer that broke off leaves a file that decoders read to its new end withou
 half of the speech has the whole transcript. What tells it:
 
 - WAV, RF64, W64, AIFF, CAF, AU, NIST SPHERE: the length of the samples in the header. What a
-  program wrote into a pipe has a placeholder there, and any length is whole.
+  program wrote into a pipe has no true length there (0 or the largest), and is taken as whole.
 - FLAC: the number of samples in STREAMINFO, where it is known, and a checksum per frame; the
   decoder looks at both.
 - Ogg (Vorbis, Opus): a checksum per page, and an end page of each stream.
@@ -103,7 +103,7 @@ def _check_samples(file: BinaryIO, begin: int, told: int, size: int) -> None:
 
 
 def is_placeholder(told: int) -> bool:
-    """Whether a length of samples in a header means that nobody knew it."""
+    """Whether a length of samples in a header is a placeholder for one not known."""
     return told == 0 or PLACEHOLDER_BYTES <= told < 2**32 or told >= 2**62
 
 

@@ -46,7 +46,7 @@ SUFFIXES = (
 LOWEST_RATE_HZ, HIGHEST_RATE_HZ = 4_000, 192_000
 MOST_CHANNELS = 64
 LOUDEST = 16.0
-"""Floating-point samples beyond this (+24 dB of full scale) are integers that nobody divided."""
+"""Floating-point samples beyond this (+24 dB of full scale) are integers that were not scaled."""
 SHORTEST_SAMPLES = 32
 """FFmpeg resamples no less."""
 SEGMENT_SLACK_S = 0.1

@@ -75,7 +75,7 @@ class Keys:
 
 
 def seconds(fields: Mapping[str, Any], name: str) -> float | None:
-    """A field that is a time; None where it is missing. Raises BadInput for what is no time."""
+    """A field that is a time; None where it is missing. Raises BadInput for anything else."""
     value = fields.get(name)
     if value is None:
         return None

@@ -35,6 +35,7 @@ from ttsrl.reward.config import WhisperConfig as RewardWhisper
 from ttsrl.scorers.embedding import Embedder
 from ttsrl.scorers.parakeet import load_parakeet
 from ttsrl.scorers.preference import load_head
+from ttsrl.scorers.reference import voice
 from ttsrl.scorers.registry import load_judge
 from ttsrl.scorers.speaker_models import load_speaker_model
 from ttsrl.scorers.style import StyleScorer
@@ -153,14 +154,18 @@ def test_what_pre_training_leaves_on_top_of_an_encoder_is_no_part_of_it(tmp_path
     )  # fmt: skip
     Wav2Vec2ForPreTraining(config).save_pretrained(tmp_path / "pretrained")
     Wav2Vec2FeatureExtractor().save_pretrained(tmp_path / "pretrained")
-    Embedder(str(tmp_path / "pretrained"))
+    speech = voice(1.0, 16_000)
+    assert Embedder(str(tmp_path / "pretrained")).embed([speech], [16_000]).shape == (1, 64)
     # a Whisper whose output layer was saved beside the embedding that it shares
     folder = copied("whisper")(tmp_path / "whisper")
     weights = load_file(folder / "model.safetensors")
     weights["proj_out.weight"] = weights["model.decoder.embed_tokens.weight"].clone()
     save_file(weights, folder / "model.safetensors", {"format": "pt"})
-    WhisperScorer(RewardWhisper(model=str(folder)))
-    Embedder(str(folder))
+    scorer = WhisperScorer(RewardWhisper(model=str(folder)))
+    original = WhisperScorer(RewardWhisper(model=str(TINY / "whisper")))
+    heard = [one.transcribe([speech], 16_000, ["en"]) for one in (scorer, original)]
+    assert heard[0] == heard[1]
+    assert Embedder(str(folder)).embed([speech], [16_000]).shape[0] == 1
 
 
 def test_a_buffer_that_older_versions_saved_is_computed(tmp_path: Path) -> None:

@@ -109,7 +109,7 @@ def test_one_utility_below_its_floor_is_enough(floor: float, gated: bool) -> Non
         (0.15, 0.15, 0.9, False),  # the detector is sure: Whisper cannot gate alone
         (0.14, 0.15, 0.6, False),  # a whisper, which Whisper hears, too
         (0.14, 0.15, 0.61, True),
-        (0.14, 0.15, None, True),  # nobody else listens
+        (0.14, 0.15, None, True),  # no Whisper listens
         (0.14, 0.14, 0.0, True),  # Whisper alone cannot let pass
         (0.0, 0.0, 0.0, True),
     ],
