@@ -12,7 +12,7 @@ import numpy as np
 from examples.tiny.domain import HERE, held_out, read_texts
 from examples.tiny.word_tokens import say
 from ttsrl.audio.waveform import Waveform
-from ttsrl.config.schema import JudgeConfig
+from ttsrl.config.evaluation import JudgeConfig
 from ttsrl.scorers.base import Recogniser
 from ttsrl.scorers.registry import load_judge
 from ttsrl.synthesis.synthesiser import Synthesiser

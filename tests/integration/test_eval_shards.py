@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from support.records import report_of, row_of
+from ttsrl.config.evaluation import HELD_OUT
 from ttsrl.config.load import dump_run, load_run
-from ttsrl.config.schema import HELD_OUT, RunConfig
+from ttsrl.config.schema import RunConfig
 from ttsrl.errors import BadInput, Failure
 from ttsrl.evaluation.evaluate import EvalShard, evaluate, passes_of
 from ttsrl.evaluation.reduce import Sharded

@@ -12,8 +12,9 @@ from pyarrow import parquet
 
 from support.records import row_of
 from ttsrl.audio.waveform import Waveform
+from ttsrl.config.evaluation import HELD_OUT, QualityConfig, SamplingConfig
 from ttsrl.config.load import dump_run, load_run
-from ttsrl.config.schema import HELD_OUT, QualityConfig, RunConfig, SamplingConfig
+from ttsrl.config.schema import RunConfig
 from ttsrl.data.prompts import prepare
 from ttsrl.errors import BadInput
 from ttsrl.evaluation import compare

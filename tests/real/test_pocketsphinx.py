@@ -12,8 +12,8 @@ from support.paths import TINY
 from support.speech import RATE_HZ, SpokenClip, say
 from ttsrl.audio.io import resample
 from ttsrl.audio.waveform import Waveform
+from ttsrl.config.evaluation import JudgeConfig
 from ttsrl.config.load import load_run
-from ttsrl.config.schema import JudgeConfig
 from ttsrl.errors import BadInput
 from ttsrl.evaluation.judge import Judge
 from ttsrl.evaluation.suites import SuiteText

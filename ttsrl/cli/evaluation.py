@@ -29,7 +29,7 @@ def eval(
     work_dir: WorkDir = None,
 ) -> None:
     """Speak the texts of a suite with a model and let every judge listen."""
-    from ttsrl.config.schema import HELD_OUT
+    from ttsrl.config.evaluation import HELD_OUT
     from ttsrl.evaluation.one_suite import evaluate_suite
     from ttsrl.runtime.follow import counts
 

@@ -12,7 +12,8 @@ import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
-from ttsrl.config.schema import PrefixConfig, RunConfig
+from ttsrl.config.data import PrefixConfig
+from ttsrl.config.schema import RunConfig
 from ttsrl.data.token_shards import codec_of, encoder_digest
 from ttsrl.errors import BadInput
 from ttsrl.models.hub import local_folder

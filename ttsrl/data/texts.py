@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
-from ttsrl.config.schema import DataConfig
+from ttsrl.config.data import DataConfig
 from ttsrl.data.fields import Keys, seconds
 from ttsrl.data.not_texts import check_texts
 from ttsrl.data.sources import read_rows

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from ttsrl.config.schema import JudgeConfig, RunConfig
+from ttsrl.config.evaluation import JudgeConfig
+from ttsrl.config.schema import RunConfig
 from ttsrl.errors import BadInput
 from ttsrl.facts import models_in
 from ttsrl.models.hub import weight_digests

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import Literal
 
 from ttsrl.audio.waveform import Waveform
-from ttsrl.config.schema import JudgeConfig
+from ttsrl.config.evaluation import JudgeConfig
 from ttsrl.errors import BadInput, shorten
 from ttsrl.evaluation.suites import SuiteText
 from ttsrl.records.evaluation import Verdict

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ttsrl.audio.io import SUFFIXES
-from ttsrl.config.schema import SuiteConfig
+from ttsrl.config.evaluation import SuiteConfig
 from ttsrl.data.fields import Keys
 from ttsrl.data.sources import read_rows
 from ttsrl.errors import BadInput, shorten

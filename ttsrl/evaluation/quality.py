@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 
-from ttsrl.config.schema import QualityConfig
+from ttsrl.config.evaluation import QualityConfig
 from ttsrl.models.hub import model_digest
 from ttsrl.scorers.base import Scorer, SpeechSample
 from ttsrl.synthesis.synthesiser import SynthesisedSpeech

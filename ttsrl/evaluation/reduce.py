@@ -11,8 +11,9 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+from ttsrl.config.evaluation import HELD_OUT
 from ttsrl.config.load import dump_run, load_run
-from ttsrl.config.schema import HELD_OUT, RunConfig
+from ttsrl.config.schema import RunConfig
 from ttsrl.errors import BadInput, Failure
 from ttsrl.evaluation.best import point_to_best
 from ttsrl.evaluation.evaluate import passes_of, write_report

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from ttsrl.config.schema import RunConfig, SamplingConfig, SuiteConfig
+from ttsrl.config.evaluation import SamplingConfig, SuiteConfig
+from ttsrl.config.schema import RunConfig
 from ttsrl.families.registry import family_class
 from ttsrl.records.sampling import Sampling
 

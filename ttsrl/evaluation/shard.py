@@ -14,8 +14,9 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+from ttsrl.config.evaluation import HELD_OUT
 from ttsrl.config.load import load_run
-from ttsrl.config.schema import HELD_OUT, RunConfig
+from ttsrl.config.schema import RunConfig
 from ttsrl.data.prompts import prepare
 from ttsrl.errors import BadInput
 from ttsrl.evaluation.evaluate import (

@@ -15,7 +15,8 @@ from typing import Literal
 from pyarrow import parquet
 
 from ttsrl.audio.voice_prompt import read_voice
-from ttsrl.config.schema import HELD_OUT, JudgeConfig, RunConfig, SuiteConfig
+from ttsrl.config.evaluation import HELD_OUT, JudgeConfig, SuiteConfig
+from ttsrl.config.schema import RunConfig
 from ttsrl.data.prompts import check_spoken
 from ttsrl.errors import BadInput, did_you_mean, reason_of
 from ttsrl.evaluation.lists import ListedText, read_list

@@ -12,7 +12,8 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from ttsrl.config.schema import HELD_OUT, RunConfig
+from ttsrl.config.evaluation import HELD_OUT
+from ttsrl.config.schema import RunConfig
 from ttsrl.data.prompts import prepare
 from ttsrl.errors import BadInput, Failure
 from ttsrl.evaluation.merge import merge_run

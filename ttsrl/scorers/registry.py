@@ -9,7 +9,7 @@ from ttsrl.reward.components import HEARD_BY_WHISPER
 from ttsrl.scorers.base import Recogniser, Scorer
 
 if TYPE_CHECKING:
-    from ttsrl.config.schema import JudgeConfig
+    from ttsrl.config.evaluation import JudgeConfig
     from ttsrl.reward.components import Component
     from ttsrl.reward.config import Gates, RewardConfig
 

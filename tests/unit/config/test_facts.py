@@ -11,7 +11,8 @@ from pydantic import BaseModel
 from examples.tiny.domain import HERE
 from ttsrl.config.load import load_run
 from ttsrl.config.models import check_models
-from ttsrl.config.schema import RolloutConfig, RunConfig
+from ttsrl.config.schema import RunConfig
+from ttsrl.config.training import RolloutConfig
 from ttsrl.errors import BadInput
 from ttsrl.facts import (
     InEvaluation,

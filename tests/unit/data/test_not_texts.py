@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ttsrl.config.schema import DataConfig
+from ttsrl.config.data import DataConfig
 from ttsrl.data.not_texts import check_texts
 from ttsrl.data.texts import Texts, read_texts
 from ttsrl.errors import BadInput

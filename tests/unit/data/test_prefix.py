@@ -9,7 +9,8 @@ import pytest
 import soundfile
 from pyarrow import parquet
 
-from ttsrl.config.schema import PrefixConfig, RunConfig
+from ttsrl.config.data import PrefixConfig
+from ttsrl.config.schema import RunConfig
 from ttsrl.data.encode import EncodeOptions, encode
 from ttsrl.data.prompts import Prepared, prepare
 from ttsrl.data.speech_prefix import prefix_of

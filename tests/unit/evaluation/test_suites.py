@@ -9,8 +9,9 @@ import pytest
 import soundfile
 
 from ttsrl.audio.voice_prompt import read_voice
+from ttsrl.config.evaluation import JudgeConfig, SuiteConfig
 from ttsrl.config.load import load_run
-from ttsrl.config.schema import JudgeConfig, RunConfig, SuiteConfig
+from ttsrl.config.schema import RunConfig
 from ttsrl.errors import BadInput
 from ttsrl.evaluation.independence import check_independent
 from ttsrl.evaluation.suites import listed_suite, read_suite

@@ -35,7 +35,8 @@ from examples.tiny.speech import policy_recordings
 from examples.tiny.word_tokens import say, word_tokens
 from ttsrl.codecs.registry import load_codec
 from ttsrl.codecs.tiny import TinyCodec
-from ttsrl.config.schema import JudgeConfig, RunConfig
+from ttsrl.config.evaluation import JudgeConfig
+from ttsrl.config.schema import RunConfig
 from ttsrl.families.llasa import CHAT_TEMPLATE, SPEECH_END, Llasa
 from ttsrl.scorers.registry import load_judge
 from ttsrl.text.normalise import cer, normalise

@@ -25,7 +25,7 @@ from ttsrl.codecs.cosyvoice2 import _load
 from ttsrl.codecs.cosyvoice2_network import flow_of, hift_of
 from ttsrl.codecs.registry import load_codec
 from ttsrl.codecs.s3_tokenizer import S3Tokenizer
-from ttsrl.config.schema import JudgeConfig
+from ttsrl.config.evaluation import JudgeConfig
 from ttsrl.errors import BadInput
 from ttsrl.models.cosyvoice2 import read_llm
 from ttsrl.models.hub import fill

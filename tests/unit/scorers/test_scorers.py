@@ -25,7 +25,7 @@ from support.whisper_engine import features, torch_engine
 from ttsrl.audio.io import resample
 from ttsrl.audio.waveform import Waveform
 from ttsrl.codecs.registry import load_codec
-from ttsrl.config.schema import JudgeConfig
+from ttsrl.config.evaluation import JudgeConfig
 from ttsrl.errors import BadInput
 from ttsrl.models.files import folder_digest
 from ttsrl.models.hub import local_folder

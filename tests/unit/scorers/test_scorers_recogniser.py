@@ -17,7 +17,7 @@ from transformers.models.parakeet.modeling_parakeet import ParakeetEncoderModelO
 
 from support.tiny_scorers import LETTERS, save_tiny_parakeet, save_tiny_sensevoice
 from ttsrl.audio.equal_lengths import equal_lengths
-from ttsrl.config.schema import JudgeConfig
+from ttsrl.config.evaluation import JudgeConfig
 from ttsrl.errors import BadInput
 from ttsrl.reward.components import ParakeetCer, PinyinWer
 from ttsrl.reward.config import RewardConfig, WhisperConfig

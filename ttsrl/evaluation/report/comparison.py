@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ttsrl.config.schema import HELD_OUT
+from ttsrl.config.evaluation import HELD_OUT
 from ttsrl.evaluation.bootstrap import Estimate, PairedBootstrap, paired_bootstrap
 from ttsrl.evaluation.report.inputs import Evaluation, RunFolder
 from ttsrl.evaluation.summary import mean_by_text

@@ -1,0 +1,116 @@
+"""How the policy is sampled and updated."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from ttsrl.base import Strict
+from ttsrl.facts import Adjustable, Fixed, OfDeployment
+
+
+class RolloutConfig(Strict):
+    """How the policy is sampled."""
+
+    engine: Fixed[Literal["auto", "torch", "vllm"]] = "auto"
+    """What generates rollouts; auto is vllm where a GPU is, else torch."""
+    group_size: Fixed[int] = Field(default=8, ge=2)
+    """Rollouts per prompt; their mean reward is the baseline."""
+    temperature: Fixed[float] = Field(default=1.0, gt=0)
+    top_p: Fixed[float] = Field(default=1.0, gt=0, le=1)
+    """Below 1 the rollout's log-probabilities differ from the actor's by ln(top_p)."""
+    top_k: Fixed[int] = Field(default=-1, ge=-1)
+    """-1: no limit."""
+    max_prompt_tokens: Fixed[int] = Field(default=512, ge=1)
+    max_speech_tokens: Fixed[int] = Field(default=2048, ge=1)
+    """Longest response in tokens, the end token included."""
+    gpu_memory_utilization: Adjustable[float] = Field(default=0.5, gt=0, lt=1)
+    """Share of each GPU's memory that vLLM takes while it generates; it gives it back to train."""
+
+
+class LoraConfig(Strict):
+    """Low-rank adapters (arXiv 2106.09685) beside frozen weights.
+
+    Rollouts are spoken by the weights with the adapters folded in, rounded to bfloat16: what
+    `ttsrl merge` publishes.
+    """
+
+    rank: int = Field(default=16, ge=1)
+    alpha: int = Field(default=32, ge=1)
+    """An adapter adds alpha / rank times its product."""
+    target_modules: Literal["all-linear"] | list[str] = "all-linear"
+    """Layers that get adapters, by the end of their names; all-linear: all but the output head."""
+
+
+class TrainConfig(Strict):
+    """How GRPO updates the policy."""
+
+    steps: Adjustable[int] = Field(ge=1)
+    """Number of GRPO updates; fixed, so that a slow machine gets the same result later."""
+    prompts_per_step: Fixed[int] = Field(default=8, ge=1)
+    updates_per_step: Fixed[int] = Field(default=1, ge=1)
+    """Optimiser steps made from one step's rollouts."""
+    learning_rate: Fixed[float] = Field(default=1e-6, gt=0)
+    final_learning_rate_ratio: Fixed[float] = Field(default=1.0, gt=0, le=1)
+    """Below 1 the rate falls along a half cosine to this share of `learning_rate`."""
+    warmup_steps: Fixed[int] = Field(default=0, ge=0)
+    adam_betas: Fixed[list[float]] = Field(default=[0.9, 0.999], min_length=2, max_length=2)
+    weight_decay: Fixed[float] = Field(default=0.01, ge=0)
+    gradient_clip: Fixed[float] = Field(default=1.0, gt=0)
+    lora: Fixed[LoraConfig | None] = None
+    """Train adapters instead of all weights."""
+    kl_coefficient: Fixed[float] = Field(default=0.0, ge=0)
+    """Weight of the KL to the reference policy in the loss; 0 loads no reference policy. With
+    `lora` the reference is the policy without its adapters, and takes no memory."""
+    entropy_coefficient: Fixed[float] = Field(default=0.0, ge=0)
+    """Weight of the policy's entropy in the loss, to be made larger."""
+    clip_low: Fixed[float] = Field(default=0.2, gt=0, lt=1)
+    """The probability ratio's gain is clipped below 1 - clip_low ..."""
+    clip_high: Fixed[float] = Field(default=0.2, gt=0)
+    """... and above 1 + clip_high; DAPO (arXiv 2503.14476) has 0.28."""
+    dual_clip: Fixed[float] = Field(default=3.0, gt=1)
+    """Largest ratio that a negative advantage is multiplied with (arXiv 1912.09729)."""
+    loss_aggregation: Fixed[
+        Literal[
+            "token-mean",
+            "token-sum",
+            "seq-mean-token-mean",
+            "seq-mean-token-sum",
+            "seq-mean-token-sum-norm",
+        ]
+    ] = "token-mean"
+    """token-mean: every token of an update weighs the same (DAPO). seq-mean-token-mean: every
+    rollout does (GRPO). seq-mean-token-sum-norm: a rollout's sum is divided by max_speech_tokens
+    (Dr. GRPO). Tokens of rollouts that could not be measured never count; means over rollouts
+    divide by all rollouts of the update, so that one with failures is the smaller for it."""
+    advantage: Fixed[Literal["grpo", "gdpo"]] = "grpo"
+    """grpo: a group's rewards are compared. gdpo: each component's utilities are, then summed by
+    the components' weights (arXiv 2601.05242), whatever the composition; see docs/rewards.md."""
+    normalise_by_std: Fixed[bool] = True
+    """Divide advantages by the group's standard deviation (GRPO); off is Dr. GRPO."""
+    dynamic_sampling: Fixed[bool] = False
+    """Replace each group that teaches nothing, because all its measured rollouts got the same
+    reward, by the group of another prompt (DAPO)."""
+    max_generation_batches: Adjustable[int] = Field(default=10, ge=1)
+    """Most prompts that `dynamic_sampling` may ask for in one step, in generation batches of
+    3 x `prompts_per_step`, the size that DAPO's published runs have."""
+    micro_batch_size: Fixed[int] = Field(default=4, ge=1)
+    """Rollouts that a forward pass holds on one GPU. Gradients are accumulated over as many passes
+    as an update needs: prompts_per_step / updates_per_step x group_size / GPUs /
+    micro_batch_size."""
+    gradient_checkpointing: Fixed[bool] = False
+    device: Fixed[Literal["auto", "cpu", "cuda"]] = "auto"
+    """Where the policy trains; auto is cuda where NVIDIA's driver is."""
+    gpus_per_node: Fixed[int] = Field(default=1, ge=1)
+    nodes: Fixed[int] = Field(default=1, ge=1)
+    save_every: Adjustable[int] = Field(default=100, ge=1)
+    """Steps between checkpoints; each is published to storage."""
+    max_checkpoints: Adjustable[int] = Field(default=2, ge=2)
+    """Checkpoints kept on the local disk; the one before the newest may still be uploading."""
+    step_deadline_s: Adjustable[float] = Field(default=1800.0, gt=0)
+    """A step that takes longer is taken for hung and ends the run, to be resumed."""
+    metrics_port: Annotated[Adjustable[int | None], OfDeployment()] = Field(
+        default=None, ge=1, le=65535
+    )
+    """Port at which Prometheus finds the run's metrics; null: none are served."""
