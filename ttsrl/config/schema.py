@@ -13,6 +13,7 @@ from pydantic import AfterValidator, Field, model_validator
 from ttsrl.base import Strict
 from ttsrl.config.data import DataConfig
 from ttsrl.config.evaluation import EvalConfig
+from ttsrl.config.guards import GuardsConfig
 from ttsrl.config.models import split_revision
 from ttsrl.config.training import RolloutConfig, TrainConfig
 from ttsrl.facts import (
@@ -53,6 +54,7 @@ class RunConfig(Strict):
     train: TrainConfig
     reward: Annotated[RewardConfig, AfterValidator(without_unheard_whisper)]
     eval: Adjustable[EvalConfig]
+    guards: Adjustable[GuardsConfig] = GuardsConfig()
     storage: Annotated[Adjustable[str], StorageAddress()] = "storage"
     """Where the run is published: `s3://bucket/prefix`, or a folder."""
     verl: Fixed[dict[str, str | int | float | bool]] = {}
