@@ -63,9 +63,10 @@ class OnResume(Fact):
 class InReward(Fact):
     """The field decides a reward, and so the reward specification and its hash."""
 
-    by: Literal["value", "digest", "resolved"]
+    by: Literal["value", "digest", "resolved", "not"]
     """value: as it is configured. digest: by the content of what it names. resolved: by what the
-    service takes for it, which depends on its device."""
+    service takes for it, which depends on its device. not: it decides none, though the section
+    that holds it does."""
 
 
 @dataclass(frozen=True)

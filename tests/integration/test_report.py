@@ -57,9 +57,12 @@ def sentences(folder: Path) -> str:
 def test_verdict_of_a_cut(finished: Path) -> None:
     said = sentences(finished)
     assert re.match(
-        r"Heard by a judge that gave no reward, GRPO cut the character error rate from \d+\.\d % "
-        r"to \d+\.\d % \(−\d+ %; 95 % interval −\d+ % to −\d+ %\) in sampled speech \(temperature "
-        r"1\), and from .* in greedy speech, on 60 held-out texts\.$",
+        r"Heard by judge, a judge that is independent of the reward, GRPO cut the character error "
+        r"rate from \d+\.\d % to \d+\.\d % \(−\d+ %; 95 % interval −\d+ % to −\d+ %\) in sampled "
+        r"speech \(temperature 1\), and from .* in greedy speech, on 60 held-out texts\. "
+        r"whisper, kin of what gave the reward, hears a fall of the error rate by \d+ % "
+        r"and judge a fall of the error rate by \d+ % in sampled speech: a difference of "
+        r"[+−]\d+ points \(adaptation; 95 % interval −\d+ points to \+\d+ points\)\.$",
         said,
     )
 

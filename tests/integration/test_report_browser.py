@@ -86,7 +86,9 @@ def test_page_is_whole_and_offline(devtools_url: str, report: Path) -> None:
     assert charts["Step 1"]["bars"] == 2 + 4
     assert all(figure["width"] > 200 for figure in page["figures"])
     assert page["unnamed"] == 0
-    assert page["verdict"].startswith("Heard by a judge that gave no reward, GRPO cut")
+    assert page["verdict"].startswith(
+        "Heard by judge, a judge that is independent of the reward, GRPO cut"
+    )
 
 
 def test_dark_scheme_and_narrow_screen(devtools_url: str, report: Path) -> None:

@@ -62,7 +62,10 @@ def report_of(cers: Mapping[str, Mapping[str, float | None]], **values: Any) -> 
         "texts": 1,
         "seeds": [0],
         "sampling": {"temperature": 1.0, "max_speech_tokens": 37},
-        "judges": [],
+        "judges": [
+            {"name": name, "type": "ctc", "model": name}
+            for name in dict.fromkeys(name for by_judge in cers.values() for name in by_judge)
+        ],
         "tokens_per_s": 10.0,
         "modes": {
             mode: {

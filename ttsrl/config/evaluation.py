@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from ttsrl.base import Strict
 from ttsrl.facts import DataPath, InEvaluation, ModelPath
+from ttsrl.reward.lineage import Lineage
 
 
 class JudgeConfig(Strict):
@@ -24,6 +25,9 @@ class JudgeConfig(Strict):
     is several times faster on a GPU. The other types have float32 alone."""
     used_in_reward: bool = False
     """Say on purpose that the reward used this model: its number shows over-fitting, no quality."""
+    lineage: Lineage = []
+    """What it descends from, where its model does not tell: names of `ttsrl.reward.lineage`, such
+    as whisper or wav2vec2, or a word of your own. Empty: found out."""
 
     @model_validator(mode="after")
     def _type_computes_in_dtype(self) -> Self:
@@ -114,7 +118,8 @@ class EvalConfig(Strict):
     """What is evaluated before and after training."""
 
     judges: list[JudgeConfig] = Field(min_length=1)
-    """The first is the one that the verdict rests on."""
+    """The verdict rests on the first that is unlike what gives the reward
+    (`ttsrl.models.kinship.verdict_judge`)."""
     seeds: Annotated[list[int], InEvaluation()] = Field(default=[0], min_length=1)
     """One sampled utterance per text and seed."""
     sampling: SamplingConfig = SamplingConfig()
@@ -150,10 +155,10 @@ class EvalConfig(Strict):
         return self
 
     @model_validator(mode="after")
-    def _first_judge_is_independent(self) -> Self:
-        if self.judges[0].used_in_reward:
+    def _a_judge_did_not_reward(self) -> Self:
+        if all(judge.used_in_reward for judge in self.judges):
             raise ValueError(
-                f"the first judge, {self.judges[0].name!r}, gave the reward: a model may not judge "
-                "what it rewarded; put an independent judge first"
+                f"every judge gave the reward, {self.judges[0].name!r} first: a model may not "
+                "judge what it rewarded; add an independent judge"
             )
         return self

@@ -5,27 +5,32 @@ from __future__ import annotations
 from pathlib import Path
 
 from ttsrl.config.schema import RunConfig
+from ttsrl.evaluation.adaptation import adaptations
 from ttsrl.evaluation.bootstrap import paired_bootstrap
 from ttsrl.evaluation.summary import mean_by_text
+from ttsrl.models.kinship import as_said_now
 from ttsrl.records.evaluation import GREEDY, REPORT, ROWS, SAMPLED, EvaluationReport, EvaluationRow
 from ttsrl.records.record import parse, read_lines
 from ttsrl.storage.run_store import RunStore
 
 
 def point_to_best(run: RunConfig, store: RunStore, suite: str, work_dir: Path) -> int | None:
-    """Point to the model with the lowest mean CER of sampled speech by the first judge.
+    """Point to the model with the lowest mean CER of sampled speech by the verdict's judge.
 
-    That judge gave no reward. Of equal models the earlier one is best, as it moved less from where
-    it began. Only models whose evaluation can be compared with that of the policy before training
-    take part; the pointer tells by how much the best differs from that policy, with the 95 %
-    interval, so that a best model that is not better than the base can be seen. Returns its step,
-    or None.
+    It is the one most unlike the reward (`ttsrl.models.kinship`). Of equal models the earlier one
+    is best, as it moved less from where it began. Only models whose evaluation can be compared with
+    that of the policy before training take part; the pointer tells by how much the best differs
+    from that policy, with the 95 % interval, so that a best model that is not better than the base
+    can be seen, and how much of the gain only the reward's kin hears. Returns its step, or None.
     """
-    reports = {step: _report(store, suite, step) for step in store.list_evaluated(suite)}
+    reports = {
+        step: as_said_now(run, _report(store, suite, step)) for step in store.list_evaluated(suite)
+    }
     before = reports.pop(0, None)
     if before is None:
         return None
-    judge = run.eval.judges[0].name
+    rests_on = before.verdict_judge
+    judge = rests_on.name
     cer_of = {
         step: cer
         for step, report in reports.items()
@@ -36,7 +41,8 @@ def point_to_best(run: RunConfig, store: RunStore, suite: str, work_dir: Path) -
     if not cer_of:
         return None
     best = min(cer_of, key=lambda step: (cer_of[step], step))
-    sides = [_cer_by_text(store, suite, step, judge, work_dir) for step in (0, best)]
+    rows = [_rows(store, suite, step, work_dir) for step in (0, best)]
+    sides = [mean_by_text(side, lambda row: row.judges[judge].cer) for side in rows]
     both = sorted(sides[0].keys() & sides[1].keys())
     scores: dict[str, float | None] = {"cer": cer_of[best]}
     if greedy := reports[best].modes.get(GREEDY):
@@ -53,7 +59,12 @@ def point_to_best(run: RunConfig, store: RunStore, suite: str, work_dir: Path) -
             "cer_change_low": compared.difference.low,
             "cer_change_high": compared.difference.high,
         }
-    store.write_best(best, scores)
+    settings = {"samples": run.eval.bootstrap_samples, "seed": run.seed}
+    for figure in adaptations(reports[best], rows[1], before, rows[0], **settings)[:1]:
+        limits = figure.adaptation
+        scores |= {"adaptation": limits.value}
+        scores |= {"adaptation_low": limits.low, "adaptation_high": limits.high}
+    store.write_best(best, scores, {"name": judge, "kinship": rests_on.relation})
     return best
 
 
@@ -64,12 +75,10 @@ def _report(store: RunStore, suite: str, step: int) -> EvaluationReport:
     return parse(EvaluationReport, text, store.storage.address(key))
 
 
-def _cer_by_text(
-    store: RunStore, suite: str, step: int, judge: str, work_dir: Path
-) -> dict[int, float]:
+def _rows(store: RunStore, suite: str, step: int, work_dir: Path) -> list[EvaluationRow]:
+    """Of sampled speech."""
     folder = work_dir / "best" / f"step_{step:06d}"
     store.storage.pull(
         store.eval(suite, step), folder, replace=True, wanted=lambda path: path == ROWS
     )
-    rows = [row for row in read_lines(EvaluationRow, folder / ROWS) if row.mode == SAMPLED]
-    return mean_by_text(rows, lambda row: row.judges[judge].cer)
+    return [row for row in read_lines(EvaluationRow, folder / ROWS) if row.mode == SAMPLED]

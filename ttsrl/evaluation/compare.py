@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 import re
 import tempfile
+from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from ttsrl.errors import BadInput
+from ttsrl.evaluation.report.adapted import adaptation_between, told
 from ttsrl.evaluation.report.comparison import Comparison, change_of, compare_evaluations, shown_in
 from ttsrl.evaluation.report.inputs import Evaluation
-from ttsrl.records.evaluation import REPORT, ROWS
+from ttsrl.records.evaluation import REPORT, ROWS, AdaptationFigure
 from ttsrl.storage.storage import open_storage
 
 PULLED = (REPORT, ROWS)
@@ -33,12 +35,15 @@ def show(one: str, other: str, *, as_json: bool, samples: int = 2000, seed: int 
             f"{one} and {other} cannot be compared: their texts, settings or judges differ; "
             "evaluate both models with one configuration"
         )
+    figures = adaptation_between(before, after, samples=samples, seed=seed)
     if as_json:
-        print(json.dumps(values(found), indent=2, ensure_ascii=False))
+        print(json.dumps(values(found) | adaptation_values(figures), indent=2, ensure_ascii=False))
         return
     if before.report.identity.model == after.report.identity.model:
         print("both are evaluations of the same model")
     print("\n".join(lines(found)))
+    for figure in figures:
+        print(told(figure))
 
 
 def read(where: str) -> Evaluation:
@@ -100,3 +105,11 @@ def values(found: Comparison) -> dict[str, Any]:
         }
         for metric, by_mode in found.rows
     }
+
+
+def adaptation_values(figures: Iterable[AdaptationFigure]) -> dict[str, dict[str, Any]]:
+    """`adaptation/KIN` -> mode -> the figure."""
+    by_kin: dict[str, dict[str, Any]] = {}
+    for figure in figures:
+        by_kin.setdefault(f"adaptation/{figure.kin}", {})[figure.mode] = figure.model_dump()
+    return by_kin

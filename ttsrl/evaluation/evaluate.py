@@ -27,6 +27,7 @@ from ttsrl.evaluation.summary import summarise
 from ttsrl.facts import InEvaluation, dump_where
 from ttsrl.models.files import folder_digest
 from ttsrl.models.hub import local_folder, model_digest
+from ttsrl.models.kinship import report_judge, verdict_notes
 from ttsrl.records.evaluation import (
     GREEDY,
     REPORT,
@@ -89,7 +90,7 @@ def evaluate(
     rows, synthesis_s = speak_and_hear(
         run, model, suite, out, device=device, on_progress=on_progress
     )
-    judges = report_judges(suite)
+    judges = report_judges(run, suite)
     return write_report(
         run, out, identity, model, suite.name, suite.sampling, judges, rows, synthesis_s
     )
@@ -118,6 +119,7 @@ def speak_and_hear(
         return [], 0.0
     total = sum(len(batch) for _, batch in batches) * len(passes)
     check_independent(run, suite.judges)
+    print(f"{suite.name}: {verdict_notes(run, suite.judges)}", flush=True)
     judges = [Judge(config, device, size, suite.wer) for config in suite.judges]
     for judge in judges:
         judge.check_languages(texts)
@@ -178,9 +180,9 @@ def write_report(
     return report
 
 
-def report_judges(suite: Suite) -> list[ReportJudge]:
-    """The judges of a suite as a report names them."""
-    return [ReportJudge.model_validate(judge.model_dump()) for judge in suite.judges]
+def report_judges(run: RunConfig, suite: Suite) -> list[ReportJudge]:
+    """The judges of a suite as a report names them. Raises BadInput."""
+    return [report_judge(run, judge) for judge in suite.judges]
 
 
 def passes_of(run: RunConfig) -> list[Pass]:

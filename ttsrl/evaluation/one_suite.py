@@ -8,6 +8,9 @@ from pathlib import Path
 from ttsrl.config.load import load_run
 from ttsrl.runtime.machine import torch_device
 
+BEFORE = "before"
+"""Name of the evaluation of the policy before training."""
+
 
 def evaluate_suite(config: Path, model: str, suite: str, data: Path, out: Path) -> None:
     """Speak and judge a suite, say how far it is, print the means by mode; `out` gets report.json.
@@ -21,6 +24,7 @@ def evaluate_suite(config: Path, model: str, suite: str, data: Path, out: Path) 
 
     from transformers.utils import logging
 
+    from ttsrl.evaluation.adaptation import write_adaptation
     from ttsrl.evaluation.evaluate import evaluate
 
     logging.disable_progress_bar()
@@ -32,5 +36,7 @@ def evaluate_suite(config: Path, model: str, suite: str, data: Path, out: Path) 
         device=torch_device(),
         on_progress=lambda done, total: print(f"evaluated {done}/{total}", flush=True),
     )
+    if out.name != BEFORE:
+        report = write_adaptation(run, out, out.with_name(BEFORE))
     modes = {name: mode.model_dump() for name, mode in report.modes.items()}
     print(json.dumps(modes, indent=2))

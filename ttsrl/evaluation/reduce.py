@@ -15,6 +15,7 @@ from ttsrl.config.evaluation import HELD_OUT
 from ttsrl.config.load import dump_run, load_run
 from ttsrl.config.schema import RunConfig
 from ttsrl.errors import BadInput, Failure
+from ttsrl.evaluation.adaptation import write_adaptation
 from ttsrl.evaluation.best import point_to_best
 from ttsrl.evaluation.evaluate import passes_of, write_report
 from ttsrl.evaluation.report.page import write_report as write_page
@@ -55,7 +56,7 @@ def reduce_shards(asked: ShardedEvaluation) -> None:
     )
     for evaluation in every:
         report = evaluation.reduce(step)
-        judge = report.judges[0].name
+        judge = report.verdict_judge.name
         for mode, found in report.modes.items():
             heard = found.judges[judge]
             rates = f"CER {_rate(heard.mean_cer)}, WER {_rate(heard.mean_wer)}"
@@ -105,6 +106,8 @@ class Sharded:
         before, after = folder / "before", folder / "after"
         self._bring(BEFORE, before)
         report = self._bring(step, after)
+        if not self.store.storage.is_complete(self.store.eval(self.name, step)):
+            report = write_adaptation(self.run, after, before)
         if self.suite == HELD_OUT and not (after / "report.html").exists():
             (self.work_dir / "run.json").write_text(dump_run(self.run), encoding="utf-8")
             self._bring_step_log(step)

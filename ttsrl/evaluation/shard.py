@@ -170,7 +170,7 @@ class Shards:
             model=self.run.model if step == BEFORE else self.store.model(step),
             suite=self.suite.name,
             sampling=self.suite.sampling,
-            judges=report_judges(self.suite),
+            judges=report_judges(self.run, self.suite),
             texts=len(self.suite.texts),
             rows=len(rows),
             synthesis_s=synthesis_s,

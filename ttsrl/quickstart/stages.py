@@ -19,6 +19,7 @@ from ttsrl.errors import BadInput, Failure
 from ttsrl.evaluation.merge import merge_run
 from ttsrl.evaluation.one_suite import evaluate_suite
 from ttsrl.evaluation.report.page import log_report
+from ttsrl.models.kinship import as_said_now
 from ttsrl.records.evaluation import REPORT, EvaluationReport
 from ttsrl.records.record import parse
 from ttsrl.runtime.follow import POLL_S, counts, follow, steps
@@ -198,8 +199,8 @@ def _evaluate(session: Session, stage: Stage, name: str, model: str) -> str:
         f"evaluate-{name}", evaluate_suite, session.config, model, HELD_OUT, data, out
     )
     follow(job, counts(job, stage), session.watch_reward_service)
-    judge = session.run.eval.judges[0].name
     report = parse(EvaluationReport, (out / REPORT).read_bytes(), out / REPORT)
+    judge = as_said_now(session.run, report).verdict_judge.name
     cer = report.modes["sampled"].judges[judge].mean_cer
     return f"CER {'unknown' if cer is None else f'{cer:.3f}'} ({judge}, sampled)"
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Literal
 
 from pydantic import AliasChoices, Field, model_validator
 
@@ -69,6 +70,17 @@ class EvaluationRow(Record):
     """File of the speech, from the evaluation's folder on; None where it was not kept."""
 
 
+Kinship = Literal["unlike", "unknown", "kin", "same"]
+"""How a judge is related to the recognisers that gave the reward, from the most independent on:
+of other descent; nothing tells; of the same model or training data; the same model."""
+INDEPENDENCE: tuple[Kinship, ...] = ("unlike", "unknown", "kin", "same")
+
+
+def most_independent(kinships: Sequence[Kinship]) -> int:
+    """Place of the judge on which a verdict rests: the first of the most independent."""
+    return min(range(len(kinships)), key=lambda n: INDEPENDENCE.index(kinships[n]))
+
+
 class ReportJudge(Record):
     """A judge as a report names it (`ttsrl.config.schema.JudgeConfig`)."""
 
@@ -81,6 +93,42 @@ class ReportJudge(Record):
     used_in_reward: bool = Field(
         default=False, validation_alias=AliasChoices("used_in_reward", "gave_reward")
     )
+    lineage: list[str] = []
+    """What it descends from (`ttsrl.reward.lineage`), as far as that was known."""
+    kinship: Kinship | None = None
+    """None in reports of before it was told."""
+
+    @property
+    def relation(self) -> Kinship:
+        """Its kinship; a judge of an old report that gave no reward is of unknown descent."""
+        return self.kinship or ("same" if self.used_in_reward else "unknown")
+
+
+class Interval(Record):
+    """A value and the limits of its 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+class AdaptationFigure(Record):
+    """How much of the gain over the policy before training only the reward's kin hears.
+
+    A gain is the relative fall of the mean CER: 0.4 where it fell by 40 %.
+    """
+
+    kin: str
+    """Name of a judge that gave the reward or is kin to what gave it."""
+    unlike: str
+    """Name of the judge on which the verdict rests."""
+    mode: str
+    """`sampled` or `greedy`."""
+    texts: int
+    kin_gain: Interval
+    unlike_gain: Interval
+    adaptation: Interval
+    """Gain heard by the kin minus gain heard by the unlike judge, over the same texts."""
 
 
 class EvaluationIdentity(Record):
@@ -144,6 +192,14 @@ class EvaluationReport(Record):
     """Speech tokens per second of synthesis."""
     modes: dict[str, ModeSummary]
     """`sampled`, and `greedy` where it was asked for."""
+    adaptation: list[AdaptationFigure] = []
+    """Against the policy before training; empty where its evaluation was not at hand, or no judge
+    is unlike the reward, or none is kin to it."""
+
+    @property
+    def verdict_judge(self) -> ReportJudge:
+        """The judge on which the verdict of this evaluation rests."""
+        return self.judges[most_independent([judge.relation for judge in self.judges])]
 
     @model_validator(mode="before")
     @classmethod

@@ -15,11 +15,14 @@ from pydantic import Field, field_validator, model_validator
 
 from ttsrl.base import Strict
 from ttsrl.facts import InReward, ModelPath
+from ttsrl.reward.lineage import Lineage
 from ttsrl.text.languages import check_language
 
 Composition = Literal["harmonic", "linear", "product"]
 ScorerModel = Annotated[str, ModelPath("scorer"), InReward("digest")]
 """A model that gives a reward; its content is part of the reward's specification."""
+ScorerLineage = Annotated[Lineage, InReward("not")]
+"""What a recogniser descends from; no reward depends on it."""
 
 LEAST_UTILITY = {"correct": 0.0, "channel-io": 0.0, "deep-unlearning": 1e-8}
 """Whisper's mode -> what `compose` takes as `least`: the recipe of the mode decides it."""
@@ -347,6 +350,8 @@ class PinyinWer(ComponentBase):
     type: Literal["pinyin_wer"] = "pinyin_wer"
     model: ScorerModel = "csukuangfj/sherpa-onnx-sense-voice-zh-en-ja-ko-yue-2024-07-17"
     """Folder with a SenseVoice for sherpa-onnx, or its Hugging Face id."""
+    lineage: ScorerLineage = []
+    """What it descends from, where that is not FunASR's: see `eval.judges.lineage`."""
     tones: bool = True
     """Whether syllables of another tone are errors; each choice has its recipe's utility."""
 
@@ -362,6 +367,8 @@ class ParakeetCer(ComponentBase):
     type: Literal["parakeet_cer"] = "parakeet_cer"
     model: ScorerModel = "nvidia/parakeet-ctc-1.1b"
     """Folder of a Hugging Face Parakeet (CTC or TDT), its id, or a `.nemo` file."""
+    lineage: ScorerLineage = []
+    """What it descends from, where that is not NeMo's: see `eval.judges.lineage`."""
     beta: float = Field(default=3.0, gt=0)
     """Steepness: utility is 0.5 near CER = 0.55 / beta."""
 

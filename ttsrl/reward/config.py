@@ -18,6 +18,7 @@ from ttsrl.reward.components import (
     ScorerModel,
     Wer,
 )
+from ttsrl.reward.lineage import Lineage
 
 
 class WhisperConfig(Strict):
@@ -35,6 +36,8 @@ class WhisperConfig(Strict):
     """What it computes in; auto is bfloat16 on a GPU, float32 on a CPU and for ctranslate2."""
     rows: int = Field(default=32, ge=1)
     """Utterances in the decoder at once, at most `batch_size`; with large-v3 each takes 0.3 GB."""
+    lineage: Lineage = []
+    """What it descends from, where that is not OpenAI's Whisper: see `eval.judges.lineage`."""
 
 
 class Gates(Strict):

@@ -75,9 +75,13 @@ class RunStore:
         """Point latest.json to a complete checkpoint."""
         self._point(self.latest, {"step": step, "checkpoint": self.checkpoint(step)})
 
-    def write_best(self, step: int, scores: Mapping[str, float | None]) -> None:
-        """Point best.json to a complete model, with the scores that made it the best."""
-        self._point(self.best, {"step": step, "model": self.model(step), "scores": dict(scores)})
+    def write_best(
+        self, step: int, scores: Mapping[str, float | None], judge: Mapping[str, str]
+    ) -> None:
+        """Point best.json to a complete model, with the scores that made it the best, and with
+        the judge that heard them."""
+        pointer = {"step": step, "model": self.model(step)}
+        self._point(self.best, {**pointer, "judge": dict(judge), "scores": dict(scores)})
 
     def _point(self, key: str, pointer: dict[str, Any]) -> None:
         target = str(pointer.get("checkpoint") or pointer.get("model"))

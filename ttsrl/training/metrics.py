@@ -51,6 +51,11 @@ Since the supervisor started, counters
 
 Held-out texts, gauges, from the newest evaluation of this run in storage
   ttsrl_train_held_out_cer{suite,judge,decoding}  mean CER over texts; decoding: sampled, greedy
+  ttsrl_train_held_out_judge_info{suite,judge,kinship}  1; kinship: unlike, unknown, kin, same
+  ttsrl_train_held_out_verdict_cer{suite,decoding}  that of the judge on which the verdict rests
+  ttsrl_train_held_out_adaptation{suite,judge,kin,decoding}
+                                                  relative gain heard by the reward's kin minus
+                                                  that heard by the judge, which is unlike it
   ttsrl_train_held_out_step{suite}                step of the model that was evaluated
 """
 
@@ -58,7 +63,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 
@@ -73,6 +78,7 @@ from ttsrl.records.checkpoint import (
     CheckpointPublished,
     CheckpointRestored,
 )
+from ttsrl.records.evaluation import AdaptationFigure, ReportJudge, most_independent
 from ttsrl.records.step import TrainingStep
 from ttsrl.reward.gates import REASONS
 from ttsrl.training.step_log import STAGES
@@ -119,6 +125,8 @@ class HeldOut:
     step: int
     cer: Mapping[tuple[str, str], float]
     """(judge, decoding) -> mean CER."""
+    judges: Sequence[ReportJudge] = ()
+    adaptation: Sequence[AdaptationFigure] = ()
 
 
 class TrainMetrics(Collector):
@@ -243,12 +251,27 @@ class TrainMetrics(Collector):
 
     def _of_held_out(self, evaluations: Iterable[HeldOut]) -> Iterable[Metric]:
         cer = self._gauge("held_out_cer", "Mean CER", "suite", "judge", "decoding")
+        info = self._gauge("held_out_judge_info", "A judge", "suite", "judge", "kinship")
+        verdict = self._gauge("held_out_verdict_cer", "CER of the verdict", "suite", "decoding")
+        adaptation = self._gauge(
+            "held_out_adaptation", "Gain that only kin hears", "suite", "judge", "kin", "decoding"
+        )
         step = self._gauge("held_out_step", "Step of the evaluated model", "suite")
         for held_out in evaluations:
-            step.add_metric([self.run.name, held_out.suite], held_out.step)
+            of = [self.run.name, held_out.suite]
+            kinships = [judge.relation for judge in held_out.judges]
+            rests_on = held_out.judges[most_independent(kinships)].name if kinships else None
+            step.add_metric(of, held_out.step)
             for (judge, decoding), value in held_out.cer.items():
-                cer.add_metric([self.run.name, held_out.suite, judge, decoding], value)
-        yield from (cer, step)
+                cer.add_metric([*of, judge, decoding], value)
+                if judge == rests_on:
+                    verdict.add_metric([*of, decoding], value)
+            for judge in held_out.judges:
+                info.add_metric([*of, judge.name, judge.relation], 1)
+            for figure in held_out.adaptation:
+                labels = [*of, figure.unlike, figure.kin, figure.mode]
+                adaptation.add_metric(labels, figure.adaptation.value)
+        yield from (cer, verdict, info, adaptation, step)
 
     def _one(self, name: str, about: str, value: float) -> Metric:
         gauge = self._gauge(name, about)

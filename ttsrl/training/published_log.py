@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Self
 
 from ttsrl.errors import BadInput, Failure
+from ttsrl.models.kinship import as_said_now
 from ttsrl.records.evaluation import EvaluationReport
 from ttsrl.records.record import parse, whole_lines
 from ttsrl.storage.run_store import RunStore
@@ -61,7 +62,8 @@ class PublishedLog:
             path = f"{key}/report.json"
             if (text := storage.read_text(path)) is not None:
                 report = parse(EvaluationReport, text, storage.address(path))
-                self._metrics.on_evaluation(HeldOut(suite, step, _cer(report)))
+                report = as_said_now(self._metrics.run, report)
+                self._metrics.on_evaluation(_held_out(suite, step, report))
 
     def _run(self) -> None:
         rounds = 0
@@ -80,10 +82,11 @@ class PublishedLog:
             print(f"step log not published, trying again: {error}", flush=True)
 
 
-def _cer(report: EvaluationReport) -> dict[tuple[str, str], float]:
-    return {
+def _held_out(suite: str, step: int, report: EvaluationReport) -> HeldOut:
+    cer = {
         (judge, decoding): heard.mean_cer
         for decoding, mode in report.modes.items()
         for judge, heard in mode.judges.items()
         if heard.mean_cer is not None
     }
+    return HeldOut(suite, step, cer, report.judges, report.adaptation)

@@ -133,7 +133,7 @@ def test_the_schema_refuses(path: str, value: object, told: str) -> None:
                 "run.eval.judges",
                 [{"name": "w", "type": "whisper", "model": "x", "used_in_reward": True}],
             ),
-            "put an independent judge first",
+            "add an independent judge",
         ),
     ],
 )

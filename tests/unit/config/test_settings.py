@@ -141,7 +141,10 @@ def test_every_value_tells_where_it_came_from(run_file: Path) -> None:
         ),
         ("eval.judges[3].name=x", ["--set", "no '3'", "check the key"]),
         ("seed.x=1", ['seed = {"x": 1}', "valid integer"]),
-        ("eval.judges[0].used_in_reward=true", ["eval: the first judge, 'j'", "independent judge"]),
+        (
+            "eval.judges[0].used_in_reward=true",
+            ["eval: every judge gave the reward, 'j'", "independent judge"],
+        ),
         ("train.updates_per_step=3", ["prompts_per_step = 8", "not divisible"]),
         ("verl.a=[1]", ["verl.a = [1]", "valid string"]),
         ("name=Upper Case", ['name = "Upper Case"']),

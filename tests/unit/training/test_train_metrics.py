@@ -12,6 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from support.paths import TINY
 from ttsrl.config.load import load_run
 from ttsrl.errors import BadInput
+from ttsrl.records.evaluation import AdaptationFigure, ReportJudge
 from ttsrl.records.rollout import Rollout
 from ttsrl.training import metrics as module
 from ttsrl.training.follower import Follower
@@ -175,11 +176,37 @@ def test_the_newest_evaluation_of_each_suite_is_shown(run: Run) -> None:
     assert seen['held_out_step{suite="held-out"}'] == 20
 
 
+ADAPTED = AdaptationFigure.model_validate(
+    {"kin": "whisper", "unlike": "judge", "mode": "sampled", "texts": 9}
+    | {name: {"value": 0.3, "low": 0.2, "high": 0.4} for name in ("kin_gain", "adaptation")}
+    | {"unlike_gain": {"value": 0.0, "low": -0.1, "high": 0.1}}
+)
+LISTENED = HeldOut(
+    "held-out",
+    20,
+    {("whisper", "sampled"): 0.05, ("judge", "sampled"): 0.1},
+    [
+        ReportJudge(name="whisper", type="whisper", model="w", kinship="kin"),
+        ReportJudge(name="judge", type="ctc", model="j", kinship="unlike"),
+    ],
+    [ADAPTED],
+)
+
+
+def test_the_verdicts_judge_and_what_only_kin_hears_are_shown(run: Run) -> None:
+    run.metrics.on_evaluation(LISTENED)
+    seen = run.scrape()
+    assert seen['held_out_verdict_cer{decoding="sampled",suite="held-out"}'] == 0.1
+    assert seen['held_out_judge_info{judge="whisper",kinship="kin",suite="held-out"}'] == 1
+    labels = 'decoding="sampled",judge="judge",kin="whisper",suite="held-out"'
+    assert seen[f"held_out_adaptation{{{labels}}}"] == 0.3
+
+
 def test_the_list_in_the_docstring_is_what_is_exported(run: Run) -> None:
     run.step(1)
     run.checkpoint(event="published", step=10, at_s=110.0, seconds=2.5, bytes=1000)
     run.follower.look()
-    run.metrics.on_evaluation(HeldOut("held-out", 20, {("judge", "sampled"): 0.1}))
+    run.metrics.on_evaluation(LISTENED)
     exported = {"ttsrl_train_" + name.partition("{")[0] for name in run.scrape()}
     listed = set(re.findall(r"ttsrl_train_\w+", module.__doc__ or ""))
     assert exported == listed

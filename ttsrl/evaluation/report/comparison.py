@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from ttsrl.config.evaluation import HELD_OUT
 from ttsrl.evaluation.bootstrap import Estimate, PairedBootstrap, paired_bootstrap
+from ttsrl.evaluation.report.adapted import adaptation_of, told
 from ttsrl.evaluation.report.inputs import Evaluation, RunFolder
 from ttsrl.evaluation.summary import mean_by_text
 from ttsrl.records.evaluation import (
@@ -14,6 +15,7 @@ from ttsrl.records.evaluation import (
     SAMPLED,
     EvaluationReport,
     EvaluationRow,
+    Kinship,
     Verdict,
 )
 from ttsrl.records.sampling import Sampling
@@ -25,11 +27,29 @@ RATES: dict[str, Callable[[Verdict], float | None]] = {
 """Error rates in the order of the table."""
 
 
-_INDEPENDENCE = {
-    True: "gave the reward: its number shows over-fitting, not quality",
-    False: "independent of the reward",
+_INDEPENDENCE: dict[Kinship, str] = {
+    "same": "gave the reward: its number shows over-fitting, not quality",
+    "kin": "gave no reward, and is kin to what gave it",
+    "unknown": "gave no reward; what it descends from is not known",
+    "unlike": "independent of the reward",
 }
-"""What a measure says of the speech, by whether it was used in the reward."""
+"""What a measure says of the speech, by how it is related to the reward."""
+
+
+_HEARD_BY: dict[Kinship, str] = {
+    "unlike": "Heard by {}, a judge that is independent of the reward, GRPO",
+    "unknown": "Heard by {}, a judge that gave no reward and may be kin to what gave it, GRPO",
+    "kin": "Only kin of what gave the reward heard it: by {}, GRPO",
+    "same": "Only what gave the reward heard it: by {}, GRPO",
+}
+"""How the verdict begins, by how its judge is related to the reward."""
+_CAUTION: dict[Kinship, str] = {
+    "unknown": "What the judge descends from is not known: let the run say it (lineage of a judge "
+    "in eval.judges), or add a judge whose descent is known.",
+    "kin": "Every judge is kin to what gave the reward, and may hear an improvement that others do "
+    "not: add a judge of another lineage.",
+}
+"""What is to be known of a verdict that rests on no unlike judge."""
 
 
 @dataclass(frozen=True)
@@ -114,7 +134,7 @@ def metrics(report: EvaluationReport) -> list[Metric]:
         Metric(
             f"{rate}/{judge.name}",
             f"{rate.upper()}, {judge.name}",
-            _INDEPENDENCE[judge.used_in_reward],
+            _INDEPENDENCE[judge.relation],
             "share",
             "relative",
             -1,
@@ -140,7 +160,7 @@ def metrics(report: EvaluationReport) -> list[Metric]:
         Metric(
             f"quality/{name}",
             f"Opinion score, {name}",
-            _INDEPENDENCE[used],
+            _INDEPENDENCE["same" if used else "unlike"],
             "points of 5",
             "difference",
             1,
@@ -148,7 +168,7 @@ def metrics(report: EvaluationReport) -> list[Metric]:
         )
         for name, used in report.quality.items()
     ]
-    first = report.judges[0].name
+    first = report.verdict_judge.name
 
     def exact(row: EvaluationRow) -> float | None:
         cer = row.judges[first].cer
@@ -171,7 +191,7 @@ def metrics(report: EvaluationReport) -> list[Metric]:
 
 
 def verdict(folder: RunFolder, comparison: Comparison | None) -> list[str]:
-    """Sentences that say what training changed, from the first judge's CER."""
+    """Sentences that say what training changed, from the CER of the judge that it rests on."""
     if comparison is None:
         missing = [n for n in ("before", "after") if getattr(folder, n) is None]
         return [
@@ -183,7 +203,9 @@ def verdict(folder: RunFolder, comparison: Comparison | None) -> list[str]:
             "The two evaluations cannot be compared: their texts, settings or judges differ. "
             "Evaluate both models again with the run's present configuration."
         ]
-    judge = folder.run.eval.judges[0]
+    assert folder.after is not None, "compared"
+    report = folder.after.report
+    judge = report.verdict_judge
     heard = {mode: comparison.of(f"cer/{judge.name}", mode) for mode in comparison.modes}
     sampled, greedy = heard[SAMPLED], heard.get(GREEDY)
     if sampled is None or None in heard.values():
@@ -196,23 +218,31 @@ def verdict(folder: RunFolder, comparison: Comparison | None) -> list[str]:
     }
     sampling = f" ({comparison.sampling})" if comparison.sampling else ""
     sentence = (
-        f"Heard by a judge that gave no reward, GRPO {verb[effect]} {_move(sampled.result)} in "
-        f"sampled speech{sampling}"
+        f"{_HEARD_BY[judge.relation].format(judge.name)} {verb[effect]} {_move(sampled.result)} "
+        f"in sampled speech{sampling}"
     )
     if greedy is not None:
         effects = effect, direction(greedy.result)
         again = "" if effects[0] == effects[1] else f"{verb[effects[1]]} "
         sentence += f", and {again}{_move(greedy.result)} in greedy speech"
     sentences = [f"{sentence}, on {sampled.texts} held-out texts."]
-    if effect >= 0 and any(
-        direction(rewarding.result) < 0
-        for other in folder.run.eval.judges
-        if other.used_in_reward and (rewarding := comparison.of(f"cer/{other.name}", SAMPLED))
+    if (
+        judge.relation == "unlike"
+        and effect >= 0
+        and any(
+            direction(kin.result) < 0
+            for other in report.judges
+            if other.relation in ("kin", "same")
+            and (kin := comparison.of(f"cer/{other.name}", SAMPLED))
+        )
     ):
         sentences.append(
-            "The recogniser that gave the reward hears an improvement that the independent judge "
+            "The reward's recogniser, or its kin, hears an improvement that the independent judge "
             "does not: the policy may have learnt to please the reward."
         )
+    sentences += [told(figure) for figure in adaptation_of(folder)[:1]]
+    if judge.relation in _CAUTION:
+        sentences.append(_CAUTION[judge.relation])
     return sentences
 
 

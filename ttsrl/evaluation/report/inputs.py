@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ttsrl.config.load import load_run
 from ttsrl.config.schema import RunConfig
 from ttsrl.errors import BadInput
+from ttsrl.models.kinship import as_said_now, verdict_judge
 from ttsrl.records.evaluation import REPORT, ROWS, EvaluationReport, EvaluationRow
 from ttsrl.records.record import read_file, read_lines
 from ttsrl.records.rollout import RolloutSample
@@ -31,6 +32,12 @@ class Evaluation:
     def of_mode(self, mode: str) -> list[EvaluationRow]:
         return [row for row in self.rows if row.mode == mode]
 
+    @classmethod
+    def of_run(cls, run: RunConfig, folder: Path) -> Evaluation | None:
+        """The same, its judges' kinship as the run says it. Raises BadInput."""
+        found = cls.read(folder)
+        return found and replace(found, report=as_said_now(run, found.report))
+
 
 @dataclass(frozen=True)
 class RunFolder:
@@ -46,6 +53,12 @@ class RunFolder:
     rollouts: list[RolloutSample]
     timeline: list[TimelineEvent]
 
+    @property
+    def judge(self) -> str:
+        """Name of the judge on which the verdict rests."""
+        side = self.after or self.before
+        return (side.report.verdict_judge if side else verdict_judge(self.run)).name
+
 
 def read_run_folder(path: Path) -> RunFolder:
     """Read a run's folder. Raises BadInput where there is no run in it."""
@@ -55,14 +68,14 @@ def read_run_folder(path: Path) -> RunFolder:
     return RunFolder(
         path=path,
         run=run,
-        before=Evaluation.read(path / "eval" / "before"),
-        after=Evaluation.read(path / "eval" / "after"),
+        before=Evaluation.of_run(run, path / "eval" / "before"),
+        after=Evaluation.of_run(run, path / "eval" / "after"),
         suites=[
             (before, after)
             for suite in run.eval.suites
             for folder in [path / "eval" / suite.name]
-            if (before := Evaluation.read(folder / "before"))
-            and (after := Evaluation.read(folder / "after"))
+            if (before := Evaluation.of_run(run, folder / "before"))
+            and (after := Evaluation.of_run(run, folder / "after"))
         ],
         steps=read_lines(TrainingStep, path / "train" / "steps.jsonl"),
         rollouts=read_lines(RolloutSample, path / "train" / "rollouts.jsonl"),

@@ -65,7 +65,7 @@ def before_and_after(folder: RunFolder, recorder: Recorder) -> list[Spoken]:
     both = {"before": folder.before, "after": folder.after}
     sides = {name: side for name, side in both.items() if side}
     kept = {name: _with_wav(side) for name, side in sides.items()}
-    judge = folder.run.eval.judges[0].name
+    judge = folder.judge
     spoken: list[Spoken] = []
     for text in dict.fromkeys(text for rows in kept.values() for text, _ in rows):
         rows = [

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +11,7 @@ from markupsafe import Markup
 
 from ttsrl.config.load import dump_run
 from ttsrl.evaluation.bootstrap import Estimate
+from ttsrl.evaluation.report.adapted import adaptation_between, adaptation_of, gain, points
 from ttsrl.evaluation.report.charts import Mark, interval_chart
 from ttsrl.evaluation.report.comparison import (
     Compared,
@@ -28,7 +29,7 @@ from ttsrl.evaluation.report.curves import percent_0, step_time, training_curves
 from ttsrl.evaluation.report.inputs import RunFolder, read_run_folder
 from ttsrl.evaluation.report.listening import Recorder, before_and_after, rollouts
 from ttsrl.evaluation.report.provenance import provenance
-from ttsrl.records.evaluation import SAMPLED, EvaluationReport
+from ttsrl.records.evaluation import SAMPLED, AdaptationFigure, EvaluationReport, Interval
 from ttsrl.storage.atomic import replace_text
 
 EVALUATION_AUDIO_BYTES = 3_200_000
@@ -87,8 +88,9 @@ def render(folder: RunFolder) -> str:
         heads=heads_of(comparison),
         table=list(table_of(comparison)),
         table_note=table_note_of(folder, comparison),
+        adaptation=adaptation_rows(adaptation_of(folder)),
         suites=list(_suites(folder)),
-        judge=folder.run.eval.judges[0].name,
+        judge=folder.judge,
         spoken=before_and_after(folder, Recorder(EVALUATION_AUDIO_BYTES)),
         curves=training_curves(folder),
         time=step_time(folder),
@@ -132,6 +134,28 @@ def table_of(comparison: Comparison | None) -> Iterator[TableRow]:
         yield TableRow(metric.label, metric.note, cells)
 
 
+def adaptation_rows(figures: Iterable[AdaptationFigure]) -> list[TableRow]:
+    """A line for each kin judge and mode: its gain, the unlike judge's, and the difference."""
+    return [
+        TableRow(
+            f"{figure.kin} against {figure.unlike}",
+            f"{figure.mode} speech, {figure.texts} texts",
+            [
+                _interval_cell(figure.kin_gain, gain),
+                _interval_cell(figure.unlike_gain, gain),
+                _interval_cell(
+                    figure.adaptation, points, "worse" if figure.adaptation.low > 0 else ""
+                ),
+            ],
+        )
+        for figure in figures
+    ]
+
+
+def _interval_cell(interval: Interval, write: Callable[[float], str], kind: str = "") -> Cell:
+    return Cell(write(interval.value), f"{write(interval.low)} to {write(interval.high)}", kind)
+
+
 def heads_of(comparison: Comparison | None) -> list[str]:
     """What stands above the columns of each mode."""
     if comparison is None:
@@ -142,19 +166,22 @@ def heads_of(comparison: Comparison | None) -> list[str]:
     ]
 
 
-def _suites(folder: RunFolder) -> Iterator[tuple[str, str, list[str], list[TableRow]]]:
-    """(name, what was done, heads, table) of each suite that was evaluated before and after."""
+def _suites(
+    folder: RunFolder,
+) -> Iterator[tuple[str, str, list[str], list[TableRow], list[TableRow]]]:
+    """(name, what was done, heads, table, adaptation) of each suite that was evaluated twice."""
     for before, after in folder.suites:
-        comparison = compare_evaluations(
-            before, after, samples=folder.run.eval.bootstrap_samples, seed=folder.run.seed
-        )
+        bootstrap = {"samples": folder.run.eval.bootstrap_samples, "seed": folder.run.seed}
+        comparison = compare_evaluations(before, after, **bootstrap)
         note = f"{before.report.texts} texts; 95 % intervals by a paired bootstrap over them."
         if comparison.comparable:
-            judge = before.report.judges[0].name
+            judge = after.report.verdict_judge.name
             note = " ".join([note, *_corpus_rates(judge, before.report, after.report)])
         else:
             note = "The two evaluations differ in texts, settings or judges: evaluate both again."
-        yield before.report.suite, note, heads_of(comparison), list(table_of(comparison))
+        adapted = adaptation_rows(adaptation_between(before, after, **bootstrap))
+        heads, table = heads_of(comparison), list(table_of(comparison))
+        yield before.report.suite, note, heads, table, adapted
 
 
 def _corpus_rates(judge: str, before: EvaluationReport, after: EvaluationReport) -> Iterator[str]:
@@ -203,7 +230,7 @@ def table_note_of(folder: RunFolder, comparison: Comparison | None) -> str:
         "95 % intervals by a paired bootstrap over texts."
     ]
     names = [judge.name for judge in folder.run.eval.judges]
-    sentences += _corpus_rates(names[0], before.report, after.report)
+    sentences += _corpus_rates(folder.judge, before.report, after.report)
     for name in names:
         heard = [[side[mode].judges[name] for mode in comparison.modes] for side in sides]
         for words, counts in (
