@@ -55,3 +55,76 @@ def prefer_train(
         f"(95 % interval {facts.low:.1%} to {facts.high:.1%}), chance 50 %"
         + ("" if facts.better_than_chance else ": no better than chance, a reward refuses it")
     )
+
+
+@command(commands, "ttsrl prefer compare runs/NAME --texts 40", name="compare")
+def prefer_compare(
+    run_dir: Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder.")],
+    after: Annotated[
+        str | None, typer.Option(help="Model after training; default: pulled, in the run's folder.")
+    ] = None,
+    before: Annotated[
+        str | None, typer.Option(help="Model before it; default: the policy the run started from.")
+    ] = None,
+    texts: Annotated[int, typer.Option(min=1, help="How many held-out texts.")] = 40,
+    seed: Annotated[int, typer.Option(min=0, help="Another seed, other speech.")] = 0,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder to make; default: listening, in the run's folder.", metavar="DIR"
+        ),
+    ] = None,
+) -> None:
+    """Speak held-out texts before and after training, and write a page to choose between them.
+
+    Nothing on the page tells which is which; key.json beside it does.
+    """
+    from ttsrl.config.load import load_run
+    from ttsrl.errors import BadInput
+    from ttsrl.evaluation.suites import held_out_suite
+    from ttsrl.models.hub import model_digest
+    from ttsrl.prefer.compare import pair_up, speak, write_comparison
+    from ttsrl.records.listening import FOLDER
+    from ttsrl.runtime.machine import torch_device
+    from ttsrl.runtime.progress import Progress
+
+    if not (run_dir / "run.json").is_file():
+        raise BadInput(f"no run in {run_dir}: run.json is missing; give the run's own folder")
+    if after is None and not (run_dir / "pulled").is_dir():
+        raise BadInput(f"no model in {run_dir / 'pulled'}; pull it, or name one with --after")
+    run = load_run(run_dir / "run.json")
+    suite = held_out_suite(run, run_dir / "data" / "held_out.parquet")
+    chosen = [text.text for text in suite.texts[:texts]]
+    models = [before or run.model, after or str(run_dir / "pulled")]
+    spoken = []
+    with Progress() as progress:
+        for name, model in zip(("before", "after"), models, strict=True):
+            stage = progress.stage(f"speak {name}", len(chosen))
+            device = torch_device()
+            spoken.append(speak(run, model, chosen, suite.sampling, seed, device, stage.update))
+            stage.finish(f"{len(chosen)} texts")
+    pairs, equal, silent = pair_up(spoken[0], spoken[1], seed)
+    folder = out or run_dir / FOLDER
+    page = write_comparison(pairs, spoken[1], [model_digest(model) for model in models], folder)
+    print(f"{page}: {len(pairs)} pairs, {equal} that sound equal and {silent} silent left out")
+    print(f"then: ttsrl prefer count {folder} answers-*.jsonl")
+
+
+@command(commands, "ttsrl prefer count runs/NAME/listening answers-*.jsonl", name="count")
+def prefer_count(
+    folder: Annotated[Path, typer.Argument(help="Folder that `compare` made.")],
+    answers: Annotated[
+        list[Path], typer.Argument(help="What listeners saved from its page, one file a listener.")
+    ],
+) -> None:
+    """Say how often listeners chose the speech after training; `ttsrl report` shows it."""
+    from ttsrl.prefer.compare import count
+
+    choice = count(folder, answers)
+    print(
+        f"after training is preferred in {choice.share:.1%} (95 % interval {choice.low:.1%} to "
+        f"{choice.high:.1%}) of {choice.texts} texts: {choice.verdict}"
+    )
+    print(
+        f"{choice.answers} answers by {choice.listeners} listeners, {choice.same} the same to them"
+    )

@@ -65,6 +65,15 @@ def check_answers(answers: Sequence[Answer]) -> None:
             f"the pairs are of {texts} texts, and at least {FEWEST_TEXTS} are needed: a head is "
             "tested on texts that it has not heard; collect pairs of more texts"
         )
+    check_sides(answers)
+
+
+def check_sides(answers: Sequence[Answer]) -> None:
+    """Raise BadInput where one side was chosen whatever was on it; too few answers do not tell."""
+    choices = Counter(answer.choice for answer in answers)
+    decided = choices["a"] + choices["b"]
+    if decided < FEWEST_PAIRS:
+        return
     share, rarer = min((choices[side] / decided, side) for side in ("a", "b"))
     if share < LEAST_SHARE:
         raise BadInput(

@@ -36,6 +36,11 @@ def write_page(pairs: Sequence[Pair], folder: Path, title: str) -> Path:
     return page
 
 
+def page_id(pairs: Sequence[Pair]) -> str:
+    """The page's name, which every answer carries."""
+    return hashlib.sha256(" ".join(pair.id for pair in pairs).encode()).hexdigest()[:12]
+
+
 def _render(pairs: Sequence[Pair], title: str) -> str:
     here = Path(__file__).parent
     environment = Environment(
@@ -52,9 +57,8 @@ def _render(pairs: Sequence[Pair], title: str) -> str:
         }
         for pair in pairs
     ]
-    name = hashlib.sha256(" ".join(pair.id for pair in pairs).encode()).hexdigest()[:12]
     # In a script a text may not end it.
-    data = json.dumps({"id": name, "pairs": shown}).replace("<", "\\u003c")
+    data = json.dumps({"id": page_id(pairs), "pairs": shown}).replace("<", "\\u003c")
     return environment.get_template("page.html").render(
         title=title,
         css=Markup((here / "page.css").read_text(encoding="utf-8")),

@@ -32,7 +32,7 @@ COMMANDS = [
     *("quickstart", "prepare", "encode", "serve", "train", "merge", "eval", "compare"),
     *("pull", "say", "convert", "report", "audit", "doctor", "config"),
     *("submit", "status", "logs", "stop"),
-    *("prefer", "prefer collect", "prefer train"),
+    *("prefer", "prefer collect", "prefer train", "prefer compare", "prefer count"),
     *("job", "job train", "job pytorchjob", "job merge", "job eval-shard", "job eval-reduce"),
     "job check",
 ]

@@ -9,7 +9,9 @@ from ttsrl.config.load import load_run
 from ttsrl.config.schema import RunConfig
 from ttsrl.errors import BadInput
 from ttsrl.models.kinship import as_said_now, verdict_judge
+from ttsrl.records import listening
 from ttsrl.records.evaluation import REPORT, ROWS, EvaluationReport, EvaluationRow
+from ttsrl.records.listening import ListenersChoice
 from ttsrl.records.record import read_file, read_lines
 from ttsrl.records.rollout import RolloutSample
 from ttsrl.records.step import TimelineEvent, TrainingStep
@@ -52,6 +54,8 @@ class RunFolder:
     steps: list[TrainingStep]
     rollouts: list[RolloutSample]
     timeline: list[TimelineEvent]
+    choice: ListenersChoice | None
+    """What listeners chose, once `ttsrl prefer count` has counted."""
 
     @property
     def judge(self) -> str:
@@ -80,4 +84,5 @@ def read_run_folder(path: Path) -> RunFolder:
         steps=read_lines(TrainingStep, path / "train" / "steps.jsonl"),
         rollouts=read_lines(RolloutSample, path / "train" / "rollouts.jsonl"),
         timeline=read_lines(TimelineEvent, path / "train" / "timeline.jsonl"),
+        choice=read_file(ListenersChoice, path / listening.FOLDER / listening.CHOICE),
     )

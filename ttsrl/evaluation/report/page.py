@@ -30,6 +30,7 @@ from ttsrl.evaluation.report.inputs import RunFolder, read_run_folder
 from ttsrl.evaluation.report.listening import Recorder, before_and_after, rollouts
 from ttsrl.evaluation.report.provenance import provenance
 from ttsrl.records.evaluation import SAMPLED, AdaptationFigure, EvaluationReport, Interval
+from ttsrl.records.listening import ListenersChoice
 from ttsrl.storage.atomic import replace_text
 
 EVALUATION_AUDIO_BYTES = 3_200_000
@@ -90,6 +91,8 @@ def render(folder: RunFolder) -> str:
         table_note=table_note_of(folder, comparison),
         adaptation=adaptation_rows(adaptation_of(folder)),
         suites=list(_suites(folder)),
+        choice=folder.choice,
+        chosen=_chosen(folder.choice),
         judge=folder.judge,
         spoken=before_and_after(folder, Recorder(EVALUATION_AUDIO_BYTES)),
         curves=training_curves(folder),
@@ -121,6 +124,17 @@ def _intervals(folder: RunFolder, comparison: Comparison | None) -> Markup | Non
         for kinds in [("before", "after")]
     ]
     return interval_chart(rows, percent_0) if rows else None
+
+
+def _chosen(choice: ListenersChoice | None) -> Markup | None:
+    """The share of listeners beside chance, on the whole scale from 0 to 1."""
+    if choice is None:
+        return None
+    rows = [
+        ("chosen after training", [Mark("after", choice.share, choice.low, choice.high)]),
+        ("chance", [Mark("before", 0.5, 0.5, 0.5)]),
+    ]
+    return interval_chart(rows, percent_0)
 
 
 def _mark(kind: str, estimate: Estimate) -> Mark:
