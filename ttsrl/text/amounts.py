@@ -7,31 +7,23 @@ kilometers". A written symbol is always said.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from functools import lru_cache
 
 from ttsrl.text.cldr import CURRENCIES
 from ttsrl.text.languages import BY_CHARACTER
 from ttsrl.text.lattice import Reading, choice
-from ttsrl.text.numbers import cardinal, decimal, minus, number, ordinal
+from ttsrl.text.numbers import minus, number, ordinal
 from ttsrl.text.speech import Speech, speech
 from ttsrl.text.spelling import audible
+from ttsrl.text.values import fill, one_of, read_value, said
 
 DASH = r"\s?[-\u2013\u2014~～〜]\s?"
 MAY_BE_WORDS = frozenset(
     ["in", "A", "B", "C", "F", "J", "K", "L", "N", "T", "V", "W", "mi", "ha", "bar"]
 )
 """Symbols that may be words or names if a space is before them."""
-
-
-def said(words: str, language: str) -> Reading:
-    """One string as it is compared."""
-    return (text,) if (text := audible(words, language)) else ()
-
-
-def one_of(words: Iterable[str], language: str) -> Reading:
-    """A choice of strings as they are compared; a symbol without words stays what it is."""
-    return choice([audible(text, language) or text.strip() for text in words])
+METRES = frozenset(["m", "м", "م"])
 
 
 @lru_cache(maxsize=128)
@@ -51,16 +43,18 @@ def amount_pattern(language: str) -> re.Pattern[str]:
         rf"(?P<sign2>[-\u2013])?"
         rf"(?P<value>{value})"
         rf"(?:(?P<dash>{DASH})(?:{before})?(?P<until>{value})(?![-\u2013]?\d|[.:/]\d))?"
-        rf"(?:\s?(?P<scale>{scales})(?![\^/]))?"
-        rf"(?:\s?(?P<after>{signs}|{symbols}|{words})(?P<per>/(?:{symbols}))?)?"
+        rf"(?:[\s-]?(?P<scale>{scales})(?![\^/]))?"
+        rf"(?:\s?(?P<after>{signs}|{symbols}|{words})(?!(?<=[\dx\s]x)\s?\d))?"
+        rf"(?P<per>(?(before)|(?<=[^\d\s]))/(?:{symbols}))?"
     )
 
 
 def _number(table: Speech) -> str:
     mark = re.escape(table.decimal)
     groups = "|".join(rf"(?:{re.escape(between)}\d{{3}})+" for between in table.group)
-    whole = rf"(?:\d{{1,3}}(?:{groups})(?!\d)|\d+)"
     other = "," if table.decimal == "." else r"\."
+    indian = r"\d{1,2}(?:,\d\d)+,\d{3}(?![\d,])"
+    whole = rf"(?:\d{{1,3}}(?:{groups}|(?:{other}\d{{3}}){{2,}})(?!\d)|{indian}|\d+)"
     marks = rf"{mark}\d+|{other}(?:\d{{1,2}}|\d{{4,}})(?![\d.,]\d|\d)"
     return rf"(?:{whole}(?:(?:{marks})(?!{mark}\d))?|(?<![\w.]){mark}\d+)"
 
@@ -98,78 +92,94 @@ def currency_words(language: str) -> dict[str, str]:
 def read_amount(match: re.Match[str], language: str) -> Reading:
     """The readings of a match of `amount_pattern`."""
     table = speech(language)
+    core = _value(match, language)
+    if until := match["until"]:
+        core = _range(core, match, read_value(until, language), language)
+    core = _scaled(core, match, language)
+    if match["value"].isdigit() and _is_ordinal(match, table):
+        core = choice([core, choice(ordinal(match["value"], language))])
+    sign = _sign(match["sign"] or match["sign2"], language)
+    readings = [_named((*sign, *core), match, language)]
+    readings += _each_named(sign, match, language)
+    readings += _halves_after(sign, match, language)
+    if sign and match["sign"] != "+" and "°" in (match["after"] or ""):
+        warm = {"x": _named(core, match, language)}
+        readings += [fill(template, warm, language) for template in table.below_zero]
+    per = _per(match["per"][1:], language) if match["per"] else ()
+    return (*choice(readings), *per)
+
+
+def _value(match: re.Match[str], language: str) -> Reading:
+    """Of "$3,000" in Spanish both numbers; after a fraction, perhaps "of a"."""
+    table, value = speech(language), match["value"]
+    reading = read_value(value, language)
+    if match["before"] and re.fullmatch(rf"[1-9]\d{{0,2}}[{table.group_too or '!'}]\d{{3}}", value):
+        return choice([number(re.sub(r"\D", "", value), language), reading])
+    if (
+        "/" in value
+        and table.of_unit
+        and re.compile(r"\s?[^\W\d]").match(match.string, match.end("value"))
+    ):
+        return (*reading, *one_of(["", *table.of_unit], language))
+    return reading
+
+
+def _is_ordinal(match: re.Match[str], table: Speech) -> bool:
+    """Whether the words around a number say that it may be one: "1984 году", "capítulo 4"."""
+    before = match.string[: match.start()].rstrip()
+    return bool(
+        re.compile(table.ordinal_next).match(match.string, match.end())
+        or re.search(rf"(?<!\w)(?:{table.ordinal_after})$", before, re.IGNORECASE)
+    )
+
+
+def _scaled(core: Reading, match: re.Match[str], language: str) -> Reading:
+    table, scale = speech(language), match["scale"]
+    if not scale:
+        return core
+    if match["value"] == "1":
+        core = choice([core, *table.one_scale])
+    return (*core, *one_of(table.scales[scale], language))
+
+
+def _each_named(sign: Reading, match: re.Match[str], language: str) -> list[Reading]:
+    """ "10-15%" is also "ten percent to fifteen percent"; in some languages with counters, too."""
+    if not match["until"]:
+        return []
+    ends = [
+        _scaled(read_value(match[end], language), match, language) for end in ("value", "until")
+    ]
+    counter = match.string[match.end() : match.end() + 1]
+    if match["after"] or match["before"]:
+        ends = [_named(end, match, language) for end in ends]
+    elif language in BY_CHARACTER and counter.isalpha():
+        ends[0] = (*ends[0], *said(counter, language))
+    elif not match["scale"]:
+        return []
+    return [_range((*sign, *ends[0]), match, ends[1], language)]
+
+
+def _named(core: Reading, match: re.Match[str], language: str) -> Reading:
+    """With its currency or unit."""
     signs = currency_signs(language)
     after = match["after"] or ""
     code = signs.get((match["before"] or "").strip()) or signs.get(after)
-    code = code or currency_words(language).get(after)
-    core = read_value(match["value"], language)
-    if until := match["until"]:
-        core = _range(core, match, read_value(until, language), language)
-    if scale := match["scale"]:
-        if match["value"] == "1":
-            core = choice([core, *table.one_scale])
-        core = (*core, *one_of(table.scales[scale], language))
-    core = (*_sign(match["sign"] or match["sign2"], language), *core)
-    if match["value"].isdigit() and re.compile(table.ordinal_next).match(match.string, match.end()):
-        core = choice([core, choice(ordinal(match["value"], language))])
-    if code:
-        core = _money(core, code, match, language)
-    elif after:
-        core = _measure(core, after, match, language)
-    if per := match["per"]:
-        core = (*core, *_per(per[1:], language))
-    return core
+    if code := code or currency_words(language).get(after):
+        return _money(core, code, match, language)
+    return _measure(core, after, match, language) if after else core
 
 
-def read_value(text: str, language: str) -> Reading:
-    """A number without signs: "1,250.5", "3 1/2", "1/2"."""
+def _halves_after(sign: Reading, match: re.Match[str], language: str) -> list[Reading]:
+    """ "2,5 millones" is also "dos millones y medio": a part that is said after its noun."""
     table = speech(language)
-    if match := re.fullmatch(r"(?:(.*?)\s)?(\d+)/(\d+)", text):
-        whole, above, below = match.groups()
-        part = read_fraction(above, below, language, alone=not whole)
-        if not whole:
-            return part
-        joined = one_of(table.mixed or [""], language)
-        known = [audible(words, language) for words in table.fractions.get(text, ())]
-        return choice([*known, (*read_value(whole, language), *joined, *part)])
-    bare = re.sub(rf"[{re.escape(table.group)}](?=\d{{3}}(?!\d))", "", text)
-    if match := re.fullmatch(r"(\d*)([.,])(\d+)", bare):
-        return decimal(*match.groups(), language)
-    whole = number(bare, language)
-    if " " in text:  # perhaps a telephone number, in groups
-        groups = [number(group, language) for group in re.findall(r"\d+", text)]
-        return choice([whole, tuple(part for group in groups for part in group)])
-    return whole
-
-
-def read_fraction(above: str, below: str, language: str, alone: bool) -> Reading:
-    """A fraction of whole numbers; one that is none of the usual ones may be a pair of numbers."""
-    table = speech(language)
-    readings: list[str | Reading] = []
-    readings += [audible(t, language) for t in table.fractions.get(f"{above}/{below}", ())]
-    for template in table.fraction:
-        words = {
-            "n": choice(cardinal(above, language)),
-            "m": choice(cardinal(below, language)),
-            "o": choice(ordinal(below, language)),
-        }
-        readings.append(fill(template, words, language))
-    if alone:
-        silent = ("",) if len(above + below) > 2 else ()  # "nine eleven", "twenty-four seven"
-        slash = [*filter(None, table.between.get("/", ("/",))), *silent]
-        pair = (*number(above, language), *one_of(slash, language), *number(below, language))
-        readings.append(pair)
-    return choice(readings)
-
-
-def fill(template: str, words: Mapping[str, Reading], language: str) -> Reading:
-    """A template with its {names} replaced by readings."""
-    reading: Reading = ()
-    for literal, name in re.findall(r"([^{]*)(?:\{(\w+)\})?", template):
-        reading += said(literal, language)
-        if name:
-            reading += words[name]
-    return reading
+    value = re.fullmatch(r"(\d*[1-9]\d*)[.,](\d+)", match["value"])
+    if not value or match["until"] or value[2] not in table.halves_after:
+        return []
+    whole = _scaled((*sign, *read_value(value[1], language)), match, language)
+    half = one_of(table.halves_after[value[2]], language)
+    if match["scale"]:
+        return [_named((*whole, *half), match, language)]
+    return [(*_named(whole, match, language), *half)]
 
 
 def _sign(sign: str | None, language: str) -> Reading:
@@ -188,13 +198,37 @@ def _sign(sign: str | None, language: str) -> Reading:
 def _range(core: Reading, match: re.Match[str], until: Reading, language: str) -> Reading:
     table = speech(language)
     words = [*table.to]
-    digits = re.sub(r"\D", "", match["value"] + match["until"])
+    first, last = match["value"], match["until"]
+    digits = re.sub(r"\D", "", first + last)
     telephone = len(digits) in range(6, 12) and len(digits) != 8
-    if match["dash"].strip() in "-\u2013" and (telephone or match["value"] == match["until"]):
-        words.append("")  # "555-1234", "fifty-fifty"
-    if match["dash"] != match["dash"].strip():
+    score = _may_be_score(match)
+    if match["dash"].strip() in "-\u2013" and (telephone or score):
+        words.append("")  # "555-1234", "fifty-fifty", "three two"
+    if match["dash"] != match["dash"].strip() or _is_sum(match):
         words += table.minus
-    return (*core, *one_of(words or [""], language), *until)
+    if score and last == "0":
+        until = choice([until, *(audible(word, language) for word in table.score_zero)])
+    between = (*one_of(table.range_start, language), *core, *one_of(words or [""], language))
+    if score and first == last:
+        both = [fill(template, {"c": core}, language) for template in table.score_all]
+        return choice([(*between, *until), *both])
+    return (*between, *until)
+
+
+def _is_sum(match: re.Match[str]) -> bool:
+    return match.string[match.end() :].lstrip()[:1] == "="
+
+
+def _may_be_score(match: re.Match[str]) -> bool:
+    """A range goes up: "3-2" and "3-3" are none."""
+    first, last = match["value"], match["until"]
+    short = (
+        not _is_sum(match)
+        and first.isdigit()
+        and last.isdigit()
+        and max(len(first), len(last)) <= 3
+    )
+    return short and int(first) >= int(last)
 
 
 def _money(core: Reading, code: str, match: re.Match[str], language: str) -> Reading:
@@ -204,8 +238,8 @@ def _money(core: Reading, code: str, match: re.Match[str], language: str) -> Rea
     readings: list[str | Reading] = []
     value, cents = match["value"], table.cents.get(code, ())
     whole = not (match["until"] or match["scale"] or "/" in value)
-    if whole and cents and (parts := re.fullmatch(r"(.*)[.,](\d\d)", value)):
-        amount, hundredth = parts.groups()
+    if whole and cents and (parts := _hundredths(value, bool(table.dimes.get(code)))):
+        amount, hundredth = parts
         sign = _sign(match["sign"] or match["sign2"], language)
         minor = number(hundredth.lstrip("0") or "0", language)
         before = (*sign, *read_value(amount or "0", language), *names)
@@ -220,13 +254,24 @@ def _money(core: Reading, code: str, match: re.Match[str], language: str) -> Rea
         if hundredth[1] == "0" and (dimes := table.dimes.get(code)):
             readings.append((*before, *number(hundredth[0], language), *one_of(dimes, language)))
         if hundredth[1] == "0" != hundredth[0]:
-            shorter = (*sign, *read_value(value[:-1], language), *names)
+            shorter = (*sign, *read_value(re.sub(r"0$", "", value), language), *names)
             return choice([*readings, (*core, *names), shorter])
     return choice([*readings, (*core, *names)])
 
 
+def _hundredths(value: str, tenths: bool) -> tuple[str, str] | None:
+    """Whole and hundredths of a price; `tenths`: "3.5" is one, too."""
+    parts = re.fullmatch(r"(.*)[.,](\d\d?)", value)
+    if not parts or (len(parts[2]) == 1 and not tenths):
+        return None
+    return parts[1], parts[2].ljust(2, "0")
+
+
 def _measure(core: Reading, symbol: str, match: re.Match[str], language: str) -> Reading:
-    readings = _in_units(core, speech(language).units[symbol], language)
+    table = speech(language)
+    readings = _in_units(core, table.units[symbol], language)
+    if symbol in METRES and (parts := re.fullmatch(r"(\d+)[.,](\d\d?)", match["value"])):
+        readings += _metres(parts[1], parts[2], table.units[symbol], language)
     spaced = match.string[match.start("after") - 1] == " "
     if symbol not in MAY_BE_WORDS:
         return choice(readings)
@@ -242,6 +287,20 @@ def _in_units(core: Reading, patterns: Iterable[str], language: str) -> list[Rea
         by_start.setdefault(start, []).append(end)
     return [
         (*said(start, language), *core, *one_of(ends, language)) for start, ends in by_start.items()
+    ]
+
+
+def _metres(whole: str, part: str, patterns: Iterable[str], language: str) -> list[Reading]:
+    """ "1,80 m" is also "one metre eighty"."""
+    wholes = [number(whole, language), *([()] if whole == "1" else [])]
+    parts = [number(part.ljust(2, "0"), language)]
+    if language in BY_CHARACTER:
+        parts.append(number(part.rstrip("0") or "0", language))
+    joined = one_of(["", *speech(language).cents_joined], language)
+    return [
+        (*reading, *joined, *choice(parts))
+        for number_ in wholes
+        for reading in _in_units(number_, patterns, language)
     ]
 
 

@@ -6,12 +6,12 @@ import re
 from collections.abc import Sequence
 from functools import lru_cache
 
-from ttsrl.text.amounts import fill, one_of, said
 from ttsrl.text.languages import BY_CHARACTER
 from ttsrl.text.lattice import Reading, choice
 from ttsrl.text.numbers import cardinal, number, ordinal
 from ttsrl.text.speech import Speech, speech
 from ttsrl.text.spelling import audible
+from ttsrl.text.values import fill, one_of, said
 
 
 @lru_cache(maxsize=128)
@@ -29,7 +29,16 @@ def time_pattern(language: str) -> re.Pattern[str]:
 def read_time(match: re.Match[str], language: str) -> Reading:
     """The readings of a match of `time_pattern`."""
     table = speech(language)
-    hour, minute = int(match["h"]), int(match["m"])
+    hour = int(match["h"])
+    reading = _clock(hour, match, table)
+    if hour > 12 and table.afternoon:
+        later = {"t": _clock(hour - 12, match, table)}
+        reading = choice([reading, *(fill(t, later, language) for t in table.afternoon)])
+    return reading
+
+
+def _clock(hour: int, match: re.Match[str], table: Speech) -> Reading:
+    language, minute = table.language, int(match["m"])
     words = {
         "h": _hour(hour, table),
         "n": _hour(hour % 12 + 1 if hour != 12 else 1, table),
@@ -40,13 +49,15 @@ def read_time(match: re.Match[str], language: str) -> Reading:
         "r": choice(cardinal(str(60 - minute), language)),
     }
     templates = [*table.time] if minute else [*table.full_hour]
-    templates += table.at.get(str(minute), ())
+    readings = [fill(t, words, language) for t in templates or ("{h} {z}", "{h} {m}")]
+    spoken = [*table.at.get(str(minute), ())]
     if minute:
-        templates += table.past if minute <= 30 else ()
-        templates += table.until if minute >= 30 else ()
-    if not templates:
-        templates = ["{h} {z}", "{h} {m}"]
-    reading = choice([fill(template, words, language) for template in templates])
+        spoken += table.past if minute <= 30 else ()
+        spoken += table.until if minute >= 30 else ()
+    if hour > 12:  # "half past two"
+        words["h"] = choice([words["h"], _hour(hour - 12, table)])
+        words["n"] = choice([words["n"], _hour(hour + 1, table)])
+    reading = choice([*readings, *(fill(template, words, language) for template in spoken)])
     if match["s"]:
         second = {
             "s": choice(cardinal(str(int(match["s"])), language)),

@@ -79,6 +79,12 @@ UNITS = {
     "pressure-kilopascal": "kPa",
     "pressure-bar": "bar",
     "pressure-millibar": "mbar",
+    "pressure-millimeter-ofhg": "mmHg",
+    "duration-week": "wk wks",
+    "duration-month": "mos",
+    "duration-year": "yr yrs",
+    "volume-tablespoon": "tbsp",
+    "volume-teaspoon": "tsp",
     "digital-byte": "B",
     "digital-kilobyte": "kB KB",
     "digital-megabyte": "MB",
@@ -95,6 +101,8 @@ UNITS = {
     "graphics-pixel": "px",
 }
 """CLDR's unit -> its symbols in every language; CLDR adds those of the language itself."""
+SPELLED_OUT = frozenset(["duration-week", "duration-month", "duration-year"])
+"""Units whose symbols of one letter are rather words: "3 a 5"."""
 CURRENCIES = {
     "EUR": "€",
     "USD": "$ US$ U.S.$",
@@ -159,6 +167,22 @@ def of_cldr(language: str) -> dict[str, Any]:
         list(dict.fromkeys(locale.months[c]["wide"][m] for c in ("format", "stand-alone")))
         for m in range(1, 13)
     ]
+    known["weekdays"] = [
+        list(
+            dict.fromkeys(
+                locale.days["format"][width][d] for width in ("wide", "abbreviated", "short")
+            )
+        )
+        for d in range(7)
+    ]
+    known["short_dates"] = {
+        short: full
+        for names in (locale.days, locale.months)
+        for key, full in names["format"]["wide"].items()
+        if (short := names["format"]["abbreviated"][key].rstrip(".")) != full
+        and short.isalpha()
+        and short[0] < "\u0700"
+    }
     known["units"] = _units(data["unit_patterns"])
     known["currencies"] = _currencies(data["currency_names_plural"], locale.currencies)
     known["symbols"] = {"&": [locale.list_patterns["standard"]["2"].format("", "").strip()]}
@@ -174,6 +198,8 @@ def _units(patterns: Mapping[str, Any]) -> dict[str, list[str]]:
         written = [
             _symbol(p) for size in ("short", "narrow") for p in _plain(lengths.get(size, {}))
         ]
+        if name in SPELLED_OUT:
+            written = [symbol for symbol in written if len(symbol) > 1]
         for symbol in dict.fromkeys([*symbols.split(), *written]):
             if symbol and symbol not in units:
                 units[symbol] = said or [symbol]

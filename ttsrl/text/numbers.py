@@ -63,7 +63,8 @@ def by_digit(digits: str, language: str) -> tuple[str, ...]:
 def number(digits: str, language: str) -> Reading:
     """Everything that bare digits may be."""
     if len(digits) > LONGEST or (len(digits) > 1 and digits[0] == "0"):
-        return choice([*by_digit(digits, language), *_in_groups(digits, language)])
+        said = [*by_digit(digits, language), *_in_groups(digits, language)]
+        return choice([*said, *_whole_hours(digits, language)])
     said = [*cardinal(digits, language), *_in_pairs(digits, language)]
     if len(digits) > 1:
         said += by_digit(digits, language)
@@ -173,6 +174,15 @@ def _in_pairs(digits: str, language: str) -> Iterator[str]:
                 for zero in table.pairs
                 for other in cardinal(low[1], language)
             )
+
+
+def _whole_hours(digits: str, language: str) -> Iterator[str]:
+    """ "0800": "oh eight hundred"."""
+    table = speech(language)
+    if table.hundreds and re.fullmatch(r"0[1-9]00", digits):
+        for hour in cardinal(digits[1], language):
+            for template in table.hundreds:
+                yield from (f"{zero} {template.format(c=hour)}" for zero in table.pairs)
 
 
 def _in_groups(digits: str, language: str) -> Iterator[str]:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from functools import lru_cache
 
 from ttsrl.text.amounts import currency_signs
+from ttsrl.text.compounds import has_named_range
 from ttsrl.text.languages import BY_CHARACTER
 from ttsrl.text.lattice import Reading
 from ttsrl.text.speech import speech
@@ -17,6 +19,7 @@ STOPS = (
     "\u104a\u104b\u1361\u1362\u17d4\u17d5"
 )
 """Full stops, commas and question marks of scripts other than Latin."""
+CLAUSES = re.compile(r"[\s,.;:!?()…、。，！？；：]+")
 PUNCTUATION = '.,;:!?"()…«»„“”¡¿*-\u2013\u2014、。' + STOPS
 
 
@@ -26,8 +29,9 @@ def plain_words(text: str, language: str) -> Reading | None:
     if odd.search(text):
         return None
     endings = tuple(speech(language).suffixes) or "\0"
-    for token in text.split():
-        bare = token.strip(PUNCTUATION)
+    if any(dash in text for dash in "-\u2013") and has_named_range(text, language):
+        return None
+    for bare in _pieces(text, language):
         if bare.casefold() in listed or bare in BARE_UNITS or bare.endswith(endings):
             return None
         if roman.fullmatch(bare):
@@ -35,6 +39,14 @@ def plain_words(text: str, language: str) -> Reading | None:
     if language in BY_CHARACTER and abbreviations(language)[0].search(text):
         return None
     return tuple(audible(text, language).split())
+
+
+def _pieces(text: str, language: str) -> Iterator[str]:
+    """Words without the punctuation around them, and the parts of those with hyphens."""
+    for token in CLAUSES.split(text) if language in BY_CHARACTER else text.split():
+        yield token.strip(PUNCTUATION)
+        if "-" in token:
+            yield from token.strip(PUNCTUATION).split("-")
 
 
 @lru_cache(maxsize=128)
@@ -47,12 +59,23 @@ def _odd(language: str) -> tuple[re.Pattern[str], frozenset[str], re.Pattern[str
     plain = signs - set("-\u2013\u2014:. ")
     listed = {key.casefold().rstrip(".") for key in table.abbreviations if not key.endswith("#")}
     listed |= {key.casefold().split(".")[0] for key in table.abbreviations if ". " in key}
+    listed |= {
+        piece.rstrip(".").casefold()
+        for key in table.abbreviations
+        for piece in key.split()
+        if piece.endswith(".")
+    }
     listed |= {*table.words, *(w.casefold() for group in table.same for w in group)}
     listed |= {word for group in table.fillers for word in group}
     characters = re.escape("".join(sorted(plain))) + "".join(KEPT_COMPATIBLE)
-    odd = re.compile(rf"[\d{characters}]|\w\.\w|(?<!\w)\w\.\s\w")
+    shortened = "|".join(map(re.escape, table.short_dates)) or "(?!)"
+    odd = rf"[\d{characters}]|\w\.\w|(?<!\w)\w\.\s\w|(?<!\S)\.\w|(?<!\w)(?:{shortened})\.(?!\w)"
+    if language == "en":
+        odd += r"|[A-Z][a-z]+\sI(?![\w'\u2019])"
     single = "[VX]" if language == "en" else "[VXI]"
     roman = (
-        rf"[IVXLCDM]{{2,}}|{single}|[IVXLCDM]+(?:{table.roman_ordinal})" if table.roman else "(?!)"
+        rf"[IVXLCDM]{{2,}}|[ivx]{{2,}}|{single}|[IVXLCDM]+(?:{table.roman_ordinal})"
+        if table.roman
+        else "(?!)"
     )
-    return odd, frozenset(listed - {""}), re.compile(roman)
+    return re.compile(odd), frozenset(listed - {""}), re.compile(roman)

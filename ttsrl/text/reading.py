@@ -12,13 +12,16 @@ from collections.abc import Iterator
 from functools import lru_cache
 
 from ttsrl.text import calendar
-from ttsrl.text.amounts import amount_pattern, currency_signs, fill, one_of, read_amount, said
+from ttsrl.text.amounts import amount_pattern, currency_signs, read_amount
+from ttsrl.text.compounds import compound
 from ttsrl.text.languages import BY_CHARACTER
-from ttsrl.text.lattice import Choice, Reading, choice, expansions
-from ttsrl.text.numbers import cardinal, number, ordinal
+from ttsrl.text.lattice import Choice, Reading, choice
+from ttsrl.text.marked import marked
+from ttsrl.text.numbers import cardinal, ordinal
 from ttsrl.text.plain import STOPS, plain_words
 from ttsrl.text.speech import speech
 from ttsrl.text.spelling import audible, composed, is_sign
+from ttsrl.text.values import fill, one_of, said
 from ttsrl.text.words import (
     ADDRESS,
     INITIALS,
@@ -31,9 +34,21 @@ from ttsrl.text.words import (
 
 SAID = frozenset("%‰$€£¥₹₽₩°+=×÷±&@")
 """Symbols that are never silent: where a language has no words for one, it stands for itself."""
-NEXT = frozenset([*".@:/&-+$_", *"0123456789"])
+NEXT = frozenset([*".@:/&-\u2013+$_", *"0123456789"])
 """What follows a word that may be an abbreviation, an address or a currency."""
-TELEPHONE = r"\d{1,4}(?:[-\u2013]\d{2,4}){2,}(?!\d)"
+NUMBERED = frozenset([
+    "Act", "Appendix", "Article", "Book", "Category", "Chapter", "Class", "Division", "Form",
+    "Grade", "Group", "Level", "Part", "Phase", "Section", "Stage", "Tier", "Title", "Type",
+    "Volume", "War"
+])  # fmt: skip
+"""What is numbered with I in English, where I is mostly a pronoun."""
+FILE_ENDINGS = frozenset([
+    "avi", "cpp", "css", "csv", "doc", "docx", "exe", "flac", "gif", "gz", "html", "java", "jpeg",
+    "jpg", "js", "json", "md", "mp3", "mp4", "ogg", "pdf", "php", "png", "pptx", "py", "sh",
+    "sql", "svg", "tar", "toml", "ts", "txt", "wav", "xlsx", "xml", "yaml", "zip"
+])  # fmt: skip
+"""After a full stop these are said with "dot"."""
+PRICE = re.compile(r"[€$£¥₹₽₩]\s?[\d.,]+\s?\w*$|\d\s?[€$£¥₹₽₩]$")
 REMARKS = (
     "accent|applause|blank_audio|breath|clucking|cough|crying|hissing|inaudible|laughs|laughing|"
     "laughter|lipsmack|mn|"
@@ -114,7 +129,11 @@ class _Scanner:
 
     def _after_name(self, start: int) -> bool:
         before = self.text[:start].split()
-        return bool(before) and before[-1][:1].isupper() and before[-1].isalpha()
+        if not before or not before[-1][:1].isupper() or not before[-1].isalpha():
+            return False
+        if self.language != "en" or self.text[start : self.at] != "I":
+            return True
+        return before[-1] in NUMBERED or not re.match(r"\s+[a-z]", self.text[self.at :])
 
     def _special(self) -> Reading | None:
         """What begins with a digit or sign, and abbreviations; None if nothing is known."""
@@ -122,6 +141,9 @@ class _Scanner:
         if match := ADDRESS.match(text, at):
             self.at = match.end()
             return address(match[0], language)
+        if found := compound(text, at, language):
+            reading, self.at = found
+            return reading
         pattern, known = abbreviations(language)
         if match := pattern.match(text, at):
             self.at = match.end()
@@ -149,7 +171,8 @@ class _Scanner:
             time = calendar.read_time(match, language)
             number_too = amount_pattern(language).fullmatch(match[0])
             return choice([time, read_amount(number_too, language)]) if number_too else time
-        if reading := self._ordinal() or self._decade() or self._chain():
+        if found := marked(text, at, language):
+            reading, self.at = found
             return reading
         if (match := amount_pattern(language).match(text, at)) and self._sign_is_one(match):
             self.at = match.end()
@@ -163,54 +186,6 @@ class _Scanner:
         joined = joined and before not in (*" ([{=+*/×<>≤≥:;,", "")
         return match["sign"] not in ("-", "\u2013") or not joined
 
-    def _ordinal(self) -> Reading:
-        table = self.table
-        if not table.ordinal:
-            return ()
-        if match := re.compile(rf"(\d+)(?:{table.ordinal})").match(self.text, self.at):
-            self.at = match.end()
-            readings = choice(ordinal(match[1], self.language))
-            if match[0].endswith("."):
-                readings = choice([readings, number(match[1], self.language)])
-            if match[0].endswith("°"):
-                degrees = one_of(table.units["°"], self.language)
-                readings = choice([readings, (*number(match[1], self.language), *degrees)])
-            return readings
-        return ()
-
-    def _decade(self) -> Reading:
-        """ "the 1990s": the last word of the year is in the plural."""
-        table = self.table
-        if not table.decade_mark:
-            return ()
-        pattern = re.compile(rf"((?:\d\d)?\d0)(?:{table.decade_mark})")
-        if not (match := pattern.match(self.text, self.at)):
-            return ()
-        self.at = match.end()
-        years = expansions(number(match[1], self.language))
-        return choice([re.sub(p, r, year) for year in years for p, r in table.decade])
-
-    def _chain(self) -> Reading:
-        """A version or an internet address: "2.0.1"."""
-        if match := re.compile(TELEPHONE).match(self.text, self.at):
-            self.at = match.end()
-            hyphen = one_of(["", *self.table.between.get("-", ())], self.language)
-            return self._joined(re.findall(r"\d+", match[0]), hyphen)
-        pattern = re.compile(r"\d+(?:\.\d+){2,}(?!\d)")
-        match = pattern.match(self.text, self.at)
-        grouped = "." in self.table.group and match and re.fullmatch(r"\d{1,3}(\.\d{3})+", match[0])
-        if not match or grouped:
-            return ()
-        self.at = match.end()
-        points = self.table.point.get(".") or self.table.in_addresses.get(".") or ("",)
-        return self._joined(match[0].split("."), one_of(points, self.language))
-
-    def _joined(self, digits: list[str], mark: Reading) -> Reading:
-        reading = number(digits[0], self.language)
-        for piece in digits[1:]:
-            reading += (*mark, *number(piece, self.language))
-        return reading
-
     def _symbol(self, at: int) -> Reading:
         table, symbol = self.table, self.text[at]
         before, after = self.text[:at][-2:], self.text[at + 1 : at + 3]
@@ -220,15 +195,27 @@ class _Scanner:
         if symbol in table.before_number and re.match(r"\s?\d", after):
             return one_of(table.before_number[symbol], self.language)
         if symbol in table.between and self._between(symbol, before, after):
-            return one_of(table.between[symbol], self.language)
+            words = table.between[symbol]
+            if symbol == "/" and PRICE.search(self.text[:at]):
+                words = [word for word in words if word]
+            return one_of(words, self.language)
         if symbol in table.symbols:
             return one_of(table.symbols[symbol], self.language)
+        if symbol == "." and (ending := re.match(r"[A-Za-z]+", self.text[at + 1 :])):
+            return self._point(before[-1:], ending[0])
         if code := currency_signs(self.language).get(symbol):
             return one_of(table.currencies[code], self.language)
         patterns = table.units.get(symbol)
         if patterns and not symbol.isalpha() and symbol not in "\u2032\u2033":
             return one_of([p.replace("{0}", "") for p in patterns], self.language)
         return (symbol,) if symbol in SAID else ()
+
+    def _point(self, before: str, after: str) -> Reading:
+        """A full stop without a space after it: "file.txt", ".NET", "Yes.No"."""
+        words = [*self.table.in_addresses.get(".", ())]
+        if before.strip() and after not in FILE_ENDINGS:
+            words = ["", *words] if after[0].isupper() else [*words, ""]
+        return one_of(words, self.language) if words else ()
 
     def _power(self, exponent: str) -> Reading:
         table = self.table
@@ -251,15 +238,20 @@ class _Scanner:
         spaced = before[-1:] == " " and after[:1] == " "
         if symbol in "-\u2013\u2014:x" or (spaced and symbol in "/*"):
             return (one.isdigit() or one in ")]%°.") and (other.isdigit() or other in "([")
-        return bool(one and other) and all(c.isalnum() or c in ".%()[]°" for c in (one, other))
+        return bool(one and other) and all(
+            c.isalnum() or c in ".%()[]°€$£¥₹₽₩" for c in (one, other)
+        )
 
 
 @lru_cache(maxsize=128)
 def _openers(language: str) -> frozenset[str]:
     """Words in lower case with which an abbreviation, a date or a currency's code begins."""
     table = speech(language)
-    firsts = [re.split(r"[.\s#/°º-]", key.casefold())[0] for key in table.abbreviations]
-    months = [name.casefold() for names in table.months for name in names]
+    keys = [key.casefold() for key in table.abbreviations]
+    firsts = [re.split(r"[.\s#/°º-]", key)[0] for key in keys] + [key.split()[0] for key in keys]
+    months = [name.casefold() for names in (*table.months, *table.weekdays) for name in names]
+    months += [short.casefold() for short in table.short_dates]
+    months += [symbol.partition("/")[0].casefold() for symbol in table.units if "/" in symbol]
     return frozenset([*firsts, *months, *(sign.casefold() for sign in currency_signs(language))])
 
 
@@ -269,6 +261,10 @@ def _word_pattern(language: str) -> re.Pattern[str]:
     table = speech(language)
     keys = [*table.symbols, *table.before_number, *table.between, *currency_signs(language)]
     odd = "".join({c for key in [*keys, *table.units] for c in key if is_sign(c)})
+    if language != "el":  # π, Ω and other Greek letters are signs
+        odd += "".join(
+            key for key in table.symbols if len(key) == 1 and "\u0370" <= key <= "\u03ff"
+        )
     no_letter = (
         r"\s\d!-&(-/:-@\[-`{-~\u00a0-\u00a9\u00ab-\u00b4\u00b6-\u00b9\u00bb-\u00bf\u00d7\u00f7"
     )

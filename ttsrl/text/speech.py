@@ -29,6 +29,8 @@ class Speech:
     decimal: str = "."
     group: str = ","
     """Characters between groups of three digits."""
+    group_too: str = ""
+    """The same, of a part of those who speak the language: "3,000" in Mexico."""
     point: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """Decimal mark -> its words."""
     zero: Sequence[str] = ()
@@ -44,6 +46,14 @@ class Speech:
     plus: Sequence[str] = ("plus",)
     to: Sequence[str] = ()
     """Between the ends of a range."""
+    range_start: Sequence[str] = ("",)
+    """Before a range, where it may be said: "from ten to fifteen"."""
+    score_zero: Sequence[str] = ()
+    """Words for the 0 of "4-0"."""
+    score_all: Sequence[str] = ()
+    """Templates of "3-3" with {c}."""
+    below_zero: Sequence[str] = ()
+    """Templates of a temperature below zero with {x}, the same above zero."""
     scales: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """"million" after a number, between it and its currency."""
     one_scale: Sequence[str] = ()
@@ -78,6 +88,8 @@ class Speech:
     """Regular expression of what follows the digits of an ordinal."""
     ordinal_next: str = "(?!)"
     """Regular expression of what follows a bare number that may be an ordinal: "1984 году"."""
+    ordinal_after: str = "(?!)"
+    """Regular expression of the word before such a number: "capítulo 4"."""
     ordinals: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """Number -> its ordinals beside CLDR's."""
     ordinal_said: Sequence[str] = ()
@@ -91,12 +103,19 @@ class Speech:
     """Templates of n/m with {n}, {m}, and {o}, the ordinal of m."""
     mixed: Sequence[str] = ()
     """Between a number and a fraction: "three and a half"."""
+    decimals: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """Decimal number -> its readings beside the digits: 1.5 is "anderthalb"."""
+    halves: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """Digits after the decimal mark -> templates with {c}, the whole, or {n}, the next one."""
+    halves_after: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """The same, for words after scale or unit: "y medio" of "dos millones y medio"."""
+    of_unit: Sequence[str] = ()
+    """Between a fraction and its unit: "five eighths of an inch"."""
     tenths: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """Number of digits -> words of such a decimal fraction; "0": after the whole."""
     time: Sequence[str] = ()
     """Templates of a time of day with {h}; {m}, minutes; {z}, the same with "oh" below ten; {n},
-    the next hour; {o}, {q}, the ordinals of both; {H}, the hour of twelve; {r}, minutes until the
-    next."""
+    the next hour; {o}, {q}, the ordinals of both; {r}, minutes until the next."""
     full_hour: Sequence[str] = ()
     at: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """Minute -> templates: "quarter past {h}"."""
@@ -105,6 +124,8 @@ class Speech:
     """Templates up to and after the half hour: "{m} past {h}", "{r} to {n}"."""
     seconds: Sequence[str] = ()
     """Templates of what follows: "{z}", "and {s} seconds"."""
+    afternoon: Sequence[str] = ()
+    """Templates with {t}, the time of 12 hours: "{t} p m"."""
     durations: Sequence[str] = ()
     """Templates of hours, minutes and seconds in one: "{h} hours {m} minutes and {s} seconds"."""
     clock: str = ""
@@ -124,6 +145,10 @@ class Speech:
     month_day: Sequence[str] = ()
     months: Sequence[Sequence[str]] = ()
     """Names of each month, the full one first."""
+    weekdays: Sequence[Sequence[str]] = ()
+    """Names of each day from Monday on, the full one first."""
+    short_dates: Mapping[str, str] = field(default_factory=dict)
+    """Abbreviation of a month or day without its dot -> the full name."""
     decade: Sequence[tuple[str, str]] = ()
     """Regular expression and replacement: from the words of 1990 to those of 1990s."""
     decade_mark: str = ""

@@ -26,6 +26,7 @@ def composed(text: str) -> str:
     if text.isascii():
         return text
     text = unicodedata.normalize("NFC", text)
+    text = re.sub(r"[\u3300-\u33ff]", _square_unit, text)
     text = "".join(c if c in KEPT_COMPATIBLE else unicodedata.normalize("NFKC", c) for c in text)
     text = re.sub(r"[½⅓⅔¼¾⅕⅖⅗⅘⅙⅚⅐⅛⅜⅝⅞⅑⅒]", _fraction, text)
     text = re.sub(r"[⁰¹²³⁴⁵⁶⁷⁸⁹]+", lambda m: "^" + "".join(POWERS[c] for c in m[0]), text)
@@ -59,6 +60,12 @@ _PUNCTUATION = {
 
 def _fraction(match: re.Match[str]) -> str:
     return " " + unicodedata.normalize("NFKC", match[0]).replace("\u2044", "/") + " "
+
+
+def _square_unit(match: re.Match[str]) -> str:
+    """㎡ is "m²" here, and "m2" for NFKC."""
+    parts = unicodedata.decomposition(match[0]).split()[1:]
+    return "".join(chr(int(part, 16)) for part in parts) or match[0]
 
 
 @lru_cache(maxsize=65_536)
@@ -123,7 +130,7 @@ def _vietnamese(text: str) -> str:
     """The tone mark on the syllable's last vowel, as in "hoà"; y after a lone consonant is i."""
     text = re.sub(r"([óòỏõọ])([ae])(?!\w)", _move_tone, text)
     text = re.sub(r"(?<!q)([úùủũụ])(y)(?!\w)", _move_tone, text)
-    return re.sub(r"(?<!\w)([hklmst])([yýỳỷỹỵ])(?!\w)", _short_y, text)
+    return re.sub(r"(?<!\w)([hklmst]|qu)([yýỳỷỹỵ])(?!\w)", _short_y, text)
 
 
 def _move_tone(match: re.Match[str]) -> str:
@@ -159,7 +166,19 @@ def _marks(drop: str, pairs: dict[str, str]) -> Callable[[str], str]:
 def _hiragana(text: str) -> str:
     """Katakana as hiragana; a repeated kanji written out."""
     text = re.sub(r"(.)々", r"\1\1", text).replace("〇", "零")
-    return "".join(chr(ord(c) - 0x60) if "\u30a1" <= c <= "\u30f6" else c for c in text)
+    text = re.sub(r"(?<=[ァ-ヶー]{2})ー(?![ァ-ヶー])", "", text)  # コンピュータ(ー)
+    text = re.sub("ヴ[ァィェォ]?", lambda m: _WITHOUT_V[m[0]], text).replace("ウィ", "ウイ")
+    text = "".join(chr(ord(c) - 0x60) if "\u30a1" <= c <= "\u30f6" else c for c in text)
+    return re.sub(r"(?<=[ぁ-ゖー]{2})ー(?=[をがはにでともへのや]|[^ぁ-ゖー]|$)", "", text)
+
+
+_WITHOUT_V = {"ヴァ": "バ", "ヴィ": "ビ", "ヴ": "ブ", "ヴェ": "ベ", "ヴォ": "ボ"}
+
+
+def _devanagari(text: str) -> str:
+    """Without nukta; a nasal before a stop of its own place is written as anusvara, too."""
+    text = _marks("\u093c", {"\u0901": "\u0902"})(text)
+    return re.sub("ङ्(?=[कखगघ])|ञ्(?=[चछजझ])|ण्(?=[टठडढ])|न्(?=[तथदध])|म्(?=[पफबभ])", "\u0902", text)
 
 
 def _chinese(text: str) -> str:
@@ -190,9 +209,9 @@ RESPELL: dict[str, Callable[[str], str]] = {
     "ar": _letters(_HAMZA | {"پ": "ب", "ڤ": "ف", "گ": "ك"}),
     "fa": _letters({"ي": "ی", "ك": "ک", "أ": "ا", "إ": "ا", "ؤ": "و", "ۀ": "ه", "ة": "ه"}),
     "ur": _letters({"ي": "ی", "ك": "ک", "ۂ": "ہ", "ة": "ہ", "ه": "ہ"}),
-    "hi": _marks("\u093c", {"\u0901": "\u0902"}),  # nukta; candrabindu as anusvara
-    "mr": _marks("\u093c", {"\u0901": "\u0902"}),
-    "ne": _marks("\u093c", {"\u0901": "\u0902"}),
+    "hi": _devanagari,
+    "mr": _devanagari,
+    "ne": _devanagari,
     "el": _marks("\u0301\u0342\u0300\u0313\u0314\u0345", {}),
 }
 """Language -> spellings of one sound that become one; texts are composed and in lower case."""

@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-from ttsrl.text.amounts import fill, one_of, said
 from ttsrl.text.languages import BY_CHARACTER
 from ttsrl.text.lattice import Choice, Reading, choice
 from ttsrl.text.numbers import cardinal, number, ordinal
 from ttsrl.text.speech import speech
 from ttsrl.text.spelling import audible
+from ttsrl.text.values import fill, one_of, said
 
 INITIALS = re.compile(r"(?:[^\W\d_]\.\s?){2,}(?:[^\W\d_](?![\w]))?")
 ADDRESS = re.compile(
@@ -23,12 +23,14 @@ BARE_UNITS = frozenset(
     ["km", "kg", "cm", "mm", "mg", "ml", "kHz", "MHz", "GHz", "kW", "kWh", "mph", "GB", "MB", "TB"]
 )
 """Symbols that are read out without a number, too."""
+SMALL_ROMAN = frozenset(["ii", "iii", "iv", "vii", "viii", "ix", "xii", "xiii", "xiv", "xv", "xvi"])
+"""Those in lower case that are not words of any language here."""
 VALUES = {"I": 1, "V": 5, "X": 10, "L": 50, "C": 100, "D": 500, "M": 1000}
 
 
 @lru_cache(maxsize=65_536)
 def word(text: str, language: str, after_name: bool) -> Reading:
-    """One word with its apostrophes; `after_name`: a capitalised word stands before it."""
+    """One word with its apostrophes; `after_name`: it may number the name before it."""
     table = speech(language)
     plain = audible(text, language)
     lower = text.casefold()
@@ -69,13 +71,11 @@ def _roman(text: str, language: str, after_name: bool) -> list[Reading]:
     table = speech(language)
     suffix = re.search(rf"(?<=[IVXLCDM])(?:{table.roman_ordinal})$", text)
     text = text[: suffix.start()] if suffix else text
+    if text in SMALL_ROMAN:
+        text = text.upper()
     if not table.roman or not (text.isascii() and text.isupper() and ROMAN.fullmatch(text)):
         return []
-    if (
-        len(text) == 1
-        and not suffix
-        and (not after_name or text not in "VX" + ("" if language == "en" else "I"))
-    ):
+    if len(text) == 1 and not suffix and (not after_name or text not in "VXI"):
         return []
     digits = str(roman_value(text))
     if suffix:
@@ -120,7 +120,7 @@ def abbreviations(language: str) -> tuple[re.Pattern[str], dict[str, Reading]]:
         parts = re.escape(written.rstrip(". ")).replace(r"\.\ ", r"\.\s?").replace(r"\ ", r"\s?")
         final = (
             r"\.?"
-            if written.endswith(".") and key == written
+            if written.endswith(".") and key == written and len(written) > 2
             else re.escape(written[-1:])
             if written.endswith(".")
             else ""
