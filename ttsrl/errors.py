@@ -18,6 +18,13 @@ class Failure(RuntimeError):
     """Something failed that no other input can fix; it may succeed another time. Exit code 1."""
 
 
+class Stopped(RuntimeError):
+    """A guard of the run ended it: a checkpoint is published, and trying again ends the same way.
+
+    Exit code 3.
+    """
+
+
 def reason_of(error: BaseException) -> str:
     """What another program's error says, on one line; its class where it says nothing."""
     return " ".join(str(error).split())[:200] or type(error).__name__

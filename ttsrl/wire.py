@@ -64,12 +64,16 @@ class Gated(Wire):
     duration_s: float = 0.0
 
 
+FAILURES = ("decode", "scorer", "deadline", "nan", "unreachable", "rejected")
+"""Kinds of `Failed`."""
+
+
 class Failed(Wire):
     """A broken measurement: no statement about the speech. Retried, then left out of its group."""
 
     status: Literal["error"] = "error"
     kind: str
-    """`decode`, `scorer`, `deadline`, `nan`, `unreachable`, `rejected`."""
+    """One of `FAILURES`."""
     detail: str = ""
 
 

@@ -39,5 +39,6 @@ def ttsrl(
 
 
 def main() -> None:
-    """Exit codes of every command: 0 done, 1 failed, 2 bad input, 130 interrupted."""
+    """Exit codes of every command: 0 done, 1 failed, 2 bad input, 3 stopped by a guard,
+    130 interrupted."""
     app()

@@ -49,8 +49,8 @@ class ReleaseCheck(StrEnum):
 def train(config: Config, work_dir: JobFolder) -> None:
     """Train a run, or resume it, in the Ray cluster of RAY_ADDRESS or in one of this machine.
 
-    Exit code 0: every step is done and published. Any other: the same command resumes from the
-    last published checkpoint.
+    Exit code 0: every step is done and published. 3: a guard of the run has ended it. Any other:
+    the same command resumes from the last published checkpoint.
     """
     from ttsrl.training.supervisor import train_until_terminated
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
 
 from ttsrl.base import Strict
+from ttsrl.config.guard_rules import GuardRule
 from ttsrl.facts import DataPath
 
 
@@ -19,3 +22,19 @@ class GuardsConfig(Strict):
     that come with ttsrl, of English read by a person."""
     audit_allows: list[str] = []
     """Ways of spoiling that may be paid as much, by their names in docs/rewards.md."""
+    built_in: bool = True
+    """Whether the guards of docs/trust.md watch the run beside those in `rules`."""
+    rules: list[GuardRule] = []
+    """Guards of one's own, and changes to built-in ones."""
+    base_steps: int = Field(default=3, ge=1)
+    """First steps of the run, whose mean is what `against = "base"` compares with."""
+    prosody_share: float = Field(default=0.25, ge=0, le=1)
+    """Share of the rollouts whose pitch and voicing the reward service measures for the guards,
+    where the reward does not have them; 5 ms of a CPU core per second of speech."""
+
+    @model_validator(mode="after")
+    def _names_are_unique(self) -> Self:
+        names = [rule.name for rule in self.rules]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"two guards have the name {twice[0]!r}; keep one")
+        return self

@@ -1,5 +1,5 @@
 """The user's texts and recordings -> prompts and speech tokens for training.
 
-May import scorers and the rooms below it. May be imported by client and synthesis and the rooms
-above them.
+May import scorers and the rooms below it. May be imported by client, guards and synthesis and the
+rooms above them.
 """

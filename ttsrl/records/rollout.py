@@ -16,6 +16,8 @@ class Rollout(Record):
     group: str
     """Shared by the rollouts of one prompt of one step."""
     text: str
+    chars: int = 0
+    """Characters of the text as it is normalised for scoring; 0: not counted."""
     speech_tokens: list[int]
     """What the policy said."""
     speech_prefix: list[int]

@@ -44,6 +44,8 @@ class RolloutStatistics(Record):
     """Speech tokens per rollout."""
     duration_s: float | None
     """Seconds of speech per measured rollout."""
+    chars_per_s: float | None = None
+    """Characters of the normalised texts per second of speech, over the measured rollouts."""
     end_token_rate: float
     """Share that ended by themselves."""
     gated_share: float

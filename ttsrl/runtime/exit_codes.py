@@ -9,16 +9,20 @@ import tempfile
 import traceback
 from collections.abc import Callable
 
-from ttsrl.errors import BadInput, Failure
+from ttsrl.errors import BadInput, Failure, Stopped
 
-DONE, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
+DONE, FAILED, BAD_INPUT, STOPPED, INTERRUPTED = 0, 1, 2, 3, 130
+
+STOPPED_BY = "stopped: "
+"""How the line begins that tells of a guard."""
 
 FULL = {errno.ENOSPC, errno.EDQUOT}
 REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS}
 
 
 def exit_code(command: Callable[[], int | None], *, traceback_in_output: bool = False) -> int:
-    """Run a command; 0 done, 1 failed, 2 bad input, 130 interrupted, or what it returns.
+    """Run a command; 0 done, 1 failed, 2 bad input, 3 stopped by a guard, 130 interrupted, or what
+    it returns.
 
     The traceback of an unexpected error goes to a file; with `traceback_in_output`, where the
     output is a log, to standard error.
@@ -30,6 +34,8 @@ def exit_code(command: Callable[[], int | None], *, traceback_in_output: bool = 
         return _tell(f"error: {error}", BAD_INPUT)
     except Failure as error:
         return _tell(f"error: {error}", FAILED)
+    except Stopped as stop:
+        return _tell(f"{STOPPED_BY}{stop}", STOPPED)
     except KeyboardInterrupt:
         return _tell("interrupted; the same command resumes", INTERRUPTED)
     except BrokenPipeError:  # who read our output, such as head, has enough

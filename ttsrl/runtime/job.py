@@ -11,9 +11,10 @@ import tempfile
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
-from ttsrl.errors import BadInput, Failure
+from ttsrl.errors import BadInput, Failure, Stopped
 from ttsrl.runtime import reaper
 from ttsrl.runtime.call import Call
+from ttsrl.runtime.exit_codes import BAD_INPUT, INTERRUPTED, STOPPED, STOPPED_BY
 from ttsrl.runtime.machine import free_disk_bytes
 
 FULL_DISK_BYTES = 64 * 2**20
@@ -121,9 +122,11 @@ class Tail:
 def explain_exit(name: str, code: int, output: str, log: Path) -> Exception | KeyboardInterrupt:
     """What to raise for a job that ended with `code`: the lines of its output that matter."""
     said = last_words(output)
-    if code == 2:
+    if code == BAD_INPUT:
         return BadInput("\n".join(said).removeprefix("error: "))
-    if code == 130:
+    if code == STOPPED:
+        return Stopped("\n".join(said).removeprefix(STOPPED_BY))
+    if code == INTERRUPTED:
         return KeyboardInterrupt()
     ends = {137: "was killed (is the memory full?)", 143: "was terminated"}
     end = ends.get(code, f"failed with exit code {code}")
@@ -140,7 +143,7 @@ def last_words(output: str, limit: int = 5) -> list[str]:
     """The last errors of a job's output if it tells any, else its last lines."""
     lines = [line.rstrip() for line in output.splitlines() if line.strip()]
     for at in range(len(lines) - 1, -1, -1):
-        if lines[at].startswith("error: "):
+        if lines[at].startswith(("error: ", STOPPED_BY)):
             return lines[at : at + limit]
     errors = [line for line in lines if re.match(r"(\(.*?\) )?[\w.]*(Error|Exception)\b", line)]
     return list(dict.fromkeys(errors))[-limit:] or lines[-limit:]

@@ -46,6 +46,7 @@ from ttsrl.serving.cache import OutcomeCache
 from ttsrl.serving.listening import check_whisper, load_whisper
 from ttsrl.serving.recording import RecordedUtterance
 from ttsrl.serving.scorer_thread import ScorerThread
+from ttsrl.serving.watched import watched_prosody
 from ttsrl.text.normalise import NORMALISER_VERSION, check_text, normalise, units
 from ttsrl.wire import Failed, Gated, Ok, Outcome, Utterance
 
@@ -104,6 +105,7 @@ class Pipeline:
         # A GPU listens meanwhile; on a CPU what is certainly no speech costs the others nothing.
         self.detects_first = device == "cpu" and VOICE in self.scorers
         self.threads = {name: ScorerThread(name) for name in names}
+        self.watched = watched_prosody(run, self.scorers)
         self.specification: dict[str, Any] = {
             "version": SPEC_VERSION,
             "normaliser": NORMALISER_VERSION,
@@ -293,12 +295,27 @@ class Pipeline:
         if self.whisper is not None:
             measures = {WHISPER: _listen_by(self.whisper, rate_hz), **measures}
         running = {name: self._start(name, measure, items) for name, measure in measures.items()}
+        watched = [self._watch(item) for item in items]
         raws = {name: self._finish(name, future, items, start) for name, future in running.items()}
         composed = (
-            self._compose(item, {name: of_item[n] for name, of_item in raws.items()})
+            self._with_watched(
+                self._compose(item, {name: of_item[n] for name, of_item in raws.items()}),
+                watched[n],
+            )
             for n, item in enumerate(items)
         )
         return [next(composed) if isinstance(state, Item) else state for state in states]
+
+    def _watch(self, item: Item) -> Future[dict[str, float]] | None:
+        if self.watched is None or item.waveform is None:
+            return None
+        return self.watched.start(item.utterance, _speech(item, self.codec.sample_rate_hz))
+
+    def _with_watched(self, outcome: Outcome, watched: Future[dict[str, float]] | None) -> Outcome:
+        if self.watched is None or watched is None or not isinstance(outcome, Ok):
+            return outcome
+        more = self.watched.finish(watched, self.reward.scorer_deadline_s)
+        return outcome.model_copy(update={"raw": {**outcome.raw, **more}})
 
     def _start(self, name: str, measure: Measure, items: list[Item]) -> Future[Timed]:
         def run() -> Timed:
@@ -390,17 +407,19 @@ def _listen_by(whisper: WhisperScorer, sample_rate_hz: int) -> Measure:
 
 def _measure_by(scorer: Scorer, sample_rate_hz: int) -> Measure:
     def measure(items: list[Item]) -> list[dict[str, float]]:
-        speeches = [
-            SpeechSample(
-                item.waveform, sample_rate_hz, u.text, u.language, u.style, u.speaker, u.label
-            )
-            for item in items
-            if item.waveform is not None
-            for u in [item.utterance]
-        ]
+        speeches = [_speech(item, sample_rate_hz) for item in items if item.waveform is not None]
         return scorer.score(speeches) if speeches else []
 
     return measure
+
+
+def _speech(item: Item, sample_rate_hz: int) -> SpeechSample:
+    """What a scorer hears of an item that has been decoded."""
+    u = item.utterance
+    assert item.waveform is not None
+    return SpeechSample(
+        item.waveform, sample_rate_hz, u.text, u.language, u.style, u.speaker, u.label
+    )
 
 
 def _isolate(

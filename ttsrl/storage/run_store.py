@@ -15,7 +15,8 @@ class RunStore:
     """Keys of one run below a storage root, and its pointers.
 
     `<root>/runs/<run>/` holds run.json, reward.json, checkpoints/step_000100/, model/step_000100/,
-    eval/<suite>/step_000100/, latest.json, best.json and log/steps.jsonl.
+    eval/<suite>/step_000100/, latest.json, best.json, log/steps.jsonl and
+    log/guards.jsonl.
     """
 
     def __init__(self, root: str, run_name: str) -> None:
@@ -31,6 +32,8 @@ class RunStore:
         """Pointer to the model that evaluated best."""
         self.steps_log = f"{self._run}/log/steps.jsonl"
         """One line a finished step, at most a minute behind the training that writes it."""
+        self.guards_log = f"{self._run}/log/guards.jsonl"
+        """What the run's guards found."""
         self.evaluations = f"{self._run}/eval"
         """Evaluations by suite and step."""
 

@@ -1,7 +1,8 @@
-"""Follows what verl's task runner writes down, for the supervisor: lines for the log, metrics."""
+"""Follows what verl's task runner writes down: lines for the log, metrics, guards."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from ttsrl.records.checkpoint import (
@@ -20,10 +21,17 @@ from ttsrl.training.metrics import TrainMetrics
 class Follower:
     """Looks for new lines of steps.jsonl and checkpoints.jsonl in a run's `train` folder."""
 
-    def __init__(self, train_dir: Path, metrics: TrainMetrics) -> None:
+    def __init__(
+        self,
+        train_dir: Path,
+        metrics: TrainMetrics,
+        on_step: Callable[[TrainingStep], None] = lambda step: None,
+    ) -> None:
+        """`on_step` is told of each step that ends from now on."""
         self._steps = Tail(train_dir / "steps.jsonl")
         self._checkpoints = Tail(train_dir / "checkpoints.jsonl")
         self._metrics = metrics
+        self._on_step = on_step
 
     def look(self) -> bool:
         """Take in what is new; whether a step has ended since the last look."""
@@ -38,6 +46,7 @@ class Follower:
             self._metrics.on_step(step)
             if step.ended_at_s >= self._metrics.start_s:
                 ended = True
+                self._on_step(step)
                 total = self._metrics.run.train.steps
                 note = step_note(step, total - step.step, step.seconds)
                 print(StepLine(step.step, total, note), flush=True)

@@ -82,11 +82,10 @@ from ttsrl.records.evaluation import AdaptationFigure, ReportJudge, most_indepen
 from ttsrl.records.step import TrainingStep
 from ttsrl.reward.gates import REASONS
 from ttsrl.training.step_log import STAGES
+from ttsrl.wire import FAILURES
 
 PREFIX = "ttsrl_train_"
 STAGE_NAMES = ("generate", "wait_for_scores", *list(STAGES.values())[1:])
-FAILURES = ("decode", "scorer", "deadline", "nan", "unreachable", "rejected")
-"""Kinds of `ttsrl.wire.Failed`."""
 OUTCOMES = ("ok", "gated", "error")
 
 OF_STEP: dict[str, tuple[str, Callable[[TrainingStep], float | None]]] = {

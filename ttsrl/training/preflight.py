@@ -19,6 +19,7 @@ from ttsrl.errors import BadInput
 from ttsrl.families.base import Family
 from ttsrl.families.registry import load_family
 from ttsrl.families.templated import check_codebook
+from ttsrl.guards.armed import armed
 from ttsrl.models.hub import load_part, local_folder
 from ttsrl.runtime.machine import GIB, free_memory_bytes, gpus
 from ttsrl.training.environment import device_of, ray_address
@@ -128,6 +129,7 @@ def check_shape(run: RunConfig, device: str) -> None:
 def check_configuration(run: RunConfig, device: str) -> None:
     """The checks that need nothing but the run. Raises BadInput."""
     check_verl_keys(run, device)
+    armed(run)
     check_models({"model": run.model})
 
 

@@ -14,6 +14,7 @@ from typing import Self
 from ttsrl.errors import BadInput, Failure
 from ttsrl.models.kinship import as_said_now
 from ttsrl.records.evaluation import EvaluationReport
+from ttsrl.records.guard import GUARDS
 from ttsrl.records.record import parse, whole_lines
 from ttsrl.storage.run_store import RunStore
 from ttsrl.training.metrics import HeldOut, TrainMetrics
@@ -28,9 +29,12 @@ class PublishedLog:
 
     def __init__(self, store: RunStore, train_dir: Path, metrics: TrainMetrics) -> None:
         self._store = store
-        self._steps = train_dir / "steps.jsonl"
+        self._logs = {
+            store.steps_log: train_dir / "steps.jsonl",
+            store.guards_log: train_dir / GUARDS,
+        }
         self._metrics = metrics
-        self._uploaded = ""
+        self._uploaded = dict.fromkeys(self._logs, "")
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name="published-log", daemon=True)
 
@@ -43,11 +47,12 @@ class PublishedLog:
         self._thread.join(EVERY_S)  # storage that hangs must not delay the end
 
     def upload(self) -> None:
-        """Bring the log up to date, if it has grown."""
-        whole = "".join(f"{line}\n" for line in whole_lines(self._steps))
-        if whole not in ("", self._uploaded):
-            self._store.storage.write_text(self._store.steps_log, whole)
-            self._uploaded = whole
+        """Bring what has grown up to date."""
+        for key, file in self._logs.items():
+            whole = "".join(f"{line}\n" for line in whole_lines(file))
+            if whole not in ("", self._uploaded[key]):
+                self._store.storage.write_text(key, whole)
+                self._uploaded[key] = whole
 
     def look_for_evaluations(self) -> None:
         """Tell the metrics the newest evaluation of each suite."""

@@ -24,6 +24,7 @@ from ttsrl.client.reward_client import RewardClient
 from ttsrl.config.schema import RunConfig
 from ttsrl.families.registry import load_family
 from ttsrl.records.rollout import Rollout
+from ttsrl.text.normalise import normalise
 from ttsrl.training.advantage import component_advantages, group_advantages
 from ttsrl.training.environment import reward_here, run_here
 from ttsrl.training.verl_args import GROUP_METRIC, limits_of
@@ -133,6 +134,7 @@ class SpeechRolloutWorker(_PlainWorker):
         rollout = Rollout(
             group=str(prompt["uid"]),
             text=info["text"],
+            chars=len(normalise(utterance.text, utterance.language)),
             speech_tokens=tokens,
             speech_prefix=prefix,
             finished=finished,

@@ -110,6 +110,7 @@ def rollout_statistics(step: int, rollouts: Sequence[Rollout]) -> RolloutStatist
         tokens=sum(len(r.speech_tokens) for r in rollouts),
         length_tokens=fmean(len(r.speech_tokens) for r in rollouts),
         duration_s=fmean(o.duration_s for o in measured) if measured else None,
+        chars_per_s=chars_per_second(rollouts),
         end_token_rate=fmean(r.finished for r in rollouts),
         gated_share=gated.total() / count,
         gated_reasons=dict(gated),
@@ -119,6 +120,14 @@ def rollout_statistics(step: int, rollouts: Sequence[Rollout]) -> RolloutStatist
         raw=_means([o.raw for o in measured]),
         utilities=_means([o.utilities for o in measured]),
     )
+
+
+def chars_per_second(rollouts: Sequence[Rollout]) -> float | None:
+    """How fast the measured rollouts speak, all together."""
+    measured = [(r.chars, r.outcome.duration_s) for r in rollouts if isinstance(r.outcome, Ok)]
+    seconds = sum(duration_s for _, duration_s in measured)
+    chars = sum(count for count, _ in measured)
+    return chars / seconds if chars and seconds else None
 
 
 def group_statistics(rollouts: Sequence[Rollout]) -> tuple[float | None, float]:
@@ -192,8 +201,9 @@ def _moved(rollout: Rollout, offset_s: float) -> Rollout:
 
 
 def _means(scores: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    """Mean of each score of the first over all; every measured rollout has the same ones."""
-    return {name: fmean(one[name] for one in scores) for name in (scores[0] if scores else ())}
+    """Mean of each score, over those that have it: some are measured of a share of the rollouts."""
+    names = dict.fromkeys(name for one in scores for name in one)
+    return {name: fmean(one[name] for one in scores if name in one) for name in names}
 
 
 def _digest(texts: Iterable[str]) -> str:

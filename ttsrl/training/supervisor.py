@@ -27,6 +27,7 @@ from ttsrl.storage.published import RUN
 from ttsrl.storage.run_store import RunStore
 from ttsrl.training import environment, preflight
 from ttsrl.training.follower import Follower
+from ttsrl.training.guarding import GuardWatch
 from ttsrl.training.metrics import TrainMetrics, serve
 from ttsrl.training.published_log import PublishedLog
 from ttsrl.training.run_identity import (
@@ -59,7 +60,7 @@ def exit_on_sigterm() -> None:
 def train(
     config: Path, work_dir: Path | None = None, look: Callable[[], None] = lambda: None
 ) -> None:
-    """Run to the last step from wherever it stands. Raises BadInput, Failure.
+    """Run to the last step from wherever it stands. Raises BadInput, Failure, Stopped.
 
     `look` is called all the while, and what it raises ends the run.
     """
@@ -80,11 +81,15 @@ def train(
     spec = preflight.check_service(run, family, started_s)
     check_run_identity(run, store)
     check_reward_identity(run, spec, store)
-    if (store.newest_checkpoint() or 0) >= run.train.steps:
-        print(f"all {run.train.steps} steps are done and published")
-        return
     train_dir = work_dir / "train"
     train_dir.mkdir(exist_ok=True)
+    guards = GuardWatch(run, store, train_dir)
+    newest = store.newest_checkpoint() or 0
+    guards.resume(newest)
+    if newest >= run.train.steps:
+        print(f"all {run.train.steps} steps are done and published")
+        return
+    print(guards.armed.words, flush=True)
     policy = local_folder(run.model)
     if not Path(run.model).exists():
         print(f"policy: {run.model}", flush=True)
@@ -107,7 +112,8 @@ def train(
         variables = environment.of_driver(run, device) | environment.of_rollouts(spec)
         verl = Job("verl", run_verl, (keys_file,), log, variables)
         stack.callback(verl.stop)
-        _watch(run, verl, Follower(train_dir, metrics), look)
+        _watch(run, verl, Follower(train_dir, metrics, guards.on_step), look)
+    guards.end()
     if (published := store.newest_checkpoint()) != run.train.steps:
         raise Failure(f"training ended at step {published} of {run.train.steps}; see {log}")
 

@@ -25,6 +25,7 @@ from ttsrl.storage.run_store import RunStore
 from ttsrl.training import advantage
 from ttsrl.training.checkpoints import restore
 from ttsrl.training.environment import run_here
+from ttsrl.training.guarding import STOP_FILE
 from ttsrl.training.machines import machines_of
 from ttsrl.training.publish import PublishCheckpoint
 from ttsrl.training.step_log import StepLog, on_our_clock
@@ -81,6 +82,15 @@ class SpeechTrainer(PPOTrainerSync):
     def on_step_begin(self) -> None:
         """Remember when the step began: rollouts carry absolute times."""
         self.step_start_s = time.time()
+
+    def step(self, metrics: dict[str, Any], timing_raw: dict[str, float]) -> Any:
+        """One step; the last one where a guard has asked to stop: verl then saves and leaves."""
+        batch = super().step(metrics, timing_raw)
+        train_dir = Path(self.config.trainer.default_local_dir).parent
+        if (train_dir / STOP_FILE).exists():
+            self.config.trainer.save_freq = 1
+            self.total_training_steps = self.global_steps
+        return batch
 
     def prepare_step(self) -> dict[str, Any]:
         """Ask for the first prompts of a step."""

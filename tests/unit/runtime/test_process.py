@@ -14,7 +14,7 @@ import pytest
 
 from support.job_functions import dies, fails, family, says, with_tests
 from support.records import step_of
-from ttsrl.errors import BadInput, Failure
+from ttsrl.errors import BadInput, Failure, Stopped
 from ttsrl.records.record import append_lines
 from ttsrl.runtime.follow import counts, follow, steps
 from ttsrl.runtime.job import Job, Tail, last_words, stop_all
@@ -114,7 +114,8 @@ def test_a_killed_parent_leaves_nothing(tmp_path: Path) -> None:
         (1, "noise|error: the disk is full", Failure, "job failed with exit code 1:\n"),
         (1, "Traceback|  File a|ValueError: bad|bye", Failure, "ValueError: bad\n"),
         (1, "(Task pid=3) RuntimeError: deep|bye", Failure, "RuntimeError: deep\n"),
-        (3, "one|two", Failure, "one\n  two\n"),
+        (4, "one|two", Failure, "one\n  two\n"),
+        (3, "one|stopped: guard pitch at step 7: it fell", Stopped, "guard pitch at step 7"),
         (137, "", Failure, "was killed"),
         (130, "", KeyboardInterrupt, ""),
     ],

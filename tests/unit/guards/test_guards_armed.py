@@ -1,0 +1,117 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from support.paths import TINY
+from ttsrl.config.load import load_run
+from ttsrl.config.schema import RunConfig
+from ttsrl.errors import BadInput
+from ttsrl.guards.armed import armed
+from ttsrl.guards.guard import Guard
+from ttsrl.guards.history import History
+from ttsrl.guards.judging import findings
+
+
+def run_with(*rules: dict[str, Any], **guards: Any) -> RunConfig:
+    given = [f"guards.{key}={json.dumps(value)}" for key, value in guards.items()]
+    return load_run(TINY / "run.json", [f"guards.rules={json.dumps(rules)}", *given])
+
+
+def names(run: RunConfig) -> list[str]:
+    return [guard.name for guard in armed(run).guards]
+
+
+def guard_named(run: RunConfig, name: str) -> Guard:
+    return next(guard for guard in armed(run).guards if guard.name == name)
+
+
+def test_a_start_says_which_guards_watch_and_which_do_not() -> None:
+    words = armed(load_run(TINY / "run.json")).words
+    assert words.startswith("guards: end_token, rate_up")
+    assert "kl (kl)" in words.partition("not logged")[2]
+    with_kl = load_run(TINY / "run.json", ["train.kl_coefficient=0.01"])
+    assert "kl" in names(with_kl)
+
+
+def test_a_guard_of_ones_own_is_judged_as_the_built_in_ones_are() -> None:
+    rule = {
+        "name": "short",
+        "when": [{"measure": "gated.too_short", "rises": 0.1, "against": "window", "window": 4}],
+        "in_a_row": 2,
+        "then": "stop",
+    }
+    guard = guard_named(run_with(rule), "short")
+    history = History(base_steps=1)
+    for number, count in enumerate([0, 0, 0, 0, 0, 50, 50, 50, 50, 50, 50, 50], start=1):
+        history.add_step(step_with(number, gated_reasons={"too_short": count}))
+    # against the four steps before the two that are judged
+    assert [found.step for found in findings(guard, history)] == [7, 8, 9, 10]
+    assert guard.then == "stop"
+
+
+def step_with(number: int, **changes: Any) -> Any:
+    from ttsrl.records.step import TrainingStep
+
+    return TrainingStep.model_construct(step=number, rollouts=100, raw={}, utilities={}, **changes)
+
+
+def test_a_built_in_guard_is_changed_and_turned_off_by_name() -> None:
+    run = run_with({"name": "pitch", "then": "warn"}, {"name": "voicing", "then": "off"})
+    guard = guard_named(run, "pitch")
+    assert (guard.then, guard.in_a_row) == ("warn", 5)
+    assert guard.when[0].measure == "pitch_spread"
+    assert "voicing" not in names(run)
+    assert names(run_with(built_in=False)) == []
+    assert names(run_with({"name": "pitch", "in_a_row": 9}, built_in=False)) == ["pitch"]
+
+
+def test_a_run_that_is_written_down_and_read_again_has_the_same_guards() -> None:
+    run = run_with({"name": "mine", "when": [{"measure": "cer", "above": 0.5}]})
+    assert armed(RunConfig.model_validate_json(run.model_dump_json())) == armed(run)
+
+
+@pytest.mark.parametrize(
+    ("rule", "said"),
+    [
+        (
+            {"name": "mine", "when": [{"measure": "dnsmoss", "above": 1}]},
+            "'mine' watches 'dnsmoss', which this run does not log",
+        ),
+        (
+            {"name": "kl", "then": "stop"},
+            "'kl' watches 'kl', which this run does not log",
+        ),
+        ({"name": "pich", "then": "warn"}, "did you mean 'pitch'"),
+    ],
+)
+def test_a_guard_that_could_never_trip_is_refused_by_name(rule: Any, said: str) -> None:
+    with pytest.raises(BadInput, match=r"guards.rules") as refused:
+        armed(run_with(rule))
+    assert said in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("rule", "said"),
+    [
+        ({"name": "a", "when": [{"measure": "cer"}]}, "has none; give one"),
+        ({"name": "a", "when": [{"measure": "cer", "above": 1, "rises": 1}]}, "above and rises"),
+        (
+            {"name": "a", "when": [{"measure": "cer", "above": 1, "against": "window"}]},
+            "'against' belongs to `rises` and `falls`",
+        ),
+        ({"name": "a", "when": []}, "guards.rules[0].when"),
+        ({"name": "a", "then": "halt"}, "guards.rules[0].then"),
+    ],
+)
+def test_a_rule_that_says_nothing_clear_is_refused(rule: Any, said: str) -> None:
+    with pytest.raises(BadInput) as refused:
+        run_with(rule)
+    assert said in str(refused.value)
+
+
+def test_two_rules_of_one_name_are_refused() -> None:
+    with pytest.raises(BadInput, match="two guards have the name 'pitch'"):
+        run_with({"name": "pitch", "then": "off"}, {"name": "pitch", "then": "warn"})

@@ -1,0 +1,168 @@
+"""Each built-in guard on made-up logs: one that must trip it, and what must not."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from ttsrl.guards.built_in import BUILT_IN
+from ttsrl.guards.guard import Guard
+from ttsrl.guards.history import History
+from ttsrl.guards.judging import bad_steps, findings, judge
+from ttsrl.records.step import TrainingStep
+
+STEPS = 40
+RAW = {
+    "cer": 0.2,
+    "nll": 2.0,
+    "pitch_spread": 2.0,
+    "voiced_share": 0.7,
+    "dnsmos": 3.0,
+    "distillmos": 3.0,
+}
+
+
+def step_of(number: int, **changes: Any) -> TrainingStep:
+    """A step of a healthy run, and what is different in it."""
+    wobble = 1 + 0.05 * math.sin(number)  # no two steps measure the same
+    raw = {name: value * wobble for name, value in RAW.items()}
+    line = {
+        "step": number,
+        "rollouts": 100,
+        "prompts_sha256": "",
+        "reward": 0.5 + 0.005 * number,
+        "reward_std": 0.2,
+        "length_tokens": 100.0,
+        "duration_s": 4.0 * wobble,
+        "chars_per_s": 14.0 * wobble,
+        "end_token_rate": 0.98,
+        "gated_share": 0.02,
+        "gated_reasons": {"too_short": 2},
+        "failed_share": 0.0,
+        "failed_kinds": {},
+        "distinct_share": 0.95,
+        "entropy": 2.0 * (1 - 0.01 * number),
+        "grad_norm": 0.4,
+        "policy_loss": 0.01,
+        "kl": 0.002 * number,
+        "seconds": 10.0,
+        "seconds_by_stage": {},
+    }
+    more = {name: changes.pop(name) for name in list(changes) if name in RAW}
+    return TrainingStep.model_validate(line | changes | {"raw": raw | more, "utilities": {}})
+
+
+def history_of(bad: Callable[[int], dict[str, Any]] = lambda number: {}) -> History:
+    history = History(base_steps=3)
+    for number in range(1, STEPS + 1):
+        history.add_step(step_of(number, **bad(number)))
+    return history
+
+
+def slide(start: float, end: float, number: int) -> float:
+    """From `start` to `end` over the run."""
+    return start + (end - start) * number / STEPS
+
+
+GUARDS = {name: guard for name, rule in BUILT_IN.items() if (guard := Guard.of(rule))}
+
+MUST_TRIP: dict[str, Callable[[int], dict[str, Any]]] = {
+    "end_token": lambda n: {"end_token_rate": slide(1.0, 0.5, n)},
+    "rate_up": lambda n: {"chars_per_s": slide(14, 20, n)},
+    "rate_down": lambda n: {"chars_per_s": slide(14, 8, n)},
+    "duration_down": lambda n: {"duration_s": slide(4, 2, n)},
+    "duration_up": lambda n: {"duration_s": slide(4, 9, n)},
+    "pitch": lambda n: {"pitch_spread": slide(2, 1, n)},
+    "voicing": lambda n: {"voiced_share": slide(0.7, 0.3, n)},
+    "quality_distillmos": lambda n: {
+        "dnsmos": slide(3, 4, n),
+        "distillmos": slide(3, 2.2, n),
+    },
+    "quality_dnsmos": lambda n: {"distillmos": slide(3, 4, n), "dnsmos": slide(3, 2.2, n)},
+    "gated": lambda n: {"gated_share": slide(0, 0.5, n)},
+    "failed": lambda n: {"failed_share": 1.0 if n > 20 else 0.0},
+    "collapse": lambda n: {"distinct_share": slide(1, 0.05, n)},
+    "entropy_down": lambda n: {"entropy": 0.01 if n > 20 else 2.0},
+    "entropy_up": lambda n: {"entropy": slide(2, 6, n)},
+    "kl": lambda n: {"kl": slide(0, 3, n)},
+    "likelihood": lambda n: {"nll": slide(2, 1, n), "cer": slide(0.2, 0.4, n)},
+    "gradient": lambda n: {"grad_norm": math.nan if n == 7 else 0.4},
+    "loss": lambda n: {"policy_loss": math.inf if n == 7 else 0.01},
+}
+MUST_NOT: dict[str, Callable[[int], dict[str, Any]]] = {
+    "end_token": lambda n: {"end_token_rate": 0.5},  # as bad as the policy was before
+    "rate_up": lambda n: {"chars_per_s": 30.0 if n % 4 == 0 else 14.0},  # never twice in a row
+    "rate_down": lambda n: {"chars_per_s": slide(14, 12, n)},
+    "duration_down": lambda n: {"duration_s": slide(4, 3.2, n)},
+    "duration_up": lambda n: {"duration_s": slide(4, 5, n)},
+    "pitch": lambda n: {"pitch_spread": slide(2, 1.7, n)},
+    "voicing": lambda n: {"voiced_share": slide(0.7, 0.6, n)},
+    "quality_distillmos": lambda n: {"dnsmos": slide(3, 2, n), "distillmos": slide(3, 2, n)},
+    "quality_dnsmos": lambda n: {"dnsmos": slide(3, 4, n), "distillmos": slide(3, 4, n)},
+    "gated": lambda n: {"gated_share": slide(0.6, 0.1, n)},  # a policy that learns to speak
+    "failed": lambda n: {"failed_share": 1.0 if n % 5 == 0 else 0.1},
+    "collapse": lambda n: {"distinct_share": slide(0.55, 0.3, n)},
+    "entropy_down": lambda n: {"entropy": slide(2, 0.5, n)},
+    "entropy_up": lambda n: {"entropy": slide(2, 3, n)},
+    "kl": lambda n: {"kl": None},
+    "likelihood": lambda n: {"nll": slide(2, 1, n), "cer": slide(0.2, 0.1, n)},
+    "gradient": lambda n: {"grad_norm": 1e6},
+    "loss": lambda n: {"policy_loss": None},
+}
+
+
+def test_every_built_in_guard_has_a_log_of_both_kinds() -> None:
+    assert MUST_TRIP.keys() == MUST_NOT.keys() == GUARDS.keys() == BUILT_IN.keys()
+
+
+@pytest.mark.parametrize("name", MUST_TRIP)
+def test_trips(name: str) -> None:
+    found = next(findings(GUARDS[name], history_of(MUST_TRIP[name])), None)
+    assert found is not None
+    assert found.step < STEPS
+    assert found.said.startswith(f"guard {name} at step {found.step}: ")
+    assert found.said.endswith(GUARDS[name].advice)
+
+
+@pytest.mark.parametrize("name", MUST_NOT)
+def test_does_not_trip(name: str) -> None:
+    assert list(findings(GUARDS[name], history_of(MUST_NOT[name]))) == []
+
+
+@pytest.mark.parametrize("name", MUST_TRIP)
+def test_a_healthy_run_trips_none_and_what_trips_one_is_found_step_by_step(name: str) -> None:
+    assert list(findings(GUARDS[name], history_of())) == []
+    grown, live = History(base_steps=3), list[int]()
+    for number in range(1, STEPS + 1):
+        grown.add_step(step_of(number, **MUST_TRIP[name](number)))
+        if (found := judge(GUARDS[name], grown)) is not None:
+            live.append(found.step)
+    later = findings(GUARDS[name], history_of(MUST_TRIP[name]))
+    assert live == [found.step for found in later]
+
+
+def test_the_line_has_figures_and_what_they_are_compared_with() -> None:
+    found = next(findings(GUARDS["pitch"], history_of(MUST_TRIP["pitch"])))
+    assert "pitch_spread is 1.4, more than 25 % below the base's 1.95: the pitch" in found.said
+    assert found.figures[0].reference == pytest.approx(1.95)
+    gradient = next(findings(GUARDS["gradient"], history_of(MUST_TRIP["gradient"])))
+    assert "grad_norm is nan: lower" in gradient.said
+
+
+def test_a_step_that_is_done_again_takes_the_place_of_the_first() -> None:
+    history = history_of(MUST_TRIP["gradient"])
+    assert bad_steps(GUARDS["gradient"], history) == {7}
+    for number in range(6, 10):
+        history.add_step(step_of(number))
+    assert history.last_step == 9
+    assert bad_steps(GUARDS["gradient"], history) == set()
+
+
+def test_bad_steps_are_the_whole_stretch_and_not_what_came_before_or_after() -> None:
+    def dip(number: int) -> dict[str, Any]:
+        return {"end_token_rate": 0.5 if 10 <= number <= 20 or number == 30 else 1.0}
+
+    assert bad_steps(GUARDS["end_token"], history_of(dip)) == set(range(10, 21))

@@ -1,0 +1,5 @@
+"""Guards: rules on a run's log that tell when training goes wrong. Records in, findings out.
+
+May import data and the rooms below it. May be imported by evaluation, kube, prefer, serving and
+training and the rooms above them.
+"""

@@ -1,0 +1,68 @@
+"""Which guards watch a run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ttsrl.config.guard_rules import GuardRule
+from ttsrl.config.schema import RunConfig
+from ttsrl.errors import BadInput, did_you_mean
+from ttsrl.guards.built_in import BUILT_IN
+from ttsrl.guards.guard import Guard
+from ttsrl.guards.measures import measures_of_steps
+
+
+@dataclass(frozen=True)
+class Armed:
+    """The guards of a run."""
+
+    guards: tuple[Guard, ...]
+    unarmed: dict[str, str]
+    """Built-in guard -> the measure that the run does not log."""
+
+    @property
+    def words(self) -> str:
+        """What a start says of them."""
+        names = ", ".join(guard.name for guard in self.guards) or "none"
+        without = ", ".join(f"{name} ({measure})" for name, measure in self.unarmed.items())
+        return f"guards: {names}" + (f"; not logged, so without {without}" if without else "")
+
+
+def armed(run: RunConfig) -> Armed:
+    """The guards of a run. Raises BadInput for one that could never trip."""
+    known = measures_of_steps(run)
+    own = {rule.name: rule for rule in run.guards.rules}
+    guards: list[Guard] = []
+    unarmed: dict[str, str] = {}
+    for name, rule in _rules(own, built_in=run.guards.built_in).items():
+        guard = Guard.of(rule)
+        if guard is None:
+            continue
+        absent = next((m for m in guard.measures if m not in known), None)
+        if absent is None:
+            guards.append(guard)
+        elif name in own:
+            raise BadInput(
+                f"guards.rules: the guard {name!r} watches {absent!r}, which this run does not log"
+                f"{did_you_mean(absent, known)}"
+            )
+        else:
+            unarmed[name] = absent
+    return Armed(tuple(guards), unarmed)
+
+
+def _rules(own: dict[str, GuardRule], *, built_in: bool) -> dict[str, GuardRule]:
+    """Name -> rule: the built-in ones with the changes of the run's own, then its others."""
+    rules = dict(BUILT_IN) if built_in else {}
+    for name, rule in own.items():
+        if name in BUILT_IN:
+            changes = {k: v for k in rule.model_fields_set if (v := getattr(rule, k)) is not None}
+            rules[name] = BUILT_IN[name].model_copy(update=changes)
+        elif rule.when is None:
+            raise BadInput(
+                f"guards.rules: the guard {name!r} has no `when`, and no built-in guard has that "
+                f"name{did_you_mean(name, BUILT_IN)}"
+            )
+        else:
+            rules[name] = rule
+    return rules

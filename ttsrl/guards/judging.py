@@ -1,0 +1,128 @@
+"""Whether a guard's conditions hold: pure functions of a run's history."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+
+from ttsrl.config.guard_rules import Condition
+from ttsrl.guards.guard import Guard
+from ttsrl.guards.history import Entry, History
+from ttsrl.records.guard import GuardFigure
+
+
+@dataclass(frozen=True)
+class Trip:
+    """A guard's conditions held as long in a row as it takes."""
+
+    guard: Guard
+    first: int
+    """The first of the bad steps, or of those whose evaluation is bad."""
+    step: int
+    """The last of them."""
+    figures: tuple[GuardFigure, ...]
+
+    @property
+    def said(self) -> str:
+        """The finding in one line."""
+        what = "; ".join(map(_in_words, self.guard.when, self.figures))
+        kind = "the evaluation of step" if self.guard.of_evaluation else "step"
+        advice = f": {self.guard.advice}" if self.guard.advice else ""
+        return f"guard {self.guard.name} at {kind} {self.step}: {what}{advice}"
+
+
+def judge(guard: Guard, history: History) -> Trip | None:
+    """What a guard finds at the end of a history."""
+    windows = [condition.window for condition in guard.when if condition.against == "window"]
+    entries = history.entries(guard, guard.in_a_row + max(windows, default=0))
+    return _at(guard, history, entries, len(entries))
+
+
+def findings(guard: Guard, history: History) -> Iterator[Trip]:
+    """What a guard finds at any point of a history, in order."""
+    entries = history.entries(guard)
+    for end in range(guard.in_a_row, len(entries) + 1):
+        if (found := _at(guard, history, entries, end)) is not None:
+            yield found
+
+
+def bad_steps(guard: Guard, history: History) -> set[int]:
+    """Steps in which, or in whose evaluation, a guard's conditions held long enough."""
+    entries = [entry.step for entry in history.entries(guard)]
+    return {
+        step
+        for found in findings(guard, history)
+        for step in entries
+        if found.first <= step <= found.step
+    }
+
+
+def _at(guard: Guard, history: History, entries: Sequence[Entry], end: int) -> Trip | None:
+    """Judge the entries before `end`."""
+    start = end - guard.in_a_row
+    if start < 0:
+        return None
+    judged = entries[start:end]
+    figures: list[GuardFigure] = []
+    for n, condition in enumerate(guard.when):
+        values = [value for entry in judged if (value := entry.values[n]) is not None]
+        if len(values) < len(judged):
+            return None
+        reference = _reference(condition, history, entries[:start], n)
+        if not all(_is_bad(condition, value, reference) for value in values):
+            return None
+        figures.append(
+            GuardFigure(measure=condition.measure, value=fmean(values), reference=reference)
+        )
+    return Trip(guard, judged[0].step, judged[-1].step, tuple(figures))
+
+
+def _reference(
+    condition: Condition, history: History, before: Sequence[Entry], n: int
+) -> float | None:
+    """What a condition compares with; None where it compares with nothing, or it is not there."""
+    if condition.rises is None and condition.falls is None:
+        return None
+    if condition.against == "base":
+        return history.base(condition)
+    if len(before) < condition.window:
+        return None
+    values = [entry.values[n] for entry in before[-condition.window :]]
+    known = [value for value in values if value is not None]
+    return fmean(known) if known else None
+
+
+def _is_bad(condition: Condition, value: float, reference: float | None) -> bool:
+    if condition.not_finite:
+        return not math.isfinite(value)
+    if condition.above is not None:
+        return value > condition.above
+    if condition.below is not None:
+        return value < condition.below
+    if reference is None:
+        return False
+    unit = abs(reference) if condition.relative else 1.0
+    if condition.rises is not None:
+        return value - reference > condition.rises * unit
+    assert condition.falls is not None
+    return reference - value > condition.falls * unit
+
+
+def _in_words(condition: Condition, figure: GuardFigure) -> str:
+    """`pitch_spread is 1.42, more than 25 % below 2.31 at the base`."""
+    name, value = figure.measure, f"{figure.value:.3g}"
+    if condition.not_finite:
+        return f"{name} is {value}"
+    if condition.above is not None:
+        return f"{name} is {value}, above {condition.above:g}"
+    if condition.below is not None:
+        return f"{name} is {value}, below {condition.below:g}"
+    limit = condition.rises if condition.rises is not None else condition.falls
+    assert limit is not None and figure.reference is not None
+    side = "above" if condition.rises is not None else "below"
+    far = f"{100 * limit:g} %" if condition.relative else f"{limit:g}"
+    more = f"more than {far} " if limit else ""
+    whose = "the base's" if condition.against == "base" else "the window's"
+    return f"{name} is {value}, {more}{side} {whose} {figure.reference:.3g}"

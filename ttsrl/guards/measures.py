@@ -1,0 +1,84 @@
+"""The measures that a guard can watch, by name: numbers of a step's line, shares, evaluations."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ttsrl.config.schema import RunConfig
+from ttsrl.records.step import UTILITY, TrainingStep
+from ttsrl.reward.components import Language
+from ttsrl.reward.gates import REASONS
+from ttsrl.scorers.registry import SCORER_OF
+from ttsrl.wire import FAILURES
+
+EVALUATION = "eval."
+GATED, FAILED = "gated.", "failed."
+WATCHED = ("pitch_spread", "voiced_share")
+"""Raw scores that the service measures for the guards."""
+OF_STEP = (
+    "reward",
+    "reward_std",
+    "group_std",
+    "zero_advantage_share",
+    "length_tokens",
+    "duration_s",
+    "chars_per_s",
+    "end_token_rate",
+    "gated_share",
+    "failed_share",
+    "distinct_share",
+    "entropy",
+    "grad_norm",
+    "policy_loss",
+    "learning_rate",
+    "replaced_groups",
+    "seconds",
+)
+"""Numbers of every step."""
+BESIDE = {
+    "dnsmos": ("dnsmos_sig", "dnsmos_bak"),
+}
+"""Component -> further raw scores of its scorer."""
+
+
+def value_of(step: TrainingStep, measure: str) -> float | None:
+    """A measure of a step; None where this step does not have it."""
+    if measure.startswith(GATED):
+        return step.gated_reasons.get(measure.removeprefix(GATED), 0) / step.rollouts
+    if measure.startswith(FAILED):
+        return step.failed_kinds.get(measure.removeprefix(FAILED), 0) / step.rollouts
+    if measure.startswith(UTILITY) and measure.removeprefix(UTILITY) in step.utilities:
+        return step.utilities[measure.removeprefix(UTILITY)]
+    if measure in step.raw:
+        return step.raw[measure]
+    value = getattr(step, measure, None) if measure in TrainingStep.model_fields else None
+    return float(value) if isinstance(value, int | float) else None
+
+
+def measures_of_steps(run: RunConfig) -> set[str]:
+    """Every measure that the steps of a run have."""
+    return {
+        *OF_STEP,
+        *(["kl"] if run.train.kl_coefficient > 0 else []),
+        *(f"{GATED}{reason}" for reason in REASONS),
+        *(f"{FAILED}{kind}" for kind in FAILURES),
+        *_scores(run),
+    }
+
+
+def _scores(run: RunConfig) -> Iterator[str]:
+    reward = run.reward
+    if reward.whisper is not None:
+        yield from ("cer", "wer", "nll", "no_speech")
+    if reward.gates.min_speech_s > 0:
+        yield from ("speech_s", "faint_speech_s")
+    if run.guards.prosody_share > 0:
+        yield from WATCHED
+    for component in reward.components:
+        yield f"{UTILITY}{component.type}"
+        yield from BESIDE.get(component.type, ())
+        yield component.type
+        scorer = SCORER_OF.get(component.type)
+        yield from (other for other, by in SCORER_OF.items() if by == scorer != "whisper")
+        if isinstance(component, Language) and len(wanted := component.languages or []) > 1:
+            yield from (f"language_{code}" for code in wanted)

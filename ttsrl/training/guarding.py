@@ -1,0 +1,159 @@
+"""The guards of a run at work: told of each step, they say what is wrong, or ask for the end.
+
+Events are lines of guards.jsonl, here and in storage: a run that a guard stopped says so again when
+it is started again, until the guard is changed.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from ttsrl.config.schema import RunConfig
+from ttsrl.errors import BadInput, Failure, Stopped
+from ttsrl.guards.armed import armed
+from ttsrl.guards.guard import Guard
+from ttsrl.guards.history import History
+from ttsrl.guards.judging import Trip, judge
+from ttsrl.records.guard import GUARDS, GuardEvent
+from ttsrl.records.record import append_lines, parse, read_lines, write_lines
+from ttsrl.records.step import TrainingStep
+from ttsrl.storage.run_store import RunStore
+
+STOP_FILE = "stop"
+"""In the run's `train` folder: the trainer saves a checkpoint after its step and leaves."""
+
+
+class GuardWatch:
+    """What the guards of a run have seen and found."""
+
+    def __init__(self, run: RunConfig, store: RunStore, train_dir: Path) -> None:
+        """Raises BadInput for a guard that could never trip."""
+        self.armed = armed(run)
+        self.history = History(run.guards.base_steps)
+        self.tripped: dict[str, Trip] = {}
+        """Guards whose conditions hold now."""
+        self.stop: Trip | None = None
+        """Why the run is to end."""
+        self.events: list[GuardEvent] = []
+        self._store = store
+        self._log = train_dir / GUARDS
+        self._stop_file = train_dir / STOP_FILE
+
+    def resume(self, step: int) -> None:
+        """Take up what is known of a run that goes on from a step. Raises Stopped."""
+        self._stop_file.unlink(missing_ok=True)
+        self.events = [event for event in self._known_events() if event.step <= step]
+        if (stopped := self._still_stopped()) is not None:
+            raise Stopped(f"{stopped.said}; {self._way_out(step)}")
+        write_lines(self._log, self.events)
+        for one in self._known_steps(step):
+            self.history.add_step(one)
+        open_now = {e.guard for e in self.events if e.event == "tripped"}
+        for guard in self.armed.guards:
+            if guard.name in open_now and (found := judge(guard, self.history)) is not None:
+                self.tripped[guard.name] = found
+
+    def on_step(self, step: TrainingStep) -> None:
+        """A step has ended."""
+        self.history.add_step(step)
+        self._judge(guard for guard in self.armed.guards if not guard.of_evaluation)
+
+    def end(self) -> None:
+        """The trainer has ended. Raises Stopped where a guard has asked for it."""
+        if self.stop is not None:
+            published = self._store.newest_checkpoint() or 0
+            raise Stopped(f"{self.stop.said}; {self._way_out(published)}")
+
+    def _judge(self, guards: Iterable[Guard]) -> None:
+        for guard in guards:
+            found = judge(guard, self.history)
+            if found is None:
+                if self.tripped.pop(guard.name, None) is not None:
+                    self._tell(self._cleared(guard))
+                continue
+            new = guard.name not in self.tripped
+            self.tripped[guard.name] = found
+            if new:
+                self._tell(_event(found))
+                if guard.then == "stop" and self.stop is None:
+                    self._ask_to_stop(found)
+
+    def _tell(self, event: GuardEvent) -> None:
+        print(event.said, flush=True)
+        self.events.append(event)
+        append_lines(self._log, [event])
+
+    def _ask_to_stop(self, found: Trip) -> None:
+        self.stop = found
+        try:
+            self._store.storage.write_text(self._store.guards_log, self._log.read_text())
+        except (BadInput, Failure) as error:
+            print(f"guards.jsonl not published yet: {error}", flush=True)
+        self._stop_file.touch()
+
+    def _still_stopped(self) -> GuardEvent | None:
+        """The event that ended the run, where its guard is as it was; else it is done with."""
+        last = next((e for e in reversed(self.events) if e.then == "stop"), None)
+        if last is None or last.event != "tripped":
+            return None
+        guard = next((g for g in self.armed.guards if g.name == last.guard), None)
+        if guard is not None and guard.digest == last.digest:
+            return last
+        said = f"guard {last.guard} stopped this run at step {last.step}, and is changed: going on"
+        print(said, flush=True)
+        self.events.append(
+            last.model_copy(update={"event": "cleared", "said": said, "at_s": time.time()})
+        )
+        return None
+
+    def _known_events(self) -> Sequence[GuardEvent]:
+        """Those in storage, or of this machine where more are here."""
+        key = self._store.guards_log
+        text = self._store.storage.read_text(key) or ""
+        place = self._store.storage.address(key)
+        there = [parse(GuardEvent, line, place) for line in text.splitlines()]
+        here = read_lines(GuardEvent, self._log)
+        return max(here, there, key=len)
+
+    def _known_steps(self, step: int) -> list[TrainingStep]:
+        """The steps up to a published checkpoint, as that keeps them."""
+        key = f"{self._store.checkpoint(step)}/log/steps.jsonl"
+        text = self._store.storage.read_text(key) if step else None
+        place = self._store.storage.address(key)
+        steps = [parse(TrainingStep, line, place) for line in (text or "").splitlines()]
+        return [one for one in steps if one.step <= step]
+
+    def _cleared(self, guard: Guard) -> GuardEvent:
+        step = self.history.last_step
+        return GuardEvent(
+            event="cleared",
+            guard=guard.name,
+            digest=guard.digest,
+            then=guard.then,
+            first=step,
+            step=step,
+            said=f"guard {guard.name} at step {step}: within its limits again",
+            at_s=time.time(),
+        )
+
+    def _way_out(self, step: int) -> str:
+        return (
+            f"the checkpoint of step {step} is published; to go on from it all the same, change "
+            "the guard in guards.rules, and the same command resumes"
+        )
+
+
+def _event(found: Trip) -> GuardEvent:
+    return GuardEvent(
+        event="tripped",
+        guard=found.guard.name,
+        digest=found.guard.digest,
+        then=found.guard.then,
+        first=found.first,
+        step=found.step,
+        figures=list(found.figures),
+        said=found.said,
+        at_s=time.time(),
+    )
