@@ -28,6 +28,7 @@ from ttsrl.data.sources import (
     read_rows,
 )
 from ttsrl.data.survey import Survey, unread_in
+from ttsrl.data.tars import archives_in, members_of, packed_in
 from ttsrl.errors import BadInput, did_you_mean, shorten
 from ttsrl.text.languages import check_language
 
@@ -86,6 +87,8 @@ def read_recordings(
         raise BadInput(f"--layout {layout} is for a corpus's folder, and {source} is not a folder")
     if is_data_set(source) or parquet_files(source, corpus=True):
         found = _table(source, columns)
+    elif archives := archives_in(source):
+        found = _archives(source, archives, columns)
     elif source.is_dir():
         found = _folder(source, columns, layout)
     elif source.is_file():
@@ -99,7 +102,11 @@ def read_recordings(
     if not repeated:
         _check_ids(found.recordings, from_files=source.is_dir())
     if not found.recordings:
-        raise BadInput(f"{source} holds no recording; {', '.join(SUFFIXES)} files are looked for")
+        packed = ", ".join(file.name for file in packed_in(source)[:3])
+        raise BadInput(
+            f"{source} holds no recording; {', '.join(SUFFIXES)} files are looked for"
+            + (f"; unpack {packed}" if packed else "")
+        )
     if layout != "none":
         found.survey.check()
     spoken = [replace(r, language=r.language or language) for r in found.recordings]
@@ -115,6 +122,25 @@ def _folder(folder: Path, columns: Mapping[str, str], layout: LayoutName) -> Rec
     unread = unread_in(corpus, read)
     sources = [item.source for item in listed if item.text]
     return _found(folder, [_recording(item, folder) for item in listed], sources, unread, notes)
+
+
+def _archives(source: Path, archives: Iterable[Path], columns: Mapping[str, str]) -> Recordings:
+    members = [member for archive in archives for member in members_of(archive, columns)]
+    recordings = [
+        Recording(
+            member.row.id or member.name,
+            f"{member.archive}/{member.name}",
+            member.row.text,
+            member.row.language,
+            member.row.speaker,
+            member.read,
+            member.row.segment,
+            member.row.duration_s if member.row.segment == WHOLE else None,
+            f"{member.archive}: {member.name}",
+        )
+        for member in members
+    ]
+    return _found(source, recordings, [m.source for m in members if m.row.text])
 
 
 def _found(

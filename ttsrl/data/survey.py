@@ -13,7 +13,7 @@ from ttsrl.lines.text import suffix_of
 
 TEXT_SUFFIXES = frozenset(
     [".txt", ".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".lst", ".list", ".lab", ".trn",
-     ".trans", ".textgrid", ".srt", ".vtt", ".mlf", ".stm", ".ctm", ".xml", ".xlsx", ".scp"]
+     ".trans", ".textgrid", ".srt", ".vtt", ".mlf", ".stm", ".ctm", ".xml", ".xlsx", ".scp", ".tar"]
 )  # fmt: skip
 """Endings of files that may hold transcripts."""
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from ttsrl.errors import BadInput, shorten
-from ttsrl.lines.text import lines_of
+from ttsrl.lines.text import lines_of, suffix_of, text_of
 
 
 def json_objects(
@@ -17,10 +17,23 @@ def json_objects(
     """(file:line, object) of every line that is not blank.
 
     For errors: `example` is a line as it should be, `otherwise` what else the file could be. Raises
-    BadInput for a line that is not a JSON object, and as `lines_of` does.
+    BadInput for a line that is not a JSON object, and as `lines_of` does. A file named .json may be
+    one array of objects instead; their place is then `file: item N`.
     """
+    if suffix_of(file) == ".json" and text_of(file).lstrip()[:1] == "[":
+        yield from _items(file, example)
+        return
     for place, line in lines_of(file):
         value = parse_json(line, place, f"write one {example} a line{otherwise}")
+        if not isinstance(value, dict):
+            raise BadInput(f"{place}: {shorten(value)} is not a JSON object; write {example}")
+        yield place, cast("dict[str, Any]", value)
+
+
+def _items(file: Path, example: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    array = parse_json(text_of(file), str(file), f"write one {example} a line")
+    for number, value in enumerate(cast("list[object]", array)):
+        place = f"{file}: item {number}"
         if not isinstance(value, dict):
             raise BadInput(f"{place}: {shorten(value)} is not a JSON object; write {example}")
         yield place, cast("dict[str, Any]", value)
@@ -35,8 +48,11 @@ def parse_json(text: str, place: str, way_out: str) -> object:
     try:
         value: object = json.loads(text, object_pairs_hook=_no_key_twice)
     except json.JSONDecodeError as error:
+        where = f"column {error.colno}"
+        if "\n" in text.strip():
+            where = f"line {error.lineno}, {where}"
         raise BadInput(
-            f"{place}: not JSON at column {error.colno} ({error.msg}): {shorten(text)}; {way_out}"
+            f"{place}: not JSON at {where} ({error.msg}): {shorten(text)}; {way_out}"
         ) from None
     except RecursionError:
         raise BadInput(f"{place}: JSON that nests too deeply: {shorten(text)}; {way_out}") from None

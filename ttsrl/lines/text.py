@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import IO, cast
 
 from ttsrl.errors import BadInput
+from ttsrl.lines.kinds import HEAD, refuse_other_kinds
 
 GZIP = b"\x1f\x8b"
 """How a compressed file begins, whatever its name."""
@@ -54,7 +55,9 @@ def suffix_of(file: Path) -> str:
 
 def _opened(file: Path) -> IO[bytes]:
     with file.open("rb") as content:
-        compressed = content.read(2) == GZIP
+        head = content.read(HEAD)
+    refuse_other_kinds(file, head)
+    compressed = head.startswith(GZIP)
     return cast("IO[bytes]", gzip.open(file, "rb")) if compressed else file.open("rb")
 
 

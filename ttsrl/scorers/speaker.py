@@ -77,7 +77,16 @@ def voices_in(folder: Path) -> dict[str, Path]:
     """Speaker -> recording, of a folder. Raises BadInput."""
     if not folder.is_dir():
         raise BadInput(f"no folder of reference voices at {folder}; put NAME.wav files into one")
-    files = {f.stem: f for f in sorted(folder.iterdir()) if f.suffix.lower() in SUFFIXES}
+    files: dict[str, Path] = {}
+    for file in sorted(folder.iterdir()):
+        if file.suffix.lower() not in SUFFIXES or file.name.startswith("."):
+            continue
+        if other := files.get(file.stem):
+            raise BadInput(
+                f"the voice {file.stem!r} may be {other.name} or {file.name} in {folder}; remove "
+                "or rename one of them"
+            )
+        files[file.stem] = file
     if not files:
         raise BadInput(f"no reference voice in {folder}; put NAME.wav (flac, ogg, mp3) files there")
     return files

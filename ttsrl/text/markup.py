@@ -1,6 +1,7 @@
 """What stands in a text and is not read aloud: tags, SSML, HTML entities, events in brackets.
 
-It is the same in every language. `a < b and c > d` has none, nor has `see [1]`.
+It is the same in every language. `a < b and c > d` has none, nor has `see [1]` or `[sic]`.
+`[the king]` of an editor cannot be told from `[door slams]`, so both are markup.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ MARK = re.compile(
     r"""</?[A-Za-z][\w:.-]*(?:\s+[\w:.-]+\s*=\s*(?:"[^"]*"|'[^']*'|[^\s"'<>]+))*\s*/?>"""  # tags
     r"|<!--.*?-->|<[?!][^<>]*>"  # comments, declarations
     r"|&(?:\#\d+|\#x[0-9a-fA-F]+|amp|lt|gt|quot|apos|nbsp);"  # characters by name
-    r"|\[\s*[^\W\d_][\w '-]{0,40}\]",  # events
+    r"|\[(?!sic\])\s*[^\W\d_][\w '-]{0,40}\]",  # events
     re.DOTALL,
 )
 

@@ -39,9 +39,10 @@ def check_text(text: object, language: str) -> str:
             "remove it, or check the file's encoding (UTF-8 is expected)"
         )
     if marks := marks_in(text):
+        said = f", or write ({marks[0][1:-1].strip()}) if it is said" if marks[0][0] == "[" else ""
         raise BadInput(
             f"text {shorten(text)} contains the markup {marks[0]!r}, which is not said; "
-            "leave it out"
+            f"leave it out{said}"
         )
     _reference(text, language)
     return text

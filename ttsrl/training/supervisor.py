@@ -110,6 +110,8 @@ def train(
         stack.enter_context(PublishedLog(store, train_dir, metrics))
         log = work_dir / "logs" / "verl.log"
         variables = environment.of_driver(run, device) | environment.of_rollouts(spec)
+        if isinstance(ray, RayHere):  # verl leaves locks in the temporary folder
+            variables["TMPDIR"] = ray.folder
         verl = Job("verl", run_verl, (keys_file,), log, variables)
         stack.callback(verl.stop)
         _watch(run, verl, Follower(train_dir, metrics, guards.on_step), look)

@@ -16,6 +16,7 @@ TEXTS = [
     "I <3 you",
     "R&D, AT&T & others",
     "[...] went home",
+    "he goed [sic] home",
     "a -> b, c <- d, <=>",
     "write to <me@example.org>",
 ]

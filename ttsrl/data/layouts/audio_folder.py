@@ -14,7 +14,6 @@ from ttsrl.data.layouts.base import Corpus, Listed, Listing, Matching
 from ttsrl.data.layouts.ljspeech import is_barred
 from ttsrl.data.layouts.rows import ROW, row_of
 from ttsrl.data.sources import read_parquet
-from ttsrl.errors import BadInput, shorten
 from ttsrl.lines.json_lines import json_objects
 from ttsrl.lines.tables import DELIMITER_OF, header_of, table_rows
 from ttsrl.lines.text import suffix_of
@@ -40,21 +39,7 @@ class AudioFolder:
         for file in files:
             matching = Matching(file, corpus.below(file.parent))
             for place, raw in _rows(file):
-                row = row_of(place, raw, keys)
-                if row.audio is None:
-                    raise BadInput(
-                        f"{place}: {shorten(raw)} names no recording; give each row a file_name "
-                        "and a text"
-                    )
-                matching.add(
-                    place,
-                    row.audio,
-                    row.text,
-                    id=row.id,
-                    language=row.language,
-                    speaker=row.speaker,
-                    segment=row.segment,
-                )
+                matching.add_row(place, row_of(place, raw, keys))
             notes += matching.done()
             listed += matching.listed
         return Listing(self.name, listed, frozenset(files), notes=tuple(notes)) if files else None

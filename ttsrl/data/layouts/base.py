@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Protocol
 
 from ttsrl.audio.io import SUFFIXES, WHOLE, Segment
+from ttsrl.data.layouts.rows import RecordingRow
 from ttsrl.errors import BadInput, shorten
 from ttsrl.lines.folders import visible_files
 
@@ -152,18 +153,37 @@ class Matching:
         name: str,
         text: str | None,
         *,
-        id: str | None = None,
         language: str | None = None,
         speaker: str | None = None,
-        segment: Segment = WHOLE,
     ) -> None:
         """A line: the name of a recording and what is said in it."""
-        file = self._recordings.find(name, place)
+        self.add_row(place, RecordingRow(name, text, language, speaker, None, None, WHOLE))
+
+    def add_row(self, place: str, row: RecordingRow) -> None:
+        """A row of named fields. Raises BadInput for one that names no recording."""
+        if row.audio is None:
+            raise BadInput(
+                f"{place}: {shorten(row.text or '')} names no recording; give each row a file_name "
+                "and a text"
+            )
+        file = self._recordings.find(row.audio, place)
         if file is None:
-            self._missing.append(name)
+            self._missing.append(row.audio)
             return
-        said = " ".join(text.split()) if text else None
-        self.listed.append(Listed(file, self.source, said or None, id, language, speaker, segment))
+        said = " ".join(row.text.split()) if row.text else None
+        whole_s = row.duration_s if row.segment == WHOLE else None
+        self.listed.append(
+            Listed(
+                file,
+                self.source,
+                said or None,
+                row.id,
+                row.language,
+                row.speaker,
+                row.segment,
+                whole_s,
+            )
+        )
 
     def done(self) -> tuple[str, ...]:
         """What to say of lines that did not match. Raises BadInput if none did."""

@@ -13,7 +13,6 @@ from typing import Any, cast
 from ttsrl.data.fields import Keys
 from ttsrl.data.layouts.base import Corpus, Listed, Listing, Matching
 from ttsrl.data.layouts.rows import ROW, row_of
-from ttsrl.errors import BadInput
 from ttsrl.lines.json_lines import json_objects, parse_json
 from ttsrl.lines.text import text_of
 
@@ -42,17 +41,7 @@ class Emilia:
         for file in (f for f in corpus.others if LIST.fullmatch(f.name)):
             matching = Matching(file, corpus.below(file.parent))
             for place, raw in json_objects(file, '{"wav": "...", "text": "..."}'):
-                row = row_of(place, raw, keys)
-                if row.audio is None:
-                    raise BadInput(f"{place}: no key 'wav', which names the recording; add it")
-                matching.add(
-                    place,
-                    row.audio,
-                    row.text,
-                    id=row.id,
-                    language=row.language,
-                    speaker=row.speaker,
-                )
+                matching.add_row(place, row_of(place, raw, keys))
             notes += matching.done()
             listed += matching.listed
             read.add(file)

@@ -63,6 +63,15 @@ def is_cut(raw: Mapping[str, Any]) -> bool:
 
 def listed_cut(file: Path, place: str, raw: Mapping[str, Any]) -> Listed:
     """The part of a recording that a cut is, with its text. Raises BadInput naming `place`."""
+    cut = cut_of(place, raw)
+    try:
+        return _listed(file, place, cut)
+    except BadInput as error:
+        raise BadInput(f"{place}: the cut {cut.id!r} {error}") from None
+
+
+def cut_of(place: str, raw: Mapping[str, Any]) -> MonoCut:
+    """A line of cuts. Raises BadInput naming `place`."""
     kind = raw.get("type", "MonoCut")
     if kind != "MonoCut":
         raise BadInput(
@@ -70,20 +79,21 @@ def listed_cut(file: Path, place: str, raw: Mapping[str, Any]) -> Listed:
             "it sounds like (CutSet.save_audios), and give those cuts"
         )
     try:
-        cut = MonoCut.model_validate(raw)
+        return MonoCut.model_validate(raw)
     except ValidationError as error:
         problem = error.errors()[0]
         where = ".".join(map(str, problem["loc"]))
         raise BadInput(f"{place}: {where}: {problem['msg']}; write cuts with Lhotse") from None
-    try:
-        return _listed(file, place, cut)
-    except BadInput as error:
-        raise BadInput(f"{place}: the cut {cut.id!r} {error}") from None
 
 
-def _listed(file: Path, place: str, cut: MonoCut) -> Listed:
-    recording = cut.recording
+def source_of(recording: CutRecording) -> str:
+    """The path of a recording. Raises BadInput for one that is not a file of one channel."""
     kinds = [source.type for source in recording.sources]
+    if kinds == ["shar"]:
+        raise BadInput(
+            "has its recording in an archive beside it (Lhotse Shar); give the folder, or its "
+            "recording.*.tar"
+        )
     if kinds != ["file"]:
         raise BadInput(
             f"has its recording as {', '.join(kinds) or 'nothing'}, and only one file is read; "
@@ -97,6 +107,11 @@ def _listed(file: Path, place: str, cut: MonoCut) -> Listed:
         )
     if recording.transforms:
         raise BadInput("changes its recording (transforms); save what it sounds like")
+    return source.source
+
+
+def spoken_part(cut: MonoCut) -> tuple[Supervision, Segment]:
+    """What is said in a cut, and where in it. Raises BadInput unless that is one text."""
     if len(cut.supervisions) > 1:
         raise BadInput(
             f"has {len(cut.supervisions)} supervisions, and one text is read; divide it "
@@ -109,14 +124,19 @@ def _listed(file: Path, place: str, cut: MonoCut) -> Listed:
             "cuts that hold it"
         )
     begin_s = max(0.0, said.start)
-    duration_s = min(said.start + said.duration, cut.duration) - begin_s
+    return said, Segment(begin_s, min(said.start + said.duration, cut.duration) - begin_s)
+
+
+def _listed(file: Path, place: str, cut: MonoCut) -> Listed:
+    source = source_of(cut.recording)
+    said, part = spoken_part(cut)
     return Listed(
-        file.parent / source.source,
+        file.parent / source,
         file,
         said.text.strip() or None if said.text else None,
         cut.id,
         language_of(said.language) if said.language else None,
         said.speaker,
-        Segment(cut.start + begin_s, duration_s),
+        Segment(cut.start + part.offset_s, part.duration_s),
         place=place,
     )

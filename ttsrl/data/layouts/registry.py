@@ -13,6 +13,7 @@ from ttsrl.data.layouts.beside import LibriSpeech, LibriTts, TextBeside
 from ttsrl.data.layouts.common_voice import CommonVoice
 from ttsrl.data.layouts.emilia import Emilia
 from ttsrl.data.layouts.kaldi import Kaldi
+from ttsrl.data.layouts.lhotse_folder import Lhotse
 from ttsrl.data.layouts.ljspeech import LjSpeech
 from ttsrl.data.layouts.parallel import Vctk, WenetSpeech4Tts
 from ttsrl.errors import BadInput, did_you_mean, shorten
@@ -27,13 +28,14 @@ LAYOUTS: Sequence[Layout] = (
     WenetSpeech4Tts(),
     Aishell3(),
     Emilia(),
+    Lhotse(),
     LjSpeech(),
     AudioFolder(),
 )
 
 LayoutName = Literal[
     "auto", "none", "aishell3", "audiofolder", "beside", "common-voice", "emilia", "kaldi",
-    "libritts", "librispeech", "ljspeech", "vctk", "wenetspeech4tts",
+    "lhotse", "libritts", "librispeech", "ljspeech", "vctk", "wenetspeech4tts",
 ]  # fmt: skip
 """auto: every layout that is there. none: the recordings alone."""
 
