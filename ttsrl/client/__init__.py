@@ -1,5 +1,4 @@
 """The only HTTP client of the reward service, and a reward function for TRL.
 
-May import data and the rooms below it. May be imported by evaluation, kube, prefer, serving and
-training and the rooms above them.
+May import data and the rooms below it. May be imported by evaluation and the rooms above it.
 """

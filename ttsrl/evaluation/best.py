@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from ttsrl.config.schema import RunConfig
 from ttsrl.evaluation.adaptation import adaptations
 from ttsrl.evaluation.bootstrap import paired_bootstrap
+from ttsrl.evaluation.published_measures import PublishedMeasures
 from ttsrl.evaluation.summary import mean_by_text
+from ttsrl.guards.armed import broken
+from ttsrl.guards.history import History
 from ttsrl.models.kinship import as_said_now
 from ttsrl.records.evaluation import GREEDY, REPORT, ROWS, SAMPLED, EvaluationReport, EvaluationRow
 from ttsrl.records.record import parse, read_lines
+from ttsrl.records.step import TrainingStep
 from ttsrl.storage.run_store import RunStore
 
 
@@ -21,7 +26,8 @@ def point_to_best(run: RunConfig, store: RunStore, suite: str, work_dir: Path) -
     is best, as it moved less from where it began. Only models whose evaluation can be compared with
     that of the policy before training take part; the pointer tells by how much the best differs
     from that policy, with the 95 % interval, so that a best model that is not better than the base
-    can be seen, and how much of the gain only the reward's kin hears. Returns its step, or None.
+    can be seen, and how much of the gain only the reward's kin hears. A model of a step at which
+    a guard was broken takes no part. Returns the best one's step, or None.
     """
     reports = {
         step: as_said_now(run, _report(store, suite, step)) for step in store.list_evaluated(suite)
@@ -38,7 +44,12 @@ def point_to_best(run: RunConfig, store: RunStore, suite: str, work_dir: Path) -
         and (cer := report.modes[SAMPLED].judges[judge].mean_cer) is not None
         and store.storage.is_complete(store.model(step))
     }
+    left_out = _left_out(run, store, cer_of)
+    cer_of = {step: cer for step, cer in cer_of.items() if step not in left_out}
     if not cer_of:
+        for step, guards in left_out.items():
+            print(f"step {step} is not the best: guard {', '.join(guards)}", flush=True)
+        store.storage.delete(store.best)
         return None
     best = min(cer_of, key=lambda step: (cer_of[step], step))
     rows = [_rows(store, suite, step, work_dir) for step in (0, best)]
@@ -64,8 +75,20 @@ def point_to_best(run: RunConfig, store: RunStore, suite: str, work_dir: Path) -
         limits = figure.adaptation
         scores |= {"adaptation": limits.value}
         scores |= {"adaptation_low": limits.low, "adaptation_high": limits.high}
-    store.write_best(best, scores, {"name": judge, "kinship": rests_on.relation})
+    store.write_best(best, scores, {"name": judge, "kinship": rests_on.relation}, left_out)
     return best
+
+
+def _left_out(run: RunConfig, store: RunStore, steps: Iterable[int]) -> dict[int, list[str]]:
+    """Of these steps the ones that broke a guard, and which."""
+    history = History(run.guards.base_steps)
+    place = store.storage.address(store.steps_log)
+    for line in (store.storage.read_text(store.steps_log) or "").splitlines():
+        history.add_step(parse(TrainingStep, line, place))
+    for step, measures in PublishedMeasures(run, store).look().items():
+        history.add_evaluation(step, measures)
+    bad = broken(run, history)
+    return {step: bad[step] for step in sorted(steps) if step in bad}
 
 
 def _report(store: RunStore, suite: str, step: int) -> EvaluationReport:

@@ -9,7 +9,9 @@ from ttsrl.config.schema import RunConfig
 from ttsrl.errors import BadInput, did_you_mean
 from ttsrl.guards.built_in import BUILT_IN
 from ttsrl.guards.guard import Guard
-from ttsrl.guards.measures import measures_of_steps
+from ttsrl.guards.history import History
+from ttsrl.guards.judging import bad_steps
+from ttsrl.guards.measures import measures_of_evaluations, measures_of_steps
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,7 @@ class Armed:
 
 def armed(run: RunConfig) -> Armed:
     """The guards of a run. Raises BadInput for one that could never trip."""
-    known = measures_of_steps(run)
+    known = measures_of_steps(run) | measures_of_evaluations(run)
     own = {rule.name: rule for rule in run.guards.rules}
     guards: list[Guard] = []
     unarmed: dict[str, str] = {}
@@ -66,3 +68,12 @@ def _rules(own: dict[str, GuardRule], *, built_in: bool) -> dict[str, GuardRule]
         else:
             rules[name] = rule
     return rules
+
+
+def broken(run: RunConfig, history: History) -> dict[int, list[str]]:
+    """Step -> guards that were bad there, so that its model is not to be chosen."""
+    steps: dict[int, list[str]] = {}
+    for guard in armed(run).guards:
+        for step in bad_steps(guard, history):
+            steps.setdefault(step, []).append(guard.name)
+    return steps

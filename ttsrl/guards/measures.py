@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from ttsrl.config.evaluation import HELD_OUT
 from ttsrl.config.schema import RunConfig
 from ttsrl.records.step import UTILITY, TrainingStep
 from ttsrl.reward.components import Language
@@ -63,6 +64,28 @@ def measures_of_steps(run: RunConfig) -> set[str]:
         *(f"{GATED}{reason}" for reason in REASONS),
         *(f"{FAILED}{kind}" for kind in FAILURES),
         *_scores(run),
+    }
+
+
+def measures_of_evaluations(run: RunConfig) -> set[str]:
+    """Every measure that evaluations of a run may have: `eval.SUITE.NAME`.
+
+    cer and wer are those of the judge that the verdict rests on.
+    """
+    suites = [(HELD_OUT, run.eval.judges)]
+    suites += [(suite.name, suite.judges_in(run.eval.judges)) for suite in run.eval.suites]
+    quality = [f"quality.{one.type}" for one in run.eval.quality]
+    limits = ("", "_low", "_high")
+    changes = [f"{name}_change" for name in ("cer", *quality)]
+    return {
+        f"{EVALUATION}{suite}.{name}"
+        for suite, judges in suites
+        for name in (
+            *("cer", "wer", "end_token_rate", "duration_s", "similarity"),
+            *quality,
+            *(f"cer.{judge.name}" for judge in judges),
+            *(f"{name}{limit}" for name in (*changes, "adaptation") for limit in limits),
+        )
     }
 
 

@@ -1,5 +1,4 @@
 """Text -> speech tokens -> waveform, for evaluation and for `ttsrl say`.
 
-May import data and the rooms below it. May be imported by evaluation, kube, prefer, serving and
-training and the rooms above them.
+May import data and the rooms below it. May be imported by evaluation and the rooms above it.
 """

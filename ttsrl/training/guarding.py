@@ -7,7 +7,7 @@ it is started again, until the guard is changed.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from ttsrl.config.schema import RunConfig
@@ -60,6 +60,13 @@ class GuardWatch:
         self.history.add_step(step)
         self._judge(guard for guard in self.armed.guards if not guard.of_evaluation)
 
+    def on_evaluations(self, measured: Mapping[int, Mapping[str, float]]) -> None:
+        """Evaluations of the run's models, by step, have come."""
+        for step, measures in measured.items():
+            self.history.add_evaluation(step, measures)
+        if measured:
+            self._judge(guard for guard in self.armed.guards if guard.of_evaluation)
+
     def end(self) -> None:
         """The trainer has ended. Raises Stopped where a guard has asked for it."""
         if self.stop is not None:
@@ -73,12 +80,20 @@ class GuardWatch:
                 if self.tripped.pop(guard.name, None) is not None:
                     self._tell(self._cleared(guard))
                 continue
-            new = guard.name not in self.tripped
+            new = guard.name not in self.tripped and not self._is_told(found)
             self.tripped[guard.name] = found
             if new:
                 self._tell(_event(found))
                 if guard.then == "stop" and self.stop is None:
                     self._ask_to_stop(found)
+
+    def _is_told(self, found: Trip) -> bool:
+        """Whether an earlier start has said so: evaluations are all read again by each."""
+        return any(
+            event.event == "tripped" and event.step == found.step
+            for event in self.events
+            if (event.guard, event.digest) == (found.guard.name, found.guard.digest)
+        )
 
     def _tell(self, event: GuardEvent) -> None:
         print(event.said, flush=True)

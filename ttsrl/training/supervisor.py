@@ -26,6 +26,7 @@ from ttsrl.storage.atomic import replace_text
 from ttsrl.storage.published import RUN
 from ttsrl.storage.run_store import RunStore
 from ttsrl.training import environment, preflight
+from ttsrl.training.evaluations_seen import EvaluationsSeen
 from ttsrl.training.follower import Follower
 from ttsrl.training.guarding import GuardWatch
 from ttsrl.training.metrics import TrainMetrics, serve
@@ -114,7 +115,13 @@ def train(
             variables["TMPDIR"] = ray.folder
         verl = Job("verl", run_verl, (keys_file,), log, variables)
         stack.callback(verl.stop)
-        _watch(run, verl, Follower(train_dir, metrics, guards.on_step), look)
+        evaluations = stack.enter_context(EvaluationsSeen(run, store))
+
+        def look_around() -> None:
+            look()
+            guards.on_evaluations(evaluations.new())
+
+        _watch(run, verl, Follower(train_dir, metrics, guards.on_step), look_around)
     guards.end()
     if (published := store.newest_checkpoint()) != run.train.steps:
         raise Failure(f"training ended at step {published} of {run.train.steps}; see {log}")

@@ -114,8 +114,76 @@ MUST_NOT: dict[str, Callable[[int], dict[str, Any]]] = {
 }
 
 
+EVALUATED = (10, 20, 30)
+
+
+def evaluated(
+    measures: Callable[[int], dict[str, float]], bad: Callable[[int], dict[str, Any]]
+) -> History:
+    """A run of which three checkpoints are evaluated."""
+    history = history_of(bad)
+    for step in (0, *EVALUATED):
+        values = {f"eval.held_out.{name}": value for name, value in measures(step).items()}
+        history.add_evaluation(step, values)
+    return history
+
+
+WORSE = {"cer_change_low": 0.01}
+BETTER = {"cer_change_low": -0.05}
+OF_EVALUATIONS: dict[str, tuple[History, History]] = {
+    "held_out": (
+        evaluated(lambda step: WORSE if step == 30 else BETTER, lambda n: {}),
+        # worse, but the reward says so, too
+        evaluated(lambda step: WORSE, lambda n: {"reward": slide(0.5, 0.3, n)}),
+    ),
+    "held_out_distillmos": (
+        evaluated(
+            lambda step: {"quality.distillmos_change_high": -0.01 * (step == 30)},
+            lambda n: {"dnsmos": slide(3, 4, n)},
+        ),
+        evaluated(
+            lambda step: {"quality.distillmos_change_high": 0.1},
+            lambda n: {"dnsmos": slide(3, 4, n)},
+        ),
+    ),
+    "held_out_dnsmos": (
+        evaluated(
+            lambda step: {"quality.dnsmos_change_high": -0.01 * (step == 30)},
+            lambda n: {"distillmos": slide(3, 4, n)},
+        ),
+        evaluated(
+            lambda step: {"quality.dnsmos_change_high": -0.1},
+            lambda n: {"distillmos": slide(3, 2, n)},
+        ),
+    ),
+    "adaptation": (
+        evaluated(lambda step: {"adaptation_low": 0.3 if step == 30 else 0.1}, lambda n: {}),
+        evaluated(lambda step: {"adaptation_low": 0.1}, lambda n: {}),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", OF_EVALUATIONS)
+def test_a_guard_on_evaluations_trips_at_the_one_that_is_bad_and_at_no_other(name: str) -> None:
+    must, must_not = OF_EVALUATIONS[name]
+    [found] = findings(GUARDS[name], must)
+    assert found.step == 30
+    assert found.said.startswith(f"guard {name} at the evaluation of step 30: ")
+    assert list(findings(GUARDS[name], must_not)) == []
+    assert list(findings(GUARDS[name], history_of())) == []
+
+
+def test_evaluations_may_come_late_and_in_any_order() -> None:
+    history = history_of()
+    for step, measures in ((20, WORSE), (0, BETTER), (10, BETTER)):
+        values = {f"eval.held_out.{name}": value for name, value in measures.items()}
+        history.add_evaluation(step, values)
+    assert bad_steps(GUARDS["held_out"], history) == {20}
+
+
 def test_every_built_in_guard_has_a_log_of_both_kinds() -> None:
-    assert MUST_TRIP.keys() == MUST_NOT.keys() == GUARDS.keys() == BUILT_IN.keys()
+    assert MUST_TRIP.keys() == MUST_NOT.keys()
+    assert MUST_TRIP.keys() | OF_EVALUATIONS.keys() == GUARDS.keys() == BUILT_IN.keys()
 
 
 @pytest.mark.parametrize("name", MUST_TRIP)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ttsrl.config.guard_rules import GuardRule
 from ttsrl.guards.built_in import (
+    adaptation,
     collapse,
     duration,
     end_token,
@@ -11,6 +12,7 @@ from ttsrl.guards.built_in import (
     failed,
     finite,
     gated,
+    held_out,
     kl,
     likelihood,
     pitch,
@@ -35,6 +37,8 @@ BUILT_IN: dict[str, GuardRule] = {
         kl,
         likelihood,
         finite,
+        held_out,
+        adaptation,
     )
     for rule in file.GUARDS
 }

@@ -6,7 +6,7 @@ PAIRS = (("dnsmos", "distillmos"), ("distillmos", "dnsmos"))
 FARTHEST = 0.2
 """Of a mean opinion score, 1 to 5."""
 
-GUARDS = tuple(
+OF_STEPS = tuple(
     GuardRule(
         name=f"quality_{falling}",
         when=[
@@ -18,3 +18,16 @@ GUARDS = tuple(
     )
     for rising, falling in PAIRS
 )
+OF_EVALUATIONS = tuple(
+    GuardRule(
+        name=f"held_out_{falling}",
+        when=[
+            Condition(measure=rising, rises=0.0),
+            Condition(measure=f"eval.held_out.quality.{falling}_change_high", below=0.0),
+        ],
+        then="stop",
+        advice=f"only {rising} likes it: give {falling} a weight, or {rising} a smaller one",
+    )
+    for rising, falling in PAIRS
+)
+GUARDS = OF_STEPS + OF_EVALUATIONS

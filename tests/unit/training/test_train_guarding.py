@@ -1,0 +1,147 @@
+"""What the supervisor's guards do about a run: say it, ask for the end, remember it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from support.paths import TINY
+from support.records import step_of
+from ttsrl.config.load import load_run
+from ttsrl.errors import Stopped
+from ttsrl.records.record import to_line
+from ttsrl.storage.run_store import RunStore
+from ttsrl.training.guarding import STOP_FILE, GuardWatch
+
+SHORT = {
+    "name": "short",
+    "when": [{"measure": "end_token_rate", "below": 0.5}],
+    "in_a_row": 2,
+    "then": "stop",
+    "advice": "make it longer",
+}
+
+
+class SupervisedRun:
+    """A run's folder and storage; each `start` is what a start of its supervisor has."""
+
+    def __init__(self, folder: Path) -> None:
+        self.store = RunStore(str(folder / "storage"), "quickstart")
+        self.train_dir = folder / "train"
+        self.train_dir.mkdir()
+        self.published = folder / "checkpoint"
+
+    def start(self, *rules: dict[str, Any], step: int = 0) -> GuardWatch:
+        given = [f"guards.rules={json.dumps(rules)}", "guards.built_in=false"]
+        watch = GuardWatch(load_run(TINY / "run.json", given), self.store, self.train_dir)
+        watch.resume(step)
+        return watch
+
+    def publish(self, watch: GuardWatch, step: int, rates: list[float]) -> None:
+        """A checkpoint of a step, and the log up to it."""
+        (self.published / "log").mkdir(parents=True, exist_ok=True)
+        lines = [to_line(step_of(n, end_token_rate=rate)) for n, rate in enumerate(rates, 1)]
+        (self.published / "log" / "steps.jsonl").write_text("".join(f"{x}\n" for x in lines))
+        self.store.storage.publish(self.published, self.store.checkpoint(step))
+
+    @property
+    def asked_to_stop(self) -> bool:
+        return (self.train_dir / STOP_FILE).exists()
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> SupervisedRun:
+    return SupervisedRun(tmp_path)
+
+
+def feed(watch: GuardWatch, rates: list[float], first: int = 1) -> None:
+    for number, rate in enumerate(rates, first):
+        watch.on_step(step_of(number, end_token_rate=rate))
+
+
+RATES = [1.0, 1.0, 1.0, 0.4, 0.4, 0.4]
+
+
+def test_a_warning_is_said_once_and_again_after_it_was_good(
+    run: SupervisedRun, capsys: pytest.CaptureFixture[str]
+) -> None:
+    watch = run.start(SHORT | {"then": "warn"})
+    feed(watch, [*RATES, 1.0, 0.4, 0.4])
+    said = capsys.readouterr().out.splitlines()
+    assert [line.partition(":")[0] for line in said] == [
+        "guard short at step 5",
+        "guard short at step 7",
+        "guard short at step 9",
+    ]
+    assert not run.asked_to_stop
+    watch.end()
+
+
+def test_a_stop_asks_the_trainer_and_ends_with_guard_figures_and_way_out(
+    run: SupervisedRun,
+) -> None:
+    watch = run.start(SHORT)
+    feed(watch, RATES[:4])
+    assert not run.asked_to_stop
+    feed(watch, RATES[4:], first=5)
+    assert run.asked_to_stop
+    run.publish(watch, 6, RATES)
+    with pytest.raises(Stopped) as stopped:
+        watch.end()
+    assert str(stopped.value) == (
+        "guard short at step 5: end_token_rate is 0.4, below 0.5: make it longer; the checkpoint "
+        "of step 6 is published; to go on from it all the same, change the guard in guards.rules, "
+        "and the same command resumes"
+    )
+
+
+def test_it_says_so_again_on_any_machine_until_the_guard_is_changed(run: SupervisedRun) -> None:
+    watch = run.start(SHORT)
+    feed(watch, RATES)
+    run.publish(watch, 6, RATES)
+    for file in run.train_dir.iterdir():  # another machine has nothing but storage
+        file.unlink()
+    for _ in range(2):
+        with pytest.raises(Stopped, match="guard short at step 5"):
+            run.start(SHORT, step=6)
+    changed = SHORT | {"when": [{"measure": "end_token_rate", "below": 0.3}]}
+    watch = run.start(changed, step=6)
+    assert not run.asked_to_stop
+    # what is known of the steps before counts
+    feed(watch, [0.2], first=7)
+    assert watch.stop is None
+    feed(watch, [0.2], first=8)
+    assert watch.stop is not None
+    # and the old one does not come back
+    assert run.start(SHORT | {"then": "warn"}, step=6).stop is None
+
+
+def test_a_stop_whose_checkpoint_was_never_published_is_found_again(run: SupervisedRun) -> None:
+    watch = run.start(SHORT)
+    feed(watch, RATES)
+    run.publish(watch, 3, RATES[:3])
+    watch = run.start(SHORT, step=3)  # killed before the checkpoint of step 6 was there
+    assert not run.asked_to_stop
+    assert watch.events == []
+    feed(watch, RATES[3:], first=4)
+    assert watch.stop is not None
+    assert watch.stop.step == 5
+
+
+def test_an_evaluation_stops_a_run_that_has_gone_on_meanwhile(run: SupervisedRun) -> None:
+    worse = {
+        "name": "worse",
+        "when": [{"measure": "eval.held_out.cer", "rises": 0.1}],
+        "then": "stop",
+    }
+    watch = run.start(worse)
+    feed(watch, [1.0] * 8)
+    watch.on_evaluations({0: {"eval.held_out.cer": 0.2}, 4: {"eval.held_out.cer": 0.29}})
+    assert watch.stop is None
+    watch.on_evaluations({6: {"eval.held_out.cer": 0.31}})
+    assert run.asked_to_stop
+    assert watch.stop is not None
+    assert "at the evaluation of step 6: eval.held_out.cer is 0.31" in watch.stop.said

@@ -1,0 +1,51 @@
+"""The measures of a run's evaluations in storage, each read once."""
+
+from __future__ import annotations
+
+from ttsrl.config.evaluation import HELD_OUT
+from ttsrl.config.schema import RunConfig
+from ttsrl.evaluation.measures import Evaluated, measures_of
+from ttsrl.models.kinship import as_said_now
+from ttsrl.records.evaluation import REPORT, ROWS, EvaluationReport, EvaluationRow
+from ttsrl.records.record import parse
+from ttsrl.storage.run_store import RunStore
+
+BEFORE = 0
+"""Step of the policy before training."""
+
+
+class PublishedMeasures:
+    """Looks for evaluations that are new."""
+
+    def __init__(self, run: RunConfig, store: RunStore) -> None:
+        self._run = run
+        self._store = store
+        self._suites = [HELD_OUT, *(suite.name for suite in run.eval.suites)]
+        self._before: dict[str, Evaluated] = {}
+        self._seen: set[tuple[str, int]] = set()
+
+    def look(self) -> dict[int, dict[str, float]]:
+        """Step -> measures, of what is new. Raises BadInput, StorageError."""
+        found: dict[int, dict[str, float]] = {}
+        for suite in self._suites:
+            steps = self._store.list_evaluated(suite)
+            if BEFORE not in steps:
+                continue
+            if suite not in self._before:
+                self._before[suite] = self._read(suite, BEFORE)
+            for step in steps:
+                if (suite, step) not in self._seen:
+                    before = self._before[suite]
+                    after = before if step == BEFORE else self._read(suite, step)
+                    found.setdefault(step, {}).update(measures_of(self._run, suite, after, before))
+                    self._seen.add((suite, step))
+        return found
+
+    def _read(self, suite: str, step: int) -> Evaluated:
+        storage, folder = self._store.storage, self._store.eval(suite, step)
+        report, rows = (storage.read_text(f"{folder}/{name}") or "" for name in (REPORT, ROWS))
+        place = storage.address(folder)
+        return (
+            as_said_now(self._run, parse(EvaluationReport, report, place)),
+            [parse(EvaluationRow, line, place) for line in rows.split("\n") if line],
+        )

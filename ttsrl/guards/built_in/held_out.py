@@ -1,0 +1,15 @@
+"""The reward rises, and the held-out texts are understood worse, beyond chance."""
+
+from ttsrl.config.guard_rules import Condition, GuardRule
+
+GUARDS = (
+    GuardRule(
+        name="held_out",
+        when=[
+            Condition(measure="reward", rises=0.0),
+            Condition(measure="eval.held_out.cer_change_low", above=0.0),
+        ],
+        then="stop",
+        advice="the reward is being fooled: `ttsrl audit` tells by what",
+    ),
+)
