@@ -89,7 +89,7 @@ class Fuzzer:
             _limited(CASE_LIMIT_S),
             _temporary_files_in(scratch),
             # Loading the models for each audit would take most of the time.
-            mock.patch("ttsrl.serving.audit.Pipeline", lambda *_: self.pipeline),
+            mock.patch("ttsrl.serving.audit_command.Pipeline", lambda *_: self.pipeline),
         ):
             code, said, problem = self._run(number, command, source, work / "out")
         if left := sorted(p.name for p in scratch.iterdir()):

@@ -31,7 +31,7 @@ def _sound(suffix: str, number: int = 0) -> bytes:
     """A person's speech, in a file of the kind that ends so."""
     kind = next((k for k in (*SNDFILE, *FFMPEG) if k.endswith(suffix)), "pcm.wav")
     rate_hz = 8_000 if "gsm" in kind else RATE_HZ
-    clip = sorted((ROOT / "tests/real/clips").glob("*.flac"))[number % 5]
+    clip = sorted((ROOT / "ttsrl/data/clips").glob("*.flac"))[number % 5]
     return audio_file(kind, read_mono(clip, rate_hz, Segment(0.4, 1.0 + 0.1 * number)), rate_hz)
 
 

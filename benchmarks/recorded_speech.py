@@ -1,10 +1,10 @@
 """Whisper's real weights on people's speech: speed, what is known without decoding, precision.
 
-python benchmarks/whisper_speed.py --model FOLDER --clips tests/real/clips [--count 16] [--rows 32]
+python benchmarks/whisper_speed.py --model FOLDER --clips ttsrl/data/clips [--count 16] [--rows 32]
 
-`--clips` names a folder with transcripts.tsv, whose lines are NAME, a tab and what is said in
-NAME.flac (or .wav). The clips are repeated up to `--count`. An error rate is made in the texts: a
-share of the words of what Whisper hears is replaced, left out or said twice.
+`--clips` names a folder with transcripts.tsv, whose lines after the header are a file's name, a
+tab and what is said in it. The clips are repeated up to `--count`. An error rate is made in the
+texts: a share of the words of what Whisper hears is replaced, left out or said twice.
 """
 
 from __future__ import annotations
@@ -69,9 +69,8 @@ def measure(model: Path, clips: Path, count: int, rows: int, device: str, langua
 
 def read_clips(folder: Path, count: int) -> list[Waveform]:
     """The clips of a folder, again and again."""
-    lines = (folder / "transcripts.tsv").read_text(encoding="utf-8").split("\n")
-    names = [line.split("\t")[0] for line in lines if line]
-    files = [next(folder.glob(f"{name}.*")) for name in names]
+    _, *lines = (folder / "transcripts.tsv").read_text(encoding="utf-8").split("\n")
+    files = [folder / line.split("\t")[0] for line in lines if line]
     few = [read_mono(file, RATE_HZ) for file in files]
     return [few[n % len(few)] for n in range(count)]
 

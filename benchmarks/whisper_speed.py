@@ -3,7 +3,7 @@
 python benchmarks/whisper_speed.py [--shape tiny] [--count 16]
 On a GPU: python benchmarks/whisper_speed.py --shape large-v3 --count 128
 With real weights, on recordings (recorded_speech.py tells what is measured):
-python benchmarks/whisper_speed.py --model FOLDER --clips tests/real/clips
+python benchmarks/whisper_speed.py --model FOLDER --clips ttsrl/data/clips
 
 Random weights: the transcripts mean nothing. What a text has in common with its transcript is
 imitated: it is the transcript, with some of its words replaced, left out or said twice. Random
@@ -35,7 +35,7 @@ from ttsrl.scorers.whisper.torch_engine import WhisperTorch
 from ttsrl.text.reading import read
 
 RATE_HZ = 16_000
-CLIPS = Path(__file__).parents[1] / "tests/real/clips"
+CLIPS = Path(__file__).parents[1] / "ttsrl/data/clips"
 SHARES = [0.01, 0.03, 0.10, 0.30]
 SEEDED = torch.Generator().manual_seed(0)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Base64Bytes, BaseModel, ConfigDict, Field
 
 MAX_UTTERANCES = 4_096
 """Most utterances of one request."""
@@ -107,3 +107,69 @@ class ServiceSpec(Wire):
     codebook_size: int
     sample_rate_hz: int
     tokens_per_s: float
+
+
+class AuditClip(Wire):
+    """A recording that says its text, cleanly."""
+
+    text: str = Field(min_length=1, max_length=10_000)
+    language: str = "en"
+    audio: Base64Bytes
+    """An audio file's contents."""
+    speaker: str | None = None
+    """Name of the reference voice that speaks."""
+
+
+class AuditRequest(Wire):
+    """Body of `POST /v1/audit`. Sent again while the audit runs, it asks how far it is."""
+
+    clips: list[AuditClip] = Field(min_length=2, max_length=32)
+
+
+class AuditFinding(Wire):
+    """What the reward makes of one way to spoil speech."""
+
+    name: str
+    """A name of the closed list in `ttsrl.reward.audited`."""
+    clean: list[float]
+    """Reward that each utterance has to stay below: its clean twin's."""
+    rewards: list[float]
+    """Of each utterance."""
+    gates: dict[str, int]
+    """What gated how many of them."""
+
+
+class AuditReport(Wire):
+    """An audit that is done."""
+
+    status: Literal["done"] = "done"
+    spec_hash: str
+    """Of the reward that was audited."""
+    clean: list[float]
+    """Reward of each recording as it is."""
+    findings: list[AuditFinding]
+
+
+class AuditRunning(Wire):
+    """An audit that is not done: ask again."""
+
+    status: Literal["running"] = "running"
+    done: int
+    total: int
+    """Utterances; 0 until it is known."""
+
+
+class AuditRefused(Wire):
+    """An audit that has no result."""
+
+    status: Literal["refused"] = "refused"
+    reason: Literal["clips", "measurement"]
+    """clips: they are not clean speech to this reward. measurement: it failed or was late, again
+    and again; another time it may not."""
+    detail: str
+
+
+class AuditAnswer(Wire):
+    """Answer of `POST /v1/audit`."""
+
+    audit: AuditReport | AuditRunning | AuditRefused = Field(discriminator="status")

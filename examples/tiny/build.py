@@ -54,10 +54,11 @@ def run(stage: str) -> None:
 
             texts.write_texts()
         case "codec":
-            from examples.tiny import train_codec, word_tokens
+            from examples.tiny import spoken, train_codec, word_tokens
 
             train_codec.save(train_codec.train(), HERE / "codec")
             word_tokens.write_word_tokens()
+            spoken.write_clips()
         case "whisper":
             from examples.tiny import train_whisper
 

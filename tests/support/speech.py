@@ -13,7 +13,7 @@ from support.paths import ROOT
 from ttsrl.audio.io import read_mono
 from ttsrl.audio.waveform import Waveform
 
-CLIPS = ROOT / "tests/real/clips"
+CLIPS = ROOT / "ttsrl/data/clips"
 RATE_HZ = 16_000
 
 FLITE = ("slt", "rms", "awb")
@@ -45,11 +45,11 @@ class SpokenClip:
 
 def librivox_clips() -> list[SpokenClip]:
     """Sentences read by a person, in lower case without punctuation."""
-    lines = (CLIPS / "transcripts.tsv").read_text().splitlines()
+    _, *lines = (CLIPS / "transcripts.tsv").read_text().splitlines()
     named = [line.split("\t") for line in lines]
     return [
-        SpokenClip(name, read_mono(CLIPS / f"{name}.flac", RATE_HZ), text, "en")
-        for name, text in named
+        SpokenClip(file.removesuffix(".flac"), read_mono(CLIPS / file, RATE_HZ), text, "en")
+        for file, text in named
     ]
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from ttsrl.audio import sounds
+from ttsrl.audio import sounds, vocoder
 from ttsrl.audio.waveform import Waveform
 
 Spoiler = Callable[[Waveform, int], Waveform]
@@ -22,6 +22,11 @@ CLICKS_PER_S = 12
 T60_S = 1.2
 NOISE_DB = 0.0
 """Speech above the noise."""
+MUSIC_DB = 5.0
+"""Speech above the music."""
+BREAK_S = 0.25
+"""Between two times of the same."""
+FRAME_S = 0.03
 
 
 def silence(waveform: Waveform, rate_hz: int) -> Waveform:
@@ -31,8 +36,12 @@ def silence(waveform: Waveform, rate_hz: int) -> Waveform:
 
 def noisy(waveform: Waveform, rate_hz: int) -> Waveform:
     """Speech under white noise, `NOISE_DB` below it."""
-    noise = _in_place_of(sounds.white_noise)(waveform, rate_hz)
-    return (waveform + noise * 10 ** (-NOISE_DB / 20)).astype(np.float32)
+    return _over(sounds.white_noise, NOISE_DB, waveform, rate_hz)
+
+
+def background_music(waveform: Waveform, rate_hz: int) -> Waveform:
+    """Speech over chords, `MUSIC_DB` below it."""
+    return _over(sounds.chords, MUSIC_DB, waveform, rate_hz)
 
 
 def loop(waveform: Waveform, rate_hz: int) -> Waveform:
@@ -48,6 +57,20 @@ def long_loop(waveform: Waveform, rate_hz: int) -> Waveform:
 def trailing_silence(waveform: Waveform, rate_hz: int) -> Waveform:
     """Nothing for 15 s after the speech."""
     return np.pad(waveform, (0, round(TRAILING_S * rate_hz)))
+
+
+def repeated_phrase(waveform: Waveform, rate_hz: int) -> Waveform:
+    """The end is said again, from the quietest moment in the middle third on."""
+    frame = max(1, round(FRAME_S * rate_hz))
+    middle = waveform[len(waveform) // 3 : 2 * len(waveform) // 3]
+    frames = middle[: len(middle) // frame * frame].reshape(-1, frame)
+    quietest = int(np.square(frames).sum(axis=1).argmin()) if len(frames) else 0
+    return _twice(waveform, waveform[len(waveform) // 3 + quietest * frame :], rate_hz)
+
+
+def said_twice(waveform: Waveform, rate_hz: int) -> Waveform:
+    """The whole text, and once more."""
+    return _twice(waveform, waveform, rate_hz)
 
 
 def reversed_speech(waveform: Waveform, rate_hz: int) -> Waveform:
@@ -106,6 +129,17 @@ def _in_place_of(sound: sounds.Sound) -> Spoiler:
     return spoil
 
 
+def _over(sound: sounds.Sound, db: float, waveform: Waveform, rate_hz: int) -> Waveform:
+    """Speech `db` above a sound."""
+    below = _in_place_of(sound)(waveform, rate_hz)
+    return (waveform + below * 10 ** (-db / 20)).astype(np.float32)
+
+
+def _twice(waveform: Waveform, again: Waveform, rate_hz: int) -> Waveform:
+    pause = np.zeros(round(BREAK_S * rate_hz), np.float32)
+    return np.concatenate([waveform, pause, again])
+
+
 def _looped(waveform: Waveform, rate_hz: int, samples: int) -> Waveform:
     piece = max(1, min(len(waveform), round(PIECE_S * rate_hz)))
     start = (len(waveform) - piece) // 2
@@ -147,7 +181,10 @@ DEGRADATIONS: dict[str, Spoiler] = {
         f.__name__: f
         for f in (
             *(noisy, loop, long_loop, truncated, trailing_silence, reversed_speech),
-            *(slow, fast, clicks, clipped, reverberant),
+            *(slow, fast, clicks, clipped, reverberant, background_music),
+            *(repeated_phrase, said_twice),
         )
     },
 }
+REVOICED: dict[str, Spoiler] = {f.__name__: f for f in (vocoder.flat_pitch, vocoder.another_voice)}
+"""By a vocoder: their clean twin is what the vocoder makes of the recording unchanged."""

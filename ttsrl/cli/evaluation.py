@@ -67,17 +67,21 @@ def report(work_dir: Annotated[Path, typer.Argument(help="The run's folder.")]) 
     print(folder / "report.html")
 
 
-@command(commands, "ttsrl audit --config run.json --clips clips.jsonl")
+@command(commands, "ttsrl audit --config run.json")
 def audit(
     config: Config,
     clips: Annotated[
-        Path,
-        typer.Option(help="JSONL with text and wav on each line: clean speech.", metavar="FILE"),
-    ],
+        Path | None,
+        typer.Option(
+            help="Clean speech: JSONL with text and wav on each line. Default: the run's "
+            "guards.audit_clips, else the clips that come with ttsrl.",
+            metavar="FILE",
+        ),
+    ] = None,
     override: Override = None,
 ) -> None:
-    """Degrade clean speech in many ways; fail if the run's reward pays as much for one of them."""
+    """Spoil clean speech in many ways; fail if the run's reward pays as much for one of them."""
     from ttsrl.config.load import load_run
-    from ttsrl.serving.audit import show
+    from ttsrl.serving.audit_command import show
 
     show(load_run(config, override or []), clips)

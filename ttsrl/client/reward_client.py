@@ -205,8 +205,8 @@ class RewardClient:
                 await asyncio.sleep(FIRST_DELAY_S)
 
     async def _handshake(self) -> ServiceSpec:
-        await self._request("GET", "/readyz", CONNECT_TIMEOUT_S)
-        answer = await self._request("GET", "/v1/spec", CONNECT_TIMEOUT_S)
+        await self.request("GET", "/readyz", CONNECT_TIMEOUT_S)
+        answer = await self.request("GET", "/v1/spec", CONNECT_TIMEOUT_S)
         try:
             spec = ServiceSpec.model_validate_json(answer.content)
         except ValidationError as error:
@@ -224,7 +224,7 @@ class RewardClient:
                 f"{differs}; start it with this run's configuration"
             )
         self.spec_hash = self.spec_hash or spec.spec_hash
-        self._check_spec(spec.spec_hash)
+        self.check_spec(spec.spec_hash)
         # An empty request shows a wrong token now rather than after the first rollouts.
         await self._post(ScoreRequest(utterances=[]), CONNECT_TIMEOUT_S)
         return spec
@@ -323,7 +323,7 @@ class RewardClient:
             item.outcome.set_result(failure)
 
     async def _post(self, request: ScoreRequest, timeout_s: float) -> ScoreResponse:
-        answer = await self._request(
+        answer = await self.request(
             "POST", "/v1/score", timeout_s, content=request.model_dump_json()
         )
         self._authorised = True
@@ -332,12 +332,16 @@ class RewardClient:
         except ValidationError as error:
             raise Unavailable(f"POST /v1/score gave no outcomes: {error}") from None
         self.spec_hash = self.spec_hash or response.spec_hash
-        self._check_spec(response.spec_hash)
+        self.check_spec(response.spec_hash)
         return response
 
-    async def _request(
+    async def request(
         self, method: str, path: str, timeout_s: float, content: str | None = None
     ) -> httpx.Response:
+        """An answer with status 200.
+
+        Raises Unavailable where another attempt may get one, BadInput where waiting cannot help.
+        """
         headers = {"content-type": "application/json"} if content else {}
         if self.token_file:
             headers["authorization"] = f"Bearer {read_token(self.token_file)}"
@@ -370,7 +374,8 @@ class RewardClient:
             )
         raise BadInput(f"{detail}; is reward.url the address of a reward service of this release?")
 
-    def _check_spec(self, spec_hash: str) -> None:
+    def check_spec(self, spec_hash: str) -> None:
+        """Raises BadInput for another specification than this client has seen or wants."""
         if spec_hash != self.spec_hash:
             raise BadInput(
                 f"the reward service at {self.url} measures specification {spec_hash}, this run "

@@ -4,11 +4,19 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from ttsrl.base import Strict
 from ttsrl.config.guard_rules import GuardRule
+from ttsrl.errors import did_you_mean
 from ttsrl.facts import DataPath
+from ttsrl.reward.audited import WAYS
+
+
+def _known_way(name: str) -> str:
+    if name not in WAYS:
+        raise ValueError(f"the audit knows no {name!r}{did_you_mean(name, WAYS)}")
+    return name
 
 
 class GuardsConfig(Strict):
@@ -20,7 +28,7 @@ class GuardsConfig(Strict):
     audit_clips: Annotated[str | None, DataPath()] = None
     """Clean recordings with their texts, at least two, as `ttsrl encode` reads them; null: clips
     that come with ttsrl, of English read by a person."""
-    audit_allows: list[str] = []
+    audit_allows: list[Annotated[str, AfterValidator(_known_way)]] = []
     """Ways of spoiling that may be paid as much, by their names in docs/rewards.md."""
     built_in: bool = True
     """Whether the guards of docs/trust.md watch the run beside those in `rules`."""

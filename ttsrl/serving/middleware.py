@@ -233,6 +233,7 @@ def problem(status: int, detail: str, headers: dict[str, str] | None = None) -> 
 
 SCORING = {
     "/v1/score": Scoring(problem, frozenset({JSON_MEDIA}), JSON_MEDIA),
+    "/v1/audit": Scoring(problem, frozenset({JSON_MEDIA}), JSON_MEDIA),
     "/score": Scoring(problem, frozenset({JSON_MEDIA}), JSON_MEDIA),
     "/score_wav": Scoring(problem, WAV_MEDIA, "audio/wav"),
 } | dict.fromkeys(

@@ -18,6 +18,7 @@ from starlette.applications import Starlette
 from starlette.responses import Response
 
 from ttsrl.config.load import load_run
+from ttsrl.serving.audit_desk import AuditDesk
 from ttsrl.serving.batcher import Batcher, Full
 from ttsrl.serving.compat import channel_io, kserve
 from ttsrl.serving.compat.channel_io import NllResponse, TokensRequest
@@ -25,9 +26,19 @@ from ttsrl.serving.lifecycle import lifecycle
 from ttsrl.serving.messages import CannotStart, Loaded, Measured, WorkerLost
 from ttsrl.serving.middleware import AdmissionMiddleware, problem
 from ttsrl.serving.workers import WorkerPool
-from ttsrl.wire import Outcome, ScoreRequest, ScoreResponse, ServiceSpec, Utterance
+from ttsrl.wire import (
+    AuditAnswer,
+    AuditRequest,
+    Outcome,
+    ScoreRequest,
+    ScoreResponse,
+    ServiceSpec,
+    Utterance,
+)
 
 logger = logging.getLogger(__name__)
+WHEN_FULL_S = 1.0
+"""Seconds until an audit looks again whether there is room in the queue."""
 
 
 @bentoml.service(
@@ -61,6 +72,7 @@ class RewardService:
             self.metrics.queue_depth.set,
             self.metrics.queue_seconds.observe,
         )
+        self.audits = AuditDesk(self.when_free)
         self.pool = WorkerPool(
             config,
             reward.workers,
@@ -98,6 +110,15 @@ class RewardService:
             return problem(429, str(error), error.headers)
         return ScoreResponse(outcomes=outcomes, spec_hash=self.spec.spec_hash)
 
+    @bentoml.api(route="/v1/audit", output_spec=AuditAnswer)  # pyright: ignore[reportArgumentType]
+    async def audit(self, request: AuditRequest, /) -> AuditAnswer | Response:
+        """Which spoiled twins of the clips this reward pays: the result, or how far it is."""
+        assert self.spec is not None  # the middleware lets nothing in before
+        try:
+            return AuditAnswer(audit=await self.audits.answer(request, self.spec.spec_hash))
+        except Full as error:
+            return problem(429, str(error), error.headers)
+
     @bentoml.api(route="/score", output_spec=NllResponse)  # pyright: ignore[reportArgumentType]
     async def score_one(self, request: TokensRequest, /) -> Response:
         """The route of channel-io's clients: NLL and transcript, every failure a 500."""
@@ -116,6 +137,14 @@ class RewardService:
             return await self.batcher.score(utterances, self.run.reward.sample_deadline_s)
         finally:
             self.metrics.in_flight.dec(len(utterances))
+
+    async def when_free(self, utterances: Sequence[Utterance]) -> list[Outcome]:
+        """As `outcomes`, for an audit, which waits where there is no room for it."""
+        while True:
+            try:
+                return await self.outcomes(utterances)
+            except Full:
+                await asyncio.sleep(WHEN_FULL_S)
 
     def admit(self, count: int) -> None:
         """Raises Full when there is no room for `count` more utterances."""

@@ -37,6 +37,10 @@ class RunStore:
         self.evaluations = f"{self._run}/eval"
         """Evaluations by suite and step."""
 
+    def audit(self, spec_hash: str, clips: str) -> str:
+        """What an audit of a reward with these clips found; for all runs of the storage."""
+        return f"audits/{spec_hash}/{clips}.json"
+
     def checkpoint(self, step: int) -> str:
         """Prefix of the sharded training state after `step` updates."""
         return f"{self._run}/checkpoints/{_step(step)}"

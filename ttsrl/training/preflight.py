@@ -14,6 +14,7 @@ from ttsrl.client.reward_client import RewardClient
 from ttsrl.config.load import load_run
 from ttsrl.config.models import check_models
 from ttsrl.config.schema import RunConfig
+from ttsrl.data.audit_clips import clips_of
 from ttsrl.data.sources import read_parquet
 from ttsrl.errors import BadInput
 from ttsrl.families.base import Family
@@ -131,6 +132,8 @@ def check_configuration(run: RunConfig, device: str) -> None:
     check_verl_keys(run, device)
     armed(run)
     check_models({"model": run.model})
+    if run.guards.audit != "off":
+        clips_of(run)
 
 
 def check_run(run: RunConfig, device: str) -> Family:

@@ -31,6 +31,7 @@ from ttsrl.training.follower import Follower
 from ttsrl.training.guarding import GuardWatch
 from ttsrl.training.metrics import TrainMetrics, serve
 from ttsrl.training.published_log import PublishedLog
+from ttsrl.training.reward_audit import check_reward_audit
 from ttsrl.training.run_identity import (
     at_recorded_commit,
     check_reward_identity,
@@ -90,6 +91,7 @@ def train(
     if newest >= run.train.steps:
         print(f"all {run.train.steps} steps are done and published")
         return
+    check_reward_audit(run, spec, store)
     print(guards.armed.words, flush=True)
     policy = local_folder(run.model)
     if not Path(run.model).exists():

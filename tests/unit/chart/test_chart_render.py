@@ -123,6 +123,7 @@ def test_the_tiny_values_are_the_run_of_the_quickstart() -> None:
     folders = {name: f"/app/examples/tiny/{name}" for name in ("policy", "codec", "whisper")}
     expected["model"], expected["codec"] = folders["policy"], folders["codec"]
     expected["data"]["texts"] = "/app/examples/tiny/texts.jsonl"
+    expected["guards"]["audit_clips"] = "/app/examples/tiny/clips/clips.tsv"
     expected["reward"]["whisper"]["model"] = folders["whisper"]
     expected["reward"] |= {k: rendered["reward"][k] for k in ("url", "token_file")}
     expected["train"]["metrics_port"] = names.METRICS_PORT

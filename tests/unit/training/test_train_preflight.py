@@ -11,7 +11,13 @@ from ttsrl.config.load import dump_run, load_run
 from ttsrl.data.prompts import prepare
 from ttsrl.errors import BadInput
 from ttsrl.runtime import machine
-from ttsrl.training.preflight import check_memory, check_policy, check_prompts, check_run
+from ttsrl.training.preflight import (
+    check_configuration,
+    check_memory,
+    check_policy,
+    check_prompts,
+    check_run,
+)
 from ttsrl.training.supervisor import train
 
 
@@ -40,6 +46,18 @@ def test_a_prompt_that_is_too_long_or_not_of_the_codebook_is_refused(tmp_path: P
     prepare(run, tmp_path / "data")
     with pytest.raises(BadInput, match=r"speech token 1000, outside the codebook \[0, 1000\)"):
         check_prompts(run, tmp_path, family)
+
+
+def test_clips_of_the_audit_are_read_before_anything_starts(tmp_path: Path) -> None:
+    clips = tmp_path / "clips.jsonl"
+    clips.write_text('{"text": "six dogs"}\n')
+    for value, why in {str(clips): "names no recording", "/none.jsonl": "no such file"}.items():
+        overrides = [f"guards.audit_clips={value}", f"storage={tmp_path}/storage"]
+        run = load_run(HERE / "run.json", overrides)
+        with pytest.raises(BadInput, match=why):
+            check_configuration(run, "cpu")
+        check_configuration(load_run(HERE / "run.json", [*overrides, "guards.audit=off"]), "cpu")
+    assert [path.name for path in tmp_path.iterdir()] == ["clips.jsonl"]
 
 
 def test_a_key_of_verl_that_is_not_the_users_is_refused_first(tmp_path: Path) -> None:
