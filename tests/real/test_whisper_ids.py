@@ -88,3 +88,25 @@ def test_the_tokenizer_of_another_whisper_is_refused(
     shutil.copy(other / "tokenizer.json", tmp_path)
     with pytest.raises(BadInput, match=r"<\|endoftext\|> has the id"):
         tokens_of(tmp_path)
+
+
+@pytest.mark.parametrize("model", FOLDERS)
+def test_openai_s_vocabulary_says_which_model_is_multilingual(
+    model: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    """As transformers saved a fine-tune until early 2023: no generation_config.json, or one made
+    from config.json."""
+    folder: Path = request.getfixturevalue(model)
+    rules = ("suppress_tokens", "begin_suppress_tokens", "eos_token_id", "decoder_start_token_id")
+    generation = json.loads((folder / "generation_config.json").read_text())
+    config = json.loads((folder / "config.json").read_text())
+    config |= {name: generation[name] for name in rules}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    shutil.copy(folder / "tokenizer.json", tmp_path)
+    whole, without = tokens_of(folder), tokens_of(tmp_path)
+    older = {name: generation[name] for name in rules} | {"_from_model_config": True}
+    (tmp_path / "generation_config.json").write_text(json.dumps(older))
+    for tokens in (without, tokens_of(tmp_path)):
+        assert tokens.languages == whole.languages
+        assert (tokens.never, tokens.never_first) == (whole.never, whole.never_first)
+        assert tokens.prompt("en") == whole.prompt("en")

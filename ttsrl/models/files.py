@@ -39,7 +39,9 @@ SHERPA = ("model.onnx", "model.int8.onnx")
 """Networks of sherpa-onnx: the first that is there is loaded."""
 SHERPA_TOKENS = "tokens.txt"
 HEAD = ("preference.json", "head.safetensors")
-CTRANSLATE2 = "model.bin"
+
+LFS_POINTER = b"version https://git-lfs"
+"""What a file begins with that `git clone` has left without its content."""
 
 ReadIndex = Callable[[str], Path]
 """Name of an index -> where it lies."""
@@ -59,8 +61,6 @@ def loaded_names(names: Collection[str], read_index: ReadIndex) -> list[str] | N
         found = [name for name in HEAD if name in names]
     elif weights := loaded_weights(names, read_index):
         found = [*weights, *(n for n in names if any(fnmatchcase(n, p) for p in DESCRIBING))]
-        if CTRANSLATE2 in names:
-            found.append(CTRANSLATE2)
     else:
         return None
     return sorted(set(found))
@@ -86,6 +86,12 @@ def weight_files(folder: Path) -> list[Path]:
     for name in weights:
         if not (folder / name).is_file():
             raise BadInput(f"{folder} lacks {name}, which its index names; copy the model again")
+        with (folder / name).open("rb") as stream:
+            if stream.read(len(LFS_POINTER)) == LFS_POINTER:
+                raise BadInput(
+                    f"{folder / name} is a pointer of Git LFS, not the weights; run `git lfs pull` "
+                    "where it was cloned, or `hf download`"
+                )
     return [folder / name for name in weights if not name.endswith("index.json")]
 
 

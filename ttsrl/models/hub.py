@@ -79,12 +79,17 @@ def load_part(auto_class: Any, folder: Path, **options: Any) -> Any:
 
     Raises BadInput.
     """
+    kind = _words(auto_class)
     try:
         return auto_class.from_pretrained(folder, **options)
     except (OSError, ValueError, TypeError, KeyError) as error:
+        files = FILES_OF.get(kind, ())
+        there = not files or any((folder / name).is_file() for name in files)
+        what = "cannot be loaded" if there else f"is not there: it has no {' or '.join(files)}"
+        reason = f" ({reason_of(error)})" if there else ""
         raise BadInput(
-            f"the {_words(auto_class)} of {folder} cannot be loaded: {reason_of(error)}; copy its "
-            "files again from where the model was published"
+            f"the {kind} of {folder} {what}{reason}; copy its files again from where the model was "
+            "published"
         ) from error
 
 
@@ -107,6 +112,8 @@ def load_model(
 
     logging.disable_progress_bar()  # in a log it is noise
     source = None if "state_dict" in given else folder
+    if source is not None:
+        weight_files(folder)  # says more than transformers where there are none
     try:
         model, info = auto_class.from_pretrained(
             source, dtype=dtype, output_loading_info=True, **given
@@ -246,3 +253,10 @@ def _words(auto_class: Any) -> str:
     name: str = auto_class.__name__
     kinds = {"Tokenizer": "tokenizer", "Extractor": "feature extractor", "Config": "configuration"}
     return next((words for end, words in kinds.items() if name.endswith(end)), name)
+
+
+FILES_OF = {
+    "feature extractor": ("preprocessor_config.json", "processor_config.json"),
+    "configuration": ("config.json",),
+}
+"""Where transformers looks for each; a tokenizer may be in files of its own kind."""

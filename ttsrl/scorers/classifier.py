@@ -18,7 +18,7 @@ from ttsrl.audio.io import resample
 from ttsrl.audio.waveform import Waveform
 from ttsrl.audio.windows import windows_of
 from ttsrl.errors import BadInput
-from ttsrl.models.hub import folder_digest, load_model, local_folder
+from ttsrl.models.hub import folder_digest, load_model, load_part, local_folder
 from ttsrl.models.labels import labels_in
 from ttsrl.reward.components import Classifier
 from ttsrl.scorers.base import SpeechSample
@@ -37,11 +37,7 @@ class ClassifierScorer:
 
         folder = local_folder(component.model)
         self._model = load_model(AutoModelForAudioClassification, folder).to(device)
-        try:
-            self._features: Any = AutoFeatureExtractor.from_pretrained(folder)
-        except (OSError, ValueError) as error:
-            reason = str(error).strip().splitlines()[0]
-            raise BadInput(f"the model at {folder} cannot be loaded: {reason}") from None
+        self._features = load_part(AutoFeatureExtractor, folder)
         config = self._model.config
         self._labels = labels_in(str(folder), config.to_dict())
         self._fixed = sorted({self._labels.index(name) for name in component.labels})

@@ -52,7 +52,7 @@ from ttsrl.wire import Failed, Gated, Ok, Outcome, Utterance
 
 logger = logging.getLogger(__name__)
 
-SPEC_VERSION = 7
+SPEC_VERSION = 8
 """Raise it whenever this file, the gates, the scorers or the codecs give other rewards."""
 
 WHISPER = "whisper"

@@ -89,5 +89,5 @@ def test_a_model_without_a_token_for_no_speech_is_refused(tmp_path: Path) -> Non
     for name in ("tokenizer.json", "tokenizer_config.json"):
         text = (tmp_path / name).read_text()
         (tmp_path / name).write_text(text.replace("<|nospeech|>", "<|other|>"))
-    with pytest.raises(BadInput, match=r"has no token <\|nospeech\|>; use another model"):
+    with pytest.raises(BadInput, match=r"its tokenizer has no token <\|nospeech\|>; copy"):
         WhisperScorer(WhisperConfig(model=str(tmp_path)))

@@ -16,6 +16,7 @@ from support.paths import TINY
 from ttsrl.errors import BadInput
 from ttsrl.models.files import folder_digest
 from ttsrl.reward.config import WhisperConfig as RewardWhisperConfig
+from ttsrl.scorers.whisper.ctranslate2_engine import CONVERSION_VERSION
 from ttsrl.scorers.whisper.scorer import WhisperScorer
 from ttsrl.scorers.whisper.tokens import WhisperTokens
 
@@ -146,7 +147,12 @@ def of_generation(**values: object) -> Callable[[Path], None]:
         (of_generation(lang_to_id={"<|en|>": 379}), r"<\|en\|> has the id 380 in its tokenizer"),
         (of_generation(task_to_id={"transcribe": 379}), r"<\|transcribe\|> has the id 382"),
         (of_generation(is_multilingual=None), "has no is_multilingual; copy"),
-        (lambda f: (f / "generation_config.json").unlink(), "has no generation_config.json"),
+        (
+            lambda f: (f / "tokenizer.json").write_text(
+                (f / "tokenizer.json").read_text().replace("<|endoftext|>", "<|end|>")
+            ),
+            r"no token <\|endoftext\|>; copy the tokenizer",
+        ),
         (
             lambda f: change(f / "config.json", lambda c: c.update(vocab_size=537)),
             r"its token <\|3.00\|> has the id 537, beyond the model's 537",
@@ -185,7 +191,8 @@ def test_ctranslate2_gets_the_vocabulary_that_was_read(
         for model in (folder, WHISPER)
     ]
     assert heard[0] == heard[1]
-    converted = tmp_path / "cache/ttsrl/ctranslate2" / folder_digest(folder)
+    cache = tmp_path / "cache/ttsrl/ctranslate2"
+    converted = cache / f"{CONVERSION_VERSION}-{folder_digest(folder)}"
     assert json.loads((converted / "vocabulary.json").read_text()) == in_order(WHISPER)
 
 

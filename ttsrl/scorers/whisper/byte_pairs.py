@@ -8,7 +8,7 @@ some published ones lack the first, and with them every word that begins with t 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,29 +20,36 @@ if TYPE_CHECKING:
 WORDS = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
 """What is merged only within itself, of whisper/tokenizer.py."""
 
+ENGLISH_ONLY, MULTILINGUAL = 50_256, 50_257
+"""Numbers of text tokens of OpenAI's two vocabularies."""
 OPENAI = {
-    50_256: "a05c98a9bb6636f0d0778ef0e593770bac1befc392db5f1156cc5714b8afa64f",
-    50_257: "2a854297cfb00933f09f9c868f6538c2ef00770fd5175f98965ab31a136a403e",
+    ENGLISH_ONLY: "a05c98a9bb6636f0d0778ef0e593770bac1befc392db5f1156cc5714b8afa64f",
+    MULTILINGUAL: "2a854297cfb00933f09f9c868f6538c2ef00770fd5175f98965ab31a136a403e",
 }
-"""`digest_of` OpenAI's vocabularies, English-only and multilingual, by their number of tokens."""
+"""`digest_of` each of them."""
 
 
-def text_encoding(vocabulary: dict[str, int], end: int, folder: Path) -> Encoding:
+def text_encoding(
+    vocabulary: dict[str, int], end: int, words: Mapping[str, int], folder: Path
+) -> Encoding:
     """For the tokens with ids below `end`: encodes text alone, never a control token.
 
-    Raises BadInput for what is not a byte-level BPE in the order of ranks.
+    `words`: tokens that a fine-tune added, found in a text before it is divided. Raises BadInput
+    for what is not a byte-level BPE in the order of ranks.
     """
     import tiktoken
 
     ranks = ranks_of(vocabulary, end, folder)
     _check(ranks, folder)
-    if (known := OPENAI.get(end)) and digest_of(ranks) != known:
+    if end in OPENAI and digest_of(ranks) != OPENAI[end]:
         refuse(
             folder,
             f"it has {end} text tokens, as many as OpenAI's Whisper, but not the same ones in the "
             "same order",
         )
-    return tiktoken.Encoding("whisper", pat_str=WORDS, mergeable_ranks=ranks, special_tokens={})
+    return tiktoken.Encoding(
+        "whisper", pat_str=WORDS, mergeable_ranks=ranks, special_tokens=dict(words)
+    )
 
 
 def ranks_of(vocabulary: dict[str, int], end: int, folder: Path) -> dict[bytes, int]:

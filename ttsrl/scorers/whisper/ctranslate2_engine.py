@@ -30,6 +30,10 @@ if TYPE_CHECKING:
     from ttsrl.scorers.whisper.tokens import WhisperTokens
 
 
+CONVERSION_VERSION = 2
+"""Raise it whenever `_convert` writes something else: users' caches then get new folders."""
+
+
 class WhisperCTranslate2:
     """The same readings as `WhisperTorch`'s, in float32 on a CPU and float16 on a GPU."""
 
@@ -67,10 +71,8 @@ class WhisperCTranslate2:
         """Nothing is slower the first time."""
 
     def _read(self, indices: list[int], jobs: list[ReadingJob]) -> Iterator[tuple[int, Reading]]:
-        frames = 2 * self.network.positions
-        states = self.whisper.encode(
-            _view(self.log_mel([job.waveform for job in jobs], frames)), to_cpu=True
-        )
+        mel_BMF = self.log_mel([job.waveform for job in jobs])
+        states = self.whisper.encode(_view(mel_BMF), to_cpu=True)
         states_BSD = torch.from_numpy(np.array(states, dtype=np.float32)).to(self.network.device)
         audio = self.network.new_cache(len(jobs), self.network.positions)
         self.network.project(states_BSD, audio)
@@ -133,11 +135,12 @@ def _view(tensor: Tensor) -> ctranslate2.StorageView:
 
 
 def _converted(folder: Path, tokens: WhisperTokens) -> Path:
-    """The CTranslate2 form of a Hugging Face folder, made once and kept in the user's cache."""
-    if (folder / "model.bin").is_file():
-        return folder
+    """The CTranslate2 form of a Hugging Face folder, made once and kept in the user's cache.
+
+    A model.bin that lies in the folder too is not taken: it may be of other weights.
+    """
     cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "ttsrl/ctranslate2"
-    converted = cache / folder_digest(folder)
+    converted = cache / f"{CONVERSION_VERSION}-{folder_digest(folder)}"
     if not converted.is_dir():
         cache.mkdir(parents=True, exist_ok=True)
         try:

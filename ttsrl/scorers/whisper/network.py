@@ -188,6 +188,8 @@ class Network:
                 self.encoder.append((SelfAttention.of(layer), WideFeed.of(layer)))
                 layer.self_attn = layer.fc1 = layer.fc2 = None  # their copies replace them
         self.tokens = body.decoder.embed_tokens.weight.detach()
+        # The same ones, but for fine-tunes that have untied them.
+        self.scoring = cast(Any, model).get_output_embeddings().weight.detach()
         self.decoder_positions = body.decoder.embed_positions.weight.detach()
         self.decoder_norm = Norm.of(body.decoder.layer_norm)
         self.decoder: list[tuple[SelfAttention, CrossAttention, Feed]] = []
@@ -267,9 +269,9 @@ class Network:
         """Scores of the vocabulary in float32: in bfloat16 the best ones would often be equal."""
         if hidden.is_cuda and hidden.dtype != torch.float32:
             flat = hidden.reshape(-1, self.width)
-            out = torch.mm(flat, self.tokens.T, out_dtype=torch.float32)
+            out = torch.mm(flat, self.scoring.T, out_dtype=torch.float32)
             return out.view(*hidden.shape[:-1], -1)
-        return F.linear(hidden, self.tokens).float()
+        return F.linear(hidden, self.scoring).float()
 
     def _decode(
         self, ids: Tensor, positions: Tensor, attend_own: OwnAttention, audio: Tensor

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from ttsrl.audio.io import resample
 from ttsrl.audio.waveform import Waveform
 from ttsrl.errors import BadInput
-from ttsrl.models.files import folder_digest, weight_files
+from ttsrl.models.files import folder_digest
 from ttsrl.models.hub import load_model, load_part, local_folder
 from ttsrl.reward.config import WhisperConfig
 from ttsrl.scorers.base import Raw
@@ -31,17 +31,18 @@ class WhisperScorer:
     def __init__(self, config: WhisperConfig, device: str = "cpu", batch_size: int = 32) -> None:
         from transformers import AutoModelForSpeechSeq2Seq, WhisperFeatureExtractor
 
+        from ttsrl.scorers.whisper.log_mel import check_features
         from ttsrl.scorers.whisper.modes import mode_of
         from ttsrl.scorers.whisper.tokens import WhisperTokens
 
         folder = local_folder(config.model)
         self.folder = folder
-        weight_files(folder)  # says more than transformers where a folder is CTranslate2's alone
         self.dtype = resolve_dtype(config, device)
         model = load_model(AutoModelForSpeechSeq2Seq, folder, self.dtype).to(device)
         if model.config.model_type != "whisper":
             raise BadInput(f"the model at {folder} is a {model.config.model_type}; give a Whisper")
         features = load_part(WhisperFeatureExtractor, folder)
+        check_features(features, model.config, folder)
         self.sample_rate_hz = int(features.sampling_rate)
         self.max_duration_s = float(features.chunk_length)
         self.tokens = WhisperTokens(folder, model.config)

@@ -16,7 +16,7 @@ from ttsrl.scorers.whisper.controls import (
     is_multilingual,
     token_ids,
 )
-from ttsrl.scorers.whisper.vocabulary import read_vocabulary, refuse
+from ttsrl.scorers.whisper.vocabulary import CONTROL, read_vocabulary, refuse
 from ttsrl.text.languages import LANGUAGES, UNSPACED, check_language
 
 if TYPE_CHECKING:
@@ -28,7 +28,6 @@ MAX_NEW_TOKENS = 224
 LONGEST_PROMPT = 4
 """Tokens; a target of another mode is read after the transcript's own prompt too."""
 
-CONTROL = re.compile(r"<\|[^|]*\|>")
 TIME_STAMP = re.compile(r"<\|\d+\.\d\d\|>")
 
 
@@ -43,22 +42,25 @@ class WhisperTokens:
         self.folder = folder
         self.max_positions = int(config.max_target_positions)
         self.size = int(config.vocab_size)
-        self.vocabulary = read_vocabulary(folder)
+        found = read_vocabulary(folder)
+        self.vocabulary = found.ids
         self.end = self._id("<|endoftext|>")
         self.start = self._id("<|startoftranscript|>")
-        self.encoding = text_encoding(self.vocabulary, self.end, folder)
+        added = {word: n for word in found.words if (n := found.ids[word]) > self.end}
+        self.encoding = text_encoding(self.vocabulary, self.end, added, folder)
+        self._added = frozenset(added.values())
         generation = generation_config(folder)
         check_controls(self.vocabulary, generation, config, folder)
-        self.multilingual = is_multilingual(generation, folder)
+        self.multilingual = is_multilingual(generation, self.end, folder)
+        suppressed = token_ids(generation, "suppress_tokens", self.size, folder)
         # Whisper's vocabulary is text, <|endoftext|>, then control tokens and time stamps.
-        self.never = sorted(
-            {*token_ids(generation, "suppress_tokens"), *range(self.end + 1, self.size)}
-        )
+        controls = set(range(self.end + 1, self.size)) - self._added
+        self.never = sorted({*suppressed, *controls})
         """Never written: the model's suppressed tokens, control tokens, time stamps."""
+        self.never_first = token_ids(generation, "begin_suppress_tokens", self.size, folder)
+        """Not written first: blank and, in most models, the end token."""
         self.no_speech = self._id("<|nospeech|>")
         """Says that nobody speaks."""
-        self.never_first = token_ids(generation, "begin_suppress_tokens")
-        """Not written first: blank and, in most models, the end token."""
 
     @cached_property
     def languages(self) -> dict[str, int]:
@@ -82,7 +84,12 @@ class WhisperTokens:
                     "a multilingual one"
                 )
             return [self.start, self._id("<|notimestamps|>")]
-        return self.prompt_of(self._id(f"<|{language}|>"))
+        if language not in self.languages:
+            raise BadInput(
+                f"the Whisper at {self.folder} does not know the language {language!r} "
+                f"({LANGUAGES[language]}); use another model"
+            )
+        return self.prompt_of(self.languages[language])
 
     def prompt_of(self, language_id: int) -> list[int]:
         """As `prompt`, with the language's token id."""
@@ -132,15 +139,17 @@ class WhisperTokens:
             raise BadInput(
                 f"text has {len(text)} characters, more than Whisper's decoder holds; split it"
             )
-        return self.encoding.encode_ordinary(text)
+        return self.encoding.encode(text, allowed_special="all")
 
     def decode(self, ids: Sequence[int]) -> str:
         """Transcript without control tokens and outer spaces."""
-        return self.encoding.decode([i for i in ids if i < self.end]).strip()
+        text = [i for i in ids if i < self.end or i in self._added]
+        return self.encoding.decode(text).strip()
 
     @cached_property
     def _longest_token_bytes(self) -> int:
-        return max(map(len, self.encoding.token_byte_values()))
+        added = (len(self.encoding.decode_single_token_bytes(n)) for n in self._added)
+        return max(*map(len, self.encoding.token_byte_values()), *added)
 
     def _target(self, text: str, prompt_length: int) -> list[int]:
         ids = self.encode(text)
@@ -157,5 +166,5 @@ class WhisperTokens:
 
     def _id(self, token: str) -> int:
         if token not in self.vocabulary:
-            raise BadInput(f"the Whisper at {self.folder} has no token {token}; use another model")
+            refuse(self.folder, f"its tokenizer has no token {token}")
         return self.vocabulary[token]

@@ -125,7 +125,7 @@ class WhisperTorch:
         text = pool.text[first : first + len(jobs)]
         text.zero_()  # masked positions have weight 0, and 0 x NaN of an earlier utterance is NaN
         for part in _passes(len(jobs)):
-            mel_BMF = self.log_mel([job.waveform for job in jobs[part]], 2 * self.network.positions)
+            mel_BMF = self.log_mel([job.waveform for job in jobs[part]])
             self.network.project(self.network.encode(mel_BMF), audio[part])
         prompts = self.forcing.prompts([job.prompt for job in jobs], audio)
         targets = [job.target for job in jobs]
