@@ -30,6 +30,8 @@ Reason = Literal[
 ]
 LOOPS_MORE = 1.5
 """A transcript's compression ratio over its text's, from which it loops and the text does not."""
+LOOPS_CER = 0.5
+"""What loops has at least as many errors per character of its text."""
 REASONS: tuple[Reason, ...] = get_args(Reason)
 """Every reason there is, in the order in which they are checked."""
 
@@ -138,11 +140,17 @@ def check_transcript(transcript: str, duration_s: float) -> Gated | None:
     return _gated("empty_transcript", "no word was heard", duration_s)
 
 
-def check_words(transcript: str, text: str, duration_s: float, gates: Gates) -> Gated | None:
-    """Gate a transcript that loops, unless its text does; both normalised."""
+def check_words(
+    transcript: str, text: str, cer: float, duration_s: float, gates: Gates
+) -> Gated | None:
+    """Gate a transcript that loops, unless its text does; both normalised.
+
+    What is heard nearly as the text is written, by a CER below `LOOPS_CER`, is no loop: "7777777777"
+    may be said as ten times the same word.
+    """
     heard, wanted = compression_ratio(transcript), compression_ratio(text)
     most = max(gates.max_compression_ratio, LOOPS_MORE * wanted)
-    if heard <= most:
+    if heard <= most or cer < LOOPS_CER:
         return None
     detail = f"the transcript's compression ratio is {heard:.1f}, above {most:.1f}"
     return _gated("repeated_words", detail, duration_s)

@@ -256,7 +256,9 @@ class Pipeline:
         if gated or transcript is None:
             return gated
         heard = normalise(transcript, language)
-        return check_transcript(heard, duration_s) or check_words(heard, text, duration_s, gates)
+        return check_transcript(heard, duration_s) or check_words(
+            heard, text, raw["cer"], duration_s, gates
+        )
 
     def _detect(self, states: list[State]) -> list[State]:
         """Gate the items in which there is certainly no speech, whatever Whisper would say."""

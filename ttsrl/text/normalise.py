@@ -23,7 +23,7 @@ from ttsrl.text.markup import marks_in
 from ttsrl.text.nearest import nearest
 from ttsrl.text.reading import read
 
-NORMALISER_VERSION = 5
+NORMALISER_VERSION = 6
 """Raise it whenever an error rate changes: it is part of a reward's specification."""
 
 
@@ -78,7 +78,7 @@ def cer(reference: str, transcript: str, language: str) -> float:
     """
     usual = _reference(reference, language)
     said, heard = compared(reference, transcript, language)
-    if not heard:
+    if not heard or not normalise(transcript, language):  # fillers alone need not be heard
         return 1.0
     return Levenshtein.distance(said, heard) / len(usual)
 
@@ -87,7 +87,7 @@ def wer(reference: str, transcript: str, language: str) -> float:
     """Word errors per word of the reference; in `BY_CHARACTER` languages a word is a character."""
     usual = units(_reference(reference, language), language)
     said, heard = (units(side, language) for side in compared(reference, transcript, language))
-    if not heard:
+    if not heard or not normalise(transcript, language):
         return 1.0
     return Levenshtein.distance(said, heard) / len(usual)
 

@@ -18,6 +18,8 @@ from ttsrl.reward.gates import (
     check_transcript,
     check_words,
 )
+from ttsrl.text.normalise import cer, normalise
+from ttsrl.wire import Gated
 
 GATES = Gates(min_level_dbfs=-50, min_s_per_char=0.01, max_s_per_char=0.5, slack_s=1)
 
@@ -165,16 +167,56 @@ TEXT = (
 )
 
 
+def gate_of_words(transcript: str, text: str, language: str = "en") -> Gated | None:
+    """As the pipeline calls it: with both texts normalised, and their CER."""
+    heard, wanted = normalise(transcript, language), normalise(text, language)
+    return check_words(heard, wanted, cer(text, transcript, language), 2.0, GATES)
+
+
 def test_a_transcript_that_loops_is_gated_unless_its_text_does() -> None:
-    assert check_words(TEXT, TEXT, 2.0, GATES) is None
+    assert gate_of_words(TEXT, TEXT) is None
     looped = " ".join([TEXT, *["to be ill disposed"] * 20])
-    gated = check_words(looped, TEXT, 2.0, GATES)
+    gated = gate_of_words(looped, TEXT)
     assert gated is not None and gated.reason == "repeated_words" and gated.duration_s == 2.0
     laugh = " ".join(["ha"] * 60)
-    assert check_words(laugh, TEXT, 2.0, GATES) is not None
-    assert check_words(laugh, " ".join(["ha"] * 55), 2.0, GATES) is None
-    assert check_words("哈" * 60, "哈" * 55, 2.0, GATES) is None
-    assert check_words("no", "no", 2.0, GATES) is None
+    assert gate_of_words(laugh, TEXT) is not None
+    assert gate_of_words(laugh, " ".join(["ha"] * 55)) is None
+    assert gate_of_words("哈" * 60, "哈" * 55, "zh") is None
+    assert gate_of_words("no", "no") is None
+
+
+@pytest.mark.parametrize(
+    ("text", "language"),
+    [
+        ("今天天气很好，我们去公园散步吧。", "zh"),
+        ("明日は雨が降るでしょう。", "ja"),
+        ("오늘은 날씨가 좋습니다.", "ko"),
+        ("วันนี้อากาศดี", "th"),
+        ("वह घर जा रहा है।", "hi"),
+        ("Сегодня хорошая погода.", "ru"),
+    ],
+)
+def test_loops_are_gated_in_every_script(text: str, language: str) -> None:
+    assert gate_of_words(text, text, language) is None
+    assert gate_of_words(text * 2, text, language) is None
+    assert gate_of_words(text * 6, text, language) is not None
+    assert gate_of_words(text + text[:2] * 30, text, language) is not None
+
+
+@pytest.mark.parametrize(
+    ("text", "transcript"),
+    [
+        ("7777777777", " ".join(["seven"] * 10)),
+        ("7777777777", " ".join(["seven"] * 11)),
+        ("WWW WWW WWW WWW", "www www www www"),
+        ("$5, $5, $5, $5, $5, $5, $5, $5, $5", ", ".join(["five dollars"] * 9)),
+        ("ha ha ha ha ha ha ha ha ha ha ha ha", "Ha" + ", ha" * 12),
+        ("no " * 40, "No, " * 40),
+        ("one two three four five six seven eight nine ten " * 4, "1 2 3 4 5 6 7 8 9 10 " * 4),
+    ],
+)
+def test_what_a_text_repeats_itself_is_no_loop(text: str, transcript: str) -> None:
+    assert gate_of_words(transcript, text) is None
 
 
 def test_compression_ratio_is_openai_whisper_s() -> None:

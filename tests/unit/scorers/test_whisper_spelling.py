@@ -28,6 +28,18 @@ def test_what_was_heard_is_spelled_as_it_was_heard(
         assert respelled(typed, transcript, language) == transcript
 
 
+@pytest.mark.parametrize("picture", ["😀", "❤️", "👩‍🚀", "👍🏽", "♪", "→"])
+def test_pictures_are_not_measured(picture: str) -> None:
+    """The likelihood of a text with emoji, which are not said, is that of the text without."""
+    text, heard = "he was an ill man", "He was an old man."
+    with_pictures = f"{picture} he was{picture} an ill {picture}{picture} man {picture}"
+    assert bare(with_pictures, "en") == text
+    assert respelled(with_pictures, heard, "en") == respelled(text, heard, "en")
+    assert bare(f"今天{picture}天气很好{picture}", "zh") == "今天天气很好"
+    assert bare("20° + 5 € ™", "en") == "20° + 5 € ™"
+    assert bare("می‌خواهم क्ष", "fa") == "می‌خواهم क्ष"
+
+
 WRONG = [
     # text, transcript, what is measured
     ("he was an ill man", "He was an old man.", "He was an ill man."),

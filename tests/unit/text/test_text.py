@@ -184,3 +184,10 @@ def test_the_languages_are_whispers() -> None:
     from transformers.models.whisper.tokenization_whisper import LANGUAGES as OF_WHISPER
 
     assert {code: name.title() for code, name in OF_WHISPER.items()} == LANGUAGES
+
+
+@pytest.mark.parametrize("text", ["um", "Um, uh.", "yes", "%"])
+@pytest.mark.parametrize("nothing", ["", "...", "[Music]", " ♪ "])
+def test_nothing_heard_is_wholly_wrong_even_for_fillers(text: str, nothing: str) -> None:
+    assert cer(text, nothing, "en") == wer(text, nothing, "en") == 1
+    assert cer(text, text, "en") == wer(text, text, "en") == 0

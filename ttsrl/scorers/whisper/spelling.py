@@ -23,7 +23,7 @@ from rapidfuzz.distance import Levenshtein
 from ttsrl.text.languages import UNSPACED
 from ttsrl.text.normalise import cer, normalise
 
-SPELLING_VERSION = 1
+SPELLING_VERSION = 2
 """Raise it whenever a text is written differently: it is part of a reward's specification."""
 
 HEARD_SIGNS = frozenset("%&@#*§‰/\\")
@@ -35,6 +35,10 @@ HYPHEN = re.compile(r"(?<=[^\W\d])[-‐‑](?=[^\W\d])")
 """Between the parts of a word."""
 WITHIN = ",;:-–—，、；：، "
 """Punctuation that is not before the end of a sentence."""
+PICTURES = ("So", "Sk", "Sm", "Cn")
+"""Categories of symbols, and of characters that are newer than Python's Unicode."""
+JOINERS = "\u200d\ufe0e\ufe0f"
+"""What joins pictures to one, or gives them colours."""
 IN_UNSPACED = re.compile(r"\s*(?:[A-Za-z0-9]+(?:[.,'-][A-Za-z0-9]+)*|\S)")
 
 
@@ -67,8 +71,25 @@ def bare(text: str, language: str) -> str:
 
 
 def _words(text: str, language: str) -> list[str]:
-    units = _units(HYPHEN.sub(" ", text), language)
+    units = _units(HYPHEN.sub(" ", _without_pictures(text, language)), language)
     return [word for unit in units if (word := _bare(unit))]
+
+
+def _without_pictures(text: str, language: str) -> str:
+    """Without emoji, notes, arrows and the like, which are not said; "°" and "€" stay."""
+    kept: list[str] = []
+    after_picture = False
+    for char in text:
+        after_picture = _is_picture(char, language) or (after_picture and char in JOINERS)
+        kept.append(" " if after_picture else char)
+    return "".join(kept)
+
+
+@lru_cache(maxsize=65_536)
+def _is_picture(char: str, language: str) -> bool:
+    if char.isascii():
+        return False  # "+" may be said in one place and not in another
+    return unicodedata.category(char) in PICTURES and not normalise(char, language)
 
 
 def _units(text: str, language: str) -> list[str]:
