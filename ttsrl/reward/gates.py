@@ -145,8 +145,8 @@ def check_words(
 ) -> Gated | None:
     """Gate a transcript that loops, unless its text does; both normalised.
 
-    What is heard nearly as the text is written, by a CER below `LOOPS_CER`, is no loop: "7777777777"
-    may be said as ten times the same word.
+    What is heard nearly as the text is written is no loop: "7777777777" may be said as ten times
+    the same word.
     """
     heard, wanted = compression_ratio(transcript), compression_ratio(text)
     most = max(gates.max_compression_ratio, LOOPS_MORE * wanted)
