@@ -153,6 +153,32 @@ BOARD = Board(
                     no_value="no evaluation yet: kubectl apply -f jobs/eval",
                 ),
                 Panel(
+                    "Held-out CER against the base",
+                    "CER of the newest evaluated checkpoint minus that of the policy at the start, "
+                    "paired by text, with its 95 % interval. Below 0: training helps.",
+                    SHARE,
+                    (
+                        (
+                            last("held_out_cer_change", "suite", "judge", "decoding", "estimate"),
+                            "{{run}} {{judge}} {{decoding}} {{estimate}}",
+                        ),
+                    ),
+                    minimum=None,
+                    no_value="eval.during_training is off, or nothing is evaluated yet",
+                ),
+                Panel(
+                    "Checkpoints evaluated",
+                    "Beside training. Waiting: published and not evaluated yet; a number that "
+                    "grows asks for a larger eval.during_training.every.",
+                    COUNT,
+                    (
+                        (last("checkpoints_evaluated"), "{{run}} evaluated"),
+                        (last("checkpoints_waiting"), "{{run}} waiting"),
+                        (last("checkpoints_skipped"), "{{run}} skipped"),
+                        (last("evaluation_failures"), "{{run}} failed attempts"),
+                    ),
+                ),
+                Panel(
                     "Step of the evaluated model",
                     "Which model the held-out CER is of, beside the newest step.",
                     COUNT,

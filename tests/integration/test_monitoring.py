@@ -27,6 +27,7 @@ from support.reward_server import TINY_RUN, RewardServer, free_port
 from ttsrl.client.reward_client import score_blocking
 from ttsrl.config.load import load_run
 from ttsrl.records.checkpoint import CheckpointPublished
+from ttsrl.records.during import ChangeEstimate, DuringTrainingState
 from ttsrl.records.rollout import Rollout
 from ttsrl.reward.config import RewardConfig
 from ttsrl.training.follower import Follower
@@ -136,8 +137,14 @@ class Trainer:
             now_s,
         )
         self.follower.look()
-        held_out = HeldOut("held_out", self.step, {("wav2vec2", "greedy"): cer})
-        self.metrics.on_evaluation(held_out)
+        heard, change = ("wav2vec2", "greedy"), ChangeEstimate(value=cer - 0.5, low=-0.5, high=0.1)
+        self.metrics.on_evaluation(HeldOut("held_out", self.step, {heard: cer}))
+        self.metrics.on_evaluation(
+            HeldOut("held_out.during", self.step, {heard: cer}, cer_change={heard: change})
+        )
+        self.metrics.during_training = DuringTrainingState(
+            evaluated=[0, self.step], waiting=[], at_s=now_s
+        )
 
 
 @pytest.fixture(scope="module")

@@ -36,6 +36,7 @@ def submit(
 ) -> None:
     """Start or resume training in the cluster; checked before a GPU is spent."""
     from ttsrl.config.load import load_run
+    from ttsrl.kube import follow
     from ttsrl.kube.cluster import Cluster
     from ttsrl.kube.release import check_same, read_release
     from ttsrl.kube.training import JobRequest, submit
@@ -44,7 +45,10 @@ def submit(
     there = read_release(cluster, release)
     if config is not None:
         check_same(there, load_run(config, override or []))
-    print(submit(cluster, there, JobRequest(kind.value, overlay, image, queue)))
+    request = JobRequest(kind.value, overlay, image, queue)
+    print(submit(cluster, there, request))
+    if there.run.eval.during_training is not None:
+        print(follow.submit(cluster, there, request))
 
 
 @command(commands, "ttsrl status --release ttsrl --follow")
@@ -89,7 +93,7 @@ def logs(
 @command(commands, "ttsrl stop --release ttsrl")
 def stop(release: ReleaseName = "ttsrl", namespace: Namespace = None) -> None:
     """End the release's training; `ttsrl submit` resumes from the last published checkpoint."""
-    from ttsrl.kube import training
+    from ttsrl.kube import follow, training
     from ttsrl.kube.cluster import Cluster
     from ttsrl.kube.names import Names
 
@@ -97,3 +101,5 @@ def stop(release: ReleaseName = "ttsrl", namespace: Namespace = None) -> None:
     kind, job = training.the_job(cluster, names)
     training.delete(cluster, names, kind)
     print(f"{job['kind']} {names.train} and its pods are gone")
+    if follow.delete(cluster, names):
+        print(f"Job {names.follow} is gone, too")

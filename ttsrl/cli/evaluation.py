@@ -41,6 +41,22 @@ def eval(
     print(out / "report.json")
 
 
+@command(commands, "ttsrl follow --config run.json")
+def follow(config: Config, override: Override = None, work_dir: WorkDir = None) -> None:
+    """Evaluate a run's checkpoints as they are published, until its last one.
+
+    `ttsrl train` does this by itself where the run has eval.during_training.
+    """
+    from ttsrl.evaluation.during.beside import check_during_training, cuda_beside
+    from ttsrl.evaluation.during.follow import follow_here
+    from ttsrl.runtime.follow import notes
+
+    run, folder, resolved = resolve(config, override, work_dir)
+    cuda = cuda_beside(run, gpus_of_training=0)
+    check_during_training(run, gpus_of_training=0)
+    do("during", folder, follow_here, resolved, folder, cuda, watch=notes)
+
+
 @command(commands, "ttsrl compare runs/NAME/eval/before runs/NAME/eval/after")
 def compare(
     before: Annotated[

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from ttsrl.config.schema import RunConfig
+    from ttsrl.evaluation.during.beside import BesideTraining
     from ttsrl.runtime.job import Job
     from ttsrl.runtime.progress import Stage
 
@@ -33,18 +35,26 @@ def do(
     function: Callable[..., int | None],
     *arguments: object,
     watch: Callable[[Job, Stage], Callable[[], object]] | None = None,
+    beside: Callable[[Stage], BesideTraining] | None = None,
 ) -> None:
-    """Call a function in a job to its end; its log is logs/NAME.log of the run's folder."""
+    """Call a function in a job to its end; its log is logs/NAME.log of the run's folder.
+
+    `beside` evaluates what the job publishes, and afterwards what is left of it.
+    """
     from ttsrl.runtime.follow import follow
     from ttsrl.runtime.job import Job
     from ttsrl.runtime.progress import Progress
 
     signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGINT))
-    with Progress() as progress:
+    with Progress() as progress, ExitStack() as stack:
         stage = progress.stage(name)
         job = Job(name, function, arguments, folder / "logs" / f"{name}.log")
-        try:
-            follow(job, *([watch(job, stage)] if watch else []))
-        finally:
-            job.stop()
+        stack.callback(job.stop)
+        evaluation = stack.enter_context(beside(stage)) if beside else None
+        looks = [watch(job, stage)] if watch else []
+        follow(job, *looks, *([evaluation.look] if evaluation else []))
         stage.finish(f"log: {job.log}")
+        if evaluation is not None and evaluation.is_wanted:
+            rest = progress.stage("evaluate checkpoints")
+            evaluation.finish()
+            rest.finish(f"log: {evaluation.log}")

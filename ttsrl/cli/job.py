@@ -10,6 +10,7 @@ import typer
 
 from ttsrl.cli.command import Config, command
 
+MERGE = "--config /etc/ttsrl/run.json --merged /merged"
 POD = "--config /etc/ttsrl/run.json --work-dir /tmp/ttsrl"
 
 commands = typer.Typer(
@@ -85,6 +86,40 @@ def merge(
     from ttsrl.evaluation.merge import merge_run
 
     merge_run(config, work_dir, step, wait_s)
+
+
+@command(commands, f"ttsrl job follow {POD} --merged /merged")
+def follow(
+    config: Config,
+    work_dir: JobFolder,
+    merged: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Folder in which `ttsrl job merge-wanted` merges; default: merge here.",
+        ),
+    ] = None,
+    idle_s: Annotated[
+        float, typer.Option(help="End where training writes no step for so many seconds.")
+    ] = 14_400.0,
+) -> None:
+    """Evaluate the run's checkpoints as they are published, until its last one."""
+    from ttsrl.evaluation.during.follow import follow_in_pod
+
+    follow_in_pod(config, work_dir.absolute(), merged, idle_s)
+
+
+@command(commands, f"ttsrl job merge-wanted {MERGE}", name="merge-wanted")
+def merge_wanted(
+    config: Config,
+    merged: Annotated[
+        Path, typer.Option(metavar="DIR", help="Folder that `ttsrl job follow` has, too.")
+    ],
+) -> None:
+    """Merge the checkpoints that `ttsrl job follow` asks for, until this is ended."""
+    from ttsrl.evaluation.during.models import merge_what_is_wanted
+
+    merge_what_is_wanted(config, merged)
 
 
 @command(commands, f"ttsrl job eval-shard {POD} --of 4 --index 0", name="eval-shard")

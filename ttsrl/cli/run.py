@@ -61,16 +61,21 @@ def serve(
 @command(commands, "ttsrl train --config run.json")
 def train(config: Config, override: Override = None, work_dir: WorkDir = None) -> None:
     """Train; the same command resumes from the newest checkpoint. Rewards must be served."""
+    from ttsrl.evaluation.during.beside import BesideTraining, check_during_training
     from ttsrl.runtime.follow import steps
+    from ttsrl.training.environment import gpus_here
     from ttsrl.training.supervisor import train_until_terminated
 
     run, folder, resolved = resolve(config, override, work_dir)
+    check_during_training(run, gpus_here(run))
+
     do(
         "train",
         folder,
         train_until_terminated,
         *(resolved, folder),
         watch=lambda job, stage: steps(job, folder, stage, run.train.steps),
+        beside=lambda stage: BesideTraining(run, resolved, folder, gpus_here(run), stage.tell),
     )
 
 

@@ -7,6 +7,8 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from ttsrl.base import Strict
+from ttsrl.config.during_training import DuringTrainingConfig
+from ttsrl.errors import did_you_mean
 from ttsrl.facts import DataPath, InEvaluation, ModelPath
 from ttsrl.reward.lineage import Lineage
 
@@ -135,6 +137,23 @@ class EvalConfig(Strict):
     bootstrap_samples: int = Field(default=2000, ge=100)
     suites: list[SuiteConfig] = []
     """Test sets beside the held-out texts."""
+    during_training: DuringTrainingConfig | None = None
+    """Evaluate published checkpoints while training goes on; null: only before and after."""
+
+    def judges_during_training(self) -> list[JudgeConfig]:
+        """Who listens to checkpoints while training goes on; nobody where that is off."""
+        if self.during_training is None:
+            return []
+        judges, wanted = self._judges_of(self.during_training.suite), self.during_training.judges
+        return [
+            judge
+            for judge in judges
+            if (judge.name in wanted if wanted else not judge.used_in_reward)
+        ]
+
+    def _judges_of(self, name: str) -> list[JudgeConfig]:
+        found = (suite for suite in self.suites if suite.name == name)
+        return next((suite.judges_in(self.judges) for suite in found), self.judges)
 
     @model_validator(mode="after")
     def _names_are_unique(self) -> Self:
@@ -160,5 +179,34 @@ class EvalConfig(Strict):
             raise ValueError(
                 f"every judge gave the reward, {self.judges[0].name!r} first: a model may not "
                 "judge what it rewarded; add an independent judge"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _during_training_is_possible(self) -> Self:
+        if (during := self.during_training) is None:
+            return self
+        suites = [HELD_OUT, *(suite.name for suite in self.suites)]
+        if during.suite not in suites:
+            raise ValueError(
+                f"during_training.suite = {during.suite!r} is not among the suites"
+                f"{did_you_mean(during.suite, suites)}"
+            )
+        judges = {judge.name: judge for judge in self._judges_of(during.suite)}
+        for name in during.judges:
+            if name not in judges:
+                raise ValueError(
+                    f"during_training.judges names {name!r}, and suite {during.suite!r} has no "
+                    f"such judge{did_you_mean(name, judges)}"
+                )
+            if judges[name].used_in_reward:
+                raise ValueError(
+                    f"during_training.judges names {name!r}, which gave the reward: it hears "
+                    "over-fitting as progress; name independent judges"
+                )
+        if not self.judges_during_training():
+            raise ValueError(
+                f"during_training: every judge of suite {during.suite!r} gave the reward; give the "
+                "suite an independent one"
             )
         return self

@@ -75,13 +75,15 @@ def evaluate(
     suite: Suite,
     out: Path,
     *,
+    name: str | None = None,
     device: str = "cpu",
     on_progress: Callable[[int, int], None] | None = None,
 ) -> EvaluationReport:
     """Evaluate the model of a folder (or a Hugging Face id); returns the report.
 
     An evaluation of the same model, texts and settings that is already in `out` is not repeated.
-    `on_progress` gets (utterances done, utterances in all). Raises BadInput.
+    `name` is what the report calls the model where its folder is a passing one. `on_progress` gets
+    (utterances done, utterances in all). Raises BadInput.
     """
     identity = identify(run, model, suite)
     if (finished := _finished(out, identity)) is not None:
@@ -91,8 +93,9 @@ def evaluate(
         run, model, suite, out, device=device, on_progress=on_progress
     )
     judges = report_judges(run, suite)
+    called = name or model
     return write_report(
-        run, out, identity, model, suite.name, suite.sampling, judges, rows, synthesis_s
+        run, out, identity, called, suite.name, suite.sampling, judges, rows, synthesis_s
     )
 
 

@@ -23,6 +23,8 @@ from ttsrl.storage.run_store import RunStore
 
 ADAPTERS = "lora_adapter"
 """Folder in which verl's merger leaves a LoRA run's adapters, beside the base's weights."""
+OF_TRAINING = ("actor/optim_", "actor/extra_state_")
+"""How the names of files begin that only a trainer reads."""
 
 
 def merge_run(
@@ -72,13 +74,29 @@ def merge(store: RunStore, work_dir: Path, step: int | None = None) -> int:
         return step
     work_dir.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(prefix=".merge-", dir=work_dir) as temporary:
-        checkpoint, model = Path(temporary) / "checkpoint", Path(temporary) / "model"
-        store.storage.pull(store.checkpoint(step), checkpoint)
-        merge_fsdp(checkpoint / "actor", model)
-        if run := store.storage.read_json(store.run_json):
-            (model / RUN).write_text(json.dumps(run, indent=2) + "\n", encoding="utf-8")
+        model = Path(temporary) / "model"
+        merge_checkpoint(store, step, model)
         store.storage.publish(model, store.model(step))
     return step
+
+
+def merge_checkpoint(store: RunStore, step: int, model: Path) -> None:
+    """Merge the checkpoint of a step into the folder `model`, which appears whole at the end.
+
+    Raises BadInput where there is no such checkpoint, StorageError where storage fails.
+    """
+    with TemporaryDirectory(prefix=".merge-", dir=model.parent) as temporary:
+        checkpoint, merged = Path(temporary) / "checkpoint", Path(temporary) / "model"
+        store.storage.pull(store.checkpoint(step), checkpoint, wanted=_has_weights)
+        merge_fsdp(checkpoint / "actor", merged)
+        if run := store.storage.read_json(store.run_json):
+            (merged / RUN).write_text(json.dumps(run, indent=2) + "\n", encoding="utf-8")
+        merged.rename(model)
+
+
+def _has_weights(path: str) -> bool:
+    """Whether a file of a checkpoint is needed to merge it: most of its bytes are the optimiser."""
+    return path.startswith("actor/") and not path.startswith(OF_TRAINING)
 
 
 def merge_fsdp(actor: Path, model: Path) -> None:

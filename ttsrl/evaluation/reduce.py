@@ -17,10 +17,12 @@ from ttsrl.config.schema import RunConfig
 from ttsrl.errors import BadInput, Failure
 from ttsrl.evaluation.adaptation import write_adaptation
 from ttsrl.evaluation.best import point_to_best
+from ttsrl.evaluation.during.plan import local
 from ttsrl.evaluation.evaluate import passes_of, write_report
 from ttsrl.evaluation.report.page import write_report as write_page
 from ttsrl.evaluation.shard import BEFORE, ShardedEvaluation, named_suites
 from ttsrl.evaluation.waiting import wait_until
+from ttsrl.records.during import CHANGE, FOLDER
 from ttsrl.records.evaluation import (
     REPORT,
     ROWS,
@@ -111,6 +113,7 @@ class Sharded:
         if self.suite == HELD_OUT and not (after / "report.html").exists():
             (self.work_dir / "run.json").write_text(dump_run(self.run), encoding="utf-8")
             self._bring_step_log(step)
+            self._bring_changes()
             shutil.copy(write_page(self.work_dir), after)
         for at, brought in ((BEFORE, before), (step, after)):
             self._publish(at, brought)
@@ -180,6 +183,18 @@ class Sharded:
             key, folder, replace=True, wanted=lambda path: path.startswith(LOG_FOLDER)
         )
         shutil.copytree(folder / LOG_FOLDER, self.work_dir / "train", dirs_exist_ok=True)
+
+    def _bring_changes(self) -> None:
+        """What was heard of the checkpoints while training went on."""
+        if (during := self.run.eval.during_training) is None:
+            return
+        for step in self.store.list_evaluated(during.folder):
+            self.store.storage.pull(
+                self.store.eval(during.folder, step),
+                local(self.work_dir / FOLDER, step),
+                replace=True,
+                wanted=lambda path: path in (REPORT, CHANGE),
+            )
 
     def _publish(self, step: int, folder: Path) -> None:
         key = self.store.eval(self.name, step)

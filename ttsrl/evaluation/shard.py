@@ -17,7 +17,6 @@ from pathlib import Path
 from ttsrl.config.evaluation import HELD_OUT
 from ttsrl.config.load import load_run
 from ttsrl.config.schema import RunConfig
-from ttsrl.data.prompts import prepare
 from ttsrl.errors import BadInput
 from ttsrl.evaluation.evaluate import (
     EvalShard,
@@ -26,7 +25,7 @@ from ttsrl.evaluation.evaluate import (
     report_judges,
     speak_and_hear,
 )
-from ttsrl.evaluation.suites import Suite, read_suite
+from ttsrl.evaluation.suites import Suite, read_or_prepare
 from ttsrl.evaluation.waiting import wait_until
 from ttsrl.records.evaluation import SHARD, EvaluationShard
 from ttsrl.records.record import parse, to_text
@@ -201,11 +200,3 @@ def _index(given: int | None, of: int) -> int:
             "completions"
         )
     return int(named)
-
-
-def read_or_prepare(run: RunConfig, suite: str, data: Path) -> Suite:
-    """A suite; the held-out texts are the same on every machine, as their split is a hash."""
-    held_out = data / "held_out.parquet"
-    if suite == HELD_OUT and not held_out.is_file():
-        prepare(run, data)
-    return read_suite(run, suite, held_out)

@@ -17,7 +17,7 @@ from pyarrow import parquet
 from ttsrl.audio.voice_prompt import read_voice
 from ttsrl.config.evaluation import HELD_OUT, JudgeConfig, SuiteConfig
 from ttsrl.config.schema import RunConfig
-from ttsrl.data.prompts import check_spoken
+from ttsrl.data.prompts import check_spoken, prepare
 from ttsrl.errors import BadInput, did_you_mean, reason_of
 from ttsrl.evaluation.lists import ListedText, read_list
 from ttsrl.evaluation.sampling import sampling_of
@@ -61,6 +61,14 @@ def read_suite(run: RunConfig, name: str, held_out: Path) -> Suite:
         known = [HELD_OUT, *(suite.name for suite in run.eval.suites)]
         raise BadInput(f"the run has no suite {name!r} in eval.suites{did_you_mean(name, known)}")
     return listed_suite(run, found[0])
+
+
+def read_or_prepare(run: RunConfig, suite: str, data: Path) -> Suite:
+    """A suite; the held-out texts are the same on every machine, as their split is a hash."""
+    held_out = data / "held_out.parquet"
+    if suite == HELD_OUT and not held_out.is_file():
+        prepare(run, data)
+    return read_suite(run, suite, held_out)
 
 
 def held_out_suite(run: RunConfig, held_out: Path) -> Suite:

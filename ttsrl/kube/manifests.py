@@ -1,8 +1,8 @@
-"""The committed manifests of a training job, with an overlay, for any release.
+"""The committed manifests of training and of what follows it, with an overlay, for any release.
 
-What `ttsrl submit` creates is what kubectl would: jobs/train/base or pytorchjob, an overlay's
-patches, and names. Of kustomize this knows what the overlays use, and refuses the rest; a test
-holds it equal to kustomize's own output.
+What `ttsrl submit` creates is what kubectl would: jobs/train/base or pytorchjob, jobs/follow/base,
+an overlay's patches, and names. Of kustomize this knows what the overlays use, and refuses the
+rest; a test holds it equal to kustomize's own output.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from ttsrl.runtime.resources import resource
 Kind = Literal["rayjob", "pytorchjob"]
 Manifest = dict[str, Any]
 
-TRAIN = resource("jobs/train")
+TRAIN, FOLLOW = resource("jobs/train"), resource("jobs/follow")
 BASES: Mapping[Kind, Path] = {"rayjob": TRAIN / "base", "pytorchjob": TRAIN / "pytorchjob"}
 COMMITTED = Names("ttsrl")
 """The release that the committed manifests are for."""
@@ -51,6 +51,19 @@ def training_job(
     return job
 
 
+def following_job(
+    names: Names, *, on_cpu: bool, images: Mapping[str, str | None], queue: str | None = None
+) -> Manifest:
+    """The Job that evaluates a release's checkpoints; `images`: name -> the one to take instead."""
+    job = cast(Manifest, _renamed(render(FOLLOW / ("overlays/cpu" if on_cpu else "base")), names))
+    pod = job["spec"]["template"]["spec"]
+    for container in (*pod["initContainers"], *pod["containers"]):
+        container["image"] = images[container["image"].partition(":")[0]] or container["image"]
+    if queue is not None:
+        job["metadata"]["labels"]["kueue.x-k8s.io/queue-name"] = queue
+    return job
+
+
 def overlays() -> list[str]:
     """Names of the overlays."""
     return sorted(folder.name for folder in (TRAIN / "overlays").iterdir() if folder.is_dir())
@@ -67,7 +80,7 @@ def render(folder: Path) -> Manifest:
     job = render(path) if path.is_dir() else _read(path)
     for patch in kustomization.get("patches", []):
         for change in yaml.safe_load(patch["patch"]):
-            _change(job, change["op"], change["path"], change["value"])
+            _change(job, change["op"], change["path"], change.get("value"))
     for replacement in kustomization.get("replacements", []):
         value = _at(job, replacement["source"]["fieldPath"].split("."))
         for target in replacement["targets"]:
@@ -122,15 +135,18 @@ def _read(file: Path) -> Manifest:
 
 
 def _change(job: Manifest, op: str, path: str, value: Any) -> None:
-    """One operation of a JSON patch: `add` or `replace` of what has a name or a place."""
+    """One operation of a JSON patch on what has a name or a place."""
     *parents, last = path.strip("/").split("/")
     parent: Any = _at(job, parents)
     key: Any = int(last) if isinstance(parent, list) else last
-    if op not in ("add", "replace") or (isinstance(parent, list) and op == "add"):
+    if op not in ("add", "replace", "remove") or (isinstance(parent, list) and op != "replace"):
         raise Failure(f"only kustomize itself knows the patch {op} {path}")
-    if op == "replace" and isinstance(parent, dict) and key not in parent:
-        raise Failure(f"the patch replaces {path}, which is not there")
-    parent[key] = value
+    if op != "add" and isinstance(parent, dict) and key not in parent:
+        raise Failure(f"the patch changes {path}, which is not there")
+    if op == "remove":
+        del parent[key]
+    else:
+        parent[key] = value
 
 
 def _at(node: Any, path: Sequence[str]) -> Any:
@@ -141,7 +157,7 @@ def _at(node: Any, path: Sequence[str]) -> Any:
 
 def _renamed(node: Any, names: Names) -> Any:
     """The same with another release's names."""
-    properties = ("run", "env", "token", "s3", "huggingface", "models", "train", "jobs")
+    properties = ("run", "env", "token", "s3", "huggingface", "models", "train", "jobs", "follow")
     new = {getattr(COMMITTED, name): getattr(names, name) for name in properties}
 
     def walk(node: Any) -> Any:

@@ -95,6 +95,11 @@ class Names:
         return f"{self.fullname}-jobs"
 
     @property
+    def follow(self) -> str:
+        """Job that evaluates checkpoints while training goes on."""
+        return f"{self.fullname}-follow"
+
+    @property
     def queue(self) -> str:
         """LocalQueue of Kueue."""
         return self.fullname

@@ -36,6 +36,12 @@ class Release:
     """The training image beside the reward service's; None where that is named by a digest."""
 
     @property
+    def jobs_image(self) -> str | None:
+        """The image of evaluation beside the training image."""
+        image = self.train_image
+        return image and re.sub(r"ttsrl-train(?=:[^/]*$)", "ttsrl-jobs", image)
+
+    @property
     def address(self) -> str:
         """Address of its published run."""
         return f"{self.run.storage}/runs/{self.run.name}"

@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass, field
 
 from ttsrl.errors import Failure
-from ttsrl.kube import training
+from ttsrl.kube import follow, training
 from ttsrl.kube.cluster import Cluster
 from ttsrl.kube.names import Names
 from ttsrl.kube.objects import Object, condition, part
@@ -77,12 +77,14 @@ def pod_line(pod: Object, why: str) -> str:
 
 
 def evaluation(cluster: Cluster, names: Names) -> list[str]:
-    """A line for merge, shards and reduce each, as far as they are there."""
+    """A line for each job of merge and evaluation that is there; below them how the last evaluated
+    checkpoint compares with the base."""
     found = cluster.items(
         cluster.group("batch/v1", "jobs"),
         {"labelSelector": f"app.kubernetes.io/instance={names.release}"},
     )
-    return [job_line(job) for job in found or [] if _is_evaluation(job)]
+    jobs = [job_line(job) for job in found or [] if _is_evaluation(job)]
+    return [*jobs, *follow.lines(cluster, names)]
 
 
 def job_line(job: Object) -> str:
@@ -134,4 +136,4 @@ def _last_step(cluster: Cluster, pod: Object | None) -> StepLine | None:
 
 def _is_evaluation(job: Object) -> bool:
     labels = part(job, "metadata", "labels")
-    return labels.get("app.kubernetes.io/component") in ("merge", "eval")
+    return labels.get("app.kubernetes.io/component") in ("merge", "eval", "follow")

@@ -14,6 +14,7 @@ from ttsrl.config.load import dump_run
 from ttsrl.config.models import check_models
 from ttsrl.config.schema import RunConfig
 from ttsrl.errors import BadInput
+from ttsrl.evaluation.during.beside import check_during_training
 from ttsrl.facts import models_in
 from ttsrl.models.revisions import pinned_run
 from ttsrl.quickstart.stages import Session, StageOfRun, free_url
@@ -23,7 +24,7 @@ from ttsrl.runtime.machine import QUICKSTART_DISK_BYTES, QUICKSTART_MEMORY_BYTES
 from ttsrl.runtime.progress import Progress
 from ttsrl.storage.local_s3 import LocalS3
 from ttsrl.storage.run_store import RunStore
-from ttsrl.training.environment import device_of
+from ttsrl.training.environment import device_of, gpus_here
 from ttsrl.training.verl_config import check_verl_keys
 
 
@@ -47,6 +48,7 @@ def quickstart(
         )
     check_verl_keys(run, device_of(run))
     check_models(models_in(run))
+    check_during_training(run, gpus_here(run))
     url = free_url(run.reward.url)
     if not local_storage:
         RunStore(run.storage, run.name).newest_checkpoint()  # it answers, or tells why not

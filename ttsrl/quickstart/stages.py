@@ -16,6 +16,7 @@ from ttsrl.config.evaluation import HELD_OUT
 from ttsrl.config.schema import RunConfig
 from ttsrl.data.prompts import prepare
 from ttsrl.errors import BadInput, Failure
+from ttsrl.evaluation.during.beside import BesideTraining
 from ttsrl.evaluation.merge import merge_run
 from ttsrl.evaluation.one_suite import evaluate_suite
 from ttsrl.evaluation.report.page import log_report
@@ -28,6 +29,7 @@ from ttsrl.runtime.machine import cores
 from ttsrl.runtime.progress import Progress, Stage
 from ttsrl.serving.serve import serve
 from ttsrl.storage.run_store import RunStore
+from ttsrl.training.environment import gpus_here
 from ttsrl.training.preflight import check_before_start
 from ttsrl.training.supervisor import train_until_terminated
 
@@ -130,7 +132,10 @@ def train(session: Session, stage: Stage) -> str:
     """GRPO; resumes from the newest checkpoint by itself."""
     job = session.start("train", train_until_terminated, session.config, session.work_dir)
     look = steps(job, session.work_dir, stage, session.run.train.steps)
-    follow(job, look, session.watch_reward_service)
+    run, gpus = session.run, gpus_here(session.run)
+    with BesideTraining(run, session.config, session.work_dir, gpus, stage.tell) as evaluation:
+        follow(job, look, session.watch_reward_service, evaluation.look)
+        evaluation.finish()
     last = look()
     if last is None or last.reward is None:
         return ""

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
 import sys
 import tempfile
 import traceback
 from collections.abc import Callable
+from types import FrameType
 
 from ttsrl.errors import BadInput, Failure, Stopped
 
@@ -54,6 +56,15 @@ def exit_code(command: Callable[[], int | None], *, traceback_in_output: bool = 
         what = f"{type(error).__name__}: {error}".splitlines()[0]
         return _tell(f"error: unexpected: {what}; traceback: {log.name}", FAILED)
     return DONE if code is None else code
+
+
+def exit_on_sigterm() -> None:
+    """From now on SIGTERM raises SystemExit, with the signal's exit code."""
+
+    def leave(number: int, _: FrameType | None) -> None:
+        sys.exit(128 + number)
+
+    signal.signal(signal.SIGTERM, leave)
 
 
 def _of(error: OSError) -> str:

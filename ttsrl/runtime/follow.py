@@ -39,6 +39,16 @@ def counts(job: Job, stage: Stage) -> Callable[[], None]:
     return look
 
 
+def notes(job: Job, stage: Stage) -> Callable[[], None]:
+    """Shows every line of the job's output."""
+
+    def look() -> None:
+        for line in job.output.lines():
+            stage.tell(line)
+
+    return look
+
+
 def steps(job: Job, work_dir: Path, stage: Stage, total: int) -> Callable[[], TrainingStep | None]:
     """Looks for finished steps in train/steps.jsonl, and for what the job says beside them; returns
     the last step."""

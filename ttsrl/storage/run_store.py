@@ -15,8 +15,8 @@ class RunStore:
     """Keys of one run below a storage root, and its pointers.
 
     `<root>/runs/<run>/` holds run.json, reward.json, checkpoints/step_000100/, model/step_000100/,
-    eval/<suite>/step_000100/, latest.json, best.json, log/steps.jsonl and
-    log/guards.jsonl.
+    eval/<suite>/step_000100/, eval/<suite>.during/state.json, latest.json, best.json,
+    log/steps.jsonl and log/guards.jsonl.
     """
 
     def __init__(self, root: str, run_name: str) -> None:
@@ -61,6 +61,10 @@ class RunStore:
         """Prefix of one of the `of` shards that an evaluation is put together from."""
         folder, _, name = self.eval(suite, step).rpartition("/")
         return f"{folder}/shards/{name}/{index:05d}-of-{of:05d}"
+
+    def evaluation_state(self, suite: str) -> str:
+        """How far the evaluation of a suite beside training is."""
+        return f"{self.eval(suite, 0).rpartition('/')[0]}/state.json"
 
     def list_evaluated(self, suite: str) -> list[int]:
         """Steps whose evaluation is complete, ascending; 0 is the policy before training."""

@@ -46,6 +46,12 @@ def device_of(run: RunConfig) -> str:
     return "cuda" if ray_address() or Path("/dev/nvidiactl").exists() else "cpu"
 
 
+def gpus_here(run: RunConfig) -> int:
+    """How many of this machine's GPUs a run trains on: its first ones."""
+    here = device_of(run) == "cuda" and ray_address() is None
+    return run.train.gpus_per_node if here else 0
+
+
 def policy_here() -> None:
     """Bring the run's policy to this machine, to the folder that verl was told.
 

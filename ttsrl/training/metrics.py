@@ -57,6 +57,14 @@ Held-out texts, gauges, from the newest evaluation of this run in storage
                                                   relative gain heard by the reward's kin minus
                                                   that heard by the judge, which is unlike it
   ttsrl_train_held_out_step{suite}                step of the model that was evaluated
+  ttsrl_train_held_out_cer_change{suite,judge,decoding,estimate}
+                                                  CER minus the base's, paired by text; estimate:
+                                                  value, low, high (95 % interval); only of suites
+                                                  NAME.during, which eval.during_training makes
+  ttsrl_train_checkpoints_evaluated               by eval.during_training, without the base
+  ttsrl_train_checkpoints_waiting                 published, and not evaluated yet
+  ttsrl_train_checkpoints_skipped                 gone before their turn, or failed too often
+  ttsrl_train_evaluation_failures                 attempts that failed, repeated ones included
 """
 
 from __future__ import annotations
@@ -64,7 +72,7 @@ from __future__ import annotations
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import version
 
 from prometheus_client import CollectorRegistry, ProcessCollector, start_http_server
@@ -78,6 +86,7 @@ from ttsrl.records.checkpoint import (
     CheckpointPublished,
     CheckpointRestored,
 )
+from ttsrl.records.during import ChangeEstimate, DuringTrainingState
 from ttsrl.records.evaluation import AdaptationFigure, ReportJudge, most_independent
 from ttsrl.records.step import TrainingStep
 from ttsrl.reward.gates import REASONS
@@ -126,6 +135,10 @@ class HeldOut:
     """(judge, decoding) -> mean CER."""
     judges: Sequence[ReportJudge] = ()
     adaptation: Sequence[AdaptationFigure] = ()
+    cer_change: Mapping[tuple[str, str], ChangeEstimate] = field(
+        default_factory=dict[tuple[str, str], ChangeEstimate]
+    )
+    """(judge, decoding) -> CER minus the base's."""
 
 
 class TrainMetrics(Collector):
@@ -139,6 +152,7 @@ class TrainMetrics(Collector):
         self.last: TrainingStep | None = None
         self.checkpoint: CheckpointPublished | None = None
         self.held_out: dict[str, HeldOut] = {}
+        self.during_training: DuringTrainingState | None = None
         self.log_upload_errors = 0
         self._totals: defaultdict[str, float] = defaultdict(float)
         self._outcomes: Counter[str] = Counter(dict.fromkeys(OUTCOMES, 0))
@@ -180,6 +194,8 @@ class TrainMetrics(Collector):
             yield from self._of_step(self.last)
         yield from self._counters()
         yield from self._of_held_out(list(self.held_out.values()))
+        if self.during_training:
+            yield from self._of_during(self.during_training)
 
     def _progress(self) -> Iterable[Metric]:
         run, train = self.run, self.run.train
@@ -256,6 +272,14 @@ class TrainMetrics(Collector):
             "held_out_adaptation", "Gain that only kin hears", "suite", "judge", "kin", "decoding"
         )
         step = self._gauge("held_out_step", "Step of the evaluated model", "suite")
+        change = self._gauge(
+            "held_out_cer_change",
+            "Mean CER minus the base's",
+            "suite",
+            "judge",
+            "decoding",
+            "estimate",
+        )
         for held_out in evaluations:
             of = [self.run.name, held_out.suite]
             kinships = [judge.relation for judge in held_out.judges]
@@ -270,7 +294,18 @@ class TrainMetrics(Collector):
             for figure in held_out.adaptation:
                 labels = [*of, figure.unlike, figure.kin, figure.mode]
                 adaptation.add_metric(labels, figure.adaptation.value)
-        yield from (cer, verdict, info, adaptation, step)
+            for (judge, decoding), moved in held_out.cer_change.items():
+                for estimate, value in moved.model_dump().items():
+                    change.add_metric([*of, judge, decoding, estimate], value)
+        yield from (cer, verdict, info, adaptation, step, change)
+
+    def _of_during(self, state: DuringTrainingState) -> Iterable[Metric]:
+        evaluated = sum(step > 0 for step in state.evaluated)
+        waiting = sum(step > 0 for step in state.waiting)
+        yield self._one("checkpoints_evaluated", "Evaluated beside training", evaluated)
+        yield self._one("checkpoints_waiting", "Published, and not evaluated yet", waiting)
+        yield self._one("checkpoints_skipped", "Not to be evaluated", len(state.skipped))
+        yield self._one("evaluation_failures", "Failed attempts of evaluation", state.failures)
 
     def _one(self, name: str, about: str, value: float) -> Metric:
         gauge = self._gauge(name, about)

@@ -13,9 +13,10 @@ from typing import Self
 
 from ttsrl.errors import BadInput, Failure
 from ttsrl.models.kinship import as_said_now
-from ttsrl.records.evaluation import EvaluationReport
+from ttsrl.records.during import CHANGE, ChangeEstimate, ChangeFromBase, DuringTrainingState
+from ttsrl.records.evaluation import REPORT, EvaluationReport
 from ttsrl.records.guard import GUARDS
-from ttsrl.records.record import parse, whole_lines
+from ttsrl.records.record import R, parse, whole_lines
 from ttsrl.storage.run_store import RunStore
 from ttsrl.training.metrics import HeldOut, TrainMetrics
 
@@ -64,11 +65,18 @@ class PublishedLog:
             if step.isdigit():
                 newest[suite] = max(newest.get(suite, (-1, "")), (int(step), key))
         for suite, (step, key) in newest.items():
-            path = f"{key}/report.json"
-            if (text := storage.read_text(path)) is not None:
-                report = parse(EvaluationReport, text, storage.address(path))
+            if (report := self._read(EvaluationReport, f"{key}/{REPORT}")) is not None:
                 report = as_said_now(self._metrics.run, report)
-                self._metrics.on_evaluation(_held_out(suite, step, report))
+                change = self._read(ChangeFromBase, f"{key}/{CHANGE}")
+                self._metrics.on_evaluation(_held_out(suite, step, report, change))
+        if (during := self._metrics.run.eval.during_training) is not None:
+            key = self._store.evaluation_state(during.folder)
+            self._metrics.during_training = self._read(DuringTrainingState, key)
+
+    def _read(self, kind: type[R], key: str) -> R | None:
+        storage = self._store.storage
+        text = storage.read_text(key)
+        return None if text is None else parse(kind, text, storage.address(key))
 
     def _run(self) -> None:
         rounds = 0
@@ -87,11 +95,24 @@ class PublishedLog:
             print(f"step log not published, trying again: {error}", flush=True)
 
 
-def _held_out(suite: str, step: int, report: EvaluationReport) -> HeldOut:
+def _held_out(
+    suite: str, step: int, report: EvaluationReport, change: ChangeFromBase | None
+) -> HeldOut:
     cer = {
         (judge, decoding): heard.mean_cer
         for decoding, mode in report.modes.items()
         for judge, heard in mode.judges.items()
         if heard.mean_cer is not None
     }
-    return HeldOut(suite, step, cer, report.judges, report.adaptation)
+    changes = _cer_changes(change) if change else {}
+    return HeldOut(suite, step, cer, report.judges, report.adaptation, changes)
+
+
+def _cer_changes(change: ChangeFromBase) -> dict[tuple[str, str], ChangeEstimate]:
+    return {
+        (metric.removeprefix("cer/"), decoding): moved.difference
+        for metric, by_decoding in change.metrics.items()
+        if metric.startswith("cer/")
+        for decoding, moved in by_decoding.items()
+        if moved is not None
+    }

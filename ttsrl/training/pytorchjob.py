@@ -24,11 +24,11 @@ from typing import Self
 from ttsrl.config.load import load_run
 from ttsrl.config.schema import RunConfig
 from ttsrl.errors import BadInput, Failure
-from ttsrl.runtime.exit_codes import exit_code
+from ttsrl.runtime.exit_codes import exit_code, exit_on_sigterm
 from ttsrl.runtime.job import Job
 from ttsrl.runtime.scratch import scratch
 from ttsrl.training import environment, rendezvous
-from ttsrl.training.supervisor import exit_on_sigterm, train
+from ttsrl.training.supervisor import train
 from ttsrl.training.verl_args import cpus_of_machine
 
 RAY_PORT = 6379

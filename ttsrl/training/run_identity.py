@@ -8,8 +8,8 @@ from ttsrl.config.diff import describe
 from ttsrl.config.models import split_revision
 from ttsrl.config.schema import RunConfig
 from ttsrl.errors import BadInput
-from ttsrl.facts import OnResume, Setting, dump_where
-from ttsrl.models.revisions import pinned_run, without_known_revisions
+from ttsrl.models.recorded_run import differences
+from ttsrl.models.revisions import pinned_run
 from ttsrl.storage.run_store import RunStore
 from ttsrl.wire import ServiceSpec
 
@@ -24,11 +24,7 @@ def check_run_identity(run: RunConfig, store: RunStore) -> None:
         store.storage.write_json(store.run_json, run.model_dump(mode="json"))
         return
     theirs = RunConfig.model_validate(published)
-    recorded = without_known_revisions(theirs, run)
-    if differs := describe(
-        dump_where(recorded, _is_fixed),
-        dump_where(without_known_revisions(run, theirs), _is_fixed),
-    ):
+    if differs := differences(theirs, run):
         raise BadInput(
             f"run {run.name!r} in {run.storage} has another configuration: {differs}; give this "
             "run another name"
@@ -67,9 +63,3 @@ def check_reward_identity(run: RunConfig, spec: ServiceSpec, store: RunStore) ->
             f"{describe(theirs.specification, spec.specification)}; serve the run's own models "
             "and release, or give this run another name"
         )
-
-
-def _is_fixed(setting: Setting) -> bool:
-    """Whether it decides weights of the steps that are done: a resumed run has it as it was."""
-    decided = setting.fact(OnResume)
-    return decided is None or not decided.may_change

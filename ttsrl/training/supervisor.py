@@ -7,19 +7,17 @@ it starts it again: it resumes from the last published checkpoint.
 from __future__ import annotations
 
 import json
-import signal
-import sys
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
-from types import FrameType
 
 from ttsrl.config.load import dump_run, load_run
 from ttsrl.config.schema import RunConfig
 from ttsrl.data.prompts import are_prepared, prepare
 from ttsrl.errors import Failure
 from ttsrl.models.hub import local_folder
+from ttsrl.runtime.exit_codes import exit_on_sigterm
 from ttsrl.runtime.job import Job
 from ttsrl.runtime.scratch import scratch
 from ttsrl.storage.atomic import replace_text
@@ -48,15 +46,6 @@ def train_until_terminated(config: Path, work_dir: Path | None = None) -> None:
     """`train`, as a program of its own: SIGTERM ends it as Ctrl-C does, with exit code 143."""
     exit_on_sigterm()
     train(config, work_dir)
-
-
-def exit_on_sigterm() -> None:
-    """From now on SIGTERM raises SystemExit, with the signal's exit code."""
-
-    def leave(number: int, _: FrameType | None) -> None:
-        sys.exit(128 + number)
-
-    signal.signal(signal.SIGTERM, leave)
 
 
 def train(

@@ -12,7 +12,16 @@ import yaml
 from ttsrl.config.load import config_hash, load_run
 from ttsrl.config.schema import RunConfig
 from ttsrl.errors import BadInput
-from ttsrl.kube.manifests import BASES, TRAIN, machines_of, overlays, render, training_job
+from ttsrl.kube import follow
+from ttsrl.kube.manifests import (
+    BASES,
+    FOLLOW,
+    TRAIN,
+    machines_of,
+    overlays,
+    render,
+    training_job,
+)
 from ttsrl.kube.names import Names
 from ttsrl.kube.quota import lacking, needed
 from ttsrl.kube.readiness import nodes_for, quota_for, refuse, secret_has
@@ -35,7 +44,13 @@ def release(run: RunConfig, name: str = "ttsrl", image: str | None = None) -> Re
     shutil.which("kubectl") is None, reason="no kubectl, which has kustomize: install it"
 )
 @pytest.mark.parametrize(
-    "folder", [*BASES.values(), *(TRAIN / "overlays" / o for o in overlays())], ids=str
+    "folder",
+    [
+        *BASES.values(),
+        *(TRAIN / "overlays" / o for o in overlays()),
+        *(FOLLOW / "base", FOLLOW / "overlays/cpu"),
+    ],
+    ids=str,
 )
 def test_a_manifest_is_rendered_as_kustomize_renders_it(folder: Path) -> None:
     rendered = subprocess.run(
@@ -61,6 +76,25 @@ def test_another_release_has_its_own_names_and_the_images_of_its_registry() -> N
     assert text.count('"app.kubernetes.io/name": "ttsrl"') == 4
     assert text.count('"ghcr.io/me/ttsrl-train:2"') == 3
     assert '"ttsrl-train:' not in text
+
+
+def test_what_follows_a_release_has_its_names_images_and_queue(run: RunConfig) -> None:
+    there = release(run, "news", "ghcr.io/me/ttsrl-train:2")
+    job = follow.job_for(there, JobRequest(queue="research"))
+    assert job["metadata"]["name"] == "news-ttsrl-follow"
+    assert job["metadata"]["annotations"] == {RUN_HASH: config_hash(run)}
+    assert job["metadata"]["labels"]["kueue.x-k8s.io/queue-name"] == "research"
+    pod = job["spec"]["template"]["spec"]
+    images = [pod["initContainers"][0]["image"], pod["containers"][0]["image"]]
+    assert images == ["ghcr.io/me/ttsrl-train:2", "ghcr.io/me/ttsrl-jobs:2"]
+    assert pod["serviceAccountName"] == "news-ttsrl-jobs"
+    assert GPU in json.dumps(pod)
+    committed = json.loads(json.dumps(yaml.safe_load((FOLLOW / "follow-job.yaml").read_text())))
+    plain = follow.job_for(release(run), JobRequest())
+    del plain["metadata"]["annotations"]
+    assert plain == committed
+    on_cpu = run.model_copy(update={"train": run.train.model_copy(update={"device": "cpu"})})
+    assert GPU not in json.dumps(follow.job_for(release(on_cpu), JobRequest()))
 
 
 def test_a_name_that_kuberay_would_refuse_and_an_overlay_that_is_none() -> None:

@@ -30,7 +30,9 @@ from ttsrl.kube.names import MAX_RAYJOB_CHARS, Names
 
 KUBERNETES = "1.34"
 NAMES = Names("ttsrl")
-APPLIED = {folder: sorted(Path("jobs", folder).glob("*.y*ml")) for folder in ("train", "eval")}
+APPLIED = {
+    folder: sorted(Path("jobs", folder).glob("*.y*ml")) for folder in ("train", "eval", "follow")
+}
 PYTORCHJOB = Path("jobs/train/pytorchjob/pytorchjob.yaml")
 JOBSET = Path("jobs/eval/jobset/jobset.yaml")
 OVERLAYS = sorted(Path("jobs/train/overlays").iterdir())
@@ -47,8 +49,15 @@ def read(file: Path) -> list[dict[str, Any]]:
 
 
 def committed() -> list[dict[str, Any]]:
-    files = [*APPLIED["train"], *APPLIED["eval"], PYTORCHJOB, JOBSET]
+    files = [*(file for folder in APPLIED.values() for file in folder), PYTORCHJOB, JOBSET]
     return [document for file in files for document in read(file)]
+
+
+def containers_of(pod: dict[str, Any]) -> list[dict[str, Any]]:
+    """Those that run side by side: an init container that is always restarted is one of them."""
+    beside = pod["spec"].get("initContainers", [])
+    assert all(container["restartPolicy"] == "Always" for container in beside)
+    return [*beside, *pod["spec"]["containers"]]
 
 
 def named(document: dict[str, Any]) -> str:
@@ -94,6 +103,7 @@ def test_apply_takes_exactly_the_jobs() -> None:
     assert kinds == {
         "train": ["RayJob/ttsrl-train"],
         "eval": ["Job/ttsrl-eval", "Job/ttsrl-eval-reduce", "Job/ttsrl-merge"],
+        "follow": ["Job/ttsrl-follow"],
     }
 
 
@@ -116,7 +126,7 @@ def test_names_are_those_of_the_chart(document: dict[str, Any]) -> None:
         account = NAMES.train if component == "train" else NAMES.jobs
         assert pod["spec"]["serviceAccountName"] == account
         volumes = [volume["name"] for volume in pod["spec"]["volumes"]]
-        for container in pod["spec"]["containers"]:
+        for container in containers_of(pod):
             for mount in container["volumeMounts"]:
                 assert mount["name"] in volumes
                 if mount["name"] in paths:
@@ -143,7 +153,8 @@ def test_every_pod_is_admitted_by_the_restricted_standard(document: dict[str, An
                 "persistentVolumeClaim",
                 "emptyDir",
             }
-        for container in spec["containers"]:
+        on_gpu = "nvidia.com/gpu" in json.dumps(spec["containers"])
+        for container in containers_of(pod):
             assert container["securityContext"] == {
                 "allowPrivilegeEscalation": False,
                 "readOnlyRootFilesystem": True,
@@ -157,7 +168,7 @@ def test_every_pod_is_admitted_by_the_restricted_standard(document: dict[str, An
                 [shm] = [v for v in spec["volumes"] if v["name"] == "shm"]
                 assert shm["emptyDir"]["medium"] == "Memory"
                 assert {t["key"] for t in spec["tolerations"]} == {"nvidia.com/gpu"}
-            else:
+            elif not on_gpu:
                 assert "tolerations" not in spec
         assert pod["metadata"]["labels"]["app.kubernetes.io/version"] == VERSION
 
@@ -223,6 +234,26 @@ def test_evaluation_ends_at_once_for_bad_input_and_knows_its_shards() -> None:
     assert wait_s(merge) <= wait_s(shards) < wait_s(reduce)
 
 
+def test_the_follower_outlives_training_and_merges_beside_itself_as_long_as_it_runs() -> None:
+    [follow] = read(Path("jobs/follow/follow-job.yaml"))
+    [rayjob], [merge] = read(APPLIED["train"][0]), read(Path("jobs/eval/merge-job.yaml"))
+    spec = follow["spec"]
+    assert spec["activeDeadlineSeconds"] > rayjob["spec"]["activeDeadlineSeconds"]
+    fail, ignore = spec["podFailurePolicy"]["rules"]
+    assert fail["onExitCodes"] == {"containerName": "follow", "operator": "In", "values": [2]}
+    assert ignore["onPodConditions"] == [{"type": "DisruptionTarget", "status": "True"}]
+    assert spec["template"]["spec"]["restartPolicy"] == "Never"
+    [beside], [main] = (spec["template"]["spec"][k] for k in ("initContainers", "containers"))
+    assert beside["restartPolicy"] == "Always"  # else the container below would wait for its end
+    assert option(follow, "--merged") in beside["args"]
+    for container in (beside, main):
+        assert {"name": "merged", "mountPath": option(follow, "--merged")} in container[
+            "volumeMounts"
+        ]
+    assert beside["image"] == container_of(merge)["image"]  # verl is only there
+    assert beside["resources"]["limits"] == container_of(merge)["resources"]["limits"]
+
+
 def container_of(job: dict[str, Any]) -> dict[str, Any]:
     return job["spec"]["template"]["spec"]["containers"][0]
 
@@ -243,7 +274,7 @@ def commands() -> Iterator[list[str]]:
         if "entrypoint" in document["spec"]:
             yield shlex.split(document["spec"]["entrypoint"])
         for pod in pods(document):
-            for container in pod["spec"]["containers"]:
+            for container in containers_of(pod):
                 if "command" in container:
                     yield container["command"] + container["args"]
 
@@ -255,7 +286,8 @@ def test_the_command_line_takes_what_the_manifests_give_it(
         monkeypatch.setenv(name, "0")
     lines = list(commands())
     assert {line[2] for line in lines} == {
-        *("train", "pytorchjob", "merge", "eval-shard", "eval-reduce", "check")
+        *("train", "pytorchjob", "merge", "eval-shard", "eval-reduce", "check"),
+        *("follow", "merge-wanted"),
     }
     for program, *arguments in lines:
         assert program == "ttsrl"
@@ -306,15 +338,17 @@ def test_every_kustomization_renders_its_jobs(folder: Path) -> None:
     rendered = [named(document) for document in render(folder)]
     if folder.is_relative_to("jobs/eval"):
         assert rendered == ["Job/ttsrl-eval", "Job/ttsrl-eval-reduce", "Job/ttsrl-merge"]
+    elif folder.is_relative_to("jobs/follow"):
+        assert rendered == ["Job/ttsrl-follow"]
     else:
         assert rendered in (["RayJob/ttsrl-train"], ["PyTorchJob/ttsrl-train"])
 
 
 @needs_kubectl
 def test_on_cpus_nothing_asks_for_a_gpu_or_a_labelled_node() -> None:
-    rooms = (Path("jobs", room, "overlays/cpu") for room in ("train", "eval"))
+    rooms = (Path("jobs", room, "overlays/cpu") for room in ("train", "eval", "follow"))
     asked = [pod for folder in rooms for pod in pods(render(folder))]
-    assert len(asked) == 6  # submitter, head, worker; merge, shards, reduce
+    assert len(asked) == 7  # submitter, head, worker; merge, shards, reduce; follow
     for pod in asked:
         assert "nvidia.com/gpu" not in json.dumps(pod)
         affinity = pod["spec"].get("affinity", {}).get("nodeAffinity", {})

@@ -12,6 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from support.paths import TINY
 from ttsrl.config.load import load_run
 from ttsrl.errors import BadInput
+from ttsrl.records.during import ChangeEstimate, DuringTrainingState
 from ttsrl.records.evaluation import AdaptationFigure, ReportJudge
 from ttsrl.records.rollout import Rollout
 from ttsrl.training import metrics as module
@@ -202,11 +203,32 @@ def test_the_verdicts_judge_and_what_only_kin_hears_are_shown(run: Run) -> None:
     assert seen[f"held_out_adaptation{{{labels}}}"] == 0.3
 
 
+def test_a_checkpoint_is_compared_with_the_base_and_what_waits_is_counted(run: Run) -> None:
+    evaluate_beside(run)
+    seen = run.scrape()
+    series = 'held_out_cer_change{decoding="sampled",estimate="%s",judge="j",suite="s.during"}'
+    shown = {estimate: seen[series % estimate] for estimate in ("value", "low", "high")}
+    assert shown == {"value": -0.1, "low": -0.2, "high": 0.05}
+    assert seen["checkpoints_evaluated"] == 2
+    assert seen["checkpoints_waiting"] == seen["checkpoints_skipped"] == 1
+    assert seen["evaluation_failures"] == 4
+
+
+def evaluate_beside(run: Run) -> None:
+    change = ChangeEstimate(value=-0.1, low=-0.2, high=0.05)
+    heard = ("j", "sampled")
+    run.metrics.on_evaluation(HeldOut("s.during", 20, {heard: 0.1}, cer_change={heard: change}))
+    run.metrics.during_training = DuringTrainingState(
+        evaluated=[0, 10, 20], waiting=[30], skipped={"5": "gone"}, failures=4, at_s=1.0
+    )
+
+
 def test_the_list_in_the_docstring_is_what_is_exported(run: Run) -> None:
     run.step(1)
     run.checkpoint(event="published", step=10, at_s=110.0, seconds=2.5, bytes=1000)
     run.follower.look()
     run.metrics.on_evaluation(LISTENED)
+    evaluate_beside(run)
     exported = {"ttsrl_train_" + name.partition("{")[0] for name in run.scrape()}
     listed = set(re.findall(r"ttsrl_train_\w+", module.__doc__ or ""))
     assert exported == listed

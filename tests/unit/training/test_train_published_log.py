@@ -6,6 +6,12 @@ import pytest
 from support.paths import TINY
 from support.records import report_of
 from ttsrl.config.load import load_run
+from ttsrl.records.during import (
+    ChangeEstimate,
+    ChangeFromBase,
+    DuringTrainingState,
+    MetricChange,
+)
 from ttsrl.records.record import to_text
 from ttsrl.storage.run_store import RunStore
 from ttsrl.training.metrics import TrainMetrics
@@ -74,3 +80,25 @@ def test_the_newest_published_evaluation_is_found(
     PublishedLog(store, tmp_path / "train", metrics).look_for_evaluations()
     found = metrics.held_out["held-out"]
     assert (found.step, dict(found.cer)) == (20, {("judge", "greedy"): 0.25})
+
+
+def test_a_checkpoint_evaluated_beside_training_comes_with_its_change_and_the_state(
+    store: RunStore, tmp_path: Path
+) -> None:
+    run = load_run(TINY_RUN, ["eval.during_training.every=1"])
+    metrics = TrainMetrics(run, "cpu")
+    out = tmp_path / "evaluation"
+    out.mkdir()
+    (out / "report.json").write_text(to_text(report_of({"sampled": {"judge": 0.25}})))
+    estimate = ChangeEstimate(value=-0.1, low=-0.2, high=0.05)
+    moved = MetricChange(before=estimate, after=estimate, difference=estimate, texts=8)
+    change = ChangeFromBase(step=20, metrics={"cer/judge": {"sampled": moved, "greedy": None}})
+    (out / "change.json").write_text(to_text(change))
+    store.storage.publish(out, store.eval("held_out.during", 20))
+    state = DuringTrainingState(evaluated=[0, 20], waiting=[30], at_s=1.0)
+    store.storage.write_json(store.evaluation_state("held_out.during"), state.model_dump())
+    PublishedLog(store, tmp_path / "train", metrics).look_for_evaluations()
+    found = metrics.held_out["held_out.during"]
+    assert (found.step, dict(found.cer)) == (20, {("judge", "sampled"): 0.25})
+    assert dict(found.cer_change) == {("judge", "sampled"): estimate}
+    assert metrics.during_training == state

@@ -73,7 +73,7 @@ def training_curves(folder: RunFolder) -> list[Figure]:
             "Reward",
             "mean and standard deviation of a step",
             [(lambda step: step.reward, "reward")],
-            _plain,
+            plain,
             spread=lambda step: step.reward_std,
         ),
         *(_raw_curve(name) for name in components),
@@ -81,15 +81,15 @@ def training_curves(folder: RunFolder) -> list[Figure]:
             "Utilities",
             "what the reward is composed of; 1 is best",
             [(_utility(name), name.upper()) for name in components],
-            _plain,
+            plain,
         ),
         Curve(
             "Response length",
             "speech tokens",
             [(lambda step: step.length_tokens, "tokens")],
-            _plain,
+            plain,
         ),
-        Curve("Duration", "seconds", [(lambda step: step.duration_s, "duration")], _plain),
+        Curve("Duration", "seconds", [(lambda step: step.duration_s, "duration")], plain),
         Curve("End-token rate", "", [(lambda step: step.end_token_rate, "ended")], percent_0),
         Curve(
             "Gated and failed",
@@ -98,11 +98,11 @@ def training_curves(folder: RunFolder) -> list[Figure]:
             percent,
         ),
         Curve("Distinct rollouts", "", [(lambda step: step.distinct_share, "distinct")], percent_0),
-        Curve("Entropy", "nats per token", [(lambda step: step.entropy, "entropy")], _plain),
-        Curve("Gradient norm", "before clipping", [(lambda step: step.grad_norm, "norm")], _plain),
-        Curve("Learning rate", "", [(lambda step: step.learning_rate, "rate")], _plain),
+        Curve("Entropy", "nats per token", [(lambda step: step.entropy, "entropy")], plain),
+        Curve("Gradient norm", "before clipping", [(lambda step: step.grad_norm, "norm")], plain),
+        Curve("Learning rate", "", [(lambda step: step.learning_rate, "rate")], plain),
         Curve(
-            "KL", "to the reference policy, nats per token", [(lambda step: step.kl, "KL")], _plain
+            "KL", "to the reference policy, nats per token", [(lambda step: step.kl, "KL")], plain
         ),
     ]
     figures = [_figure(folder.steps, curve) for curve in curves]
@@ -123,7 +123,7 @@ def step_time(folder: RunFolder) -> StepTime | None:
             [step.step for step in timed],
             {_words(n): [s.seconds_by_stage.get(n) for s in timed] for n in names},
             {_words(name): fill_of(name) for name in names},
-            _plain,
+            plain,
         ),
         [(fill_of(name), _words(name)) for name in names],
     )
@@ -216,12 +216,13 @@ def _words(name: str) -> str:
     return name.replace("_", " ")
 
 
-def _plain(value: float) -> str:
+def plain(value: float) -> str:
+    """Three digits, with a true minus."""
     return f"{value:.3g}".replace("-", "−")
 
 
 def _raw_curve(name: str) -> Curve:
-    title, note, number = _RAW.get(name, (name, "raw score", _plain))
+    title, note, number = _RAW.get(name, (name, "raw score", plain))
     return Curve(title, note, [(lambda step: step.raw.get(name), title)], number)
 
 
@@ -231,6 +232,6 @@ def _utility(name: str) -> ValueOf:
 
 _RAW: dict[str, tuple[str, str, Number]] = {
     "cer": ("CER", "by the reward's recogniser", percent_0),
-    "nll": ("NLL", "nats per token, by the reward's recogniser", _plain),
+    "nll": ("NLL", "nats per token, by the reward's recogniser", plain),
 }
 """Score -> title, note and unit of its chart, where its name is not all."""

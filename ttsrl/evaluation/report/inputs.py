@@ -10,6 +10,7 @@ from ttsrl.config.schema import RunConfig
 from ttsrl.errors import BadInput
 from ttsrl.models.kinship import as_said_now, verdict_judge
 from ttsrl.records import listening
+from ttsrl.records.during import CHANGE, FOLDER, ChangeFromBase
 from ttsrl.records.evaluation import REPORT, ROWS, EvaluationReport, EvaluationRow
 from ttsrl.records.listening import ListenersChoice
 from ttsrl.records.record import read_file, read_lines
@@ -51,6 +52,8 @@ class RunFolder:
     after: Evaluation | None
     suites: list[tuple[Evaluation, Evaluation]]
     """Before and after of each suite that was evaluated twice."""
+    changes: list[ChangeFromBase]
+    """Of the checkpoints that were evaluated beside training, by step."""
     steps: list[TrainingStep]
     rollouts: list[RolloutSample]
     timeline: list[TimelineEvent]
@@ -80,6 +83,11 @@ def read_run_folder(path: Path) -> RunFolder:
             for folder in [path / "eval" / suite.name]
             if (before := Evaluation.of_run(run, folder / "before"))
             and (after := Evaluation.of_run(run, folder / "after"))
+        ],
+        changes=[
+            change
+            for file in sorted((path / FOLDER).glob(f"step_*/{CHANGE}"))
+            if (change := read_file(ChangeFromBase, file))
         ],
         steps=read_lines(TrainingStep, path / "train" / "steps.jsonl"),
         rollouts=read_lines(RolloutSample, path / "train" / "rollouts.jsonl"),

@@ -12,6 +12,7 @@ from markupsafe import Markup
 from ttsrl.config.load import dump_run
 from ttsrl.evaluation.bootstrap import Estimate
 from ttsrl.evaluation.report.adapted import adaptation_between, adaptation_of, gain, points
+from ttsrl.evaluation.report.beside import beside_training
 from ttsrl.evaluation.report.charts import Mark, interval_chart
 from ttsrl.evaluation.report.comparison import (
     Compared,
@@ -95,6 +96,7 @@ def render(folder: RunFolder) -> str:
         chosen=_chosen(folder.choice),
         judge=folder.judge,
         spoken=before_and_after(folder, Recorder(EVALUATION_AUDIO_BYTES)),
+        beside=beside_training(folder),
         curves=training_curves(folder),
         time=step_time(folder),
         rollouts=rollouts(folder, Recorder(ROLLOUT_AUDIO_BYTES)),

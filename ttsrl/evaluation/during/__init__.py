@@ -1,0 +1,1 @@
+"""Evaluation of published checkpoints while training goes on."""

@@ -1,0 +1,96 @@
+"""Evaluate one checkpoint as all others of its run, compare it with the base, publish both.
+
+A job of its own: what the models take of memory is given back between two checkpoints.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from ttsrl.config.load import load_run
+from ttsrl.config.schema import RunConfig
+from ttsrl.errors import BadInput
+from ttsrl.evaluation.compare import values
+from ttsrl.evaluation.during.plan import BASE, Plan, during_of, local
+from ttsrl.evaluation.report.comparison import compare_evaluations
+from ttsrl.evaluation.report.inputs import Evaluation
+from ttsrl.evaluation.suites import Suite, read_or_prepare
+from ttsrl.records.during import CHANGE, ChangeFromBase
+from ttsrl.records.record import to_text
+from ttsrl.runtime.machine import torch_device
+from ttsrl.storage.atomic import replace_text
+from ttsrl.storage.run_store import RunStore
+
+
+def evaluate_checkpoint(config: Path, step: int, model: str, data: Path, folder: Path) -> None:
+    """Evaluate the model of a step in `folder`/step_N and publish that.
+
+    `model` is a folder, or for the base the run's own; `data` has the prompts or gets them.
+    `folder` also gets the base, with which the step is compared. What is whole there already is not
+    measured again. Raises BadInput, Failure.
+    """
+    from transformers.utils import logging
+
+    from ttsrl.evaluation.adaptation import write_adaptation
+    from ttsrl.evaluation.evaluate import evaluate, protocol_of
+
+    logging.disable_progress_bar()
+    run = load_run(config)
+    plan = Plan(run, RunStore(run.storage, run.name))
+    suite = suite_of(run, data)
+    base = _base(plan, folder, protocol_of(run, suite))
+    if step == BASE and base is not None:
+        return
+    out = local(folder, step)
+    evaluate(
+        run,
+        model,
+        suite,
+        out,
+        name=model if step == BASE else plan.store.checkpoint(step),
+        device=torch_device(),
+        on_progress=lambda done, total: print(f"evaluated {done}/{total}", flush=True),
+    )
+    if base is not None:
+        write_adaptation(run, out, base.folder)
+        _write_change(run, step, base, out)
+    try:
+        plan.store.storage.publish(out, plan.key(step))
+    except BadInput:
+        # a pod that was taken for lost was faster; its seconds differ, or a GPU's last bits
+        if not plan.store.storage.is_complete(plan.key(step)):
+            raise
+
+
+def suite_of(run: RunConfig, data: Path) -> Suite:
+    """What is spoken and who listens: the beginning of the suite, and its independent judges."""
+    during = during_of(run)
+    suite = read_or_prepare(run, during.suite, data)
+    judges = run.eval.judges_during_training()
+    return replace(suite, texts=suite.texts[: during.texts], judges=judges)
+
+
+def _base(plan: Plan, folder: Path, protocol: str) -> Evaluation | None:
+    """The base's evaluation, if it is published. Raises BadInput for one of other settings."""
+    out, key = local(folder, BASE), plan.key(BASE)
+    if not plan.store.storage.is_complete(key):
+        return None
+    plan.store.storage.pull(key, out, replace=True)
+    base = Evaluation.read(out)
+    assert base is not None, "a published evaluation has its report"
+    if base.report.identity.protocol != protocol:
+        raise BadInput(
+            f"{plan.store.storage.address(key)} was evaluated with other texts, settings or "
+            "judges than the run has now: checkpoints would not compare with it. Set them back, or "
+            f"remove {plan.store.storage.address(key.rpartition('/')[0])} to begin anew"
+        )
+    return base
+
+
+def _write_change(run: RunConfig, step: int, base: Evaluation, out: Path) -> None:
+    after = Evaluation.read(out)
+    assert after is not None, "it was just evaluated"
+    found = compare_evaluations(base, after, samples=run.eval.bootstrap_samples, seed=run.seed)
+    change = ChangeFromBase.model_validate({"step": step, "metrics": values(found)})
+    replace_text(out / CHANGE, to_text(change))

@@ -1,0 +1,103 @@
+"""The Job that evaluates a release's checkpoints while training goes on."""
+
+from __future__ import annotations
+
+import time
+
+from ttsrl.config.load import config_hash
+from ttsrl.errors import Failure
+from ttsrl.kube.cluster import Cluster
+from ttsrl.kube.manifests import Manifest, following_job
+from ttsrl.kube.names import Names
+from ttsrl.kube.objects import Object, condition, part
+from ttsrl.kube.pending import why_pending
+from ttsrl.kube.release import Release
+from ttsrl.kube.training import DELETE_DEADLINE_S, POLL_S, RUN_HASH, JobRequest
+from ttsrl.records.during import EvaluatedLine
+
+
+def job_for(release: Release, request: JobRequest) -> Manifest:
+    """The Job of a release, with the images that came with it."""
+    job = following_job(
+        release.names,
+        on_cpu=release.run.train.device == "cpu",
+        images={
+            "ttsrl-train": request.image or release.train_image,
+            "ttsrl-jobs": release.jobs_image,
+        },
+        queue=request.queue,
+    )
+    job["metadata"]["annotations"] = {RUN_HASH: config_hash(release.run)}
+    return job
+
+
+def submit(cluster: Cluster, release: Release, request: JobRequest) -> str:
+    """Start it, once: returns what was done, in words.
+
+    One that runs for the release's present run is left alone. Any other is created anew, which
+    loses nothing that it has published.
+    """
+    job = job_for(release, request)
+    name = job["metadata"]["name"]
+    if (there := find(cluster, release.names)) is not None:
+        made_for = part(there, "metadata", "annotations").get(RUN_HASH)
+        if not _has_ended(there) and made_for in (None, job["metadata"]["annotations"][RUN_HASH]):
+            return f"Job {name} is there already"
+        delete(cluster, release.names)
+    cluster.create(cluster.group("batch/v1", "jobs"), job)
+    return f"Job {name} created in {cluster.namespace}"
+
+
+def find(cluster: Cluster, names: Names) -> Object | None:
+    """The Job of a release; None where there is none."""
+    return cluster.get(cluster.group("batch/v1", f"jobs/{names.follow}"))
+
+
+def delete(cluster: Cluster, names: Names) -> bool:
+    """Delete it and wait until it is gone; whether there was one. Raises Failure."""
+    if find(cluster, names) is None:
+        return False
+    cluster.delete(cluster.group("batch/v1", f"jobs/{names.follow}"), foreground=True)
+    deadline = time.monotonic() + DELETE_DEADLINE_S
+    while find(cluster, names) is not None:
+        if time.monotonic() > deadline:
+            raise Failure(
+                f"{names.follow} is still there after {DELETE_DEADLINE_S:.0f} s: "
+                f"kubectl -n {cluster.namespace} get pods"
+            )
+        time.sleep(POLL_S)
+    return True
+
+
+def lines(cluster: Cluster, names: Names) -> list[str]:
+    """What it has last evaluated, and why its pod does not run; nothing where there is no Job."""
+    selector = f"app.kubernetes.io/instance={names.release},app.kubernetes.io/component=follow"
+    pods = cluster.items(cluster.core("pods"), {"labelSelector": selector}) or []
+    pods.sort(key=lambda pod: pod["metadata"]["creationTimestamp"])
+    if not pods:
+        return []
+    name, phase = pods[-1]["metadata"]["name"], part(pods[-1], "status").get("phase")
+    if phase == "Pending":
+        nodes = cluster.items("/api/v1/nodes")
+        everyone = cluster.items("/api/v1/pods") if nodes else None
+        why = why_pending(pods[-1], nodes, everyone, cluster.items(cluster.core("events")) or [])
+        return [f"  {name}: Pending: {why}"]
+    newest = _newest(cluster, pods)
+    return [] if newest is None else [f"  {newest}"]
+
+
+def _newest(cluster: Cluster, pods: list[Object]) -> EvaluatedLine | None:
+    """The latest step that a pod tells of: a new pod has not evaluated anything yet."""
+    for pod in reversed(pods):
+        try:
+            log = cluster.log(pod["metadata"]["name"], container="follow")
+        except Failure:
+            continue  # its node does not answer
+        if (found := EvaluatedLine.newest_of(log)) is not None:
+            return found
+    return None
+
+
+def _has_ended(job: Object) -> bool:
+    ends = (condition(job, kind) for kind in ("Complete", "Failed"))
+    return any(end is not None and end["status"] == "True" for end in ends)
