@@ -39,7 +39,7 @@ def do(
 ) -> None:
     """Call a function in a job to its end; its log is logs/NAME.log of the run's folder.
 
-    `beside` evaluates what the job publishes, and afterwards what is left of it.
+    `beside` evaluates what the job publishes, and afterwards what is left of that.
     """
     from ttsrl.runtime.follow import follow
     from ttsrl.runtime.job import Job
@@ -50,11 +50,8 @@ def do(
         stage = progress.stage(name)
         job = Job(name, function, arguments, folder / "logs" / f"{name}.log")
         stack.callback(job.stop)
-        evaluation = stack.enter_context(beside(stage)) if beside else None
         looks = [watch(job, stage)] if watch else []
-        follow(job, *looks, *([evaluation.look] if evaluation else []))
+        if beside is not None:
+            looks.append(stack.enter_context(beside(stage)).look)
+        follow(job, *looks)
         stage.finish(f"log: {job.log}")
-        if evaluation is not None and evaluation.is_wanted:
-            rest = progress.stage("evaluate checkpoints")
-            evaluation.finish()
-            rest.finish(f"log: {evaluation.log}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 
 from ttsrl.config.load import config_hash
 from ttsrl.errors import Failure
@@ -86,7 +87,7 @@ def lines(cluster: Cluster, names: Names) -> list[str]:
     return [] if newest is None else [f"  {newest}"]
 
 
-def _newest(cluster: Cluster, pods: list[Object]) -> EvaluatedLine | None:
+def _newest(cluster: Cluster, pods: Sequence[Object]) -> EvaluatedLine | None:
     """The latest step that a pod tells of: a new pod has not evaluated anything yet."""
     for pod in reversed(pods):
         try:

@@ -135,7 +135,6 @@ def train(session: Session, stage: Stage) -> str:
     run, gpus = session.run, gpus_here(session.run)
     with BesideTraining(run, session.config, session.work_dir, gpus, stage.tell) as evaluation:
         follow(job, look, session.watch_reward_service, evaluation.look)
-        evaluation.finish()
     last = look()
     if last is None or last.reward is None:
         return ""

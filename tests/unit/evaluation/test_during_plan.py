@@ -17,6 +17,8 @@ from ttsrl.evaluation.during.follow import follow_here, standing_still
 from ttsrl.evaluation.during.models import MergedBeside
 from ttsrl.evaluation.during.plan import Plan, during_of
 from ttsrl.records.during import EvaluatedLine
+from ttsrl.records.guard import GuardEvent
+from ttsrl.records.record import to_line
 from ttsrl.runtime.machine import Gpu
 from ttsrl.storage.run_store import RunStore
 
@@ -211,6 +213,28 @@ def test_a_training_stands_still_when_its_log_has_not_grown(
     assert not has_ended()
     now_s += 1_001
     assert has_ended()
+
+
+def test_a_training_that_a_guard_stopped_has_ended_soon(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now_s = 1_000.0
+    monkeypatch.setattr(follow.time, "monotonic", lambda: now_s)
+    run = run_of(tmp_path)
+    store = RunStore(run.storage, run.name)
+    has_ended = standing_still(run, store, idle_s=14_400)
+    event = GuardEvent(
+        event="tripped", guard="g", then="stop", first=1, step=2, said="stopped", at_s=1.0
+    )
+    store.storage.write_text(store.steps_log, '{"step": 2}\n')
+    store.storage.write_text(store.guards_log, to_line(event) + "\n")
+    assert not has_ended()
+    now_s += 601
+    assert has_ended()
+    cleared = event.model_copy(update={"event": "cleared"})
+    store.storage.write_text(store.guards_log, f"{to_line(event)}\n{to_line(cleared)}\n")
+    now_s += 61
+    assert not has_ended()
 
 
 def test_the_container_that_merges_is_asked_and_may_refuse(

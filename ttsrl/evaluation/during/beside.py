@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Self
 
 from ttsrl.config.schema import RunConfig
-from ttsrl.errors import BadInput, Failure
+from ttsrl.errors import BadInput, Failure, Stopped
 from ttsrl.evaluation.during.follow import ENDED, follow_here
 from ttsrl.evaluation.during.plan import during_of
 from ttsrl.evaluation.independence import check_independent
@@ -63,7 +63,11 @@ def cuda_beside(run: RunConfig, gpus_of_training: int) -> str:
 
 
 class BesideTraining:
-    """One evaluation of checkpoints for as long as it is entered, where the run asks for it."""
+    """One evaluation of checkpoints beside what is done in its block, where the run asks for it.
+
+    The block's end waits for what is left to evaluate; an error ends both, unless a guard stopped
+    the run.
+    """
 
     def __init__(
         self,
@@ -74,19 +78,19 @@ class BesideTraining:
         tell: Callable[[str], None],
     ) -> None:
         """`config` holds the run; `tell` gets a line for the user, and the rest is in `log`."""
-        self.is_wanted = run.eval.during_training is not None
+        is_wanted = run.eval.during_training is not None
         self.log = work_dir / "logs" / "during.log"
         self._arguments = config, work_dir
-        self._cuda = cuda_beside(run, gpus_of_training) if self.is_wanted else ""
+        self._cuda = cuda_beside(run, gpus_of_training) if is_wanted else ""
         self._ended = work_dir / FOLDER / ENDED
         self._tell = tell
         self._job: Job | None = None
         self._restarts = 0
         self._start_at_s = 0.0
-        self._is_over = not self.is_wanted
+        self._is_over = not is_wanted
 
     def __enter__(self) -> Self:
-        if self.is_wanted:
+        if not self._is_over:
             self._ended.unlink(missing_ok=True)
             self._start()
         return self
@@ -94,8 +98,12 @@ class BesideTraining:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
     ) -> None:
-        if self._job is not None:
-            self._job.stop()
+        try:
+            if error is None or isinstance(error, Stopped):
+                self._finish()
+        finally:
+            if self._job is not None:
+                self._job.stop()
 
     def look(self) -> None:
         """Tell what is new; start again what was killed. Raises nothing."""
@@ -111,10 +119,11 @@ class BesideTraining:
             self._has_failed(error)
         self._forward()
 
-    def finish(self) -> None:
+    def _finish(self) -> None:
         """Training is over: wait until all that it published is evaluated, or cannot be."""
-        if not self.is_wanted:
+        if self._is_over:
             return
+        self._tell("training is over; evaluating the checkpoints that are left")
         self._ended.parent.mkdir(parents=True, exist_ok=True)
         self._ended.touch()
         while not self._is_over:

@@ -16,6 +16,8 @@ from ttsrl.evaluation.during.evaluator import Beside, CheckpointEvaluator
 from ttsrl.evaluation.during.models import CheckpointModels, MergedBeside, MergedHere
 from ttsrl.evaluation.during.plan import during_of
 from ttsrl.records.during import FOLDER
+from ttsrl.records.guard import GuardEvent
+from ttsrl.records.record import parse
 from ttsrl.runtime.exit_codes import exit_on_sigterm
 from ttsrl.storage.atomic import replace_text
 from ttsrl.storage.errors import StorageError
@@ -26,6 +28,8 @@ ENDED = "training-ended"
 """A file in it by which a local training tells that no checkpoint follows."""
 LOWEST_PRIORITY = 19
 LOG_EVERY_S = 60.0
+STOPPED_S = 600.0
+"""In which a training that a guard stops has published its last checkpoint."""
 
 
 def follow_here(config: Path, work_dir: Path, cuda: str) -> None:
@@ -70,29 +74,40 @@ def follow_in_pod(config: Path, work_dir: Path, merged: Path | None, idle_s: flo
 
 
 def standing_still(run: RunConfig, store: RunStore, idle_s: float) -> Callable[[], bool]:
-    """Tells whether a training that had begun has written no step for so long.
+    """Tells whether a training that had begun has written no step for so long, or a guard ended it.
 
     It may have been stopped, or waits for machines: whoever starts it again starts this too.
     """
     patience_s = max(idle_s, 2 * run.train.step_deadline_s)
     known: str | None = None
+    is_stopped = False
     changed_s = looked_s = time.monotonic()
 
     def has_ended() -> bool:
-        nonlocal known, changed_s, looked_s
+        nonlocal known, is_stopped, changed_s, looked_s
         now = time.monotonic()
         if known is None or now - looked_s >= LOG_EVERY_S:
             looked_s = now
             try:
                 log = store.storage.read_text(store.steps_log)
+                is_stopped = _guard_ended(store)
             except StorageError:
                 return False
             last = None if log is None else log[-200:]
             if last != known:
                 known, changed_s = last, now
-        return known is not None and now - changed_s > patience_s
+        still_s = now - changed_s
+        return known is not None and still_s > (STOPPED_S if is_stopped else patience_s)
 
     return has_ended
+
+
+def _guard_ended(store: RunStore) -> bool:
+    """Whether the last guard that may stop the run has tripped."""
+    text = store.storage.read_text(store.guards_log) or ""
+    events = [parse(GuardEvent, line, store.guards_log) for line in text.splitlines()]
+    stops = [event.event for event in events if event.then == "stop"]
+    return stops[-1:] == ["tripped"]
 
 
 def _kept(run: RunConfig, folder: Path) -> Path:
