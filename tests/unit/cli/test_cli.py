@@ -29,12 +29,12 @@ RUN = {
     "eval": {"judges": [{"name": "j", "type": "ctc", "model": "j"}]},
 }
 COMMANDS = [
-    *("quickstart", "prepare", "encode", "serve", "train", "merge", "eval", "compare"),
+    *("quickstart", "prepare", "encode", "serve", "train", "merge", "eval", "follow", "compare"),
     *("pull", "say", "convert", "report", "audit", "doctor", "config"),
     *("submit", "status", "logs", "stop"),
     *("prefer", "prefer collect", "prefer train", "prefer compare", "prefer count"),
     *("job", "job train", "job pytorchjob", "job merge", "job eval-shard", "job eval-reduce"),
-    "job check",
+    *("job follow", "job merge-wanted", "job check"),
 ]
 TTSRL = Path(sys.executable).with_name("ttsrl")
 
