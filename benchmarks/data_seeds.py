@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import shutil
+import tarfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -96,6 +97,68 @@ def _data_set(folder: Path) -> Path:
     return folder / "set"
 
 
+def _shard(folder: Path) -> Path:
+    rows = _listed(folder / "clips", "audio")
+    with tarfile.open(folder / "0.tar", "w") as tar:
+        for row in rows:
+            name = Path(str(row.pop("audio")))
+            tar.add(folder / "clips" / name, arcname=f"{row['id']}{name.suffix}")
+            (folder / "described").write_text(json.dumps(row | {"language": "en"}))
+            tar.add(folder / "described", arcname=f"{row['id']}.json")
+    (folder / "described").unlink()
+    shutil.rmtree(folder / "clips")
+    return folder
+
+
+def _shar(folder: Path) -> Path:
+    cuts: list[dict[str, object]] = []
+    rows = _listed(folder / "clips", "audio")
+    with tarfile.open(folder / "recording.000000.tar", "w") as tar:
+        for row in rows:
+            name = Path(str(row["audio"]))
+            tar.add(folder / "clips" / name, arcname=f"{row['id']}{name.suffix}")
+            said = _supervision(str(row["id"]), str(row["text"]))
+            recording = _recording(str(row["id"]), {"type": "shar", "source": ""})
+            cut = {"id": row["id"], "start": 0, "duration": 1.0, "channel": 0, "type": "MonoCut"}
+            cuts.append(cut | {"supervisions": [said], "recording": recording})
+    shutil.rmtree(folder / "clips")
+    _json_lines(folder / "cuts.000000.jsonl", cuts)
+    return folder
+
+
+def _lhotse(folder: Path) -> Path:
+    rows = _listed(folder, "audio")
+    recordings = [
+        _recording(str(row["id"]), {"type": "file", "source": row["audio"]}) for row in rows
+    ]
+    said = [_supervision(str(row["id"]), str(row["text"])) for row in rows]
+    _json_lines(folder / "x_recordings_all.jsonl", recordings)
+    _json_lines(folder / "x_supervisions_all.jsonl", said)
+    return folder
+
+
+def _recording(name: str, source: dict[str, object]) -> dict[str, object]:
+    sources = [source | {"channels": [0]}]
+    return {"id": name, "sources": sources, "sampling_rate": RATE_HZ, "duration": 1.0}
+
+
+def _supervision(name: str, text: str) -> dict[str, object]:
+    part = {"start": 0.1, "duration": 0.5, "channel": 0}
+    return {"id": f"s{name}", "recording_id": name, "text": text, "language": "English"} | part
+
+
+def _filelist(folder: Path) -> Path:
+    rows = _listed(folder, "audio")
+    (folder / "x.list").write_text("".join(f"{r['audio']}|ann|EN|{r['text']}\n" for r in rows))
+    return folder / "x.list"
+
+
+def _array(folder: Path) -> Path:
+    (rows := _listed(folder, "audio"))[0]["language"] = "en"
+    (folder / "all.json").write_text(json.dumps(rows, indent=1))
+    return folder / "all.json"
+
+
 CORPORA: Mapping[str, Write] = {
     name.lower(): _corpus(value)
     for name, value in vars(corpora).items()
@@ -105,6 +168,11 @@ CORPORA: Mapping[str, Write] = {
     "audio table": _audio_table,
     "audio paths": _audio_paths,
     "data set": _data_set,
+    "shard": _shard,
+    "shar": _shar,
+    "lhotse": _lhotse,
+    "list with bars": _filelist,
+    "array": _array,
 }
 
 

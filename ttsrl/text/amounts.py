@@ -23,7 +23,10 @@ MAY_BE_WORDS = frozenset(
     ["in", "A", "B", "C", "F", "J", "K", "L", "N", "T", "V", "W", "mi", "ha", "bar"]
 )
 """Symbols that may be words or names if a space is before them."""
-METRES = frozenset(["m", "м", "م"])
+METRES = frozenset(["m", "м", "م", "米", "°", "°C"])
+"""Units whose decimals may be said after them: "one metre eighty", "trente-sept degrés cinq"."""
+MARKS = r"[\u0300-\u036f\u0900-\u0963\u0966-\u0dff\u0e31-\u0e4e]"
+"""Vowel signs of Indian scripts and Thai are no word characters for `re`."""
 
 
 @lru_cache(maxsize=128)
@@ -61,10 +64,15 @@ def _number(table: Speech) -> str:
 
 def _any(symbols: Iterable[str], language: str) -> str:
     """One of the symbols; no letter may follow one that ends in a letter."""
-    other = r"(?![A-Za-z])" if language in BY_CHARACTER else r"(?![^\W_])"
+    other = r"(?![A-Za-z])" if language in BY_CHARACTER else rf"(?![^\W_]|{MARKS})"
     words = sorted((s for s in symbols if s), key=len, reverse=True)
-    each = (re.escape(w) + (other if w[-1].isalpha() and w[-1] < "\u2e80" else "") for w in words)
+    each = (re.escape(w) + (other if _is_letter(w[-1]) else "") for w in words)
     return "|".join(each) or r"(?!)"
+
+
+def _is_letter(char: str) -> bool:
+    """Of a script with spaces, its vowel signs included."""
+    return char < "\u2e80" and (char.isalpha() or bool(re.match(MARKS, char)))
 
 
 @lru_cache(maxsize=128)
@@ -118,7 +126,7 @@ def _value(match: re.Match[str], language: str) -> Reading:
     if (
         "/" in value
         and table.of_unit
-        and re.compile(r"\s?[^\W\d]").match(match.string, match.end("value"))
+        and re.compile(r"\s*[^\W\d]").match(match.string, match.end("value"))
     ):
         return (*reading, *one_of(["", *table.of_unit], language))
     return reading
@@ -128,7 +136,7 @@ def _is_ordinal(match: re.Match[str], table: Speech) -> bool:
     """Whether the words around a number say that it may be one: "1984 году", "capítulo 4"."""
     before = match.string[: match.start()].rstrip()
     return bool(
-        re.compile(table.ordinal_next).match(match.string, match.end())
+        re.compile(table.ordinal_next).match(match.string, match.end("value"))
         or re.search(rf"(?<!\w)(?:{table.ordinal_after})$", before, re.IGNORECASE)
     )
 
@@ -167,6 +175,19 @@ def _named(core: Reading, match: re.Match[str], language: str) -> Reading:
     if code := code or currency_words(language).get(after):
         return _money(core, code, match, language)
     return _measure(core, after, match, language) if after else core
+
+
+def half_of_noun(match: re.Match[str], language: str) -> tuple[Reading, int] | None:
+    """ "1,5 horas" is also "una hora y media"; readings and the position after the noun."""
+    halves = speech(language).halves_after.get("5")
+    value = re.fullmatch(r"(\d*[1-9]\d*)(?:[.,]5|\s1/2)", match["value"])
+    noun = re.compile(r"\s([^\W\d_]+)").match(match.string, match.end())
+    if not halves or not value or not noun or match["until"] or match["after"] or match["scale"]:
+        return None
+    word = audible(noun[1], language)
+    one = choice([word, word.removesuffix("s")]) if value[1] == "1" else (word,)
+    half = (*read_value(value[1], language), *one, *one_of(halves, language))
+    return choice([(*read_amount(match, language), word), half]), noun.end()
 
 
 def _halves_after(sign: Reading, match: re.Match[str], language: str) -> list[Reading]:
@@ -242,7 +263,10 @@ def _money(core: Reading, code: str, match: re.Match[str], language: str) -> Rea
         amount, hundredth = parts
         sign = _sign(match["sign"] or match["sign2"], language)
         minor = number(hundredth.lstrip("0") or "0", language)
-        before = (*sign, *read_value(amount or "0", language), *names)
+        count = choice(
+            [read_value(amount or "0", language), *(table.one_scale if amount == "1" else ())]
+        )
+        before = (*sign, *count, *names)
         joined = one_of(table.cents_joined, language)
         named = choice([one_of(cents, language), ()])
         if hundredth == "00":
@@ -293,7 +317,7 @@ def _in_units(core: Reading, patterns: Iterable[str], language: str) -> list[Rea
 def _metres(whole: str, part: str, patterns: Iterable[str], language: str) -> list[Reading]:
     """ "1,80 m" is also "one metre eighty"."""
     wholes = [number(whole, language), *([()] if whole == "1" else [])]
-    parts = [number(part.ljust(2, "0"), language)]
+    parts = [number(part, language), number(part.ljust(2, "0"), language)]
     if language in BY_CHARACTER:
         parts.append(number(part.rstrip("0") or "0", language))
     joined = one_of(["", *speech(language).cents_joined], language)

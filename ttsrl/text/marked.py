@@ -97,8 +97,11 @@ def _version(text: str, at: int, table: Speech) -> Found | None:
     grouped = "." in table.group and match and re.fullmatch(r"\d{1,3}(\.\d{3})+", match[0])
     if not match or grouped:
         return None
-    points = table.point.get(".") or table.in_addresses.get(".") or ("",)
-    return _joined(match[0].split("."), one_of(points, table.language), table), match.end()
+    points = [*table.point.get(".", ()), *table.in_addresses.get(".", ())] or [""]
+    reading = _joined(match[0].split("."), one_of(points, table.language), table)
+    if re.fullmatch(r"\d{1,3}(\.\d{3}){2,}", match[0]):
+        reading = choice([reading, number(match[0].replace(".", ""), table.language)])
+    return reading, match.end()
 
 
 def _joined(digits: list[str], mark: Reading, table: Speech) -> Reading:

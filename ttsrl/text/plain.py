@@ -69,7 +69,10 @@ def _odd(language: str) -> tuple[re.Pattern[str], frozenset[str], re.Pattern[str
     listed |= {word for group in table.fillers for word in group}
     characters = re.escape("".join(sorted(plain))) + "".join(KEPT_COMPATIBLE)
     shortened = "|".join(map(re.escape, table.short_dates)) or "(?!)"
-    odd = rf"[\d{characters}]|\w\.\w|(?<!\w)\w\.\s\w|(?<!\S)\.\w|(?<!\w)(?:{shortened})\.(?!\w)"
+    odd = (
+        rf"[\d{characters}]|\w\.\w|(?<!\w)\w\.\s\w|(?<!\S)\.\w"
+        rf"|(?<![\w-])[A-F]-(?![\w-])|(?<!\w)(?:{shortened})\.(?!\w)"
+    )
     if language == "en":
         odd += r"|[A-Z][a-z]+\sI(?![\w'\u2019])"
     single = "[VX]" if language == "en" else "[VXI]"

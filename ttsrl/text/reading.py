@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 
 from ttsrl.text import calendar
-from ttsrl.text.amounts import amount_pattern, currency_signs, read_amount
+from ttsrl.text.amounts import amount_pattern, currency_signs, half_of_noun, read_amount
 from ttsrl.text.compounds import compound
 from ttsrl.text.languages import BY_CHARACTER
 from ttsrl.text.lattice import Choice, Reading, choice
@@ -48,6 +48,7 @@ FILE_ENDINGS = frozenset([
     "sql", "svg", "tar", "toml", "ts", "txt", "wav", "xlsx", "xml", "yaml", "zip"
 ])  # fmt: skip
 """After a full stop these are said with "dot"."""
+GRADE = re.compile(r"(?<![\w-])[A-F]-$")
 PRICE = re.compile(r"[€$£¥₹₽₩]\s?[\d.,]+\s?\w*$|\d\s?[€$£¥₹₽₩]$")
 REMARKS = (
     "accent|applause|blank_audio|breath|clucking|cough|crying|hissing|inaudible|laughs|laughing|"
@@ -175,6 +176,9 @@ class _Scanner:
             reading, self.at = found
             return reading
         if (match := amount_pattern(language).match(text, at)) and self._sign_is_one(match):
+            if found := half_of_noun(match, language):
+                reading, self.at = found
+                return reading
             self.at = match.end()
             return read_amount(match, language)
         return None
@@ -199,6 +203,8 @@ class _Scanner:
             if symbol == "/" and PRICE.search(self.text[:at]):
                 words = [word for word in words if word]
             return one_of(words, self.language)
+        if symbol == "-" and GRADE.search(self.text[: at + 1]) and not re.match(r"[\w-]", after):
+            return one_of([*table.minus, ""], self.language)
         if symbol in table.symbols:
             return one_of(table.symbols[symbol], self.language)
         if symbol == "." and (ending := re.match(r"[A-Za-z]+", self.text[at + 1 :])):

@@ -30,6 +30,7 @@ def composed(text: str) -> str:
     text = "".join(c if c in KEPT_COMPATIBLE else unicodedata.normalize("NFKC", c) for c in text)
     text = re.sub(r"[½⅓⅔¼¾⅕⅖⅗⅘⅙⅚⅐⅛⅜⅝⅞⅑⅒]", _fraction, text)
     text = re.sub(r"[⁰¹²³⁴⁵⁶⁷⁸⁹]+", lambda m: "^" + "".join(POWERS[c] for c in m[0]), text)
+    text = re.sub(r"(?<=[〇一二三四五六七八九十])・(?=[〇一二三四五六七八九])", "点", text)
     text = re.sub(r"[\d]", lambda m: str(unicodedata.decimal(m[0])), text)
     text = text.translate(_PUNCTUATION)
     return unicodedata.normalize("NFC", text)
@@ -193,7 +194,7 @@ def _to_simplified() -> Callable[[str], str]:
     return load_fst("traditional_to_simple.fst")
 
 
-_SAME_CHARACTER = str.maketrans("她它牠祂妳〇", "他他他他你零")
+_SAME_CHARACTER = str.maketrans("她它牠祂妳〇著", "他他他他你零着")
 _HAMZA = {"أ": "ا", "إ": "ا", "آ": "ا", "ٱ": "ا", "ى": "ي", "ة": "ه", "ؤ": "و", "ئ": "ي"}
 RESPELL: dict[str, Callable[[str], str]] = {
     "en": _english,

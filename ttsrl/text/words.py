@@ -126,6 +126,8 @@ def abbreviations(language: str) -> tuple[re.Pattern[str], dict[str, Reading]]:
             else ""
         )
         number_next = r"(?=\s?\d)" if key.endswith("#") else after
+        if key[-1] in "°º":
+            number_next = r"(?![^\W\d])"
         patterns.append((len(written), parts + final + number_next))
         readings[key_of(written)] = choice(
             [*(audible(m, language) for m in means), audible(written.replace(".", ""), language)]
