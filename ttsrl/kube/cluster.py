@@ -71,11 +71,17 @@ class Cluster:
                 if error.status != 404:
                     raise
 
-    def log(self, pod: str, container: str | None = None, tail_lines: int | None = None) -> str:
-        """What a pod has written; nothing where it has not started."""
-        options: Object = {"container": container} if container else {}
-        if tail_lines is not None:
-            options["tail_lines"] = tail_lines
+    def log(
+        self,
+        pod: str,
+        container: str | None = None,
+        tail_lines: int | None = None,
+        limit_bytes: int | None = None,
+    ) -> str:
+        """What a pod has written, or its last lines, or its first bytes; nothing where it has not
+        started."""
+        given = {"container": container, "tail_lines": tail_lines, "limit_bytes": limit_bytes}
+        options: Object = {name: value for name, value in given.items() if value is not None}
         with explained(pod):
             try:
                 return client.CoreV1Api(self.api).read_namespaced_pod_log(

@@ -12,11 +12,13 @@ from ttsrl.kube.names import Names
 from ttsrl.kube.objects import Object, condition, part
 from ttsrl.kube.pending import why_pending
 from ttsrl.kube.state import JobState, state_of
-from ttsrl.records.step_line import StepLine
+from ttsrl.records.step_line import POLICY, StepLine, policy_of
 from ttsrl.runtime.progress import Progress
 
 POLL_S = 3.0
 TAIL_LINES = 200
+HEAD_BYTES = 256 * 1024
+"""Of a log, in which its line of the policy stands."""
 
 
 @dataclass(frozen=True)
@@ -31,10 +33,14 @@ class Status:
     """Why pods do not run."""
     step: StepLine | None = None
     """The last step that the log tells of."""
+    policy: str = ""
+    """Id and commit of what is trained; empty where it is a folder, or not yet known."""
 
     def lines(self) -> list[str]:
         """All of it, as a user reads it."""
         lines = [f"{self.job}: {self.state.words}", *(f"  {line}" for line in self.pods)]
+        if self.policy:
+            lines.append(f"{POLICY}{self.policy}")
         if self.step is not None:
             lines.append(str(self.step))
         return lines
@@ -57,12 +63,14 @@ def status(cluster: Cluster, names: Names) -> Status:
         why = why_pending(pod, nodes, everyone, events)
         trouble += [why] if why else []
         lines.append(pod_line(pod, why))
+    driver = training.driver(kind, names, found)
     return Status(
         f"{job['kind']} {names.train}",
         state_of(job),
         lines,
         trouble,
-        _last_step(cluster, training.driver(kind, names, found)),
+        StepLine.last_of(_log(cluster, driver, tail_lines=TAIL_LINES)),
+        policy_of(_log(cluster, driver, limit_bytes=HEAD_BYTES)),
     )
 
 
@@ -124,14 +132,14 @@ def watch(cluster: Cluster, names: Names, progress: Progress) -> None:
         time.sleep(POLL_S)
 
 
-def _last_step(cluster: Cluster, pod: Object | None) -> StepLine | None:
+def _log(cluster: Cluster, pod: Object | None, **part_of_it: int) -> list[str]:
+    """Lines; none where there is no pod, or its node does not answer: all else can be told."""
     if pod is None:
-        return None
+        return []
     try:
-        log = cluster.log(pod["metadata"]["name"], tail_lines=TAIL_LINES)
-        return StepLine.last_of(log.splitlines())
+        return cluster.log(pod["metadata"]["name"], **part_of_it).splitlines()
     except Failure:
-        return None  # its node does not answer, and all else can still be told
+        return []
 
 
 def _is_evaluation(job: Object) -> bool:

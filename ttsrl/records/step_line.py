@@ -10,6 +10,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Self
 
+POLICY = "policy: "
+"""Before the policy of a run and its commit, in a line of its own near the log's beginning."""
 _LINE = re.compile(r"step (\d+)/(\d+)\s+(.*)")
 
 
@@ -37,3 +39,9 @@ class StepLine:
     def last_of(cls, lines: Iterable[str]) -> Self | None:
         """The last such line of a log, if there is one."""
         return next(filter(None, map(cls.parse, reversed(list(lines)))), None)
+
+
+def policy_of(lines: Iterable[str]) -> str:
+    """`id@commit` as a log tells it; empty where it does not: the policy is a folder."""
+    told = (line.removeprefix(POLICY).strip() for line in lines if line.startswith(POLICY))
+    return next(told, "")

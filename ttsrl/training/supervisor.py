@@ -17,6 +17,7 @@ from ttsrl.config.schema import RunConfig
 from ttsrl.data.prompts import are_prepared, prepare
 from ttsrl.errors import Failure
 from ttsrl.models.hub import local_folder
+from ttsrl.records.step_line import POLICY
 from ttsrl.runtime.exit_codes import exit_on_sigterm
 from ttsrl.runtime.job import Job
 from ttsrl.runtime.scratch import scratch
@@ -84,7 +85,7 @@ def train(
     print(guards.armed.words, flush=True)
     policy = local_folder(run.model)
     if not Path(run.model).exists():
-        print(f"policy: {run.model}", flush=True)
+        print(f"{POLICY}{run.model}", flush=True)
     replace_text(work_dir / RUN, dump_run(run))
     place = environment.ray_address() or "this machine"
     print(f"starting Ray and verl with {device} on {place}", flush=True)

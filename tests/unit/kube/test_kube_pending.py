@@ -10,9 +10,9 @@ from support.records import step_of
 from ttsrl.config.load import load_run
 from ttsrl.kube.pending import why_pending
 from ttsrl.kube.state import state_of
-from ttsrl.kube.status import job_line, pod_line
+from ttsrl.kube.status import Status, job_line, pod_line
 from ttsrl.records.record import to_line
-from ttsrl.records.step_line import StepLine
+from ttsrl.records.step_line import POLICY, StepLine, policy_of
 from ttsrl.training.follower import Follower
 from ttsrl.training.metrics import TrainMetrics
 
@@ -314,3 +314,12 @@ def test_progress_lines_are_those_that_training_prints(
     assert last
     assert (last.step, last.total) == (3, 24)
     assert last.note.startswith("reward 0.500  CER 0.200  tokens 20.0")
+
+
+def test_a_status_names_the_policy_and_its_commit() -> None:
+    log = ["waiting for the reward service", f"{POLICY}HKUSTAudio/Llasa-1B@4f2c8a1", "step 1/2  a"]
+    state = state_of({"kind": "Job", "status": {}})
+    now = Status("Job train", state, [], step=StepLine.last_of(log), policy=policy_of(log))
+    assert now.lines()[1:] == ["policy: HKUSTAudio/Llasa-1B@4f2c8a1", "step 1/2  a"]
+    assert policy_of(["the policy: none", "step 1/2  a"]) == ""
+    assert len(Status("Job train", state).lines()) == 1
