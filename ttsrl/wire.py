@@ -103,6 +103,8 @@ class ServiceSpec(Wire):
     """What the hash is of: digests of the models, normaliser, components, gates, precision."""
     versions: dict[str, str]
     """Distribution name -> version, `ttsrl` among them."""
+    models: dict[str, str] = {}
+    """Key of the run -> model, ids with their commit: where the digests' files come from."""
     codec: str
     codebook_size: int
     sample_rate_hz: int

@@ -151,6 +151,7 @@ def test_metrics_say_what_serves_and_that_it_can(reward_service: RewardServer) -
     (info,) = (name for name in now if name.startswith("ttsrl_reward_spec_info"))
     (build,) = (name for name in now if name.startswith("ttsrl_reward_build_info"))
     assert spec["spec_hash"] in info and spec["codec"] in info
+    assert set(spec["models"]) == {"codec", "reward.whisper.model"}
     assert f'"torch": "{spec["versions"]["torch"]}"' in build
     assert now["ttsrl_reward_ready{}"] == 1
     assert now["ttsrl_reward_load_seconds{}"] > 0

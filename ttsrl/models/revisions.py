@@ -9,6 +9,7 @@ from ttsrl.config.models import split_revision
 from ttsrl.config.schema import RunConfig
 from ttsrl.facts import ModelPath, Setting, dump_where, models_in
 from ttsrl.models.hub import pinned
+from ttsrl.reward.config import without_unheard_whisper
 
 BY_ID = ("policy", "codec", "scorer", "judge", "speaker")
 """Roles of models that may be given by an id of Hugging Face."""
@@ -26,6 +27,14 @@ def pinned_run(run: RunConfig, known: Mapping[str, str], *roles: str) -> RunConf
         return run
     raw = dump_where(run, lambda _: True, lambda s: commits.get(s.name, s.value))
     return RunConfig.model_validate(raw)
+
+
+def models_of_reward(run: RunConfig) -> dict[str, str]:
+    """Key -> model of all that a reward service loads, with the commit of each id: what the digests
+    of a specification are of. Raises BadInput."""
+    run = run.model_copy(update={"reward": without_unheard_whisper(run.reward)})
+    models = models_in(run).items()
+    return {key: pinned(m) for key, m in models if key == "codec" or key.startswith("reward.")}
 
 
 def without_known_revisions(run: RunConfig, other: RunConfig) -> RunConfig:

@@ -183,6 +183,8 @@ class RewardService:
             whisper = self.run.reward.whisper
             model = whisper.model if whisper else "none"
             self.metrics.loaded(loaded.spec, model, loaded.device, seconds)
+            for key, name in loaded.spec.models.items():
+                logger.info("%s: %s", key, name)
             logger.info("ready: specification %s", loaded.spec.spec_hash)
         self.show_state()
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from ttsrl.config.load import load_run
 from ttsrl.config.schema import RunConfig
 from ttsrl.errors import BadInput
+from ttsrl.models.revisions import models_of_reward
 from ttsrl.runtime.machine import cores
 from ttsrl.runtime.native_thread import abandon_native_threads
 from ttsrl.runtime.reaper import end_with_parent
@@ -117,6 +118,7 @@ def specification(run: RunConfig, pipeline: Pipeline) -> ServiceSpec:
         spec_hash=pipeline.spec_hash,
         specification=pipeline.specification,
         versions=versions(),
+        models=models_of_reward(run),
         codec=run.codec,
         codebook_size=codec.codebook_size,
         sample_rate_hz=codec.sample_rate_hz,

@@ -100,3 +100,24 @@ def test_a_judge_is_the_reward_s_model_at_any_revision(tmp_path: Path) -> None:
 def test_a_path_may_have_an_at_sign() -> None:
     assert split_revision("/data/x@y/model") == ("/data/x@y/model", None)
     assert split_revision("some/model@refs/pr/1") == ("some/model", "refs/pr/1")
+
+
+REWARD = """
+from ttsrl.config.load import load_run
+from ttsrl.models.revisions import models_of_reward
+run = load_run("examples/tiny/run.json", {overrides})
+print(*(f"{{key}}={{model}}" for key, model in models_of_reward(run).items()))
+"""
+
+
+def test_a_reward_service_tells_the_commits_of_its_models(hub: LocalHub, tmp_path: Path) -> None:
+    """Of those that it loads: a Whisper that nothing asks for is not looked for."""
+    codec = hub.push("some/codec", folder_content(TINY / "codec"))
+    whisper = hub.push("some/whisper", folder_content(TINY / "whisper"))
+    given = ["codec=some/codec", "reward.whisper.model=some/whisper", "model=no/policy"]
+    told = python(REWARD.format(overrides=given), hub, tmp_path)
+    assert told == f"codec=some/codec@{codec} reward.whisper.model=some/whisper@{whisper}"
+    given = ["codec=some/codec", 'reward.components=[{"type":"rate"}]', "model=no/policy"]
+    given.append("reward.whisper.model=no/whisper")
+    told = python(REWARD.format(overrides=given), hub, tmp_path)
+    assert told == f"codec=some/codec@{codec}"
