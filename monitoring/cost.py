@@ -57,7 +57,7 @@ POINTS = (
     f"- avg_over_time(({CER})[10m:{STEP_S}s])) > 0.1)"
 )
 """Points of CER won while training over the range shown; nothing below a tenth of a point."""
-HELD_OUT = f"max by (run, suite, judge, decoding) (ttsrl_train_held_out_cer{{{OF}}})"
+HELD_OUT = f"max by (run, suite, judge, decoding) (ttsrl_train_held_out_verdict_cer{{{OF}}})"
 HELD_OUT_POINTS = f"(100 * (max_over_time(({HELD_OUT})[$__range:{STEP_S}s]) - {HELD_OUT}) > 0.1)"
 
 BOARD = Board(

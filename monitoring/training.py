@@ -141,8 +141,9 @@ BOARD = Board(
                 ),
                 Panel(
                     "CER on held-out texts",
-                    "By judges that gave no reward, from the newest evaluation in storage. Rising "
-                    "here while the reward rises: the policy learns the reward, not to speak.",
+                    "As every judge hears it, from the newest evaluation in storage. Rising for "
+                    "one that is unlike the reward while the reward rises: the policy learns the "
+                    "reward, not to speak.",
                     SHARE,
                     (
                         (
@@ -177,6 +178,20 @@ BOARD = Board(
                         (last("checkpoints_skipped"), "{{run}} skipped"),
                         (last("evaluation_failures"), "{{run}} failed attempts"),
                     ),
+                ),
+                Panel(
+                    "Gain that only kin measures",
+                    "Adaptation: the relative fall of the held-out CER for the reward's recogniser "
+                    "or its kin, minus that for a judge that is unlike it.",
+                    SHARE,
+                    (
+                        (
+                            last("held_out_adaptation", "suite", "judge", "kin", "decoding"),
+                            "{{run}} {{suite}} {{kin}} against {{judge}} {{decoding}}",
+                        ),
+                    ),
+                    minimum=None,
+                    no_value="no evaluation by kin and an unlike judge yet",
                 ),
                 Panel(
                     "Step of the evaluated model",

@@ -28,6 +28,7 @@ from ttsrl.client.reward_client import score_blocking
 from ttsrl.config.load import load_run
 from ttsrl.records.checkpoint import CheckpointPublished
 from ttsrl.records.during import ChangeEstimate, DuringTrainingState
+from ttsrl.records.evaluation import AdaptationFigure, ReportJudge
 from ttsrl.records.rollout import Rollout
 from ttsrl.reward.config import RewardConfig
 from ttsrl.training.follower import Follower
@@ -109,6 +110,17 @@ def ask(rewards: RewardConfig, utterances: list[Utterance]) -> None:
     assert statuses == ["ok", "ok", "error", "gated"]
 
 
+JUDGES = [
+    ReportJudge(name="wav2vec2", type="ctc", model="a", kinship="unlike"),
+    ReportJudge(name="whisper", type="whisper", model="b", kinship="kin"),
+]
+ADAPTED = AdaptationFigure.model_validate(
+    {"kin": "whisper", "unlike": "wav2vec2", "mode": "greedy", "texts": 9}
+    | {name: {"value": 0.3, "low": 0.2, "high": 0.4} for name in ("kin_gain", "adaptation")}
+    | {"unlike_gain": {"value": 0.0, "low": -0.1, "high": 0.1}}
+)
+
+
 class Trainer:
     """What a supervisor serves, of a run whose CER falls from step to step."""
 
@@ -138,7 +150,8 @@ class Trainer:
         )
         self.follower.look()
         heard, change = ("wav2vec2", "greedy"), ChangeEstimate(value=cer - 0.5, low=-0.5, high=0.1)
-        self.metrics.on_evaluation(HeldOut("held_out", self.step, {heard: cer}))
+        cers = {heard: cer, ("whisper", "greedy"): cer / 2}
+        self.metrics.on_evaluation(HeldOut("held_out", self.step, cers, JUDGES, [ADAPTED]))
         self.metrics.on_evaluation(
             HeldOut("held_out.during", self.step, {heard: cer}, cer_change={heard: change})
         )

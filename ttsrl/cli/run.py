@@ -28,11 +28,14 @@ def quickstart(
     from rich.console import Console
 
     from ttsrl.config.load import load_run, origin
+    from ttsrl.models.kinship import verdict_notes
     from ttsrl.quickstart.run import quickstart
     from ttsrl.quickstart.stages import STAGES
     from ttsrl.quickstart.table import before_and_after
 
     run = load_run(config, override or [])
+    for note in verdict_notes(run):
+        print(note)
     folder = (work_dir or Path("runs") / run.name).absolute()
     local_storage = origin(config, override or [], "storage") == "default"
     quickstart(run, folder, STAGES, local_storage=local_storage, fresh=fresh)

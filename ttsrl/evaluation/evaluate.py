@@ -27,7 +27,7 @@ from ttsrl.evaluation.summary import summarise
 from ttsrl.facts import InEvaluation, dump_where
 from ttsrl.models.files import folder_digest
 from ttsrl.models.hub import local_folder, model_digest
-from ttsrl.models.kinship import report_judge, verdict_notes
+from ttsrl.models.kinship import report_judge, verdict_note
 from ttsrl.records.evaluation import (
     GREEDY,
     REPORT,
@@ -122,7 +122,7 @@ def speak_and_hear(
         return [], 0.0
     total = sum(len(batch) for _, batch in batches) * len(passes)
     check_independent(run, suite.judges)
-    print(f"{suite.name}: {verdict_notes(run, suite.judges)}", flush=True)
+    print(f"{suite.name}: {verdict_note(run, suite.judges)}", flush=True)
     judges = [Judge(config, device, size, suite.wer) for config in suite.judges]
     for judge in judges:
         judge.check_languages(texts)

@@ -91,7 +91,7 @@ def as_said_now(run: RunConfig, report: EvaluationReport) -> EvaluationReport:
     return report.model_copy(update={"judges": [told(judge) for judge in report.judges]})
 
 
-def verdict_notes(run: RunConfig, judges: Sequence[JudgeConfig] = ()) -> str:
+def verdict_note(run: RunConfig, judges: Sequence[JudgeConfig] = ()) -> str:
     """A line: the judge on which the verdict rests and, where it is not unlike the reward, why not
     and what to do. Raises BadInput."""
     judge, rewarding = verdict_judge(run, judges), " and ".join(sorted(reward_lineages(run)))
@@ -117,6 +117,17 @@ def verdict_notes(run: RunConfig, judges: Sequence[JudgeConfig] = ()) -> str:
                 f"{judge.name!r} (lineage {own}) is kin to it and may hear an improvement that "
                 "others do not; add a judge of another lineage (docs/evaluation.md)"
             )
+
+
+def verdict_notes(run: RunConfig) -> list[str]:
+    """What is to be known before a run starts: of its own judges, and of each suite whose verdict
+    rests on no unlike judge. Raises BadInput."""
+    notes = [verdict_note(run)]
+    for suite in run.eval.suites:
+        judges = suite.judges_in(run.eval.judges)
+        if kinship_of(run, verdict_judge(run, judges)) != "unlike":
+            notes.append(f"suite {suite.name!r}: {verdict_note(run, judges)}")
+    return notes
 
 
 def _rewarding(run: RunConfig) -> Iterator[frozenset[str]]:

@@ -52,7 +52,8 @@ Since the supervisor started, counters
 Held-out texts, gauges, from the newest evaluation of this run in storage
   ttsrl_train_held_out_cer{suite,judge,decoding}  mean CER over texts; decoding: sampled, greedy
   ttsrl_train_held_out_judge_info{suite,judge,kinship}  1; kinship: unlike, unknown, kin, same
-  ttsrl_train_held_out_verdict_cer{suite,decoding}  that of the judge on which the verdict rests
+  ttsrl_train_held_out_verdict_cer{suite,judge,decoding}
+                                                  the same of the judge on which the verdict rests
   ttsrl_train_held_out_adaptation{suite,judge,kin,decoding}
                                                   relative gain heard by the reward's kin minus
                                                   that heard by the judge, which is unlike it
@@ -139,6 +140,12 @@ class HeldOut:
         default_factory=dict[tuple[str, str], ChangeEstimate]
     )
     """(judge, decoding) -> CER minus the base's."""
+
+    @property
+    def verdict_judge(self) -> str | None:
+        """Name of the judge on which the verdict rests."""
+        kinships = [judge.relation for judge in self.judges]
+        return self.judges[most_independent(kinships)].name if kinships else None
 
 
 class TrainMetrics(Collector):
@@ -265,12 +272,12 @@ class TrainMetrics(Collector):
         yield stages
 
     def _of_held_out(self, evaluations: Iterable[HeldOut]) -> Iterable[Metric]:
-        cer = self._gauge("held_out_cer", "Mean CER", "suite", "judge", "decoding")
+        heard = ("suite", "judge", "decoding")
+        cer = self._gauge("held_out_cer", "Mean CER", *heard)
+        verdict = self._gauge("held_out_verdict_cer", "Mean CER of the verdict", *heard)
         info = self._gauge("held_out_judge_info", "A judge", "suite", "judge", "kinship")
-        verdict = self._gauge("held_out_verdict_cer", "CER of the verdict", "suite", "decoding")
-        adaptation = self._gauge(
-            "held_out_adaptation", "Gain that only kin hears", "suite", "judge", "kin", "decoding"
-        )
+        only_kin = ("suite", "judge", "kin", "decoding")
+        adaptation = self._gauge("held_out_adaptation", "Gain that only kin hears", *only_kin)
         step = self._gauge("held_out_step", "Step of the evaluated model", "suite")
         change = self._gauge(
             "held_out_cer_change",
@@ -282,13 +289,10 @@ class TrainMetrics(Collector):
         )
         for held_out in evaluations:
             of = [self.run.name, held_out.suite]
-            kinships = [judge.relation for judge in held_out.judges]
-            rests_on = held_out.judges[most_independent(kinships)].name if kinships else None
             step.add_metric(of, held_out.step)
             for (judge, decoding), value in held_out.cer.items():
-                cer.add_metric([*of, judge, decoding], value)
-                if judge == rests_on:
-                    verdict.add_metric([*of, decoding], value)
+                for gauge in [cer, verdict] if judge == held_out.verdict_judge else [cer]:
+                    gauge.add_metric([*of, judge, decoding], value)
             for judge in held_out.judges:
                 info.add_metric([*of, judge.name, judge.relation], 1)
             for figure in held_out.adaptation:

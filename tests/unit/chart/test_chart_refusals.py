@@ -194,7 +194,7 @@ def test_helm_refuses_the_batches_that_run_config_refuses(train: dict[str, int])
         ([("a", False), ("whisper", False)], True),
         ([("whisper", False)], True),
         ([("whisper", True)], True),
-        ([("a", True), ("b", False)], True),
+        ([("a", True), ("b", False)], False),
     ],
 )
 def test_helm_refuses_the_judges_that_run_config_refuses(

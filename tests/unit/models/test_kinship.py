@@ -17,7 +17,7 @@ from ttsrl.models.kinship import (
     kinship_of,
     report_judge,
     verdict_judge,
-    verdict_notes,
+    verdict_note,
 )
 from ttsrl.records.evaluation import Kinship
 from ttsrl.reward.lineage import OF_MODEL_TYPE, lineages_of_name
@@ -85,9 +85,9 @@ def test_the_verdict_rests_on_the_first_judge_that_is_unlike_the_reward() -> Non
     assert verdict_judge(run).name == "s"
     assert verdict_judge(run, run.eval.judges[:3]).name == "unknown"
     assert verdict_judge(run, run.eval.judges[:2]).name == "w"
-    assert verdict_notes(run).startswith("the verdict rests on judge 's' (lineage cmusphinx)")
-    assert "set its lineage: whisper, wav2vec2" in verdict_notes(run, run.eval.judges[:3])
-    assert "no judge is unlike" in verdict_notes(run, run.eval.judges[:2])
+    assert verdict_note(run).startswith("the verdict rests on judge 's' (lineage cmusphinx)")
+    assert "set its lineage: whisper, wav2vec2" in verdict_note(run, run.eval.judges[:3])
+    assert "no judge is unlike" in verdict_note(run, run.eval.judges[:2])
 
 
 def test_a_revision_changes_nothing() -> None:
@@ -118,7 +118,7 @@ def test_a_reward_without_a_recogniser_has_no_kin() -> None:
         CTC | {"model": "acme/asr-2"}, **{"reward.components": json.dumps([{"type": "rate"}])}
     )
     assert kinships(run) == ["unlike"]
-    assert "has no recogniser" in verdict_notes(run)
+    assert "has no recogniser" in verdict_note(run)
 
 
 def tiny_hubert(folder: Path) -> Path:

@@ -197,7 +197,7 @@ LISTENED = HeldOut(
 def test_the_verdicts_judge_and_what_only_kin_hears_are_shown(run: Run) -> None:
     run.metrics.on_evaluation(LISTENED)
     seen = run.scrape()
-    assert seen['held_out_verdict_cer{decoding="sampled",suite="held-out"}'] == 0.1
+    assert seen['held_out_verdict_cer{decoding="sampled",judge="judge",suite="held-out"}'] == 0.1
     assert seen['held_out_judge_info{judge="whisper",kinship="kin",suite="held-out"}'] == 1
     labels = 'decoding="sampled",judge="judge",kin="whisper",suite="held-out"'
     assert seen[f"held_out_adaptation{{{labels}}}"] == 0.3
