@@ -144,8 +144,9 @@ class HeldOut:
     @property
     def verdict_judge(self) -> str | None:
         """Name of the judge on which the verdict rests."""
-        kinships = [judge.relation for judge in self.judges]
-        return self.judges[most_independent(kinships)].name if kinships else None
+        if not self.judges:
+            return None
+        return self.judges[most_independent([judge.relation for judge in self.judges])].name
 
 
 class TrainMetrics(Collector):

@@ -1,6 +1,7 @@
 """How much of a gain only the reward's kin hears."""
 
 import random
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ JUDGES: list[dict[str, Any]] = [
 BEFORE = {"rewarding": 0.2, "kin": 0.2, "judge": 0.3}
 
 
-def rows(cers: dict[str, float | None], texts: int = 200, **values: Any) -> list[EvaluationRow]:
+def rows(cers: Mapping[str, float | None], texts: int = 200, **values: Any) -> list[EvaluationRow]:
     """Texts whose CERs scatter about these means, the same scatter for every judge."""
     draw = random.Random(1)
     return [
@@ -60,7 +61,8 @@ def test_a_gain_that_all_hear_is_no_adaptation() -> None:
     for row in after:
         for verdict in row.judges.values():
             assert verdict.cer is not None
-            verdict.__dict__["cer"] = verdict.cer * draw.uniform(0.0, 2.0)
+            scattered = verdict.cer * draw.uniform(0.0, 2.0)
+            object.__setattr__(verdict, "cer", scattered)
     for one in figures(after):
         assert one.adaptation.low < 0 < one.adaptation.high
         assert one.adaptation.low < one.adaptation.value < one.adaptation.high
@@ -68,8 +70,8 @@ def test_a_gain_that_all_hear_is_no_adaptation() -> None:
 
 def test_only_texts_that_both_judges_heard_twice_count() -> None:
     after = rows({"rewarding": 0.1, "kin": 0.1, "judge": 0.3})
-    after[0].judges["judge"].__dict__["cer"] = None
-    after[1].judges["kin"].__dict__["cer"] = None
+    object.__setattr__(after[0].judges["judge"], "cer", None)
+    object.__setattr__(after[1].judges["kin"], "cer", None)
     assert [one.texts for one in figures(after)] == [199, 198]
 
 

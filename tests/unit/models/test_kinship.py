@@ -131,7 +131,6 @@ def tiny_hubert(folder: Path) -> Path:
         conv_dim=(8,),
         conv_kernel=(10,),
         conv_stride=(5,),
-        num_feat_extract_layers=1,
         num_conv_pos_embedding_groups=1,
     )
     transformers.HubertForCTC(config).save_pretrained(folder)
