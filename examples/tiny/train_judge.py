@@ -1,4 +1,4 @@
-"""Evaluation's recogniser: a Conformer with CTC over characters, kin to nothing in the reward."""
+"""Evaluation's recogniser: a Conformer with CTC over characters, of its own design."""
 
 from __future__ import annotations
 

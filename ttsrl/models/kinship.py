@@ -11,7 +11,7 @@ import json
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from ttsrl.config.evaluation import JudgeConfig
 from ttsrl.config.models import split_revision
@@ -142,11 +142,12 @@ def _rewarding(run: RunConfig) -> Iterator[frozenset[str]]:
 
 
 def _lineages(key: str, model: str, said: Sequence[str], design: str | None) -> frozenset[str]:
-    """What the user says, else the model's names and its design. Raises BadInput."""
+    """What the run says, else the model's card, its names and its design. Raises BadInput."""
     named = {name: lineages_of_name(name) for name in _names(model)}
     if not said:
         built = design or OF_MODEL_TYPE.get(str(_config(model).get("model_type")))
-        return frozenset([built] if built else []).union(*named.values())
+        carded = lineages_of_words(_of_card(model, "lineage"))
+        return (carded or frozenset([built] if built else [])).union(*named.values())
     told = lineages_of_words(said)
     for name, proven in named.items():
         if lacking := sorted(proven - told):
@@ -163,8 +164,8 @@ def _names(model: str) -> Iterator[str]:
     if model in PACKAGED or (AN_ID.fullmatch(repository) and not Path(model).exists()):
         yield repository
     origin = _config(model).get("_name_or_path")
-    for name in [origin, *_bases(model)]:
-        if isinstance(name, str) and AN_ID.fullmatch(name):
+    for name in [str(origin), *_of_card(model, "base_model")]:
+        if AN_ID.fullmatch(name):
             yield name
 
 
@@ -175,11 +176,11 @@ def _config(model: str) -> dict[str, Any]:
         config = json.loads((folder / "config.json").read_bytes()) if folder else None
     except (OSError, ValueError):
         config = None
-    return config if isinstance(config, dict) else {}
+    return cast("dict[str, Any]", config) if isinstance(config, dict) else {}
 
 
-def _bases(model: str) -> list[object]:
-    """What its model card says that it was made from."""
+def _of_card(model: str, key: str) -> list[str]:
+    """The words behind a key of its model card, README.md; none where there is none."""
     from huggingface_hub.repocard import metadata_load
 
     card = folder / "README.md" if (folder := _folder(model)) else None
@@ -187,8 +188,9 @@ def _bases(model: str) -> list[object]:
         facts = metadata_load(card) if card and card.is_file() else None
     except Exception:  # YAML's errors, of many classes, in a file that is text for people
         facts = None
-    bases: object = (facts or {}).get("base_model")
-    return bases if isinstance(bases, list) else [bases]
+    words: object = (facts or {}).get(key)
+    words = cast("list[object]", words) if isinstance(words, list) else [words]
+    return [word for word in words if isinstance(word, str)]
 
 
 def _folder(model: str) -> Path | None:

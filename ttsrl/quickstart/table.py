@@ -32,7 +32,7 @@ def before_and_after(run: RunConfig, work_dir: Path) -> Table:
         for figure in reports[1].adaptation:
             if figure.mode == mode:
                 table.add_row(
-                    f"heard by {figure.kin} alone", mode, "", points(figure.adaptation.value)
+                    f"measured by {figure.kin} alone", mode, "", points(figure.adaptation.value)
                 )
         table.add_section()
     return table

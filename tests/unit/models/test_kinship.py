@@ -139,18 +139,22 @@ def tiny_hubert(folder: Path) -> Path:
 
 def test_folders_are_known_by_their_design_and_by_the_names_they_give(tmp_path: Path) -> None:
     hubert = tiny_hubert(tmp_path / "hubert")
-    card, config, broken = (tmp_path / name for name in ("card", "config", "broken"))
-    for folder in (card, config, broken):
+    card, config, broken, own = (tmp_path / n for n in ("card", "config", "broken", "own"))
+    for folder in (card, config, broken, own):
         folder.mkdir()
+    (own / "README.md").write_text("---\nlineage: [ours, 3]\n---\n")
+    (own / "config.json").write_text('{"model_type": "whisper"}')
     (card / "README.md").write_text("---\nbase_model: openai/whisper-small\n---\nOurs.\n")
     (config / "config.json").write_text('{"_name_or_path": "distil-whisper/distil-small.en"}')
     (broken / "config.json").write_text("{")
     (broken / "README.md").write_text("---\n: [\n---\n")
     judges = [
         CTC | {"name": folder.name, "model": str(folder)}
-        for folder in (hubert, card, config, broken, tmp_path / "absent")
+        for folder in (hubert, card, config, broken, own, tmp_path / "absent")
     ]
-    assert kinships(run_with(*judges)) == ["unlike", "kin", "kin", "unknown", "unknown"]
+    assert kinships(run_with(*judges)) == [
+        *("unlike", "kin", "kin", "unknown", "unlike", "unknown")
+    ]
 
 
 def test_a_path_is_not_a_name(tmp_path: Path) -> None:
@@ -186,6 +190,13 @@ def test_what_the_user_says_may_not_contradict_a_name() -> None:
     for word, told in (("wisper", "nearly 'whisper'"), ("My Own", "not a name of a lineage")):
         with pytest.raises(BadInput, match=told):
             run_with(CTC | {"lineage": [word]})
+
+
+def test_the_tiny_judge_is_kin_of_the_tiny_whisper() -> None:
+    """Both learnt mostly from recordings of the policy's voice, as their cards say."""
+    run = load_run(TINY)
+    assert kinships(run) == ["kin", "same"]
+    assert "kin to it" in verdict_note(run)
 
 
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda path: path.stem)
