@@ -31,9 +31,12 @@ def eval(
     """Speak the texts of a suite with a model and let every judge listen."""
     from ttsrl.config.evaluation import HELD_OUT
     from ttsrl.evaluation.one_suite import evaluate_suite
+    from ttsrl.models.kinship import verdict_notes
     from ttsrl.runtime.follow import counts
 
     run, folder, resolved = resolve(config, override, work_dir)
+    for note in verdict_notes(run):
+        print(note)
     data = folder / "data" / "held_out.parquet"
     out = folder / "eval" / ("" if suite == HELD_OUT else suite) / name
     arguments = (resolved, model or run.model, suite, data, out)

@@ -18,16 +18,10 @@ if TYPE_CHECKING:
 def resolve(
     config: Path, override: list[str] | None, work_dir: Path | None
 ) -> tuple[RunConfig, Path, Path]:
-    """(run, its folder, run.json with everything resolved in it).
-
-    Says on which judge the verdict rests. Raises BadInput.
-    """
+    """(run, its folder, run.json with everything resolved in it)."""
     from ttsrl.config.load import dump_run, load_run
-    from ttsrl.models.kinship import verdict_notes
 
     run = load_run(config, override or [])
-    for note in verdict_notes(run):
-        print(note)
     folder = (work_dir or Path("runs") / run.name).absolute()
     folder.mkdir(parents=True, exist_ok=True)
     resolved = folder / "run.json"

@@ -65,12 +65,15 @@ def serve(
 def train(config: Config, override: Override = None, work_dir: WorkDir = None) -> None:
     """Train; the same command resumes from the newest checkpoint. Rewards must be served."""
     from ttsrl.evaluation.during.beside import BesideTraining, check_during_training
+    from ttsrl.models.kinship import verdict_notes
     from ttsrl.runtime.follow import steps
     from ttsrl.training.environment import gpus_here
     from ttsrl.training.supervisor import train_until_terminated
 
     run, folder, resolved = resolve(config, override, work_dir)
     check_during_training(run, gpus_here(run))
+    for note in verdict_notes(run):
+        print(note)
 
     do(
         "train",
