@@ -40,6 +40,7 @@ def submit(
     from ttsrl.kube.cluster import Cluster
     from ttsrl.kube.release import check_same, read_release
     from ttsrl.kube.training import JobRequest, submit
+    from ttsrl.models.kinship import verdict_notes
 
     cluster = Cluster(namespace)
     there = read_release(cluster, release)
@@ -49,6 +50,9 @@ def submit(
     print(submit(cluster, there, request))
     if there.run.eval.during_training is not None:
         print(follow.submit(cluster, there, request))
+    for note in verdict_notes(there.run):
+        print(note)
+    print(submit(cluster, there, JobRequest(kind.value, overlay, image, queue)))
 
 
 @command(commands, "ttsrl status --release ttsrl --follow")

@@ -106,10 +106,10 @@ def verdict_note(run: RunConfig, judges: Sequence[JudgeConfig] = ()) -> str:
             )
         case "unknown":
             return (
-                f"warning: the verdict rests on judge {judge.name!r}, and nothing here tells whether "
-                f"{judge.model} descends from the same model or training data as the reward's "
-                f"recogniser ({rewarding}); set its lineage: {', '.join(NAMES)}, or a word of your "
-                "own for one that is none of these"
+                f"warning: the verdict rests on judge {judge.name!r}, and nothing here tells "
+                f"whether {judge.model} descends from the same model or training data as the "
+                f"reward's recogniser ({rewarding}); set its lineage: {', '.join(NAMES)}, or a "
+                "word of your own for one that is none of these"
             )
         case _:
             return (
