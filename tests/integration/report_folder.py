@@ -81,8 +81,14 @@ def _write_evaluation(folder: Path, side: str, texts: int, draw: random.Random) 
         model="policy",
         suite="held_out",
         judges=[
-            ReportJudge(name="judge", type="ctc", model="judge"),
-            ReportJudge(name="whisper", type="whisper", model="whisper", used_in_reward=True),
+            ReportJudge(name="judge", type="ctc", model="judge", kinship="unlike"),
+            ReportJudge(
+                name="whisper",
+                type="whisper",
+                model="whisper",
+                used_in_reward=True,
+                kinship="same",
+            ),
         ],
         texts=texts,
         seeds=[0],

@@ -67,6 +67,38 @@ def test_verdict_of_a_cut(finished: Path) -> None:
     )
 
 
+def test_a_verdict_that_rests_on_kin_or_on_what_is_not_known_says_so(folder: Path) -> None:
+    path = folder / "eval" / "after" / "report.json"
+    report = json.loads(path.read_text())
+    for kinship, begins, ends in (
+        ("kin", "Only kin of what gave the reward heard it: by judge, GRPO cut", "another lineage"),
+        ("unknown", "Heard by judge, a judge that gave no reward and may be kin", "is known."),
+    ):
+        report["judges"][0]["kinship"] = kinship
+        path.write_text(json.dumps(report))
+        said = sentences(folder)
+        assert said.startswith(begins) and said.rstrip(".").endswith(ends.rstrip("."))
+        assert "adaptation" not in said
+
+
+def test_the_page_and_the_comparison_tell_what_only_kin_measures(folder: Path) -> None:
+    change_rows(folder, "after", set_cer("judge", "sampled", lambda i: 0.4))
+    page = render(read_run_folder(folder))
+    table = page.partition("<h3>Adaptation</h3>")[2].partition("</table>")[0]
+    assert "whisper against judge" in table and table.count("<tr>") == 3
+    assert 'class="worse">+' in table
+    sides = (str(folder / "eval" / side) for side in ("before", "after"))
+    compared = subprocess.run(
+        [sys.executable, "-m", "ttsrl", "compare", *sides, "--json"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    found = json.loads(compared.stdout)["adaptation/whisper"]
+    assert set(found) == {"sampled", "greedy"}
+    assert found["sampled"]["adaptation"]["low"] > 0.2 > abs(found["greedy"]["adaptation"]["value"])
+
+
 def test_verdict_of_no_change_and_of_harm(folder: Path) -> None:
     change_rows(folder, "before", set_cer("judge", "sampled", lambda i: i % 2 / 2))
     change_rows(folder, "after", set_cer("judge", "sampled", lambda i: (i + 1) % 2 / 2))

@@ -1,5 +1,6 @@
 """The table that a quickstart ends with."""
 
+from io import StringIO
 from pathlib import Path
 
 from rich.console import Console
@@ -30,9 +31,10 @@ def test_it_says_how_a_judge_is_related_to_the_reward_and_what_only_kin_measures
         folder.mkdir(parents=True)
         report = report_of(cers, judges=judges, adaptation=adaptation)
         (folder / "report.json").write_text(to_text(report))
-    console = Console(width=100, record=True, quiet=True)
-    console.print(before_and_after(run, tmp_path))
-    shown = {line.split("  ")[0].strip("│ "): line for line in console.export_text().splitlines()}
+    page = StringIO()
+    Console(width=100, file=page).print(before_and_after(run, tmp_path))
+    rows = [line.split("│") for line in page.getvalue().splitlines() if line.startswith("│")]
+    shown = {cells[1].strip(): " ".join(cells[2:]) for cells in rows}
     assert "25.0%" in shown["CER by judge"]
     assert "50.0%" in shown["CER by whisper (gave the reward)"]
     assert "CER by near (kin of the reward)" in shown
