@@ -46,13 +46,12 @@ def submit(
     there = read_release(cluster, release)
     if config is not None:
         check_same(there, load_run(config, override or []))
+    for note in verdict_notes(there.run):
+        print(note)
     request = JobRequest(kind.value, overlay, image, queue)
     print(submit(cluster, there, request))
     if there.run.eval.during_training is not None:
         print(follow.submit(cluster, there, request))
-    for note in verdict_notes(there.run):
-        print(note)
-    print(submit(cluster, there, JobRequest(kind.value, overlay, image, queue)))
 
 
 @command(commands, "ttsrl status --release ttsrl --follow")

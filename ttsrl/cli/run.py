@@ -74,7 +74,6 @@ def train(config: Config, override: Override = None, work_dir: WorkDir = None) -
     check_during_training(run, gpus_here(run))
     for note in verdict_notes(run):
         print(note)
-
     do(
         "train",
         folder,
