@@ -9,6 +9,7 @@ from support.records import step_of
 from ttsrl.codecs.registry import load_codec
 from ttsrl.config.load import dump_run, load_run
 from ttsrl.evaluation.summary import summarise
+from ttsrl.records.during import CHANGE, ChangeEstimate, ChangeFromBase, MetricChange
 from ttsrl.records.evaluation import (
     MODES,
     REPORT,
@@ -47,6 +48,21 @@ def write_run_folder(folder: Path, *, steps: int = 30, texts: int = 60) -> Path:
         _write_evaluation(folder / "eval" / side, side, texts, draw)
     _write_training(folder / "train", steps, draw)
     return folder
+
+
+def write_changes(folder: Path, judge: str, changes: dict[int, tuple[float, float, float]]) -> None:
+    """Step -> a judge's change of CER from a base of 30 %, with its interval."""
+    for step, (value, low, high) in changes.items():
+        out = folder / "during" / f"step_{step:06d}"
+        out.mkdir(parents=True)
+        moved = MetricChange(
+            before=ChangeEstimate(value=0.3, low=0.2, high=0.4),
+            after=ChangeEstimate(value=0.3 + value, low=0.2, high=0.4),
+            difference=ChangeEstimate(value=value, low=low, high=high),
+            texts=64,
+        )
+        metrics = {f"cer/{judge}": {"sampled": moved}, "cer/deaf": {"sampled": None}}
+        (out / CHANGE).write_text(to_text(ChangeFromBase(step=step, metrics={**metrics})))
 
 
 def _write_evaluation(folder: Path, side: str, texts: int, draw: random.Random) -> None:

@@ -1,7 +1,7 @@
 """The evaluation of checkpoints beside training: killed, started again, with broken checkpoints.
 
-Published models stand for checkpoints here, so that nothing is merged; tests/integration/
-test_train_during.py has verl's own checkpoints.
+Published models stand for checkpoints here, so that nothing is merged; test_train_job.py has verl's
+own checkpoints.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import json
 import os
 import shutil
 import signal
-import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -18,8 +17,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from support.paths import ROOT, TINY
-from support.reward_server import TTSRL
+from support.paths import TINY
+from support.training_job import kill_family, start_following
 from ttsrl.config.load import dump_run, load_run
 from ttsrl.config.schema import RunConfig
 from ttsrl.evaluation.during.beside import BesideTraining
@@ -61,17 +60,6 @@ def publish(store: RunStore, step: int, model: Path = TINY / "policy") -> None:
     store.storage.publish(TINY / "policy", store.checkpoint(step))
 
 
-def start(run: RunConfig, work_dir: Path) -> subprocess.Popen[bytes]:
-    work_dir.mkdir(exist_ok=True)
-    (work_dir / "run.json").write_text(dump_run(run))
-    return subprocess.Popen(
-        [*TTSRL, "job", "follow", "--config", work_dir / "run.json", "--work-dir", work_dir],
-        cwd=ROOT,
-        stdout=(work_dir / "log").open("ab"),
-        stderr=subprocess.STDOUT,
-    )
-
-
 def wait_until(condition: Callable[[], bool], log: Path) -> None:
     deadline = time.monotonic() + DEADLINE_S
     while not condition():
@@ -84,13 +72,11 @@ def test_a_killed_evaluation_goes_on_and_does_nothing_twice(
 ) -> None:
     log = tmp_path / "pod" / "log"
     publish(store, 10)
-    first = start(run, tmp_path / "pod")
+    first = start_following(run, tmp_path / "pod")
     wait_until(lambda: "evaluated step 0: CER" in log.read_text(), log)
     spoken = tmp_path / "pod" / "during" / "step_000010" / "rows.jsonl"
     wait_until(spoken.is_file, log)
-    for process in [psutil.Process(first.pid), *psutil.Process(first.pid).children(recursive=True)]:
-        process.kill()
-    first.wait()
+    kill_family(first)
     assert store.list_evaluated("held_out.during") == [0], "half an evaluation is visible"
     base = store.storage.read_text(f"{store.eval('held_out.during', 0)}/{REPORT}")
 
@@ -101,7 +87,7 @@ def test_a_killed_evaluation_goes_on_and_does_nothing_twice(
     (broken / "model.safetensors").write_bytes(b"nothing")
     publish(store, 20, broken)
     publish(store, 30)
-    second = start(run, tmp_path / "pod")
+    second = start_following(run, tmp_path / "pod")
     assert second.wait(DEADLINE_S) == 0, log.read_text()
     assert store.list_evaluated("held_out.during") == [0, 10, 30]
     assert store.storage.read_text(f"{store.eval('held_out.during', 0)}/{REPORT}") == base
@@ -131,7 +117,7 @@ def test_a_killed_evaluation_goes_on_and_does_nothing_twice(
     assert store.list_evaluated("held_out") == []
 
     # and a third one finds all done
-    third = start(run, tmp_path / "another")
+    third = start_following(run, tmp_path / "another")
     assert third.wait(DEADLINE_S) == 0
     assert "evaluated" not in (tmp_path / "another" / "log").read_text().replace(
         "not evaluated", ""
@@ -143,14 +129,14 @@ def test_other_texts_than_the_base_had_are_refused(
 ) -> None:
     publish(store, 10)
     work_dir = tmp_path / "pod"
-    job = start(run, work_dir)
+    job = start_following(run, work_dir)
     wait_until(lambda: "evaluated step 10: CER" in (work_dir / "log").read_text(), work_dir / "log")
     job.send_signal(signal.SIGTERM)
     assert job.wait(DEADLINE_S) == 143
     publish(store, 20)
     raw = json.loads(dump_run(run))
     raw["eval"]["during_training"]["texts"] = TEXTS - 1
-    job = start(RunConfig.model_validate(raw), work_dir)
+    job = start_following(RunConfig.model_validate(raw), work_dir)
     assert job.wait(DEADLINE_S) == 2
     assert "other texts, settings or judges" in (work_dir / "log").read_text()
     assert store.list_evaluated("held_out.during") == [0, 10]

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from report_folder import TEXTS_WITH_WAV, write_run_folder
+from report_folder import TEXTS_WITH_WAV, write_changes, write_run_folder
 
 from ttsrl.errors import BadInput
 from ttsrl.evaluation.compare import read
@@ -148,6 +148,39 @@ def test_page_without_a_part(folder: Path, missing: str) -> None:
     assert ('id="listen"' in page) == (missing not in ("eval", "eval train"))
     if "eval" in missing:
         assert "is not known yet" in page
+
+
+def test_what_was_heard_while_it_trained_stands_beside_the_reward(folder: Path) -> None:
+    assert 'id="beside-training"' not in render(read_run_folder(folder))
+    write_changes(
+        folder, "judge", {1: (-0.2, -0.3, -0.1), 2: (-0.1, -0.2, 0.0), 3: (0.1, -0.1, 0.2)}
+    )
+    page = render(read_run_folder(folder))
+    section = page[page.index('id="beside-training"') : page.index('id="training"')]
+    assert "3 checkpoints spoke the same 64 texts" in section
+    assert "at step 3, 40.0 %, is near the base&#39;s 30.0 %: the interval" in section
+    assert "the lowest was 10.0 %, at step 1" in section
+    assert section.count('<circle class="mark s1"') == 3
+    assert "judge, step 1: 10.0 %; difference from the base −20.0 % (−30.0 % to −10.0 %)" in section
+    assert "the base: 30.0 %" in section and "deaf" not in section
+    # an interval that ends at the base's line touches the line
+    [base] = re.findall(r'<line class="base s1" [^>]*y1="([\d.]+)"', section)
+    ends = re.findall(r'<line class="whisker s1" [^>]*y1="([\d.]+)" [^>]*y2="([\d.]+)"', section)
+    below, at, around = ([float(y) for y in pair] for pair in ends)
+    assert min(below) > float(base)  # y grows downwards: lower rates are below
+    assert min(at) == float(base)
+    assert min(around) < float(base) < max(around)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [((-0.1, -0.2, -0.05), "is lower than"), ((0.1, 0.05, 0.2), "is higher than")],
+)
+def test_a_change_whose_interval_leaves_out_0_is_said(
+    folder: Path, change: tuple[float, float, float], said: str
+) -> None:
+    write_changes(folder, "judge", {3: change})
+    assert f"{said} the base&#39;s 30.0 %; the lowest" in render(read_run_folder(folder))
 
 
 def test_running_training_may_be_in_the_middle_of_a_line(folder: Path) -> None:

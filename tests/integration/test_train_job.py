@@ -18,7 +18,7 @@ from pyarrow import parquet
 from examples.tiny.domain import read_texts
 from examples.tiny.word_tokens import say
 from support.reward_server import RewardServer, StartRewards
-from support.training_job import lines_of, start_training
+from support.training_job import kill_family, lines_of, start_following, start_training
 from ttsrl.client.reward_client import score_blocking
 from ttsrl.config.load import load_run
 from ttsrl.config.schema import RunConfig
@@ -32,6 +32,7 @@ SMALL = (
     "train.prompts_per_step=4",
     "rollout.group_size=4",
 )
+EVALUATED = ("eval.during_training.texts=4", "eval.greedy=false", "eval.bootstrap_samples=100")
 
 
 def wait_until(condition: Callable[[], bool], process: subprocess.Popen[str]) -> None:
@@ -62,11 +63,12 @@ def with_prefixes(run: RunConfig, folder: Path) -> RunConfig:
     return RunConfig.model_validate(changed)
 
 
-def test_no_step_is_lost_when_service_and_trainer_are_killed(
+def test_nothing_is_lost_when_service_evaluation_and_trainer_are_killed(
     start_reward_service: StartRewards, tmp_path: Path
 ) -> None:
     server = start_reward_service()
-    run = with_prefixes(run_on(server, tmp_path, "train.kl_coefficient=0.04"), tmp_path)
+    run = run_on(server, tmp_path, "train.kl_coefficient=0.04", *EVALUATED)
+    run = with_prefixes(run, tmp_path)
     work_dir = tmp_path / "a path with a space"
     steps = work_dir / "train" / "steps.jsonl"
     store = RunStore(run.storage, run.name)
@@ -74,20 +76,20 @@ def test_no_step_is_lost_when_service_and_trainer_are_killed(
 
     # the reward service dies and comes back while step 2 is under way
     job = start_training(run, work_dir)
+    evaluation = start_following(run, tmp_path / "evaluation")
     wait_until(lambda: len(lines_of(steps)) >= 1, job)
     server.stop(signal.SIGKILL)
     server = start_reward_service(url=server.url)
     wait_until(lambda: store.newest_checkpoint() == 2, job)
 
-    # then the trainer's machine dies, with all that is on its disk
-    family = [psutil.Process(job.pid), *psutil.Process(job.pid).children(recursive=True)]
-    for process in family:
-        process.kill()
-    job.communicate()
+    # then the trainer's machine dies, with all that is on its disk, and the evaluation's
+    kill_family(job)
+    kill_family(evaluation)
     before = lines_of(steps)[:2]
     shutil.rmtree(work_dir)
 
-    # another machine goes on from storage
+    # other machines go on from storage
+    evaluation = start_following(run, tmp_path / "another machine")
     job = start_training(run, work_dir)
     output, _ = job.communicate(timeout=900)
     assert job.returncode == 0, output
@@ -98,6 +100,22 @@ def test_no_step_is_lost_when_service_and_trainer_are_killed(
     assert all(line["failed_share"] == 0 for line in after)
     assert len({line["prompts_sha256"] for line in after}) == 4, "a step saw another step's data"
     assert store.list_checkpoints() == [2, 4]
+
+    # every checkpoint is evaluated once, merged from verl's shards; the last one's models differ
+    log = tmp_path / "another machine" / "log"
+    assert evaluation.wait(900) == 0, log.read_text()
+    assert store.list_evaluated("held_out.during") == [0, 2, 4]
+    assert store.list_models() == []
+    change = store.storage.read_json(f"{store.eval('held_out.during', 4)}/change.json") or {}
+    assert change["metrics"]["cer/judge"]["sampled"]["texts"] == 4
+    identities = [
+        (store.storage.read_json(f"{store.eval('held_out.during', step)}/report.json") or {})[
+            "identity"
+        ]
+        for step in (0, 2, 4)
+    ]
+    assert len({one["model"] for one in identities}) == 3
+    assert len({one["protocol"] for one in identities}) == 1
 
     # the KL is that to the policy which all began with, not to the one that another machine goes on
     # from; of two warm-up steps the first one's rate is 0

@@ -8,6 +8,8 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from support.paths import ROOT
 from support.reward_server import TTSRL
 from ttsrl.config.load import dump_run
@@ -17,6 +19,29 @@ from ttsrl.data.prompts import prepare
 
 def lines_of(path: Path) -> list[dict[str, Any]]:
     return [json.loads(x) for x in path.read_text().splitlines()] if path.exists() else []
+
+
+def start_following(run: RunConfig, work_dir: Path) -> subprocess.Popen[bytes]:
+    """The evaluation of a run's checkpoints as a pod does it; its log is `work_dir`/log."""
+    work_dir.mkdir(parents=True, exist_ok=True)
+    config = work_dir / "run.json"
+    config.write_text(dump_run(run))
+    with (work_dir / "log").open("ab") as log:
+        return subprocess.Popen(
+            [*TTSRL, "job", "follow", "--config", config, "--work-dir", work_dir],
+            cwd=ROOT,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+        )
+
+
+def kill_family(process: subprocess.Popen[Any]) -> None:
+    """kill -9 of a process and of all that it started."""
+    parent = psutil.Process(process.pid)
+    for one in [parent, *parent.children(recursive=True)]:
+        one.kill()
+    process.communicate()
 
 
 def start_training(
