@@ -10,6 +10,7 @@ from ttsrl.base import Strict
 from ttsrl.config.during_training import DuringTrainingConfig
 from ttsrl.errors import did_you_mean
 from ttsrl.facts import DataPath, InEvaluation, ModelPath
+from ttsrl.reward.audio_llm import AudioLlm
 from ttsrl.reward.lineage import Lineage
 
 
@@ -48,6 +49,14 @@ class QualityConfig(Strict):
     """Both have their weights in the package of the extra `reward`."""
     used_in_reward: bool = False
     """Say on purpose that the reward has this component: its number shows over-fitting then."""
+
+
+class LlmQualityConfig(AudioLlm):
+    """An audio-LLM's opinion of every utterance, on the scale of its prompt."""
+
+    type: Literal["llm"]
+    used_in_reward: bool = False
+    """Say on purpose that the reward asks this model: its number shows over-fitting then."""
 
 
 class SamplingConfig(Strict):
@@ -130,7 +139,7 @@ class EvalConfig(Strict):
     greedy: Annotated[bool, InEvaluation()] = True
     """One greedy utterance per text beside the sampled ones. Speech models of published size often
     repeat themselves under greedy decoding."""
-    quality: list[QualityConfig] = []
+    quality: list[Annotated[QualityConfig | LlmQualityConfig, Field(discriminator="type")]] = []
     """Models of speech quality beside the judges of what is said, for every suite."""
     max_texts: int = Field(default=500, ge=1)
     batch_size: Annotated[int, InEvaluation()] = Field(default=64, ge=1)

@@ -102,11 +102,14 @@ class RunConfig(Strict):
 
     @model_validator(mode="after")
     def _quality_did_not_reward(self) -> Self:
-        rewarded = {component.type for component in self.reward.components}
+        rewarded = {
+            (one.type, getattr(one, "served_model", None)) for one in self.reward.components
+        }
         for one in self.eval.quality:
-            if one.type in rewarded and not one.used_in_reward:
+            asked = one.type, getattr(one, "served_model", None)
+            if asked in rewarded and not one.used_in_reward:
                 raise ValueError(
-                    f"eval.quality {one.type!r} is a component of the reward: use the other model, "
+                    f"eval.quality {one.type!r} is a component of the reward: use another model, "
                     "or say used_in_reward to show its number all the same"
                 )
         return self

@@ -148,6 +148,8 @@ def speak_and_hear(
             rows += found
             if on_progress:
                 on_progress(len(rows), total)
+    for told in filter(None, (one.told_usage() for one in quality)):
+        print(told, flush=True)
     return rows, synthesis_s
 
 
@@ -255,7 +257,7 @@ def _rows(
     languages = [text.language for text in texts]
     verdicts = {judge.name: judge.listen(speeches, languages) for judge in judges}
     cosines = similarity.to_voices(speeches, texts) if similarity else [None] * len(texts)
-    opinions = {one.name: one.of(speeches) for one in quality}
+    opinions = {one.name: one.of(speeches, languages) for one in quality}
     return [
         EvaluationRow(
             index=text.index,

@@ -65,7 +65,8 @@ class EvaluationRow(Record):
     similarity: float | None = None
     """Cosine with the voice prompt, -1 to 1; None where a text has no voice."""
     quality: dict[str, float | None] = {}
-    """Quality model -> mean opinion score, 1 to 5; None where it failed or there is no speech."""
+    """Quality model -> its opinion, 1 to 5 or on the scale of an audio-LLM; None where it failed or
+    there is no speech."""
     wav: str | None
     """File of the speech, from the evaluation's folder on; None where it was not kept."""
 

@@ -15,6 +15,7 @@ from pydantic import Field, field_validator, model_validator
 
 from ttsrl.base import Strict
 from ttsrl.facts import InReward, ModelPath
+from ttsrl.reward.audio_llm import AudioLlm
 from ttsrl.reward.lineage import Lineage
 from ttsrl.text.languages import check_language
 
@@ -344,6 +345,18 @@ class Preference(ComponentBase):
         return 0.5 * (1.0 + math.tanh(raw / 2))
 
 
+class Llm(ComponentBase, AudioLlm):
+    """Opinion of an audio-LLM, on the scale of its prompt."""
+
+    type: Literal["llm"] = "llm"
+    max_cer: float | None = Field(default=0.2, ge=0)
+    """A rollout whose CER is above this has utility 0 here: such models like fluent nonsense."""
+
+    def utility(self, raw: float) -> float:
+        """(opinion - low) / (high - low)."""
+        return ramp(raw, self.low, self.high)
+
+
 class PinyinWer(ComponentBase):
     """Word error rate over the pinyin syllables that SenseVoice hears; Mandarin only."""
 
@@ -398,7 +411,8 @@ Component = Annotated[
     | Style
     | Speaker
     | Classifier
-    | Preference,
+    | Preference
+    | Llm,
     Field(discriminator="type"),
 ]
 

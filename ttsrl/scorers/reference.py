@@ -8,6 +8,7 @@ import numpy as np
 
 from ttsrl.audio.waveform import Waveform
 from ttsrl.scorers.base import Scorer, SpeechSample
+from ttsrl.scorers.remote import RemoteScorer
 
 RATE_HZ = 16_000
 SYLLABLE_S = 0.18
@@ -75,12 +76,18 @@ def vowels(duration_s: float, pitch_hz: float = 120.0) -> Waveform:
     return (0.5 * samples / max(1e-9, np.abs(samples).max())).astype(np.float32)
 
 
-def check_scorer(name: str, scorer: Scorer) -> None:
-    """Raise RuntimeError unless a scorer gives finite values, the same alone and in company."""
+def check_scorer(name: str, scorer: Scorer | RemoteScorer) -> None:
+    """Raise RuntimeError unless a scorer gives finite values, the same alone and in company.
+
+    Another program is asked once: it hears each utterance alone.
+    """
     speeches = [
         SpeechSample(voice(s, pitch_hz=f), RATE_HZ, **_fields(scorer))
         for s, f in [(1.5, 140.0), (2.2, 140.0), (1.5, 210.0)]
     ]
+    if isinstance(scorer, RemoteScorer):
+        scorer.check(speeches[0])
+        return
     together = scorer.score(speeches)
     for values in together:
         if not all(map(math.isfinite, values.values())):
@@ -93,5 +100,5 @@ def check_scorer(name: str, scorer: Scorer) -> None:
             )
 
 
-def _fields(scorer: Scorer) -> dict[str, str]:
+def _fields(scorer: Scorer | RemoteScorer) -> dict[str, str]:
     return {"text": "A reference clip.", "language": "en"} | dict(scorer.example)

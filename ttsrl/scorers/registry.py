@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from ttsrl.models.hub import model_digest
 from ttsrl.reward.components import HEARD_BY_WHISPER
 from ttsrl.scorers.base import Recogniser, Scorer
+from ttsrl.scorers.remote import RemoteScorer
 
 if TYPE_CHECKING:
     from ttsrl.config.evaluation import JudgeConfig
@@ -28,10 +29,10 @@ SCORER_OF = {
 """Component type -> scorer that measures it; the others have one of their own name."""
 
 
-def load_scorers(reward: RewardConfig, device: str = "cpu") -> dict[str, Scorer]:
+def load_scorers(reward: RewardConfig, device: str = "cpu") -> dict[str, Scorer | RemoteScorer]:
     """Name -> scorer of the components that Whisper does not measure, and of the gate `no_speech`;
     each is loaded once."""
-    scorers: dict[str, Scorer] = {}
+    scorers: dict[str, Scorer | RemoteScorer] = {}
     if reward.gates.min_speech_s > 0:
         scorers["voice_activity"] = _load_voice_activity(reward.gates)
     for component in reward.components:
@@ -50,7 +51,7 @@ def _load_voice_activity(gates: Gates) -> Scorer:
     return VoiceActivity(gates.speech_threshold, gates.faint_threshold, threads)
 
 
-def _load(component: Component, device: str, batch_size: int) -> Scorer:
+def _load(component: Component, device: str, batch_size: int) -> Scorer | RemoteScorer:
     match component.type:
         case "rate":
             from ttsrl.scorers.rate import RateScorer
@@ -88,6 +89,10 @@ def _load(component: Component, device: str, batch_size: int) -> Scorer:
             from ttsrl.scorers.preference import PreferenceScorer
 
             return PreferenceScorer(component, device, batch_size)
+        case "llm":
+            from ttsrl.scorers.audio_llm import AudioLlmScorer
+
+            return AudioLlmScorer(component)
         case "pinyin_wer":
             from ttsrl.scorers.error_rate import ErrorRateScorer
             from ttsrl.scorers.sensevoice import SenseVoice

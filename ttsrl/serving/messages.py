@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ttsrl.scorers.remote import NOTHING_USED, Usage
 from ttsrl.wire import Outcome, ServiceSpec
 
 
@@ -42,6 +43,8 @@ class Measured:
     outcomes: list[Outcome]
     stages: list[tuple[str, float]]
     """Stage and its seconds, in the order in which they ran."""
+    usage: Usage = NOTHING_USED
+    """Of requests to other programs."""
     last: bool = False
     """Whether the process ends now, to be replaced."""
 

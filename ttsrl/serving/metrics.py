@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from prometheus_client import Counter, Gauge, Histogram
 
 from ttsrl.reward.gates import REASONS
+from ttsrl.scorers.remote import Usage
 from ttsrl.wire import Failed, Gated, Ok, Outcome, ServiceSpec
 
 SHARES = [0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 1.0]
@@ -21,7 +22,7 @@ RAW_BUCKETS = {
 SECONDS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0]
 LONG_SECONDS = [*SECONDS, 60.0, 120.0, 300.0]
 """For what a queue is part of: as long as a client's deadline."""
-ERRORS = ("rejected", "decode", "scorer", "deadline", "nan")
+ERRORS = ("rejected", "decode", "scorer", "deadline", "nan", "unreachable")
 """Kinds of `Failed` that the pipeline gives."""
 POWERS = [1, 2, 4, 8, 16, 32, 64, 128, 256]
 
@@ -130,6 +131,15 @@ class ServiceMetrics:
             ["component"],
             buckets=SHARES,
         )
+        self._remote_requests = Counter(
+            "ttsrl_reward_remote_requests", "Answers of other programs that measure, as audio-LLMs"
+        )
+        self._remote_tokens = Counter(
+            "ttsrl_reward_remote_tokens", "Tokens of these requests by direction", ["direction"]
+        )
+        self._remote_cost = Counter(
+            "ttsrl_reward_remote_cost", "What these tokens cost by the component's prices"
+        )
         self._raw = {
             name: Histogram(
                 f"ttsrl_reward_{name}",
@@ -157,6 +167,13 @@ class ServiceMetrics:
     def stage(self, name: str, seconds: float) -> None:
         """A stage of the pipeline took so long for one batch."""
         self._stages.labels(name).observe(seconds)
+
+    def used(self, usage: Usage) -> None:
+        """Other programs were asked."""
+        self._remote_requests.inc(usage.requests)
+        self._remote_tokens.labels("input").inc(usage.input_tokens)
+        self._remote_tokens.labels("output").inc(usage.output_tokens)
+        self._remote_cost.inc(usage.cost)
 
     def batch(self, outcomes: Iterable[Outcome]) -> None:
         """One batch was measured."""

@@ -41,6 +41,7 @@ from ttsrl.scorers.base import Raw, Scorer, SpeechSample
 from ttsrl.scorers.memory import is_out_of_memory
 from ttsrl.scorers.reference import check_scorer
 from ttsrl.scorers.registry import load_scorers
+from ttsrl.scorers.remote import NOTHING_USED, RemoteScorer, Usage
 from ttsrl.scorers.whisper.scorer import WhisperScorer
 from ttsrl.serving.cache import OutcomeCache
 from ttsrl.serving.listening import check_whisper, load_whisper
@@ -74,7 +75,7 @@ class Item:
 State = Item | Outcome
 Stage = Callable[[list[Item]], list[State]]
 T = TypeVar("T")
-Measured = Raw | dict[str, float]
+Measured = Raw | dict[str, float] | Failed
 """What a scorer makes of one utterance."""
 Measure = Callable[[list[Item]], Sequence[Measured]]
 Timed = tuple[list[Measured | Failed], float]
@@ -100,7 +101,7 @@ class Pipeline:
         precision = resolve_precision(run.reward, device)
         self.codec = load_codec(str(codec_folder), device, precision, run.voice)
         self.whisper = load_whisper(run.reward, device)
-        self.scorers: dict[str, Scorer] = load_scorers(run.reward, device)
+        self.scorers: dict[str, Scorer | RemoteScorer] = load_scorers(run.reward, device)
         names = [*([WHISPER] if self.whisper else []), *self.scorers]
         # A GPU listens meanwhile; on a CPU what is certainly no speech costs the others nothing.
         self.detects_first = device == "cpu" and VOICE in self.scorers
@@ -165,6 +166,11 @@ class Pipeline:
             raise RuntimeError("the codec decodes the same tokens differently in a batch")
         for name, scorer in self.scorers.items():
             check_scorer(name, scorer)
+
+    def take_usage(self) -> Usage:
+        """What requests to other programs have used since this was last asked."""
+        remote = [s for s in self.scorers.values() if isinstance(s, RemoteScorer)]
+        return sum((scorer.take_usage() for scorer in remote), NOTHING_USED)
 
     def _measure(self, utterances: list[Utterance]) -> list[Outcome]:
         states: list[State] = [Item(u) for u in utterances]
@@ -407,8 +413,8 @@ def _listen_by(whisper: WhisperScorer, sample_rate_hz: int) -> Measure:
     return measure
 
 
-def _measure_by(scorer: Scorer, sample_rate_hz: int) -> Measure:
-    def measure(items: list[Item]) -> list[dict[str, float]]:
+def _measure_by(scorer: Scorer | RemoteScorer, sample_rate_hz: int) -> Measure:
+    def measure(items: list[Item]) -> Sequence[dict[str, float] | Failed]:
         speeches = [_speech(item, sample_rate_hz) for item in items if item.waveform is not None]
         return scorer.score(speeches) if speeches else []
 

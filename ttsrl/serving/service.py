@@ -197,6 +197,7 @@ class RewardService:
         """A batch is done."""
         for name, seconds in measured.stages:
             self.metrics.stage(name, seconds)
+        self.metrics.used(measured.usage)
         self.metrics.batch(measured.outcomes)
 
     def show_state(self) -> None:

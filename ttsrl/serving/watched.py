@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import math
 import zlib
-from collections.abc import Mapping
+from collections.abc import Collection
 from concurrent.futures import Future
 
 from ttsrl.config.schema import RunConfig
@@ -63,7 +63,7 @@ def _measured(scorer: Scorer, speech: SpeechSample) -> dict[str, float]:
     return {name: values[name] for name in MEASURES}
 
 
-def watched_prosody(run: RunConfig, scorers: Mapping[str, Scorer]) -> WatchedProsody | None:
+def watched_prosody(run: RunConfig, scorers: Collection[str]) -> WatchedProsody | None:
     """What the guards of a run need beside its reward's scorers."""
     if "prosody" in scorers or run.guards.prosody_share == 0:
         return None

@@ -97,7 +97,8 @@ def serve(service: Connection, pipeline: Pipeline, stages: list[tuple[str, float
         if kinds <= {"decode", "scorer"}:
             pipeline.self_test()
         late_batches = late_batches + 1 if "deadline" in kinds else 0
-        service.send(Measured(outcomes, list(stages), last=late_batches == LATE_BATCHES))
+        last = late_batches == LATE_BATCHES
+        service.send(Measured(outcomes, list(stages), pipeline.take_usage(), last))
 
 
 def device_of(number: int, workers: int) -> str:

@@ -37,8 +37,13 @@ WORDS_OF_PATHS = {
     *("model", "models", "encoder", "codec", "voice", "voices", "head", "vocoder", "tokenizer"),
     *("checkpoint", "path", "file", "folder", "storage"),
 }
-NO_PATHS = {"reward.components.*.voice"}
-"""Of the speaker component: the name of a speaker, whose recording lies in `voices`."""
+NO_PATHS = {
+    "reward.components.*.voice",
+    "reward.components.*.served_model",
+    "eval.quality.*.served_model",
+}
+"""Of the speaker component: the name of a speaker, whose recording lies in `voices`. Of an
+audio-LLM: what its server calls it."""
 
 
 def without_location(config: type[BaseModel]) -> Iterator[str]:

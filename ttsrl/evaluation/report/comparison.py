@@ -60,7 +60,7 @@ class Metric:
     label: str
     note: str
     unit: str
-    """`share` (shown in percent), `cosine`, `points of 5` or `s`."""
+    """`share` (shown in percent), `cosine`, `opinion` or `s`."""
     change: str
     """How to say a change: `relative`, in `points` of a share, or as a `difference`."""
     better: int
@@ -161,7 +161,7 @@ def metrics(report: EvaluationReport) -> list[Metric]:
             f"quality/{name}",
             f"Opinion score, {name}",
             _INDEPENDENCE["same" if used else "unlike"],
-            "points of 5",
+            "opinion",
             "difference",
             1,
             lambda row, name=name: row.quality.get(name),
@@ -268,7 +268,7 @@ def shown_in(unit: str, value: float) -> str:
             return percent(value)
         case "cosine":
             return f"{value:.3f}".replace("-", "−")
-        case "points of 5":
+        case "opinion":
             return f"{value:.2f}"
         case _:
             return f"{value:.2f} {unit}"
