@@ -15,10 +15,10 @@ from pathlib import Path
 from ttsrl.config.load import dump_run, load_run
 from ttsrl.config.schema import RunConfig
 from ttsrl.data.prompts import are_prepared, prepare
-from ttsrl.errors import Failure
+from ttsrl.errors import Failure, Stopped
 from ttsrl.models.hub import local_folder
 from ttsrl.records.step_line import POLICY
-from ttsrl.runtime.exit_codes import exit_on_sigterm
+from ttsrl.runtime.exit_codes import STOPPED_BY, exit_on_sigterm
 from ttsrl.runtime.job import Job
 from ttsrl.runtime.scratch import scratch
 from ttsrl.storage.atomic import replace_text
@@ -46,7 +46,15 @@ POLL_S = 0.2
 def train_until_terminated(config: Path, work_dir: Path | None = None) -> None:
     """`train`, as a program of its own: SIGTERM ends it as Ctrl-C does, with exit code 143."""
     exit_on_sigterm()
-    train(config, work_dir)
+    try:
+        train(config, work_dir)
+    except Stopped as stop:
+        from ttsrl.training.ray_job import end_as_stopped, own_submission_id
+
+        if own_submission_id() is not None:
+            print(f"{STOPPED_BY}{stop}", flush=True)  # Ray lets nobody say it later
+            end_as_stopped()
+        raise
 
 
 def train(
