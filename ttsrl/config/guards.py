@@ -34,6 +34,10 @@ class GuardsConfig(Strict):
     """Whether the guards of docs/trust.md watch the run beside those in `rules`."""
     rules: list[GuardRule] = []
     """Guards of one's own, and changes to built-in ones."""
+    max_rollbacks: int = Field(default=2, ge=0)
+    """How often a guard may set the run back; the next time it stops it."""
+    rollback_learning_rate: float = Field(default=0.5, gt=0, le=1)
+    """What each rollback multiplies the learning rate with."""
     base_steps: int = Field(default=3, ge=1)
     """First steps of the run, whose mean is what `against = "base"` compares with."""
     prosody_share: float = Field(default=0.25, ge=0, le=1)

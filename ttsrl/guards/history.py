@@ -45,6 +45,10 @@ class History:
         """Measures of an evaluation, beside those of other suites; step 0: before training."""
         self._evaluations[step] = {**self._evaluations.get(step, {}), **measures}
 
+    def evaluated(self, step: int, measure: str) -> float | None:
+        """A measure of the evaluation of a step's model, where there is one."""
+        return self._evaluations.get(step, {}).get(measure)
+
     def entries(self, guard: Guard, last: int | None = None) -> list[Entry]:
         """What a guard can judge: all that follows the base, or the `last` of it."""
         if not guard.of_evaluation:

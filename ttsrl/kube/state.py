@@ -7,7 +7,7 @@ from typing import Literal
 
 from ttsrl.kube.objects import Object, entries, part
 
-Phase = Literal["starting", "running", "retrying", "suspended", "done", "failed"]
+Phase = Literal["starting", "running", "retrying", "suspended", "done", "stopped", "failed"]
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class JobState:
 
     @property
     def has_ended(self) -> bool:
-        return self.phase in ("done", "failed")
+        return self.phase in ("done", "stopped", "failed")
 
 
 def state_of(job: Object) -> JobState:
@@ -45,6 +45,10 @@ def _of_rayjob(job: Object) -> JobState:
             return JobState("retrying", f"an attempt failed, a new Ray cluster comes, {attempt}")
         case "Suspending" | "Suspended":
             return JobState("suspended", "suspended: its queue has not admitted it")
+        case "Complete" if status.get("jobStatus") == "STOPPED":
+            return JobState(
+                "stopped", "stopped by a guard, or by `ray job stop`: it is not retried"
+            )
         case "Complete":
             return JobState("done", f"done, {attempt}")
         case other:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field
 
-from ttsrl.errors import Failure
+from ttsrl.errors import Failure, Stopped
 from ttsrl.kube import follow, training
 from ttsrl.kube.cluster import Cluster
 from ttsrl.kube.names import Names
@@ -13,6 +13,7 @@ from ttsrl.kube.objects import Object, condition, part
 from ttsrl.kube.pending import why_pending
 from ttsrl.kube.state import JobState, state_of
 from ttsrl.records.step_line import POLICY, StepLine, policy_of
+from ttsrl.runtime.exit_codes import STOPPED_BY
 from ttsrl.runtime.progress import Progress
 
 POLL_S = 3.0
@@ -35,6 +36,8 @@ class Status:
     """The last step that the log tells of."""
     policy: str = ""
     """Id and commit of what is trained; empty where it is a folder, or not yet known."""
+    stopped: str | None = None
+    """What the log says of the guard that ended the run."""
 
     def lines(self) -> list[str]:
         """All of it, as a user reads it."""
@@ -43,6 +46,8 @@ class Status:
             lines.append(f"{POLICY}{self.policy}")
         if self.step is not None:
             lines.append(str(self.step))
+        if self.stopped is not None:
+            lines.append(f"{STOPPED_BY}{self.stopped}")
         return lines
 
 
@@ -64,13 +69,15 @@ def status(cluster: Cluster, names: Names) -> Status:
         trouble += [why] if why else []
         lines.append(pod_line(pod, why))
     driver = training.driver(kind, names, found)
+    log = _log(cluster, driver, tail_lines=TAIL_LINES)
     return Status(
         f"{job['kind']} {names.train}",
         state_of(job),
         lines,
         trouble,
-        StepLine.last_of(_log(cluster, driver, tail_lines=TAIL_LINES)),
+        StepLine.last_of(log),
         policy_of(_log(cluster, driver, limit_bytes=HEAD_BYTES)),
+        next((line.removeprefix(STOPPED_BY) for line in log if line.startswith(STOPPED_BY)), None),
     )
 
 
@@ -127,6 +134,8 @@ def watch(cluster: Cluster, names: Names, progress: Progress) -> None:
         if now.state.phase == "done":
             stage.finish(now.step.note if now.step else "")
             return
+        if now.state.phase == "stopped":
+            raise Stopped(now.stopped or f"{now.job}: {now.state.words}; see `ttsrl logs`")
         if now.state.phase == "failed":
             raise Failure(f"{now.job}: {now.state.words}; see `ttsrl logs`")
         time.sleep(POLL_S)

@@ -21,9 +21,9 @@ class GuardFigure(Record):
 
 
 class GuardEvent(Record):
-    """A guard tripped, or what it watches is within its limits again."""
+    """A guard tripped, what it watches is within its limits again, or the run is set back."""
 
-    event: Literal["tripped", "cleared"]
+    event: Literal["tripped", "cleared", "rolling_back", "rolled_back"]
     guard: str
     digest: str = ""
     """Of the guard as it was."""
@@ -32,6 +32,8 @@ class GuardEvent(Record):
     """The first of the bad steps, or of the steps whose evaluation is bad."""
     step: int
     """The last of them; of `cleared` the first good one after them."""
+    to_step: int | None = None
+    """Of a rollback: the step that the run goes on from."""
     figures: list[GuardFigure] = []
     said: str
     """The event in one line."""

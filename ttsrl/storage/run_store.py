@@ -82,6 +82,22 @@ class RunStore:
         """Step to resume from: found by listing, as a run may end between manifest and pointer."""
         return max(self.list_checkpoints(), default=None)
 
+    def take_back(self, newest: int) -> None:
+        """Remove checkpoints, models and evaluations of all steps after one. Repeating it is
+        harmless."""
+        for folder in (f"{self._run}/checkpoints", f"{self._run}/model", self.evaluations):
+            for key in self.storage.list_complete(folder):
+                step = re.search(r"/step_(\d+)(?:/|$)", key)
+                if step is not None and int(step[1]) > newest:
+                    self.storage.remove(key)
+        best = self.storage.read_json(self.best)
+        if best is not None and int(best["step"]) > newest:
+            self.storage.delete(self.best)
+        if newest:
+            self.write_latest(newest)
+        else:
+            self.storage.delete(self.latest)
+
     def write_latest(self, step: int) -> None:
         """Point latest.json to a complete checkpoint."""
         self._point(self.latest, {"step": step, "checkpoint": self.checkpoint(step)})

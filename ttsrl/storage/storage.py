@@ -148,6 +148,13 @@ class Storage:
         with plain_disk_errors():
             self._backend.write(_clean(key), data.encode())
 
+    def remove(self, prefix: str) -> None:
+        """Take back a published folder; its manifest goes first: nobody finds half of it."""
+        with plain_disk_errors():
+            self._backend.delete(join(_clean(prefix), MANIFEST))
+            for key in list(self._backend.list_keys(_clean(prefix))):
+                self._backend.delete(key)
+
     def delete(self, key: str) -> None:
         """Delete one file; none is none."""
         with plain_disk_errors():

@@ -10,16 +10,19 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+from ttsrl.config.evaluation import HELD_OUT
 from ttsrl.config.schema import RunConfig
 from ttsrl.errors import BadInput, Failure, Stopped
-from ttsrl.guards.armed import armed
+from ttsrl.guards.armed import armed, broken
 from ttsrl.guards.guard import Guard
 from ttsrl.guards.history import History
 from ttsrl.guards.judging import Trip, judge
+from ttsrl.guards.measures import EVALUATION
 from ttsrl.records.guard import GUARDS, GuardEvent
 from ttsrl.records.record import append_lines, parse, read_lines, write_lines
 from ttsrl.records.step import TrainingStep
 from ttsrl.storage.run_store import RunStore
+from ttsrl.training.set_back import keep_log, set_back
 
 STOP_FILE = "stop"
 """In the run's `train` folder: the trainer saves a checkpoint after its step and leaves."""
@@ -36,15 +39,76 @@ class GuardWatch:
         """Guards whose conditions hold now."""
         self.stop: Trip | None = None
         """Why the run is to end."""
+        self.rollback: Trip | None = None
+        """Why the run is to be set back."""
         self.events: list[GuardEvent] = []
+        self._run = run
         self._store = store
         self._log = train_dir / GUARDS
         self._stop_file = train_dir / STOP_FILE
 
+    @property
+    def rollbacks(self) -> int:
+        """How often the run has been set back."""
+        return sum(event.event == "rolled_back" for event in self.events)
+
+    @property
+    def learning_rate_ratio(self) -> float:
+        """What is left of the learning rate."""
+        return self._run.guards.rollback_learning_rate**self.rollbacks
+
+    def states(self) -> Iterable[tuple[Guard, bool, int]]:
+        """Each guard, whether its conditions hold now, and how often it has tripped."""
+        for guard in self.armed.guards:
+            trips = sum((e.guard, e.event) == (guard.name, "tripped") for e in list(self.events))
+            yield guard, guard.name in self.tripped, trips
+
+    def finish_rollback(self) -> None:
+        """Do what a rollback does that has begun, here or in a start that was killed."""
+        self.events = list(self._known_events())
+        last = next((e for e in reversed(self.events) if e.to_step is not None), None)
+        if last is None or last.event != "rolling_back" or last.to_step is None:
+            return
+        self._store.take_back(last.to_step)
+        set_back(self._log.parent / "checkpoints", last.to_step)
+        done = last.model_copy(update={"event": "rolled_back", "at_s": time.time()})
+        self.events.append(done)
+        write_lines(self._log, self.events)
+        self._publish()
+        rate = self._run.train.learning_rate * self.learning_rate_ratio
+        print(f"{last.said}; learning rate {rate:g} from now on", flush=True)
+
+    def begin_rollback(self) -> None:
+        """Write down what is to happen, so that a kill does not leave it half done."""
+        assert self.rollback is not None
+        target = self._target(self.rollback.first)
+        place = f"step {target}" if target else "the beginning"
+        found = _event(self.rollback)
+        said = f"guard {found.guard} sets the run back to {place}"
+        begun = found.model_copy(update={"event": "rolling_back", "to_step": target, "said": said})
+        self.events.append(begun)
+        write_lines(self._log, self.events)
+        self._store.storage.write_text(self._store.guards_log, self._log.read_text())
+        keep_log(self._log.parent, self.rollbacks + 1)
+
+    def _target(self, first_bad: int) -> int:
+        """The best checkpoint before the first bad step that broke no guard; 0: none."""
+        bad = broken(self._run, self.history)
+        steps = [
+            step for step in self._store.list_checkpoints() if step < first_bad and step not in bad
+        ]
+        measure = f"{EVALUATION}{HELD_OUT}.cer"
+        heard = {
+            step: cer
+            for step in steps
+            if (cer := self.history.evaluated(step, measure)) is not None
+        }
+        return min(heard, key=lambda step: (heard[step], step)) if heard else max(steps, default=0)
+
     def resume(self, step: int) -> None:
         """Take up what is known of a run that goes on from a step. Raises Stopped."""
         self._stop_file.unlink(missing_ok=True)
-        self.events = [event for event in self._known_events() if event.step <= step]
+        self.events = [e for e in self._known_events() if e.step <= step or e.to_step is not None]
         if (stopped := self._still_stopped()) is not None:
             raise Stopped(f"{stopped.said}; {self._way_out(step)}")
         write_lines(self._log, self.events)
@@ -84,8 +148,7 @@ class GuardWatch:
             self.tripped[guard.name] = found
             if new:
                 self._tell(_event(found))
-                if guard.then == "stop" and self.stop is None:
-                    self._ask_to_stop(found)
+                self._act(found)
 
     def _is_told(self, found: Trip) -> bool:
         """Whether an earlier start has said so: evaluations are all read again by each."""
@@ -95,6 +158,14 @@ class GuardWatch:
             if (event.guard, event.digest) == (found.guard.name, found.guard.digest)
         )
 
+    def _act(self, found: Trip) -> None:
+        if found.guard.then == "warn" or self.stop or self.rollback:
+            return
+        if found.guard.then == "rollback" and self.rollbacks < self._run.guards.max_rollbacks:
+            self.rollback = found
+        else:
+            self._ask_to_stop(found)
+
     def _tell(self, event: GuardEvent) -> None:
         print(event.said, flush=True)
         self.events.append(event)
@@ -102,17 +173,22 @@ class GuardWatch:
 
     def _ask_to_stop(self, found: Trip) -> None:
         self.stop = found
+        self._publish()
+        self._stop_file.touch()
+
+    def _publish(self) -> None:
         try:
             self._store.storage.write_text(self._store.guards_log, self._log.read_text())
         except (BadInput, Failure) as error:
             print(f"guards.jsonl not published yet: {error}", flush=True)
-        self._stop_file.touch()
 
     def _still_stopped(self) -> GuardEvent | None:
         """The event that ended the run, where its guard is as it was; else it is done with."""
-        last = next((e for e in reversed(self.events) if e.then == "stop"), None)
+        last = next((e for e in reversed(self.events) if e.then != "warn"), None)
         if last is None or last.event != "tripped":
             return None
+        if last.then == "rollback" and self.rollbacks < self._run.guards.max_rollbacks:
+            return None  # killed before it was set back: the guard trips again, or it need not
         guard = next((g for g in self.armed.guards if g.name == last.guard), None)
         if guard is not None and guard.digest == last.digest:
             return last

@@ -49,6 +49,11 @@ Since the supervisor started, counters
   ttsrl_train_checkpoints_published_total
   ttsrl_train_log_upload_errors_total             uploads of the step log that failed
 
+Guards, of the whole run
+  ttsrl_train_guard_tripped{guard,then}           1 while what it watches is beyond its limits
+  ttsrl_train_guard_trips_total{guard,then}
+  ttsrl_train_rollbacks_total
+
 Held-out texts, gauges, from the newest evaluation of this run in storage
   ttsrl_train_held_out_cer{suite,judge,decoding}  mean CER over texts; decoding: sampled, greedy
   ttsrl_train_held_out_judge_info{suite,judge,kinship}  1; kinship: unlike, unknown, kin, same
@@ -91,6 +96,7 @@ from ttsrl.records.during import ChangeEstimate, DuringTrainingState
 from ttsrl.records.evaluation import AdaptationFigure, ReportJudge, most_independent
 from ttsrl.records.step import TrainingStep
 from ttsrl.reward.gates import REASONS
+from ttsrl.training.guarding import GuardWatch
 from ttsrl.training.step_log import STAGES
 from ttsrl.wire import FAILURES
 
@@ -161,6 +167,7 @@ class TrainMetrics(Collector):
         self.checkpoint: CheckpointPublished | None = None
         self.held_out: dict[str, HeldOut] = {}
         self.during_training: DuringTrainingState | None = None
+        self.guards: GuardWatch | None = None
         self.log_upload_errors = 0
         self._totals: defaultdict[str, float] = defaultdict(float)
         self._outcomes: Counter[str] = Counter(dict.fromkeys(OUTCOMES, 0))
@@ -201,6 +208,7 @@ class TrainMetrics(Collector):
         if self.last:
             yield from self._of_step(self.last)
         yield from self._counters()
+        yield from self._of_guards()
         yield from self._of_held_out(list(self.held_out.values()))
         if self.during_training:
             yield from self._of_during(self.during_training)
@@ -271,6 +279,17 @@ class TrainMetrics(Collector):
         for stage, seconds in self._stages.items():
             stages.add_metric([self.run.name, stage], seconds)
         yield stages
+
+    def _of_guards(self) -> Iterable[Metric]:
+        if self.guards is None:
+            return
+        tripped = self._gauge("guard_tripped", "Beyond its limits now", "guard", "then")
+        trips = self._counter("guard_trips", "Times that a guard tripped", "guard", "then")
+        for guard, is_tripped, count in self.guards.states():
+            tripped.add_metric([self.run.name, guard.name, guard.then], is_tripped)
+            trips.add_metric([self.run.name, guard.name, guard.then], count)
+        yield from (tripped, trips)
+        yield self._count("rollbacks", "Times that the run was set back", self.guards.rollbacks)
 
     def _of_held_out(self, evaluations: Iterable[HeldOut]) -> Iterable[Metric]:
         heard = ("suite", "judge", "decoding")

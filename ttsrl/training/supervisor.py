@@ -10,6 +10,7 @@ import json
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 
 from ttsrl.config.load import dump_run, load_run
@@ -37,6 +38,7 @@ from ttsrl.training.run_identity import (
     check_run_identity,
 )
 from ttsrl.training.verl_args import RayHere, RayThere, verl_keys
+from ttsrl.wire import ServiceSpec
 
 START_ALLOWANCE_S = 900.0
 """What the first step may take longer: Ray, verl and the models start before it."""
@@ -81,50 +83,9 @@ def train(
     spec = preflight.check_service(run, family, started_s)
     check_run_identity(run, store)
     check_reward_identity(run, spec, store)
-    train_dir = work_dir / "train"
-    train_dir.mkdir(exist_ok=True)
-    guards = GuardWatch(run, store, train_dir)
-    newest = store.newest_checkpoint() or 0
-    guards.resume(newest)
-    if newest >= run.train.steps:
-        print(f"all {run.train.steps} steps are done and published")
-        return
-    check_reward_audit(run, spec, store)
-    print(guards.armed.words, flush=True)
-    policy = local_folder(run.model)
-    if not Path(run.model).exists():
-        print(f"{POLICY}{run.model}", flush=True)
-    replace_text(work_dir / RUN, dump_run(run))
-    place = environment.ray_address() or "this machine"
-    print(f"starting Ray and verl with {device} on {place}", flush=True)
-    with ExitStack() as stack:
-        if environment.ray_address() is None:
-            ray = RayHere(str(stack.enter_context(scratch("ttsrl-ray-"))))
-        else:
-            ray = RayThere(
-                environment.of_every_process(run, device) | environment.of_rollouts(spec)
-            )
-        keys_file = train_dir / "verl.json"
-        here = run.model_copy(update={"model": str(policy)})
-        keys = verl_keys(here, work_dir, device, ray)
-        keys_file.write_text(json.dumps(keys, indent=2) + "\n", encoding="utf-8")
-        stack.enter_context(PublishedLog(store, train_dir, metrics))
-        log = work_dir / "logs" / "verl.log"
-        variables = environment.of_driver(run, device) | environment.of_rollouts(spec)
-        if isinstance(ray, RayHere):  # verl leaves locks in the temporary folder
-            variables["TMPDIR"] = ray.folder
-        verl = Job("verl", run_verl, (keys_file,), log, variables)
-        stack.callback(verl.stop)
-        evaluations = stack.enter_context(EvaluationsSeen(run, store))
-
-        def look_around() -> None:
-            look()
-            guards.on_evaluations(evaluations.new())
-
-        _watch(run, verl, Follower(train_dir, metrics, guards.on_step), look_around)
-    guards.end()
-    if (published := store.newest_checkpoint()) != run.train.steps:
-        raise Failure(f"training ended at step {published} of {run.train.steps}; see {log}")
+    training = _Training(run, work_dir, store, device, spec, metrics, look)
+    while not training.attempt():
+        metrics.start_s = time.time()  # what is done again was counted
 
 
 def run_verl(keys_file: Path) -> None:
@@ -134,12 +95,94 @@ def run_verl(keys_file: Path) -> None:
     main(keys_file)
 
 
-def _watch(run: RunConfig, verl: Job, follower: Follower, look: Callable[[], None]) -> None:
-    """Wait for verl's end; raises Failure where it fails or a step takes longer than it may."""
+@dataclass(frozen=True)
+class _Training:
+    """A run that has been checked."""
+
+    run: RunConfig
+    work_dir: Path
+    store: RunStore
+    device: str
+    spec: ServiceSpec
+    metrics: TrainMetrics
+    look: Callable[[], None]
+
+    def attempt(self) -> bool:
+        """Train from the newest checkpoint; False where a guard has set the run back.
+
+        Raises BadInput, Failure, Stopped.
+        """
+        run, store, train_dir = self.run, self.store, self.work_dir / "train"
+        train_dir.mkdir(exist_ok=True)
+        guards = GuardWatch(run, store, train_dir)
+        self.metrics.guards = guards
+        guards.finish_rollback()
+        newest = store.newest_checkpoint() or 0
+        guards.resume(newest)
+        if newest >= run.train.steps:
+            print(f"all {run.train.steps} steps are done and published")
+            return True
+        check_reward_audit(run, self.spec, store)
+        print(guards.armed.words, flush=True)
+        log = self.work_dir / "logs" / "verl.log"
+        self._run_verl(guards, log)
+        if guards.rollback is not None:
+            guards.begin_rollback()
+            return False
+        guards.end()
+        if (published := store.newest_checkpoint()) != run.train.steps:
+            raise Failure(f"training ended at step {published} of {run.train.steps}; see {log}")
+        return True
+
+    def _run_verl(self, guards: GuardWatch, log: Path) -> None:
+        """To its own end, or to the moment when the run is to be set back."""
+        run, train_dir, device = self.run, self.work_dir / "train", self.device
+        policy = local_folder(run.model)
+        if not Path(run.model).exists():
+            print(f"{POLICY}{run.model}", flush=True)
+        replace_text(self.work_dir / RUN, dump_run(run))
+        place = environment.ray_address() or "this machine"
+        print(f"starting Ray and verl with {device} on {place}", flush=True)
+        of_rollouts = environment.of_rollouts(self.spec)
+        with ExitStack() as stack:
+            if environment.ray_address() is None:
+                ray = RayHere(str(stack.enter_context(scratch("ttsrl-ray-"))))
+            else:
+                ray = RayThere(environment.of_every_process(run, device) | of_rollouts)
+            keys_file = train_dir / "verl.json"
+            rate = run.train.learning_rate * guards.learning_rate_ratio
+            here = run.model_copy(
+                update={
+                    "model": str(policy),
+                    "train": run.train.model_copy(update={"learning_rate": rate}),
+                }
+            )
+            keys = verl_keys(here, self.work_dir, device, ray)
+            keys_file.write_text(json.dumps(keys, indent=2) + "\n", encoding="utf-8")
+            stack.enter_context(PublishedLog(self.store, train_dir, self.metrics))
+            variables = environment.of_driver(run, device) | of_rollouts
+            if isinstance(ray, RayHere):  # verl leaves locks in the temporary folder
+                variables["TMPDIR"] = ray.folder
+            verl = Job("verl", run_verl, (keys_file,), log, variables)
+            stack.callback(verl.stop)
+            evaluations = stack.enter_context(EvaluationsSeen(run, self.store))
+
+            def look() -> bool:
+                self.look()
+                guards.on_evaluations(evaluations.new())
+                return guards.rollback is None
+
+            _watch(run, verl, Follower(train_dir, self.metrics, guards.on_step), look)
+
+
+def _watch(run: RunConfig, verl: Job, follower: Follower, look: Callable[[], bool]) -> None:
+    """Wait for verl's end, or until `look` is False.
+
+    Raises Failure where verl fails or a step takes longer than it may.
+    """
     deadline = time.monotonic() + START_ALLOWANCE_S + run.train.step_deadline_s
     try:
-        while verl.is_running():
-            look()
+        while verl.is_running() and look():
             if follower.look():
                 deadline = time.monotonic() + run.train.step_deadline_s
             if time.monotonic() > deadline:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
 
+import ray
 import torch
 import transfer_queue as tq
 from tensordict import TensorDict
@@ -26,6 +27,7 @@ from ttsrl.training import advantage
 from ttsrl.training.checkpoints import restore
 from ttsrl.training.environment import run_here
 from ttsrl.training.guarding import STOP_FILE
+from ttsrl.training.learning_rate import set_rate
 from ttsrl.training.machines import machines_of
 from ttsrl.training.publish import PublishCheckpoint
 from ttsrl.training.step_log import StepLog, on_our_clock
@@ -70,6 +72,9 @@ class SpeechTrainer(PPOTrainerSync):
             [CheckpointRestored(step=step, at_s=time.time())],
         )
         super()._load_checkpoint()
+        # the checkpoint brings back the rate that it was saved with
+        rate = float(self.config.actor_rollout_ref.actor.optim.lr)
+        ray.get([w.__ray_call__.remote(set_rate, rate) for w in self.actor_rollout_wg.workers])
 
     def fit(self, agent_loop_manager: Any) -> None:
         """Train to the last step, and to the end of the last upload."""

@@ -230,6 +230,11 @@ RAYJOB = {"kind": "RayJob", "spec": {"backoffLimit": 5}}
             "done, attempt 1 of 6",
         ),
         (
+            {"jobDeploymentStatus": "Complete", "jobStatus": "STOPPED"},
+            "stopped",
+            "stopped by a guard, or by `ray job stop`: it is not retried",
+        ),
+        (
             # seen: the head is gone, and jobStatus stays RUNNING for ever
             {
                 "jobDeploymentStatus": "Failed",
@@ -256,7 +261,7 @@ RAYJOB = {"kind": "RayJob", "spec": {"backoffLimit": 5}}
 def test_state_of_a_rayjob(status: Any, phase: str, words: str) -> None:
     state = state_of({**RAYJOB, "status": status})
     assert (state.phase, state.words) == (phase, words)
-    assert state.has_ended == (phase in ("done", "failed"))
+    assert state.has_ended == (phase in ("done", "stopped", "failed"))
 
 
 @pytest.mark.parametrize(
