@@ -85,7 +85,7 @@ def _left_out(run: RunConfig, store: RunStore, steps: Iterable[int]) -> dict[int
     place = store.storage.address(store.steps_log)
     for line in (store.storage.read_text(store.steps_log) or "").splitlines():
         history.add_step(parse(TrainingStep, line, place))
-    for step, measures in PublishedMeasures(run, store).look().items():
+    for step, measures in PublishedMeasures(run, store, during_training=False).look().items():
         history.add_evaluation(step, measures)
     bad = broken(run, history)
     return {step: bad[step] for step in sorted(steps) if step in bad}

@@ -17,34 +17,38 @@ BEFORE = 0
 class PublishedMeasures:
     """Looks for evaluations that are new."""
 
-    def __init__(self, run: RunConfig, store: RunStore) -> None:
+    def __init__(self, run: RunConfig, store: RunStore, *, during_training: bool) -> None:
+        """`during_training`: where `eval.during_training` has a suite, its evaluations of fewer
+        texts count, and not those of the whole suite. Both have their own base."""
         self._run = run
         self._store = store
-        self._suites = [HELD_OUT, *(suite.name for suite in run.eval.suites)]
+        self._folders = {name: name for name in (HELD_OUT, *(s.name for s in run.eval.suites))}
+        if during_training and (during := run.eval.during_training) is not None:
+            self._folders[during.suite] = during.folder
         self._before: dict[str, Evaluated] = {}
         self._seen: set[tuple[str, int]] = set()
 
     def look(self) -> dict[int, dict[str, float]]:
         """Step -> measures, of what is new. Raises BadInput, StorageError."""
         found: dict[int, dict[str, float]] = {}
-        for suite in self._suites:
-            steps = self._store.list_evaluated(suite)
+        for suite, folder in self._folders.items():
+            steps = self._store.list_evaluated(folder)
             if BEFORE not in steps:
                 continue
             if suite not in self._before:
-                self._before[suite] = self._read(suite, BEFORE)
+                self._before[suite] = self._read(folder, BEFORE)
             for step in steps:
                 if (suite, step) not in self._seen:
                     before = self._before[suite]
-                    after = before if step == BEFORE else self._read(suite, step)
+                    after = before if step == BEFORE else self._read(folder, step)
                     found.setdefault(step, {}).update(measures_of(self._run, suite, after, before))
                     self._seen.add((suite, step))
         return found
 
-    def _read(self, suite: str, step: int) -> Evaluated:
-        storage, folder = self._store.storage, self._store.eval(suite, step)
-        report, rows = (storage.read_text(f"{folder}/{name}") or "" for name in (REPORT, ROWS))
-        place = storage.address(folder)
+    def _read(self, folder: str, step: int) -> Evaluated:
+        storage, key = self._store.storage, self._store.eval(folder, step)
+        report, rows = (storage.read_text(f"{key}/{name}") or "" for name in (REPORT, ROWS))
+        place = storage.address(key)
         return (
             as_said_now(self._run, parse(EvaluationReport, report, place)),
             [parse(EvaluationRow, line, place) for line in rows.split("\n") if line],

@@ -31,6 +31,7 @@ from ttsrl.records.evaluation import (
     EvaluationRow,
     EvaluationShard,
 )
+from ttsrl.records.guard import GUARDS
 from ttsrl.records.record import parse, read_lines, write_lines
 from ttsrl.storage.run_store import RunStore
 
@@ -183,6 +184,8 @@ class Sharded:
             key, folder, replace=True, wanted=lambda path: path.startswith(LOG_FOLDER)
         )
         shutil.copytree(folder / LOG_FOLDER, self.work_dir / "train", dirs_exist_ok=True)
+        if (found := self.store.storage.read_text(self.store.guards_log)) is not None:
+            (self.work_dir / "train" / GUARDS).write_text(found, encoding="utf-8")
 
     def _bring_changes(self) -> None:
         """What was heard of the checkpoints while training went on."""

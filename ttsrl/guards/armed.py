@@ -11,7 +11,7 @@ from ttsrl.guards.built_in import BUILT_IN
 from ttsrl.guards.guard import Guard
 from ttsrl.guards.history import History
 from ttsrl.guards.judging import bad_steps
-from ttsrl.guards.measures import measures_of_evaluations, measures_of_steps
+from ttsrl.guards.measures import EVALUATION, measures_of_evaluations, measures_of_steps
 
 
 @dataclass(frozen=True)
@@ -21,13 +21,21 @@ class Armed:
     guards: tuple[Guard, ...]
     unarmed: dict[str, str]
     """Built-in guard -> the measure that the run does not log."""
+    evaluated: bool
+    """Whether checkpoints are evaluated while training goes on."""
 
     @property
     def words(self) -> str:
         """What a start says of them."""
-        names = ", ".join(guard.name for guard in self.guards) or "none"
+        waiting = [g.name for g in self.guards if g.of_evaluation and not self.evaluated]
+        names = ", ".join(g.name for g in self.guards if g.name not in waiting) or "none"
         without = ", ".join(f"{name} ({measure})" for name, measure in self.unarmed.items())
-        return f"guards: {names}" + (f"; not logged, so without {without}" if without else "")
+        late = f"{', '.join(waiting)} judge the last model alone, without eval.during_training"
+        return (
+            f"guards: {names}"
+            + (f"; {late}" if waiting else "")
+            + (f"; not logged, so without {without}" if without else "")
+        )
 
 
 def armed(run: RunConfig) -> Armed:
@@ -41,6 +49,8 @@ def armed(run: RunConfig) -> Armed:
         if guard is None:
             continue
         absent = next((m for m in guard.measures if m not in known), None)
+        if absent is None and name in own and guard.of_evaluation and guard.then != "warn":
+            _check_evaluated(run, guard)
         if absent is None:
             guards.append(guard)
         elif name in own:
@@ -50,7 +60,19 @@ def armed(run: RunConfig) -> Armed:
             )
         else:
             unarmed[name] = absent
-    return Armed(tuple(guards), unarmed)
+    return Armed(tuple(guards), unarmed, run.eval.during_training is not None)
+
+
+def _check_evaluated(run: RunConfig, guard: Guard) -> None:
+    """Raises BadInput where a guard is to end a run on evaluations that come after its end."""
+    during = run.eval.during_training
+    suites = {m.split(".")[1] for m in guard.measures if m.startswith(EVALUATION)}
+    if late := sorted(suites - ({during.suite} if during else set())):
+        raise BadInput(
+            f"guards.rules: the guard {guard.name!r} watches evaluations of {late[0]!r}, and none "
+            f"is made while the run trains; set eval.during_training with suite = {late[0]!r}, or "
+            'give the guard then = "warn"'
+        )
 
 
 def _rules(own: dict[str, GuardRule], *, built_in: bool) -> dict[str, GuardRule]:

@@ -20,7 +20,7 @@ class EvaluationsSeen:
     """Looks for new evaluations for as long as it is entered."""
 
     def __init__(self, run: RunConfig, store: RunStore) -> None:
-        self._published = PublishedMeasures(run, store)
+        self._published = PublishedMeasures(run, store, during_training=True)
         self._found: SimpleQueue[Measured] = SimpleQueue()
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name="evaluations-seen", daemon=True)

@@ -32,6 +32,9 @@ def test_a_start_says_which_guards_watch_and_which_do_not() -> None:
     words = armed(load_run(TINY / "run.json")).words
     assert words.startswith("guards: end_token, rate_up")
     assert "kl (kl)" in words.partition("not logged")[2]
+    assert "held_out, adaptation judge the last model alone" in words
+    during = load_run(TINY / "run.json", ["eval.during_training={}"])
+    assert "judge the last model alone" not in armed(during).words
     with_kl = load_run(TINY / "run.json", ["train.kl_coefficient=0.01"])
     assert "kl" in names(with_kl)
 
@@ -85,6 +88,18 @@ def test_a_run_that_is_written_down_and_read_again_has_the_same_guards() -> None
             "'kl' watches 'kl', which this run does not log",
         ),
         ({"name": "pich", "then": "warn"}, "did you mean 'pitch'"),
+        (
+            {
+                "name": "worse",
+                "when": [{"measure": "eval.held_out.cer", "above": 1}],
+                "then": "stop",
+            },
+            "set eval.during_training with suite = 'held_out'",
+        ),
+        (
+            {"name": "worse", "when": [{"measure": "eval.other.cer", "above": 1}]},
+            "watches 'eval.other.cer', which this run does not log",
+        ),
     ],
 )
 def test_a_guard_that_could_never_trip_is_refused_by_name(rule: Any, said: str) -> None:

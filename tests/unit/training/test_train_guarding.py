@@ -35,7 +35,11 @@ class SupervisedRun:
         self.published = folder / "checkpoint"
 
     def start(self, *rules: dict[str, Any], step: int = 0) -> GuardWatch:
-        given = [f"guards.rules={json.dumps(rules)}", "guards.built_in=false"]
+        given = [
+            f"guards.rules={json.dumps(rules)}",
+            "guards.built_in=false",
+            "eval.during_training={}",
+        ]
         watch = GuardWatch(load_run(TINY / "run.json", given), self.store, self.train_dir)
         watch.resume(step)
         return watch

@@ -1,4 +1,5 @@
 import json
+import math
 import re
 import socket
 from pathlib import Path
@@ -10,13 +11,16 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from support.paths import TINY
+from support.records import step_of
 from ttsrl.config.load import load_run
 from ttsrl.errors import BadInput
 from ttsrl.records.during import ChangeEstimate, DuringTrainingState
 from ttsrl.records.evaluation import AdaptationFigure, ReportJudge
 from ttsrl.records.rollout import Rollout
+from ttsrl.storage.run_store import RunStore
 from ttsrl.training import metrics as module
 from ttsrl.training.follower import Follower
+from ttsrl.training.guarding import GuardWatch
 from ttsrl.training.metrics import HeldOut, TrainMetrics, serve
 from ttsrl.training.step_log import StepLog
 
@@ -223,12 +227,29 @@ def evaluate_beside(run: Run) -> None:
     )
 
 
+def guards_of(run: Run) -> GuardWatch:
+    store = RunStore(str(run.checkpoints.parent / "storage"), "quickstart")
+    return GuardWatch(run.metrics.run, store, run.checkpoints.parent)
+
+
+def test_guards_are_exported_by_name_with_what_they_do(run: Run) -> None:
+    run.metrics.guards = guards = guards_of(run)
+    for number in range(1, 10):
+        guards.on_step(step_of(number, policy_loss=math.nan if number == 9 else 0.1))
+    samples = run.scrape()
+    assert samples['guard_tripped{guard="loss",then="stop"}'] == 1
+    assert samples['guard_trips_total{guard="loss",then="stop"}'] == 1
+    assert samples['guard_tripped{guard="pitch",then="stop"}'] == 0
+    assert samples["rollbacks_total"] == 0
+
+
 def test_the_list_in_the_docstring_is_what_is_exported(run: Run) -> None:
     run.step(1)
     run.checkpoint(event="published", step=10, at_s=110.0, seconds=2.5, bytes=1000)
     run.follower.look()
     run.metrics.on_evaluation(LISTENED)
     evaluate_beside(run)
+    run.metrics.guards = guards_of(run)
     exported = {"ttsrl_train_" + name.partition("{")[0] for name in run.scrape()}
     listed = set(re.findall(r"ttsrl_train_\w+", module.__doc__ or ""))
     assert exported == listed

@@ -12,6 +12,7 @@ from ttsrl.models.kinship import as_said_now, verdict_judge
 from ttsrl.records import listening
 from ttsrl.records.during import CHANGE, FOLDER, ChangeFromBase
 from ttsrl.records.evaluation import REPORT, ROWS, EvaluationReport, EvaluationRow
+from ttsrl.records.guard import GUARDS, GuardEvent
 from ttsrl.records.listening import ListenersChoice
 from ttsrl.records.record import read_file, read_lines
 from ttsrl.records.rollout import RolloutSample
@@ -57,6 +58,7 @@ class RunFolder:
     steps: list[TrainingStep]
     rollouts: list[RolloutSample]
     timeline: list[TimelineEvent]
+    guards: list[GuardEvent]
     choice: ListenersChoice | None
     """What listeners chose, once `ttsrl prefer count` has counted."""
 
@@ -92,5 +94,6 @@ def read_run_folder(path: Path) -> RunFolder:
         steps=read_lines(TrainingStep, path / "train" / "steps.jsonl"),
         rollouts=read_lines(RolloutSample, path / "train" / "rollouts.jsonl"),
         timeline=read_lines(TimelineEvent, path / "train" / "timeline.jsonl"),
+        guards=read_lines(GuardEvent, path / "train" / GUARDS),
         choice=read_file(ListenersChoice, path / listening.FOLDER / listening.CHOICE),
     )

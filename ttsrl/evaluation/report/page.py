@@ -30,6 +30,7 @@ from ttsrl.evaluation.report.curves import percent_0, step_time, training_curves
 from ttsrl.evaluation.report.inputs import RunFolder, read_run_folder
 from ttsrl.evaluation.report.listening import Recorder, before_and_after, rollouts
 from ttsrl.evaluation.report.provenance import provenance
+from ttsrl.guards.armed import armed
 from ttsrl.records.evaluation import SAMPLED, AdaptationFigure, EvaluationReport, Interval
 from ttsrl.records.listening import ListenersChoice
 from ttsrl.storage.atomic import replace_text
@@ -97,12 +98,30 @@ def render(folder: RunFolder) -> str:
         judge=folder.judge,
         spoken=before_and_after(folder, Recorder(EVALUATION_AUDIO_BYTES)),
         beside=beside_training(folder),
+        guards=_guards(folder),
         curves=training_curves(folder),
         time=step_time(folder),
         rollouts=rollouts(folder, Recorder(ROLLOUT_AUDIO_BYTES)),
         provenance=provenance(folder.run),
         configuration=dump_run(folder.run),
     )
+
+
+@dataclass(frozen=True)
+class GuardsShown:
+    """What the page says of the guards."""
+
+    armed: str
+    said: list[str]
+    """A line per event."""
+
+
+def _guards(folder: RunFolder) -> GuardsShown | None:
+    """None where the run has not trained."""
+    if not folder.steps:
+        return None
+    words = armed(folder.run).words
+    return GuardsShown(words[0].upper() + words[1:], [event.said for event in folder.guards])
 
 
 def _facts(folder: RunFolder) -> str:
