@@ -143,7 +143,7 @@ def _recording(name: str, source: dict[str, object]) -> dict[str, object]:
 
 
 def _supervision(name: str, text: str) -> dict[str, object]:
-    part = {"start": 0.1, "duration": 0.5, "channel": 0}
+    part: dict[str, object] = {"start": 0.1, "duration": 0.5, "channel": 0}
     return {"id": f"s{name}", "recording_id": name, "text": text, "language": "English"} | part
 
 
