@@ -100,6 +100,14 @@ def test_a_file_that_is_no_list_is_named(
     assert reason in str(caught.value) and name in str(caught.value)
 
 
+@pytest.mark.parametrize("name", ["metadata.jsonl", "EN_B00000.jsonl"])
+def test_a_part_that_metadata_names_is_read(tmp_path: Path, name: str) -> None:
+    (tmp_path / "a.wav").touch()
+    row = {"wav": "a.wav", "text": "One fox.", "offset": 0.5, "duration": 0.25}
+    (tmp_path / name).write_text(json.dumps(row))
+    assert [r.segment for r in read(tmp_path)] == [Segment(0.5, 0.25)]
+
+
 def test_an_array_of_texts_is_read_for_prompts(tmp_path: Path) -> None:
     file = tmp_path / "texts.json"
     file.write_text('\n[{"text": "one"},\n{"text": "two"}]\n')
