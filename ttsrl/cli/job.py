@@ -154,8 +154,10 @@ def eval_reduce(
     """Put the shards together: report.json, report.html and best.json in storage."""
     from ttsrl.evaluation.reduce import reduce_shards
     from ttsrl.evaluation.shard import ShardedEvaluation
+    from ttsrl.tracking.beside import tell_if_wanted
 
     reduce_shards(ShardedEvaluation(config, work_dir, of, step, suite, name, wait_s))
+    tell_if_wanted(config, work_dir)
 
 
 @command(commands, "ttsrl job check score --config /etc/ttsrl/run.json")

@@ -84,6 +84,20 @@ def train(config: Config, override: Override = None, work_dir: WorkDir = None) -
     )
 
 
+@command(commands, "ttsrl track --config run.json")
+def track(config: Config, override: Override = None, work_dir: WorkDir = None) -> None:
+    """Tell the run's trackers what they have not got: after an outage, or for a new tracker."""
+    from ttsrl.errors import BadInput
+    from ttsrl.tracking.follow import tell_rest
+    from ttsrl.tracking.registry import check_trackers
+
+    run, folder, resolved = resolve(config, override, work_dir)
+    if not run.trackers:
+        raise BadInput("the run has no trackers; name them: --set 'trackers=[\"tensorboard\"]'")
+    check_trackers(run.trackers, in_cluster=False)
+    do("track", folder, tell_rest, resolved, folder)
+
+
 @command(commands, "ttsrl merge --config run.json")
 def merge(config: Config, override: Override = None, work_dir: WorkDir = None) -> None:
     """Turn the newest checkpoint into a Hugging Face folder and publish it."""

@@ -15,6 +15,7 @@ from ttsrl.config.data import DataConfig
 from ttsrl.config.evaluation import EvalConfig
 from ttsrl.config.guards import GuardsConfig
 from ttsrl.config.models import split_revision
+from ttsrl.config.tracking import NamedTracker, each_once
 from ttsrl.config.training import RolloutConfig, TrainConfig
 from ttsrl.facts import (
     Adjustable,
@@ -55,6 +56,9 @@ class RunConfig(Strict):
     reward: Annotated[RewardConfig, AfterValidator(without_unheard_whisper)]
     eval: Adjustable[EvalConfig]
     guards: Adjustable[GuardsConfig] = GuardsConfig()
+    trackers: Annotated[Adjustable[list[NamedTracker]], AfterValidator(each_once)] = []
+    """Trackers that the run is told to beside its own log: their names, or each with its options.
+    [] is none."""
     storage: Annotated[Adjustable[str], StorageAddress()] = "storage"
     """Where the run is published: `s3://bucket/prefix`, or a folder."""
     verl: Fixed[dict[str, str | int | float | bool]] = {}

@@ -157,7 +157,8 @@ def _at(node: Any, path: Sequence[str]) -> Any:
 
 def _renamed(node: Any, names: Names) -> Any:
     """The same with another release's names."""
-    properties = ("run", "env", "token", "s3", "huggingface", "models", "train", "jobs", "follow")
+    properties = ("run", "env", "token", "s3", "huggingface", "trackers", "models")
+    properties += ("train", "jobs", "follow")
     new = {getattr(COMMITTED, name): getattr(names, name) for name in properties}
 
     def walk(node: Any) -> Any:

@@ -75,6 +75,11 @@ class Names:
         return f"{self.fullname}-huggingface"
 
     @property
+    def trackers(self) -> str:
+        """Secret with the keys of the run's trackers, as variables; made by the user."""
+        return f"{self.fullname}-trackers"
+
+    @property
     def models(self) -> str:
         """PersistentVolumeClaim of the model cache."""
         return f"{self.fullname}-models"

@@ -279,6 +279,7 @@ class NetworkPolicies(Section):
     metricsFrom: list[KubernetesObject]
     rewardFrom: list[KubernetesObject]
     rayFrom: list[KubernetesObject]
+    trainTo: list[KubernetesObject]
 
 
 class Monitor(Section):

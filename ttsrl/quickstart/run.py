@@ -24,6 +24,7 @@ from ttsrl.runtime.machine import QUICKSTART_DISK_BYTES, QUICKSTART_MEMORY_BYTES
 from ttsrl.runtime.progress import Progress
 from ttsrl.storage.local_s3 import LocalS3
 from ttsrl.storage.run_store import RunStore
+from ttsrl.tracking.registry import check_trackers
 from ttsrl.training.environment import device_of, gpus_here
 from ttsrl.training.verl_config import check_verl_keys
 
@@ -49,6 +50,7 @@ def quickstart(
     check_verl_keys(run, device_of(run))
     check_models(models_in(run))
     check_during_training(run, gpus_here(run))
+    check_trackers(run.trackers, in_cluster=False)
     url = free_url(run.reward.url)
     if not local_storage:
         RunStore(run.storage, run.name).newest_checkpoint()  # it answers, or tells why not

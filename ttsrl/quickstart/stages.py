@@ -29,6 +29,7 @@ from ttsrl.runtime.machine import cores
 from ttsrl.runtime.progress import Progress, Stage
 from ttsrl.serving.serve import serve
 from ttsrl.storage.run_store import RunStore
+from ttsrl.tracking.follow import tell_rest
 from ttsrl.training.environment import gpus_here
 from ttsrl.training.preflight import check_before_start
 from ttsrl.training.supervisor import train_until_terminated
@@ -165,6 +166,8 @@ def report(session: Session, stage: Stage) -> str:
     """Everything -> report.html."""
     job = session.start("report", log_report, session.work_dir)
     follow(job, session.watch_reward_service)
+    if session.run.trackers:
+        _tell_trackers(session)
     return str(session.work_dir / "report.html")
 
 
@@ -207,6 +210,14 @@ def _evaluate(session: Session, stage: Stage, name: str, model: str) -> str:
     judge = as_said_now(session.run, report).verdict_judge.name
     cer = report.modes["sampled"].judges[judge].mean_cer
     return f"CER {'unknown' if cer is None else f'{cer:.3f}'} ({judge}, sampled)"
+
+
+def _tell_trackers(session: Session) -> None:
+    """Of what came after training; a tracker that does not answer costs the run nothing."""
+    try:
+        follow(session.start("track", tell_rest, session.config, session.work_dir))
+    except Failure as error:
+        print(error, flush=True)
 
 
 def _model_address(session: Session) -> str:

@@ -16,7 +16,7 @@ class RunStore:
 
     `<root>/runs/<run>/` holds run.json, reward.json, checkpoints/step_000100/, model/step_000100/,
     eval/<suite>/step_000100/, eval/<suite>.during/state.json, latest.json, best.json,
-    log/steps.jsonl and log/guards.jsonl.
+    log/steps.jsonl, log/guards.jsonl and trackers/.
     """
 
     def __init__(self, root: str, run_name: str) -> None:
@@ -36,6 +36,8 @@ class RunStore:
         """What the run's guards found."""
         self.evaluations = f"{self._run}/eval"
         """Evaluations by suite and step."""
+        self.trackers = f"{self._run}/trackers"
+        """What trackers have been told, and the files of those that write files."""
 
     def audit(self, spec_hash: str, clips: str) -> str:
         """What an audit of a reward with these clips found; for all runs of the storage."""

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from ttsrl.errors import BadInput
+from ttsrl.storage.atomic import replace_file
 from ttsrl.storage.backend import Backend, join
 from ttsrl.storage.errors import plain_disk_errors
 from ttsrl.storage.folder import FolderBackend
@@ -127,6 +128,21 @@ class Storage:
             except UnicodeDecodeError as error:
                 what = f"is not UTF-8 at byte {error.start}"
                 raise unusable(self._backend, _clean(key), data or b"", what) from None
+
+    def write_file(self, key: str, source: Path) -> None:
+        """Write a file of moderate size whole, over what is there: a log that grows."""
+        with plain_disk_errors():
+            self._backend.write(_clean(key), source.read_bytes())
+
+    def read_files(self, prefix: str, folder: Path) -> None:
+        """Bring the files that `write_file` wrote below a prefix to the same places in a folder."""
+        prefix = _clean(prefix)
+        with plain_disk_errors():
+            for key in list(self._backend.list_keys(prefix)):
+                if (data := self._backend.read(key)) is not None:
+                    with replace_file(folder / key.removeprefix(f"{prefix}/")) as temporary:
+                        temporary.parent.mkdir(parents=True, exist_ok=True)
+                        temporary.write_bytes(data)
 
     def read_json(self, key: str) -> dict[str, Any] | None:
         """A JSON object; None if there is none."""

@@ -54,6 +54,11 @@ Guards, of the whole run
   ttsrl_train_guard_trips_total{guard,then}
   ttsrl_train_rollbacks_total
 
+Trackers (`trackers` of the run), as the process that tells them counts
+  ttsrl_train_tracker_step{tracker}               gauge: last step that it has
+  ttsrl_train_tracker_errors_total{tracker}       attempts that failed; what it lacks is told later
+  ttsrl_train_tracker_dropped_total{tracker}      what it refused, and lacks
+
 Held-out texts, gauges, from the newest evaluation of this run in storage
   ttsrl_train_held_out_cer{suite,judge,decoding}  mean CER over texts; decoding: sampled, greedy
   ttsrl_train_held_out_judge_info{suite,judge,kinship}  1; kinship: unlike, unknown, kin, same
@@ -95,6 +100,7 @@ from ttsrl.records.checkpoint import (
 from ttsrl.records.during import ChangeEstimate, DuringTrainingState
 from ttsrl.records.evaluation import AdaptationFigure, ReportJudge, most_independent
 from ttsrl.records.step import TrainingStep
+from ttsrl.records.tracking import TrackerStatus
 from ttsrl.reward.gates import REASONS
 from ttsrl.training.guarding import GuardWatch
 from ttsrl.training.step_log import STAGES
@@ -169,6 +175,7 @@ class TrainMetrics(Collector):
         self.during_training: DuringTrainingState | None = None
         self.guards: GuardWatch | None = None
         self.log_upload_errors = 0
+        self.trackers: Sequence[TrackerStatus] = ()
         self._totals: defaultdict[str, float] = defaultdict(float)
         self._outcomes: Counter[str] = Counter(dict.fromkeys(OUTCOMES, 0))
         self._stages: dict[str, float] = dict.fromkeys(STAGE_NAMES, 0.0)
@@ -271,6 +278,7 @@ class TrainMetrics(Collector):
             yield self._count(name, about, self._totals[name])
         errors = self.log_upload_errors
         yield self._count("log_upload_errors", "Failed uploads of the step log", errors)
+        yield from self._of_trackers()
         rollouts = self._counter("rollouts", "Rollouts by outcome", "outcome")
         for outcome, count in self._outcomes.items():
             rollouts.add_metric([self.run.name, outcome], count)
@@ -290,6 +298,16 @@ class TrainMetrics(Collector):
             trips.add_metric([self.run.name, guard.name, guard.then], count)
         yield from (tripped, trips)
         yield self._count("rollbacks", "Times that the run was set back", self.guards.rollbacks)
+
+    def _of_trackers(self) -> Iterable[Metric]:
+        step = self._gauge("tracker_step", "Last step that a tracker has", "tracker")
+        errors = self._counter("tracker_errors", "Failed attempts to tell a tracker", "tracker")
+        dropped = self._counter("tracker_dropped", "What a tracker refused", "tracker")
+        for one in self.trackers:
+            step.add_metric([self.run.name, one.name], one.step)
+            errors.add_metric([self.run.name, one.name], one.errors)
+            dropped.add_metric([self.run.name, one.name], one.dropped)
+        yield from (step, errors, dropped)
 
     def _of_held_out(self, evaluations: Iterable[HeldOut]) -> Iterable[Metric]:
         heard = ("suite", "judge", "decoding")

@@ -23,6 +23,7 @@ from ttsrl.families.templated import check_codebook
 from ttsrl.guards.armed import armed
 from ttsrl.models.hub import load_part, local_folder
 from ttsrl.runtime.machine import GIB, free_memory_bytes, gpus
+from ttsrl.tracking.registry import check_trackers
 from ttsrl.training.environment import device_of, ray_address
 from ttsrl.training.gpu_memory import Shape, check_gpus, need_of
 from ttsrl.training.verl_config import check_verl_keys
@@ -134,6 +135,7 @@ def check_configuration(run: RunConfig, device: str) -> None:
     check_models({"model": run.model})
     if run.guards.audit != "off":
         clips_of(run)
+    check_trackers(run.trackers, in_cluster=_in_cluster())
 
 
 def check_run(run: RunConfig, device: str) -> Family:
@@ -156,6 +158,10 @@ def check_before_start(config: Path, work_dir: Path) -> None:
     check_prompts(run, work_dir, check_run(run, device_of(run)))
 
 
+def _in_cluster() -> bool:
+    return "KUBERNETES_SERVICE_HOST" in os.environ or ray_address() is not None
+
+
 async def check_reward_service(run: RunConfig, since_s: float) -> ServiceSpec:
     """Wait until the service answers and is warm; returns what it measures, which is this run's.
 
@@ -163,11 +169,10 @@ async def check_reward_service(run: RunConfig, since_s: float) -> ServiceSpec:
     then was waited for long enough after `ABSENT_S`, but in a cluster, where a service that is
     replaced has no pod for a while.
     """
-    in_cluster = "KUBERNETES_SERVICE_HOST" in os.environ or ray_address() is not None
     left_s = max(0.0, since_s + ABSENT_S - time.monotonic())
     async with RewardClient.of(run.reward) as client:
         return await client.wait_ready(
-            timeout_s=REWARD_SERVICE_TIMEOUT_S, absent_s=None if in_cluster else left_s
+            timeout_s=REWARD_SERVICE_TIMEOUT_S, absent_s=None if _in_cluster() else left_s
         )
 
 

@@ -25,6 +25,7 @@ from ttsrl.runtime.scratch import scratch
 from ttsrl.storage.atomic import replace_text
 from ttsrl.storage.published import RUN
 from ttsrl.storage.run_store import RunStore
+from ttsrl.tracking.beside import Trackers
 from ttsrl.training import environment, preflight
 from ttsrl.training.evaluations_seen import EvaluationsSeen
 from ttsrl.training.follower import Follower
@@ -163,6 +164,7 @@ class _Training:
             variables = environment.of_driver(run, device) | of_rollouts
             if isinstance(ray, RayHere):  # verl leaves locks in the temporary folder
                 variables["TMPDIR"] = ray.folder
+            trackers = stack.enter_context(Trackers(run, self.work_dir / RUN, self.work_dir))
             verl = Job("verl", run_verl, (keys_file,), log, variables)
             stack.callback(verl.stop)
             evaluations = stack.enter_context(EvaluationsSeen(run, self.store))
@@ -170,6 +172,8 @@ class _Training:
             def look() -> bool:
                 self.look()
                 guards.on_evaluations(evaluations.new())
+                trackers.look()
+                self.metrics.trackers = trackers.status
                 return guards.rollback is None
 
             _watch(run, verl, Follower(train_dir, self.metrics, guards.on_step), look)

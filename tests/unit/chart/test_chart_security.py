@@ -220,6 +220,22 @@ def test_network_policies_let_in(
         assert admits(policy, labels, same_namespace=same_namespace) is expected
 
 
+def test_training_may_connect_anywhere_unless_the_values_say_where() -> None:
+    assert all(
+        m["spec"]["policyTypes"] == ["Ingress"] for m in render() if m["kind"] == "NetworkPolicy"
+    )
+    rule = {"to": [{"ipBlock": {"cidr": "0.0.0.0/0"}}], "ports": [{"port": 443}]}
+    manifests = render({"networkPolicy": {"trainTo": [rule]}})
+    policy = find(manifests, "NetworkPolicy", "ttsrl-train-egress")
+    assert policy["spec"]["policyTypes"] == ["Egress"]
+    inside, outside = policy["spec"]["egress"]
+    labels = {"app.kubernetes.io/name": "ttsrl", "app.kubernetes.io/instance": "ttsrl"}
+    assert inside == {"to": [{"podSelector": {"matchLabels": labels}}]}
+    assert outside == rule
+    component = policy["spec"]["podSelector"]["matchLabels"]["app.kubernetes.io/component"]
+    assert component == "train"
+
+
 def test_prometheus_may_scrape_the_trainer_but_never_reach_ray() -> None:
     policy = find(render(), "NetworkPolicy", "ttsrl-train")
     rules = [rule for rule in policy["spec"]["ingress"] if "prometheus" in json.dumps(rule["from"])]

@@ -69,7 +69,7 @@ def test_another_release_has_its_own_names_and_the_images_of_its_registry() -> N
     text = json.dumps(job)
     assert job["metadata"]["name"] == "news-ttsrl-train"
     assert job["metadata"]["labels"]["kueue.x-k8s.io/queue-name"] == "research"
-    for name in ("run", "env", "token", "s3", "huggingface", "models", "train"):
+    for name in ("run", "env", "token", "s3", "huggingface", "trackers", "models", "train"):
         assert f'"news-ttsrl-{name}"' in text
         assert f'"ttsrl-{name}"' not in text
     assert text.count('"app.kubernetes.io/instance": "news"') == 4

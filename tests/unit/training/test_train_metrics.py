@@ -17,6 +17,7 @@ from ttsrl.errors import BadInput
 from ttsrl.records.during import ChangeEstimate, DuringTrainingState
 from ttsrl.records.evaluation import AdaptationFigure, ReportJudge
 from ttsrl.records.rollout import Rollout
+from ttsrl.records.tracking import TrackerStatus
 from ttsrl.storage.run_store import RunStore
 from ttsrl.training import metrics as module
 from ttsrl.training.follower import Follower
@@ -243,6 +244,17 @@ def test_guards_are_exported_by_name_with_what_they_do(run: Run) -> None:
     assert samples["rollbacks_total"] == 0
 
 
+def test_what_trackers_have_and_lack_is_counted(run: Run) -> None:
+    run.metrics.trackers = [MLFLOW]
+    seen = run.scrape()
+    assert seen['tracker_step{tracker="mlflow"}'] == 7
+    assert seen['tracker_errors_total{tracker="mlflow"}'] == 3
+    assert seen['tracker_dropped_total{tracker="mlflow"}'] == 2
+
+
+MLFLOW = TrackerStatus(name="mlflow", step=7, errors=3, dropped=2, trouble="down")
+
+
 def test_the_list_in_the_docstring_is_what_is_exported(run: Run) -> None:
     run.step(1)
     run.checkpoint(event="published", step=10, at_s=110.0, seconds=2.5, bytes=1000)
@@ -250,6 +262,7 @@ def test_the_list_in_the_docstring_is_what_is_exported(run: Run) -> None:
     run.metrics.on_evaluation(LISTENED)
     evaluate_beside(run)
     run.metrics.guards = guards_of(run)
+    run.metrics.trackers = [MLFLOW]
     exported = {"ttsrl_train_" + name.partition("{")[0] for name in run.scrape()}
     listed = set(re.findall(r"ttsrl_train_\w+", module.__doc__ or ""))
     assert exported == listed
