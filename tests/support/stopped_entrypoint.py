@@ -1,6 +1,7 @@
 """A job's entrypoint that a guard stops."""
 
 import sys
+from pathlib import Path
 
 from ttsrl.errors import Stopped
 from ttsrl.runtime.exit_codes import exit_code
@@ -12,4 +13,4 @@ def stopped(*_: object) -> None:
 
 
 supervisor.train = stopped
-sys.exit(exit_code(lambda: supervisor.train_until_terminated("run.json", None)))
+sys.exit(exit_code(lambda: supervisor.train_until_terminated(Path("run.json"))))

@@ -13,11 +13,11 @@ from types import FrameType
 from ttsrl.config.load import dump_run
 from ttsrl.config.models import check_models
 from ttsrl.config.schema import RunConfig
-from ttsrl.errors import BadInput
+from ttsrl.errors import BadInput, Stopped
 from ttsrl.evaluation.during.beside import check_during_training
 from ttsrl.facts import models_in
 from ttsrl.models.revisions import pinned_run
-from ttsrl.quickstart.stages import Session, StageOfRun, free_url
+from ttsrl.quickstart.stages import Session, StageOfRun, free_url, report
 from ttsrl.quickstart.state import QuickstartState, forget, locked, recorded_models
 from ttsrl.runtime.job import stop_all
 from ttsrl.runtime.machine import QUICKSTART_DISK_BYTES, QUICKSTART_MEMORY_BYTES, require
@@ -37,7 +37,10 @@ def quickstart(
     local_storage: bool,
     fresh: bool = False,
 ) -> None:
-    """Do every stage that is not finished yet. Raises BadInput, Failure, KeyboardInterrupt.
+    """Do every stage that is not finished yet.
+
+    Raises BadInput, Failure, KeyboardInterrupt; Stopped where a guard ended training: the report is
+    written then, too.
 
     `local_storage` publishes to an S3 server of its own, in the run's folder; `fresh` forgets what
     is done. Nothing is left running, however this ends.
@@ -92,7 +95,13 @@ def _do(stage: StageOfRun, session: Session, state: QuickstartState) -> None:
         session.wait_for_reward_service()
     shown = session.progress.stage(stage.name)
     start_s = time.monotonic()
-    note = stage.run(session, shown)
+    try:
+        note = stage.run(session, shown)
+    except Stopped:
+        # what led to it can be seen and heard
+        page = session.progress.stage("report")
+        page.finish(report(session, page))
+        raise
     shown.finish(note)
     state.finish(stage.name, note, time.monotonic() - start_s)
     if stage.needs_reward:

@@ -166,6 +166,17 @@ def test_a_failed_stage_is_told_and_done_again(here: Path) -> None:
     assert trace(here) == ["one", "two", "three"]
 
 
+def test_a_run_that_a_guard_stops_ends_with_exit_code_3_and_a_report(here: Path) -> None:
+    (here / "worker.py").write_text(
+        "from ttsrl.errors import Stopped\n"
+        "def work(name, work_dir):\n    raise Stopped('guard pitch at step 7: it is flat')\n"
+    )
+    code, _, err = finish(begin(here))
+    assert code == 3
+    assert err.splitlines()[-1] == "stopped: guard pitch at step 7: it is flat"
+    assert (here / "runs" / "r" / "report.html").is_file()
+
+
 def test_another_configuration_in_the_folder_is_refused_until_a_fresh_start(here: Path) -> None:
     assert finish(begin(here, "s3"))[0] == 0
     published = here / "runs" / "r" / "s3" / "ttsrl" / "old"

@@ -15,6 +15,7 @@ from ttsrl.errors import Stopped
 from ttsrl.records.record import to_line
 from ttsrl.storage.run_store import RunStore
 from ttsrl.training.guarding import STOP_FILE, GuardWatch
+from ttsrl.training.machines import TRACKER
 
 SHORT = {
     "name": "short",
@@ -35,20 +36,24 @@ class SupervisedRun:
         self.published = folder / "checkpoint"
 
     def start(self, *rules: dict[str, Any], step: int = 0) -> GuardWatch:
+        watch = self.start_over(*rules)
+        watch.resume(step)
+        return watch
+
+    def start_over(self, *rules: dict[str, Any]) -> GuardWatch:
         given = [
             f"guards.rules={json.dumps(rules)}",
             "guards.built_in=false",
             "eval.during_training={}",
         ]
-        watch = GuardWatch(load_run(TINY / "run.json", given), self.store, self.train_dir)
-        watch.resume(step)
-        return watch
+        return GuardWatch(load_run(TINY / "run.json", given), self.store, self.train_dir)
 
     def publish(self, watch: GuardWatch, step: int, rates: list[float]) -> None:
         """A checkpoint of a step, and the log up to it."""
         (self.published / "log").mkdir(parents=True, exist_ok=True)
         lines = [to_line(step_of(n, end_token_rate=rate)) for n, rate in enumerate(rates, 1)]
         (self.published / "log" / "steps.jsonl").write_text("".join(f"{x}\n" for x in lines))
+        self.store.storage.remove(self.store.checkpoint(step))
         self.store.storage.publish(self.published, self.store.checkpoint(step))
 
     @property
@@ -133,6 +138,67 @@ def test_a_stop_whose_checkpoint_was_never_published_is_found_again(run: Supervi
     feed(watch, RATES[3:], first=4)
     assert watch.stop is not None
     assert watch.stop.step == 5
+
+
+def rolled_back(run: SupervisedRun, *, killed: bool) -> GuardWatch:
+    """A run that a guard sets back, and the start after it, which a kill may have come before."""
+    back = SHORT | {"then": "rollback"}
+    watch = run.start(back)
+    run.publish(watch, 2, RATES[:2])
+    run.publish(watch, 3, RATES[:3])
+    feed(watch, RATES)
+    assert watch.rollback is not None
+    run.publish(watch, 6, RATES)
+    for checkpoint in (2, 6):
+        (run.train_dir / "checkpoints" / f"global_step_{checkpoint}").mkdir(parents=True)
+    (run.train_dir / "checkpoints" / TRACKER).write_text("6")
+    watch.begin_rollback()
+    if killed:
+        run.store.storage.remove(run.store.checkpoint(6))  # as far as it came
+        (run.train_dir / "guards.jsonl").unlink()  # and another machine goes on
+    again = run.start_over(back)
+    again.finish_rollback()
+    return again
+
+
+@pytest.mark.parametrize("killed", [False, True])
+def test_a_rollback_goes_to_the_last_good_checkpoint_and_a_kill_does_not_leave_it_half_done(
+    run: SupervisedRun, *, killed: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    watch = rolled_back(run, killed=killed)
+    assert run.store.list_checkpoints() == [2, 3]
+    assert run.store.storage.read_json(run.store.latest) == {
+        "step": 3,
+        "checkpoint": run.store.checkpoint(3),
+    }
+    assert watch.learning_rate_ratio == 0.5
+    assert (
+        "guard short sets the run back to step 3; learning rate 0.0002" in capsys.readouterr().out
+    )
+    watch.resume(3)
+    again = run.start_over(SHORT | {"then": "rollback"})
+    again.finish_rollback()  # is done, and not done twice
+    assert again.rollbacks == 1
+    assert run.store.list_checkpoints() == [2, 3]
+
+
+def test_after_the_last_rollback_the_guard_stops_the_run(run: SupervisedRun) -> None:
+    back = SHORT | {"then": "rollback"}
+    watch = rolled_back(run, killed=False)
+    watch.resume(3)
+    feed(watch, [1.0, 0.4, 0.4], first=4)
+    run.publish(watch, 6, [*RATES[:3], 1.0, 0.4, 0.4])
+    watch.begin_rollback()
+    watch = run.start_over(back)
+    watch.finish_rollback()
+    assert watch.rollbacks == 2
+    watch.resume(3)
+    feed(watch, [0.4, 0.4], first=4)
+    assert watch.rollback is None
+    assert run.asked_to_stop
+    run.publish(watch, 5, [*RATES[:3], 0.4, 0.4])
+    with pytest.raises(Stopped, match="guard short at step 5"):
+        run.start(back, step=5)
 
 
 def test_an_evaluation_stops_a_run_that_has_gone_on_meanwhile(run: SupervisedRun) -> None:
