@@ -26,18 +26,21 @@ class ReplayBuffer(VerlReplayBuffer):
 
 
 def published_settings(actor: Any) -> str:
-    """In a rank's process: logits of the whole vocabulary, activations computed twice."""
+    """In a rank's process: padded rollouts, whole logits, activations computed twice."""
     workers = [actor, *getattr(actor, "worker_dict", {}).values()]
     (policy,) = {id(w): w.actor for w in workers if getattr(w, "actor", None)}.values()
     engine, module = policy.engine, policy.engine.module
+    # Frozen, so that nobody does what is done here.
+    object.__setattr__(policy.model_config, "use_remove_padding", False)
     for config in (policy.engine_config, engine.engine_config):
-        # Frozen, so that nobody does what is done here.
         for name, value in (
             ("use_fused_kernels", False),
+            ("use_dynamic_bsz", False),
             ("micro_batch_size_per_gpu", SEED_MICRO_BATCH),
             ("infer_micro_batch_size_per_gpu", SEED_MICRO_BATCH),
         ):
             object.__setattr__(config, name, value)
+    module.config._attn_implementation = "sdpa"
     plain = next(c for c in type(module).__mro__ if c.__module__.startswith("transformers.models"))
     plain.forward = _published(plain).forward
     module.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})

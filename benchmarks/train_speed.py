@@ -124,7 +124,7 @@ def write_run(
             "save_every": 1000,
             "prompts_per_step": shape["prompts"],
             "learning_rate": 1e-12,  # else the policy learns: speech gets shorter
-            "micro_batch_size": 4,
+            "max_tokens_per_micro_batch": 20480,
         },
         "reward": {"whisper": {"model": "whisper"}},
         "eval": {"judges": [{"name": "none", "type": "ctc", "model": "none"}]},

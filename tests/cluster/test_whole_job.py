@@ -18,7 +18,7 @@ JOBS = REPOSITORY / "jobs"
 # As much training as shows: 8 updates of a third of the quickstart's rollouts.
 FEW_STEPS = (
     "run.train.device=cpu,run.train.steps=8,run.train.save_every=4,run.train.prompts_per_step=12,"
-    "run.eval.max_texts=40,run.train.micro_batch_size=48"
+    "run.eval.max_texts=40"
 )
 
 

@@ -65,11 +65,9 @@ class RunConfig(Strict):
     """verl's own keys, passed through; they may not contradict the keys that ttsrl sets."""
 
     @property
-    def micro_batch_size(self) -> int:
-        """Rollouts of a forward pass on one GPU: never more than an update has there."""
-        t = self.train
-        rollouts = t.prompts_per_step // t.updates_per_step * self.rollout.group_size
-        return max(1, min(t.micro_batch_size, rollouts // (t.gpus_per_node * t.nodes)))
+    def micro_batch_tokens(self) -> int:
+        """Most tokens of a forward pass on one GPU."""
+        return self.train.max_tokens_per_micro_batch or 4 * self.rollout.longest
 
     @model_validator(mode="after")
     def _gdpo_has_components(self) -> Self:
@@ -97,10 +95,11 @@ class RunConfig(Strict):
                 f"{rollouts} rollouts an update (prompts_per_step / updates_per_step x group_size) "
                 f"are not divisible by {ranks} GPUs (train.gpus_per_node x train.nodes)"
             )
-        if (rollouts // ranks) % self.micro_batch_size:
+        if self.micro_batch_tokens < self.rollout.longest:
             raise ValueError(
-                f"{rollouts // ranks} rollouts an update on each GPU are not divisible by "
-                f"train.micro_batch_size = {t.micro_batch_size}: verl needs whole micro batches"
+                f"train.max_tokens_per_micro_batch = {t.max_tokens_per_micro_batch} cannot hold "
+                f"one rollout: its prompt and speech may have {self.rollout.longest} tokens "
+                "(rollout.max_prompt_tokens + max_speech_tokens); raise it, or lower one of them"
             )
         return self
 

@@ -28,6 +28,11 @@ class RolloutConfig(Strict):
     gpu_memory_utilization: Adjustable[float] = Field(default=0.5, gt=0, lt=1)
     """Share of each GPU's memory that vLLM takes while it generates; it gives it back to train."""
 
+    @property
+    def longest(self) -> int:
+        """Tokens of the longest prompt with the longest response."""
+        return self.max_prompt_tokens + self.max_speech_tokens
+
 
 class LoraConfig(Strict):
     """Low-rank adapters (arXiv 2106.09685) beside frozen weights.
@@ -95,11 +100,14 @@ class TrainConfig(Strict):
     max_generation_batches: Adjustable[int] = Field(default=10, ge=1)
     """Most prompts that `dynamic_sampling` may ask for in one step, in generation batches of
     3 x `prompts_per_step`, the size that DAPO's published runs have."""
-    micro_batch_size: Fixed[int] = Field(default=4, ge=1)
-    """Rollouts that a forward pass holds on one GPU. Gradients are accumulated over as many passes
-    as an update needs: prompts_per_step / updates_per_step x group_size / GPUs /
-    micro_batch_size."""
-    gradient_checkpointing: Fixed[bool] = False
+    max_tokens_per_micro_batch: Adjustable[int | None] = Field(default=None, ge=1)
+    """Tokens, prompts included, that a forward pass holds on one GPU: as many whole rollouts as
+    fit, without padding. At least rollout.max_prompt_tokens + max_speech_tokens; null: four times
+    that. Gradients are accumulated over as many passes as an update needs, so it changes memory
+    and speed, not the update."""
+    gradient_checkpointing: Adjustable[bool | None] = None
+    """Keep one activation per layer and compute the others a second time for the gradient: less
+    memory, more time. null: where a GPU's memory would not hold them, by the estimate."""
     device: Fixed[Literal["auto", "cpu", "cuda"]] = "auto"
     """Where the policy trains; auto is cuda where NVIDIA's driver is."""
     gpus_per_node: Fixed[int] = Field(default=1, ge=1)

@@ -1,8 +1,9 @@
 """What a run needs of each GPU, before one is taken: an estimate from the policy's shape.
 
 Held against peaks of torch's allocator on one NVIDIA H200 with Llama-3.2-1B's shape and Llasa's
-193 800 token ids (fused soft-max): 8 rollouts of 2048 tokens without checkpointing 55.5 GiB, 16 of
-512 tokens 41.8 GiB; the test of this file asks for 10 %. What LoRA and checkpointing save is taken
+193 800 token ids: passes of 8 x 2112 tokens without checkpointing 55.5 GiB, of 16 x 576 tokens
+41.8 GiB, and of 10 240 packed tokens with the compiled soft-max 40.6 GiB; the test of this file
+asks for 10 %. What LoRA and checkpointing save is taken
 from the same arithmetic. While vLLM spoke for a LoRA run on one NVIDIA H100, its processes held
 1.5 GiB beyond their share, and the trainer 8.0 GiB; while it folded its adapters into the weights
 for vLLM, whose processes held 4.6 GiB then, the trainer held 10.0 GiB and asked for 1.5 more.
@@ -17,10 +18,8 @@ from ttsrl.config.schema import RunConfig
 from ttsrl.errors import BadInput
 from ttsrl.models.hub import load_part, local_folder
 from ttsrl.runtime.machine import GIB, Gpu
-from ttsrl.training.verl_args import weight_bucket_mib
+from ttsrl.training.verl_args import SOFTMAX_CHUNK, weight_bucket_mib
 
-SOFTMAX_CHUNK = 512
-"""Tokens whose logits the fused soft-max holds at once (verl 0.9.1)."""
 REST_BYTES = 1.2 * GIB
 """What torch's allocator held beyond this arithmetic, in both runs."""
 PROCESS_BYTES = 1.0 * GIB
@@ -93,7 +92,7 @@ class Need:
     gathered: float
     """The embedding in one piece, with its gradient, and the logits of one chunk."""
     activations: float
-    """Of one micro batch of the longest prompts and rollouts."""
+    """Of one micro batch, full of whole rollouts without padding."""
     resting_state: float
     """What stays of the trainer while vLLM generates: no gradients."""
     handing_over: float
@@ -128,18 +127,26 @@ class Need:
         return self.resting + vllm + VLLM_BEYOND_BYTES
 
 
-def need_of(run: RunConfig, shape: Shape) -> Need:
-    """Estimate for one GPU of the run."""
-    train, rollout = run.train, run.rollout
+def tokens_of_pass(run: RunConfig) -> int:
+    """Most tokens of a forward pass on one GPU: never more than an update has there."""
+    train = run.train
+    rollouts = train.prompts_per_step // train.updates_per_step * run.rollout.group_size
+    share = rollouts // (train.gpus_per_node * train.nodes)
+    return min(run.micro_batch_tokens, share * run.rollout.longest)
+
+
+def need_of(run: RunConfig, shape: Shape, *, checkpointing: bool) -> Need:
+    """Estimate for one GPU of the run; `checkpointing` computes activations twice."""
+    train = run.train
     ranks = train.gpus_per_node * train.nodes
-    tokens = run.micro_batch_size * (rollout.max_prompt_tokens + rollout.max_speech_tokens)
+    tokens = tokens_of_pass(run)
     kept = shape.layers * shape.layer_bytes_a_token
-    if train.gradient_checkpointing:
+    if checkpointing:
         kept = shape.layers * 2 * shape.hidden + shape.layer_bytes_a_token
     weights = 4 * shape.parameters / ranks
     trained = train.lora is None
-    chunk = 4 * 4 * SOFTMAX_CHUNK * shape.vocabulary
-    length = rollout.max_prompt_tokens + rollout.max_speech_tokens
+    # logits and their gradient in bfloat16, compiled: nothing of them is kept in float32
+    chunk = 2 * 2 * SOFTMAX_CHUNK * shape.vocabulary
     return Need(
         state=weights * (4 if trained else 1),
         # bfloat16 weights, and where they are trained a bfloat16 gradient and its float32 sum
@@ -150,20 +157,26 @@ def need_of(run: RunConfig, shape: Shape) -> Need:
         vllm_weights=2.0 * shape.parameters,
         vllm_least=2 * shape.parameters
         + VLLM_WORK_BYTES
-        + length * shape.layers * 2 * 2 * shape.kv,
+        + run.rollout.longest * shape.layers * 2 * 2 * shape.kv,
     )
 
 
-def check_gpus(run: RunConfig, shape: Shape, gpus: list[Gpu]) -> None:
-    """Raises BadInput for the first GPU that would run out of memory, with the estimate."""
-    need = need_of(run, shape)
-    share, reward = run.rollout.gpu_memory_utilization, run.reward.gpu_memory_utilization
+def check_gpus(run: RunConfig, shape: Shape, gpus: list[Gpu]) -> bool:
+    """Whether gradients are checkpointed: as the run says, or where a GPU cannot do without.
+
+    Raises BadInput for the first GPU that would run out of memory, with the estimate.
+    """
+    used = gpus[: run.train.gpus_per_node]
+    checkpointing = run.train.gradient_checkpointing
+    if checkpointing is None:
+        whole = need_of(run, shape, checkpointing=False).update
+        checkpointing = any(whole > _room(run, gpu)[0] for gpu in used)
+    need = need_of(run, shape, checkpointing=checkpointing)
+    share = run.rollout.gpu_memory_utilization
     policy = f"{run.model} ({shape.parameters / 1e9:.2f} G parameters)"
-    for gpu in gpus[: run.train.gpus_per_node]:
+    for gpu in used:
         vllm = share * gpu.total_bytes
-        room, free = gpu.free_bytes, "are free"
-        if reward and (rest := (1 - reward) * gpu.total_bytes - PROCESS_BYTES) < room:
-            room, free = rest, f"are left by reward.gpu_memory_utilization = {reward:g}"
+        room, free = _room(run, gpu)
         free = f"{_gib(room)} of its {_gib(gpu.total_bytes)} {free}"
         if vllm < need.vllm_least:
             raise BadInput(
@@ -174,10 +187,11 @@ def check_gpus(run: RunConfig, shape: Shape, gpus: list[Gpu]) -> None:
         if need.update > room:
             raise BadInput(
                 f"updating {policy} needs about {_gib(need.update)} of GPU {gpu.name} (weights, "
-                f"gradients and Adam {_gib(need.state)}, activations of {run.micro_batch_size} "
-                f"rollouts {_gib(need.activations)}, embedding and logits {_gib(need.gathered)}), "
-                f"and {free}; lower train.micro_batch_size or rollout.max_speech_tokens, set "
-                "train.gradient_checkpointing or train.lora, or take more GPUs"
+                f"gradients and Adam {_gib(need.state)}, activations of {tokens_of_pass(run)} "
+                f"tokens {_gib(need.activations)}, embedding and logits {_gib(need.gathered)}), "
+                f"and {free}; lower train.max_tokens_per_micro_batch or rollout.max_speech_tokens, "
+                f"{'' if checkpointing else 'unset train.gradient_checkpointing, '}set train.lora, "
+                "or take more GPUs"
             )
         if need.generation(vllm) > room:
             raise BadInput(
@@ -193,6 +207,15 @@ def check_gpus(run: RunConfig, shape: Shape, gpus: list[Gpu]) -> None:
                 f"{_gib(need.vllm_weights)}), and {free}; lower reward.gpu_memory_utilization, "
                 "set train.lora, or take more GPUs"
             )
+    return checkpointing
+
+
+def _room(run: RunConfig, gpu: Gpu) -> tuple[float, str]:
+    """Bytes that the run may have of a GPU, and by what."""
+    reward = run.reward.gpu_memory_utilization
+    if reward and (rest := (1 - reward) * gpu.total_bytes - PROCESS_BYTES) < gpu.free_bytes:
+        return rest, f"are left by reward.gpu_memory_utilization = {reward:g}"
+    return gpu.free_bytes, "are free"
 
 
 def _gib(size: float) -> str:

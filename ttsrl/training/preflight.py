@@ -109,7 +109,7 @@ def check_shape(run: RunConfig, device: str) -> None:
     from transformers import AutoConfig
 
     config = load_part(AutoConfig, local_folder(run.model))
-    length = run.rollout.max_prompt_tokens + run.rollout.max_speech_tokens
+    length = run.rollout.longest
     if length > config.max_position_embeddings:
         raise BadInput(
             f"rollout.max_prompt_tokens + max_speech_tokens = {length} tokens, and {run.model} has "
@@ -118,14 +118,16 @@ def check_shape(run: RunConfig, device: str) -> None:
     if device == "cpu":
         return
     shape = Shape.of(config)
-    need = need_of(run, shape)
+    checkpointing = bool(run.train.gradient_checkpointing)
+    if ray_address() is None:
+        checkpointing = check_gpus(run, shape, gpus())
+    need = need_of(run, shape, checkpointing=checkpointing)
     print(
         f"estimated for each GPU: {need.update / GIB:.0f} GiB to update, and beside vLLM "
-        f"{need.generation(0) / GIB:.0f} GiB to generate",
+        f"{need.generation(0) / GIB:.0f} GiB to generate"
+        f"{'; activations are computed twice' if checkpointing else ''}",
         flush=True,
     )
-    if ray_address() is None:
-        check_gpus(run, shape, gpus())
 
 
 def check_configuration(run: RunConfig, device: str) -> None:

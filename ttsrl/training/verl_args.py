@@ -50,6 +50,12 @@ LONGEST_MASK = 10_000
 XCodec2's 65 536 would cost more than the text that a Llasa says instead of speech, which is gated.
 """
 
+PACKED_ATTENTION = "ttsrl_packed"
+"""The name under which transformers knows ttsrl.training.plugin.packed_attention."""
+
+SOFTMAX_CHUNK = 2048
+"""Tokens whose logits the fused soft-max of a GPU holds at once."""
+
 NO_REWARD = -1.0
 """Carried in place of a reward where the measurement failed; every real reward lies in [0, 1]."""
 
@@ -128,15 +134,17 @@ def _actor(run: RunConfig, device: str) -> dict[str, Value]:
     keys: dict[str, Value] = {
         "actor_rollout_ref.model.path": run.model,
         "actor_rollout_ref.model.custom_chat_template": family_class(run.family).chat_template,
-        "actor_rollout_ref.model.use_remove_padding": False,
-        "actor_rollout_ref.model.enable_gradient_checkpointing": train.gradient_checkpointing,
-        "+actor_rollout_ref.model.override_config.attn_implementation": "sdpa",
+        "actor_rollout_ref.model.use_remove_padding": True,
+        "actor_rollout_ref.model.enable_gradient_checkpointing": bool(train.gradient_checkpointing),
+        "+actor_rollout_ref.model.override_config.attn_implementation": PACKED_ATTENTION,
         # on an H100 over Llasa's 193 800 token ids 4x faster, on two cores over the tiny stack's
         # 1 425 still 1.6x
         "actor_rollout_ref.model.use_fused_kernels": True,
         f"{actor}.strategy": "fsdp2",
         f"{actor}.ppo_mini_batch_size": train.prompts_per_step // train.updates_per_step,
-        f"{actor}.ppo_micro_batch_size_per_gpu": run.micro_batch_size,
+        # the passes that compute log-probabilities alone take both from here
+        f"{actor}.use_dynamic_bsz": True,
+        f"{actor}.ppo_max_token_len_per_gpu": run.micro_batch_tokens,
         f"{actor}.grad_clip": train.gradient_clip,
         f"{actor}.use_torch_compile": False,
         f"{actor}.fsdp_config.use_torch_compile": False,
@@ -150,7 +158,6 @@ def _actor(run: RunConfig, device: str) -> dict[str, Value]:
             "cosine" if train.final_learning_rate_ratio < 1 else "constant"
         ),
         f"{actor}.optim.min_lr_ratio": train.final_learning_rate_ratio,
-        "actor_rollout_ref.ref.log_prob_micro_batch_size_per_gpu": run.micro_batch_size,
     }
     if device == "cpu":
         # bfloat16 buys nothing on a CPU, and a tiny policy feels its rounding
@@ -216,10 +223,9 @@ def _rollout(run: RunConfig, device: str) -> dict[str, Value]:
         f"{rollout}.free_cache_engine": device != "cpu",
         f"{rollout}.gpu_memory_utilization": run.rollout.gpu_memory_utilization,
         # else vLLM keeps room for a rollout as long as the model's context: 131 072 in Llama-3.2
-        f"{rollout}.max_model_len": run.rollout.max_prompt_tokens + run.rollout.max_speech_tokens,
+        f"{rollout}.max_model_len": run.rollout.longest,
         f"{rollout}.checkpoint_engine.update_weights_bucket_megabytes": weight_bucket_mib(run),
         f"{rollout}.calculate_log_probs": True,
-        f"{rollout}.log_prob_micro_batch_size_per_gpu": run.micro_batch_size,
         f"{rollout}.agent.num_workers": run.train.nodes,
         f"+{rollout}.agent.agent_loop_manager_class": (
             "ttsrl.training.rollout_worker.SpeechRolloutManager"

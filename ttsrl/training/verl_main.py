@@ -31,10 +31,14 @@ class SpeechTaskRunner(_PlainRunner):
         from ttsrl.training import advantage as advantage
         from ttsrl.training import trainer as trainer
 
+        run = run_here()
         if ray_address() is not None:
-            wait_for_cluster(run_here(), config.trainer.device)
-            # the machine that checked the run before had no GPU to look at
-            check_gpus(run_here(), shape_of(run_here()), gpus_of_machine(run_here()))
+            wait_for_cluster(run, config.trainer.device)
+        if config.trainer.device != "cpu":
+            # in a cluster the machine that checked the run before had no GPU to look at
+            model = config.actor_rollout_ref.model
+            checkpointing = check_gpus(run, shape_of(run), gpus_of_machine(run))
+            model.enable_gradient_checkpointing = checkpointing
         super().run(config)
 
 

@@ -120,7 +120,11 @@ def test_the_schema_refuses(path: str, value: object, told: str) -> None:
         (nested("run.storage", "s3:///speech"), "names no bucket"),
         (nested("run.train.gpus_per_node", 3), "64 rollouts an update"),
         (nested("run.train.updates_per_step", 3), "prompts_per_step = 8 is not divisible"),
-        (nested("run.train.micro_batch_size", 5), "micro_batch_size = 5; change it"),
+        (
+            nested("run.train.max_tokens_per_micro_batch", 2559),
+            "max_tokens_per_micro_batch = 2559 cannot hold one rollout of run.rollout.max_prompt_"
+            "tokens + max_speech_tokens = 2560 tokens",
+        ),
         (
             merged(
                 nested("run.eval.judges", [{"name": "w", "type": "whisper", "model": "openai/w"}]),
@@ -166,11 +170,14 @@ def test_the_longest_release_name_is_the_same_for_helm_and_python() -> None:
     "train",
     [
         {"gpus_per_node": 8, "nodes": 2, "prompts_per_step": 6},
-        {"gpus_per_node": 8, "nodes": 2, "prompts_per_step": 4, "micro_batch_size": 16},
-        {"gpus_per_node": 8, "nodes": 8, "prompts_per_step": 8, "micro_batch_size": 4},
+        {"gpus_per_node": 8, "nodes": 2, "prompts_per_step": 4},
+        {"gpus_per_node": 8, "nodes": 8, "prompts_per_step": 8},
+        {"max_tokens_per_micro_batch": 2559},
+        {"max_tokens_per_micro_batch": 2560},
+        {"max_tokens_per_micro_batch": None},
         {"prompts_per_step": 9, "updates_per_step": 2},
         {"prompts_per_step": 9, "updates_per_step": 3},
-        {"prompts_per_step": 6, "micro_batch_size": 32},
+        {"prompts_per_step": 6},
     ],
 )
 def test_helm_refuses_the_batches_that_run_config_refuses(train: dict[str, int]) -> None:

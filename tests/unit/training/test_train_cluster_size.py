@@ -6,7 +6,7 @@ from ttsrl.training.cluster import too_small
 from ttsrl.training.verl_args import cpus_of_machine
 
 TINY_RUN = TINY / "run.json"
-TWO = load_run(TINY_RUN, ["train.nodes=2", "train.gpus_per_node=2", "train.micro_batch_size=72"])
+TWO = load_run(TINY_RUN, ["train.nodes=2", "train.gpus_per_node=2"])
 
 
 def node(gpus: float, cpus: float, alive: bool = True) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """The estimate of a GPU's memory against what was measured, and what it refuses."""
 
+import json
 from types import SimpleNamespace
 
 import pynvml
@@ -29,32 +30,36 @@ def recipe(name: str, *overrides: str) -> RunConfig:
     return load_run(RECIPES / f"{name}.json", overrides)
 
 
-@pytest.mark.parametrize(("rollouts", "response", "peak_gib"), [(8, 2048, 55.5), (16, 512, 41.8)])
+@pytest.mark.parametrize(
+    ("rollouts", "response", "peak_gib"), [(8, 2048, 55.5), (16, 512, 41.8), (4, 2496, 40.6)]
+)
 def test_the_estimate_is_what_torchs_allocator_held(
     rollouts: int, response: int, peak_gib: float
 ) -> None:
     run = load_run(
         TINY_RUN,
         [
-            f"train.micro_batch_size={rollouts}",
+            f"train.max_tokens_per_micro_batch={rollouts * (64 + response)}",
             "train.prompts_per_step=8",
             "rollout.group_size=16",
             "rollout.max_prompt_tokens=64",
             f"rollout.max_speech_tokens={response}",
         ],
     )
-    assert need_of(run, LLASA_1B).allocated / GIB == pytest.approx(peak_gib, rel=0.1)
+    assert need_of(run, LLASA_1B, checkpointing=False).allocated / GIB == pytest.approx(
+        peak_gib, rel=0.1
+    )
 
 
 def test_the_estimate_is_what_trainer_and_vllm_held_while_vllm_spoke() -> None:
     """A LoRA run on one NVIDIA H100: 8.0 GiB the trainer, 8.7 GiB vLLM, whose share was 7.2 GiB."""
-    need = need_of(recipe("llasa-clap-style"), LLASA_1B)
+    need = need_of(recipe("llasa-clap-style"), LLASA_1B, checkpointing=True)
     assert need.generation(7.18 * GIB) / GIB == pytest.approx(8.0 + 8.7, rel=0.1)
 
 
 def test_the_estimate_is_what_both_held_while_adapters_were_folded_in() -> None:
     """The same run: 10.0 GiB and 1.5 more that it asked for, with verl's bucket of 2 GiB; 4.6."""
-    need = need_of(recipe("llasa-clap-style"), LLASA_1B)
+    need = need_of(recipe("llasa-clap-style"), LLASA_1B, checkpointing=True)
     bucket_saved = 1.0
     assert need.handover / GIB == pytest.approx(10.0 + 1.5 - bucket_saved + 4.6, rel=0.1)
 
@@ -82,13 +87,42 @@ def test_all_weights_do_not_fit_where_adapters_do() -> None:
         check_gpus(recipe("llasa-clap-style", "train.lora=null"), LLASA_1B, [gpu(RTX_4090)])
 
 
+def activations(run: RunConfig, *, checkpointing: bool = False) -> float:
+    return need_of(run, LLASA_1B, checkpointing=checkpointing).activations
+
+
 def test_checkpointing_and_a_smaller_micro_batch_take_less() -> None:
     run = recipe("llasa-channel-io")
-    smaller = recipe("llasa-channel-io", "train.micro_batch_size=2")
-    checkpointed = recipe("llasa-channel-io", "train.gradient_checkpointing=true")
-    whole = need_of(run, LLASA_1B).activations
-    assert need_of(smaller, LLASA_1B).activations == whole / 2
-    assert need_of(checkpointed, LLASA_1B).activations < whole / 5
+    smaller = recipe("llasa-channel-io", "train.max_tokens_per_micro_batch=5120")
+    assert activations(smaller) == activations(run) / 2
+    assert activations(run, checkpointing=True) < activations(run) / 5
+
+
+def test_a_pass_is_no_larger_than_an_update() -> None:
+    run = recipe("llasa-deep-unlearning", "train.max_tokens_per_micro_batch=1000000")
+    assert activations(run) == 8 * (512 + 2048) * 16 * LLASA_1B.layer_bytes_a_token
+
+
+@pytest.mark.parametrize(
+    ("said", "total", "decided"),
+    [(None, A6000, False), (None, 32 * GIB, True), (True, A100_80, True), (False, A6000, False)],
+)
+def test_activations_are_computed_twice_where_a_gpu_cannot_hold_them(
+    said: bool | None, total: float, decided: bool
+) -> None:
+    run = recipe("llasa-channel-io", f"train.gradient_checkpointing={json.dumps(said)}")
+    assert check_gpus(run, LLASA_1B, [gpu(total)] * 2) is decided
+
+
+def test_the_smallest_gpu_decides() -> None:
+    run = recipe("llasa-channel-io", "rollout.gpu_memory_utilization=0.4")
+    assert check_gpus(run, LLASA_1B, [gpu(A100_80), gpu(32 * GIB)])
+
+
+def test_keeping_activations_by_force_is_refused_where_they_do_not_fit() -> None:
+    forced = recipe("llasa-channel-io", "train.gradient_checkpointing=false")
+    with pytest.raises(BadInput, match=r"10240 tokens .*unset train\.gradient_checkpointing"):
+        check_gpus(forced, LLASA_1B, [gpu(32 * GIB)] * 2)
 
 
 def test_vllm_may_take_neither_too_little_nor_what_the_trainer_holds() -> None:

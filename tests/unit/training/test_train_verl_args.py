@@ -9,7 +9,7 @@ from ttsrl.config.schema import RunConfig
 from ttsrl.errors import BadInput
 from ttsrl.families.registry import FAMILIES, family_class, load_family
 from ttsrl.training.environment import of_driver
-from ttsrl.training.verl_args import RayHere, RayThere, limits_of, verl_keys
+from ttsrl.training.verl_args import PACKED_ATTENTION, RayHere, RayThere, limits_of, verl_keys
 from ttsrl.training.verl_config import configuration
 
 TINY_RUN = TINY / "run.json"
@@ -119,14 +119,23 @@ def test_an_unknown_key_of_verl_is_refused_by_name() -> None:
         configuration(keys)
 
 
-def test_a_micro_batch_is_no_larger_than_an_update() -> None:
-    run = load_run(TINY_RUN, ["train.prompts_per_step=2", "rollout.group_size=4"])
-    assert keys_of(run)["actor_rollout_ref.actor.ppo_micro_batch_size_per_gpu"] == 8
+@pytest.mark.parametrize(("said", "tokens"), [("null", 4 * (32 + 37)), ("69", 69), ("999", 999)])
+def test_all_passes_are_packed_up_to_so_many_tokens(said: str, tokens: int) -> None:
+    run = load_run(TINY_RUN, [f"train.max_tokens_per_micro_batch={said}"])
+    config = configuration(keys_of(run)).actor_rollout_ref
+    assert config.model.use_remove_padding is True
+    assert config.model.override_config.attn_implementation == PACKED_ATTENTION
+    assert config.actor.use_dynamic_bsz is True
+    assert config.rollout.log_prob_use_dynamic_bsz is True
+    assert config.ref.log_prob_use_dynamic_bsz is True
+    assert config.actor.ppo_max_token_len_per_gpu == tokens
+    assert config.rollout.log_prob_max_token_len_per_gpu == tokens
+    assert config.ref.log_prob_max_token_len_per_gpu == tokens
 
 
-def test_rollouts_that_do_not_fill_micro_batches_are_refused() -> None:
-    with pytest.raises(BadInput, match=r"288 rollouts.*micro_batch_size = 100"):
-        load_run(TINY_RUN, ["train.micro_batch_size=100"])
+def test_a_pass_that_cannot_hold_one_rollout_is_refused() -> None:
+    with pytest.raises(BadInput, match=r"max_tokens_per_micro_batch = 68 .* may have 69 tokens"):
+        load_run(TINY_RUN, ["train.max_tokens_per_micro_batch=68"])
 
 
 def test_a_cluster_is_joined_and_its_machines_get_the_variables_of_the_run() -> None:
@@ -144,7 +153,7 @@ def test_rollouts_that_the_ranks_cannot_share_are_refused() -> None:
 
 
 def test_what_lives_once_a_machine_is_as_many_as_the_machines() -> None:
-    run = load_run(TINY_RUN, ["train.nodes=3", "train.micro_batch_size=24"])
+    run = load_run(TINY_RUN, ["train.nodes=3"])
     config = configuration(keys_of(run, "cuda"))
     assert config.trainer.nnodes == 3
     assert config.actor_rollout_ref.rollout.agent.num_workers == 3
@@ -175,6 +184,6 @@ def test_a_shell_that_hides_its_gpu_hides_no_slot_of_ray(
 ) -> None:
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", hidden)
-    run = load_run(TINY_RUN, ["train.gpus_per_node=2", "train.micro_batch_size=48"])
+    run = load_run(TINY_RUN, ["train.gpus_per_node=2"])
     assert of_driver(run, "cpu")["CUDA_VISIBLE_DEVICES"] == "0,1"
     assert "CUDA_VISIBLE_DEVICES" not in of_driver(run, "cuda")  # where the user's choice holds
