@@ -22,6 +22,17 @@ FEW_STEPS = (
 )
 
 
+FOLLOW = "app.kubernetes.io/component=follow"
+
+
+def during(bucket: Bucket) -> set[int]:
+    """Steps whose evaluation beside training is whole."""
+    prefix = "runs/ttsrl/eval/held_out.during/step_"
+    names = bucket.object_names(prefix)
+    whole = [name for name in names if name.endswith("/MANIFEST.json")]
+    return {int(name.removeprefix(prefix).partition("/")[0]) for name in whole}
+
+
 def install(namespace: Namespace, bucket: Bucket, *more: str) -> None:
     namespace.install(*bucket.values, "--set", FEW_STEPS, *more)
 
@@ -52,11 +63,17 @@ def test_a_policy_is_trained_on_ray_merged_evaluated_and_pulled_and_speaks_bette
     namespace: Namespace, bucket: Bucket, tmp_path: Path
 ) -> None:
     namespace.cluster.require_api("rayjobs.ray.io")
-    install(namespace, bucket)
+    install(namespace, bucket, "--set", "run.eval.during_training.texts=8")
     namespace.apply_as_users_do(on_cpus(manifests(JOBS / "train")))
+    namespace.apply_as_users_do(on_cpus(manifests(JOBS / "follow")))
+    namespace.until("the evaluation of the base", lambda: during(bucket) >= {0}, 600)
+    namespace.kubectl("delete", "pod", "-l", FOLLOW, "--grace-period=0", "--force")
     end = namespace.until("the end of training", lambda: ended(namespace), 900)
     assert (end, rayjob(namespace)["jobStatus"]) == ("Complete", "SUCCEEDED")
     told_to_a_user(namespace)
+    end = namespace.until("its evaluation", lambda: ending(namespace, "job", "ttsrl-follow"), 600)
+    assert (end, during(bucket)) == ("Complete", {0, 4, 8}), namespace.describe()
+    assert "evaluated step 8: CER" in Cli(namespace).done("status")
 
     status = rayjob(namespace)
     namespace.apply_as_users_do(

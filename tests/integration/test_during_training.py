@@ -10,6 +10,7 @@ import json
 import os
 import shutil
 import signal
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -22,9 +23,12 @@ from support.training_job import kill_family, start_following
 from ttsrl.config.load import dump_run, load_run
 from ttsrl.config.schema import RunConfig
 from ttsrl.evaluation.during.beside import BesideTraining
+from ttsrl.evaluation.during.evaluator import Beside, CheckpointEvaluator
+from ttsrl.evaluation.during.models import MergedBeside
 from ttsrl.records.during import CHANGE, ChangeFromBase, DuringTrainingState
 from ttsrl.records.evaluation import REPORT, EvaluationReport
 from ttsrl.records.record import parse
+from ttsrl.storage.atomic import replace_text
 from ttsrl.storage.run_store import RunStore
 
 TEXTS = 6
@@ -80,7 +84,7 @@ def test_a_killed_evaluation_goes_on_and_does_nothing_twice(
     assert store.list_evaluated("held_out.during") == [0], "half an evaluation is visible"
     base = store.storage.read_text(f"{store.eval('held_out.during', 0)}/{REPORT}")
 
-    # another machine goes on, with a checkpoint that cannot be read and one that has gone meanwhile
+    # another machine goes on, with a checkpoint that cannot be read among those of the meantime
     shutil.rmtree(tmp_path / "pod")
     broken = tmp_path / "broken"
     shutil.copytree(TINY / "policy", broken)
@@ -100,8 +104,9 @@ def test_a_killed_evaluation_goes_on_and_does_nothing_twice(
         store.storage.read_text(store.evaluation_state("held_out.during")) or "",
         "state",
     )
-    assert (state.evaluated, state.waiting, state.failures) == ([0, 10, 30], [], 3)
-    assert "failed 3 times" in state.skipped["20"]
+    assert (state.evaluated, state.waiting) == ([0, 10, 30], [])
+    assert state.skipped.keys() == {"20"}
+    assert "cannot be loaded" in state.skipped["20"]
 
     # the same weights, texts and seeds: nothing differs from the base, and only those judges heard
     for step in (10, 30):
@@ -122,6 +127,42 @@ def test_a_killed_evaluation_goes_on_and_does_nothing_twice(
     assert "evaluated" not in (tmp_path / "another" / "log").read_text().replace(
         "not evaluated", ""
     )
+
+
+def test_a_merge_that_fails_is_tried_again_and_then_told(
+    run: RunConfig, store: RunStore, tmp_path: Path
+) -> None:
+    """The other container of the pod refuses each time, as where its memory does not suffice."""
+    run = run.model_copy(update={"train": run.train.model_copy(update={"steps": 10})})
+    store.storage.publish(TINY / "policy", store.checkpoint(10))
+    config = tmp_path / "run.json"
+    config.write_text(dump_run(run))
+    models = MergedBeside(tmp_path / "merged", store)
+    beside = Beside(config, tmp_path / "data", tmp_path, {}, lambda: False, poll_s=0.01)
+    evaluator = CheckpointEvaluator(run, store, models, beside)
+    asked: list[str] = []
+    over = threading.Event()
+
+    def refuse() -> None:
+        while not over.wait(0.01):
+            for wanted in (tmp_path / "merged").glob("*.wanted"):
+                wanted.unlink()
+                asked.append(wanted.name)
+                replace_text(wanted.with_suffix(".refused"), "was killed (is the memory full?)")
+
+    neighbour = threading.Thread(target=refuse)
+    neighbour.start()
+    try:
+        evaluator.follow()
+    finally:
+        over.set()
+        neighbour.join()
+    assert asked == 3 * ["step_000010.wanted"]
+    assert evaluator.failures == 3
+    said = "failed 3 times, last: was killed (is the memory full?)"
+    assert evaluator.skipped == {10: said}
+    state = store.storage.read_json(store.evaluation_state("held_out.during")) or {}
+    assert (state["evaluated"], state["skipped"], state["failures"]) == ([0], {"10": said}, 3)
 
 
 def test_other_texts_than_the_base_had_are_refused(
