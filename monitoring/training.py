@@ -323,6 +323,14 @@ BOARD = Board(
                     limits=((0.1, RED),),
                 ),
                 Panel(
+                    "Idle GPUs",
+                    "Share of the last step in which no kernel ran, for each training GPU.",
+                    SHARE,
+                    ((last("gpu_idle_share", "gpu"), "{{run}} GPU {{gpu}}"),),
+                    maximum=1.0,
+                    no_value="no GPU, or one that cannot tell (MIG)",
+                ),
+                Panel(
                     "Step",
                     "Seconds of the last step; the run ends itself, to be resumed, at the line "
                     "train.step_deadline_s.",

@@ -105,6 +105,9 @@ class TrainingStep(RolloutStatistics):
     """Of the whole step."""
     seconds_by_stage: dict[str, float]
     """Stage -> seconds; `generate` ends with the last token, `wait_for_scores` follows it."""
+    gpu_idle: dict[str, float] = {}
+    """GPU -> share of the step in which no kernel ran on it; empty on CPUs. `HOST:NUMBER` where
+    several machines train."""
     ended_at_s: float = 0.0
     """Seconds since the epoch; 0 in steps of the first version."""
 

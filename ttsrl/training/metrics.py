@@ -39,6 +39,7 @@ Last step, gauges
                                                   reference_log_prob, advantage, update, save,
                                                   sync_weights
   ttsrl_train_waiting_share                       wait_for_scores / the whole step
+  ttsrl_train_gpu_idle_share{gpu}                 of the step, without a kernel; none on CPUs
 
 Since the supervisor started, counters
   ttsrl_train_steps_total
@@ -265,6 +266,7 @@ class TrainMetrics(Collector):
         yield self._each("failed_share", "Rollouts without a measurement", "kind", shares)
         stages = step.seconds_by_stage
         yield self._each("stage_seconds", "Seconds that a stage took", "stage", stages)
+        yield self._each("gpu_idle_share", "Share of the step", "gpu", step.gpu_idle)
         waiting = stages["wait_for_scores"] / step.seconds
         yield self._one("waiting_share", "Share of the step spent waiting for scores", waiting)
 

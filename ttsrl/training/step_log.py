@@ -48,6 +48,7 @@ class StepLog:
         seconds_by_timer: Mapping[str, float],
         start_s: float,
         end_s: float,
+        gpu_idle: Mapping[str, float] | None = None,
     ) -> None:
         """Append the lines of one step; `start_s` and `end_s` are seconds since the epoch.
 
@@ -69,6 +70,7 @@ class StepLog:
             replaced_groups=metrics.get("training/filter_groups/evicted_samples", 0),
             seconds=end_s - start_s,
             seconds_by_stage=seconds,
+            gpu_idle=dict(gpu_idle or {}),
             ended_at_s=end_s,
         )
         append_lines(self.paths["timeline"], timeline(step, rollouts, seconds, start_s))

@@ -26,6 +26,7 @@ from ttsrl.storage.run_store import RunStore
 from ttsrl.training import advantage
 from ttsrl.training.checkpoints import restore
 from ttsrl.training.environment import run_here
+from ttsrl.training.gpu_idle import GpusOfRun
 from ttsrl.training.guarding import STOP_FILE
 from ttsrl.training.learning_rate import set_rate
 from ttsrl.training.machines import machines_of
@@ -79,6 +80,8 @@ class SpeechTrainer(PPOTrainerSync):
     def fit(self, agent_loop_manager: Any) -> None:
         """Train to the last step, and to the end of the last upload."""
         train_dir = Path(self.config.trainer.default_local_dir).parent
+        on_gpus = self.config.trainer.device != "cpu"
+        self.gpu_watch = GpusOfRun(self.actor_rollout_wg.workers if on_gpus else [])
         self.step_log = StepLog(train_dir, resumed_at=self.global_steps)
         self.publisher = cast(PublishCheckpoint, self.checkpoint_callback)
         super().fit(agent_loop_manager)
@@ -87,6 +90,7 @@ class SpeechTrainer(PPOTrainerSync):
     def on_step_begin(self) -> None:
         """Remember when the step began: rollouts carry absolute times."""
         self.step_start_s = time.time()
+        self.gpu_watch.take()
 
     def step(self, metrics: dict[str, Any], timing_raw: dict[str, float]) -> Any:
         """One step; the last one where a guard has asked to stop: verl then saves and leaves."""
@@ -151,7 +155,13 @@ class SpeechTrainer(PPOTrainerSync):
         rollouts = [rollout for rollout in _rollouts(batch) if rollout is not None]
         rollouts = on_our_clock(rollouts, self.step_start_s, self.gathered_s)
         self.step_log.write(
-            global_steps, rollouts, metrics, timing_raw, self.step_start_s, time.time()
+            global_steps,
+            rollouts,
+            metrics,
+            timing_raw,
+            self.step_start_s,
+            time.time(),
+            self.gpu_watch.take(),
         )
         self.publisher.on_logged(self.step_log.paths.values())
 

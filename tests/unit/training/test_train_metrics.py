@@ -73,7 +73,8 @@ class Run:
 
     def step(self, step: int, ended_at_s: float = 104.0) -> None:
         timers = {"update_actor": 0.5, "update_weights": 0.1}
-        self.log.write(step, ROLLOUTS, VERL | {"actor/pg_loss": 0.2}, timers, 100.0, ended_at_s)
+        verl = VERL | {"actor/pg_loss": 0.2}
+        self.log.write(step, ROLLOUTS, verl, timers, 100.0, ended_at_s, {"node:0": 0.4})
 
     def checkpoint(self, **line: Any) -> None:
         with self.checkpoints.open("a") as file:
@@ -107,6 +108,7 @@ def test_a_step_is_scraped_with_its_outcomes_and_its_seconds(run: Run) -> None:
     seen = run.scrape()
     expected = {
         "step": 7,
+        'gpu_idle_share{gpu="node:0"}': 0.4,
         "planned_steps": 24,
         "last_step_timestamp_seconds": 104,
         "reward_mean": 1 / 3,

@@ -105,6 +105,15 @@ def training_curves(folder: RunFolder) -> list[Figure]:
             "KL", "to the reference policy, nats per token", [(lambda step: step.kl, "KL")], plain
         ),
     ]
+    gpus = dict.fromkeys(gpu for step in folder.steps for gpu in step.gpu_idle)
+    curves.append(
+        Curve(
+            "Idle GPUs",
+            "share of a step in which no kernel ran",
+            [(_idle(gpu), f"GPU {gpu}") for gpu in gpus],
+            percent_0,
+        )
+    )
     figures = [_figure(folder.steps, curve) for curve in curves]
     return [figure for figure in figures if figure]
 
@@ -132,7 +141,8 @@ def step_time(folder: RunFolder) -> StepTime | None:
     sentence = f"A step took {mean:.1f} s: " + ", ".join(
         f"{seconds:.2f} s {_words(name)}" for name, seconds in shares.items()
     )
-    return StepTime(sentence + "." + _overlap(folder.timeline), stages, _timelines(folder))
+    words = f"{sentence}.{_overlap(folder.timeline)}{_idle_gpus(timed)}"
+    return StepTime(words, stages, _timelines(folder))
 
 
 def fill_of(stage: str) -> str:
@@ -212,6 +222,15 @@ def _overlap(events: Sequence[TimelineEvent]) -> str:
     )
 
 
+def _idle_gpus(steps: Sequence[TrainingStep]) -> str:
+    """How idle the GPUs were, by all steps' seconds; nothing where there were none."""
+    measured = [(step.seconds, fmean(step.gpu_idle.values())) for step in steps if step.gpu_idle]
+    if not measured:
+        return ""
+    share = sum(s * idle for s, idle in measured) / sum(s for s, _ in measured)
+    return f" No kernel ran on the GPUs in {percent(share)} of that time (mean over GPUs)."
+
+
 def _words(name: str) -> str:
     return name.replace("_", " ")
 
@@ -228,6 +247,10 @@ def _raw_curve(name: str) -> Curve:
 
 def _utility(name: str) -> ValueOf:
     return lambda step: step.utilities.get(name)
+
+
+def _idle(gpu: str) -> ValueOf:
+    return lambda step: step.gpu_idle.get(gpu)
 
 
 _RAW: dict[str, tuple[str, str, Number]] = {
