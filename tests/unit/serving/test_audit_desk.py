@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from itertools import islice
 
 import pytest
 
 from support.paths import TINY
 from ttsrl.data.audit_clips import read_clips
-from ttsrl.serving import audit_desk
+from ttsrl.serving import audit, audit_desk
+from ttsrl.serving.audit_cases import cases
 from ttsrl.serving.audit_desk import AuditDesk
 from ttsrl.serving.batcher import Full
 from ttsrl.wire import (
@@ -49,14 +51,17 @@ class Rewards:
 
 
 async def finished(desk: AuditDesk, request: AuditRequest = REQUEST) -> AuditReport | AuditRefused:
-    while isinstance(answer := await desk.answer(request, "hash"), AuditRunning):
-        pass
-    return answer
+    async with asyncio.timeout(120):
+        while isinstance(answer := await desk.answer(request, "hash"), AuditRunning):
+            pass
+        return answer
 
 
 @pytest.fixture(autouse=True)
-def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Audits of a few ways to spoil, which answer at once."""
     monkeypatch.setattr(audit_desk, "WAIT_S", 0.01)
+    monkeypatch.setattr(audit, "cases", lambda recordings: islice(cases(recordings), 3))
 
 
 def test_an_audit_runs_once_however_often_it_is_asked_for() -> None:
