@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from support.music import sounds
 from support.paths import ROOT, TINY
 from support.speech import RATE_HZ, SpokenClip, say
 from ttsrl.audio.waveform import Waveform
@@ -96,3 +97,15 @@ def test_no_voice_is_taken_for_none(
     assert {c.text for c in unsure} == {"go", "oh", "hello there my friend"}
     outcomes = [pipeline.score([clip])[0] for clip in unsure]
     assert all(isinstance(outcome, Ok) for outcome in outcomes), outcomes
+
+
+def test_music_that_might_be_a_voice_is_none_to_whisper(pipeline: Pipeline) -> None:
+    """What the detector alone does not gate, with the words that Whisper writes for such sounds."""
+    made = sounds()
+    detector = pipeline.scorers["voice_activity"]
+    found = detector.score([SpeechSample(w, RATE_HZ, "any", "en") for w in made.values()])
+    unsure = [w for w, f in zip(made.values(), found, strict=True) if f["faint_speech_s"] >= 0.15]
+    unsure = unsure[:3]
+    outcomes = pipeline.score([recorded(waveform, "Thank you.") for waveform in unsure])
+    assert len(unsure) == 3
+    assert [getattr(o, "reason", o) for o in outcomes] == ["no_speech"] * len(unsure)

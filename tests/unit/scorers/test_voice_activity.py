@@ -9,6 +9,7 @@ import pytest
 from faster_whisper.vad import SileroVADModel
 
 from examples.tiny.word_tokens import say
+from support.music import sounds
 from support.paths import TINY
 from ttsrl.audio.waveform import Waveform
 from ttsrl.codecs.registry import load_codec
@@ -72,6 +73,14 @@ def test_in_sound_without_a_voice_there_is_no_speech(
 ) -> None:
     [found] = detector.score([sample(SOUNDS[sound](duration_s))])
     assert found["speech_s"] < LEAST_S and found["faint_speech_s"] < LEAST_S
+
+
+def test_music_and_noises_of_everyday_life_are_no_speech(detector: VoiceActivity) -> None:
+    """The faint frames of some are for Whisper to judge (tests/real/test_audit.py)."""
+    made = sounds()
+    found = detector.score([sample(waveform) for waveform in made.values()])
+    taken = {name: f for name, f in zip(made, found, strict=True) if f["speech_s"] >= LEAST_S}
+    assert len(made) > 30 and taken == {}
 
 
 def test_the_tiny_stack_s_words_are_speech(detector: VoiceActivity) -> None:
