@@ -76,7 +76,7 @@ def status(cluster: Cluster, names: Names) -> Status:
         lines,
         trouble,
         StepLine.last_of(log),
-        policy_of(_log(cluster, driver, limit_bytes=HEAD_BYTES)),
+        policy_of(_log(cluster, driver, first_bytes=HEAD_BYTES)),
         next((line.removeprefix(STOPPED_BY) for line in log if line.startswith(STOPPED_BY)), None),
     )
 
@@ -141,12 +141,18 @@ def watch(cluster: Cluster, names: Names, progress: Progress) -> None:
         time.sleep(POLL_S)
 
 
-def _log(cluster: Cluster, pod: Object | None, **part_of_it: int) -> list[str]:
+def _log(
+    cluster: Cluster,
+    pod: Object | None,
+    tail_lines: int | None = None,
+    first_bytes: int | None = None,
+) -> list[str]:
     """Lines; none where there is no pod, or its node does not answer: all else can be told."""
     if pod is None:
         return []
     try:
-        return cluster.log(pod["metadata"]["name"], **part_of_it).splitlines()
+        name = pod["metadata"]["name"]
+        return cluster.log(name, tail_lines=tail_lines, limit_bytes=first_bytes).splitlines()
     except Failure:
         return []
 

@@ -18,6 +18,7 @@ from ttsrl.reward.gates import (
     check_transcript,
     check_words,
 )
+from ttsrl.reward.repetition import compression_ratio, longest_repetition, repeated_chars
 from ttsrl.text.normalise import cer, normalise
 from ttsrl.wire import Gated
 
@@ -219,9 +220,35 @@ def test_what_a_text_repeats_itself_is_no_loop(text: str, transcript: str) -> No
     assert gate_of_words(transcript, text) is None
 
 
-def test_compression_ratio_is_openai_whisper_s() -> None:
-    from ttsrl.reward.repetition import compression_ratio
+def test_a_loop_has_one_and_a_half_times_the_ratio_of_its_text() -> None:
+    text, more, much_more = (" ".join(["ha"] * n) for n in (12, 16, 24))
+    wanted = compression_ratio(text)
+    assert wanted > GATES.max_compression_ratio
+    assert 1.2 * wanted < compression_ratio(more) < 1.5 * wanted < compression_ratio(much_more)
+    assert check_words(more, text, 1.0, 2.0, GATES) is None
+    assert check_words(much_more, text, 1.0, 2.0, GATES) is not None
+    assert check_words(much_more, text, 0.5, 2.0, GATES) is not None
+    assert check_words(much_more, text, 0.49, 2.0, GATES) is None
 
+
+def test_a_token_is_repeated_where_it_stands_within_the_window() -> None:
+    assert longest_repetition([*range(10)] * 5, window=10) == 40
+    assert longest_repetition([*range(11)] * 5, window=10) == 0
+    assert longest_repetition([*range(5)] * 5, window=10, times=2) == 15
+
+
+def test_a_text_repeats_itself_within_three_words() -> None:
+    assert repeated_chars(["la", "di", "da", "la", "di", "da"]) == 6
+    assert (
+        repeated_chars(["la", "di", "da", "dum", "la", "di", "da", "dum", "la", "di", "da", "dum"])
+        == 0
+    )
+    assert repeated_chars(["knock", "knock", "who", "is", "there"]) == 0
+    assert repeated_chars(["no", "no", "no", "who"]) == 0
+    assert repeated_chars(["no", "no", "no", "no", "who"]) == 6
+
+
+def test_compression_ratio_is_openai_whisper_s() -> None:
     whisper = pytest.importorskip("whisper.utils", reason="openai-whisper is not installed")
     for text in (TEXT, "ha " * 40, "哈" * 60, "no"):
         assert compression_ratio(text) == whisper.compression_ratio(text)
