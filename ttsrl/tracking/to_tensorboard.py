@@ -5,13 +5,22 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import cast
 
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch.utils.tensorboard import SummaryWriter
 
 from ttsrl.records.tracking import Told
-from ttsrl.tracking.base import EVALUATED_STEP, STEP, About, EvaluationNote, RolloutClip, StepNote
+from ttsrl.tracking.base import (
+    EVALUATED_STEP,
+    STEP,
+    About,
+    EvaluationNote,
+    Figures,
+    RolloutClip,
+    StepNote,
+)
 from ttsrl.tracking.rollout_table import columns_of, row_of
 
 SCALARS_ONLY = {"scalars": 0, "audio": 1, "tensors": 1, "images": 1, "histograms": 1}
@@ -60,7 +69,7 @@ class TensorboardTracker:
     def close(self) -> None:
         self._writer.close()
 
-    def _scalars(self, figures: dict[str, float], last: str, step: int, at_s: float) -> None:
+    def _scalars(self, figures: Figures, last: str, step: int, at_s: float) -> None:
         for name in sorted(figures, key=lambda name: name == last):
             self._writer.add_scalar(name, figures[name], step, at_s)
         self._writer.flush()
@@ -68,7 +77,7 @@ class TensorboardTracker:
 
 def _read_back(folder: Path) -> Told:
     events = EventAccumulator(str(folder), size_guidance=SCALARS_ONLY).Reload()
-    tags: list[str] = events.Tags()["scalars"]
+    tags = cast("list[str]", events.Tags()["scalars"])
     steps = [event.step for event in events.Scalars(STEP)] if STEP in tags else []
     evaluations = [
         f"{tag.removeprefix(f'{EVALUATED_STEP}/')}/{event.step}"

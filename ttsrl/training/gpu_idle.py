@@ -52,11 +52,11 @@ class GpuWatch:
         while not pause.wait(EVERY_S):
             for number, handle in self._handles.items():
                 try:
-                    share = pynvml.nvmlDeviceGetUtilizationRates(handle).gpu / 100
+                    rates: Any = pynvml.nvmlDeviceGetUtilizationRates(handle)
                 except pynvml.NVMLError:
                     continue
                 with self._lock:
-                    self._busy[number].append(share)
+                    self._busy[number].append(rates.gpu / 100)
 
 
 class GpusOfRun:
