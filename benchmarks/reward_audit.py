@@ -1,9 +1,10 @@
 """What the rewards of the shipped recipes pay spoiled speech: the table of docs/rewards.md.
 
-python benchmarks/reward_audit.py --whisper FOLDER
+python benchmarks/reward_audit.py --whisper FOLDER [--clips 5]
 
-The clips are those that come with ttsrl. Every reward is measured with the Whisper of FOLDER in the
-place of its own. A recipe with another model, whose weights are not here, is named and not run.
+The clips are those that come with ttsrl, or the shortest of them. Every reward is measured with the
+Whisper of FOLDER in the place of its own. A recipe with another model, whose weights are not here,
+is named and not run.
 """
 
 from __future__ import annotations
@@ -37,7 +38,9 @@ def main() -> None:
     """Measure all rewards in one pass and print the table."""
     parser = argparse.ArgumentParser(description=str(__doc__).split("\n")[0])
     parser.add_argument("--whisper", required=True, help="folder of a Hugging Face Whisper")
-    rewards, left_out = rewards_of(parser.parse_args().whisper)
+    parser.add_argument("--clips", type=int, default=5, help="how many, the shortest first")
+    given = parser.parse_args()
+    rewards, left_out = rewards_of(given.whisper)
     components = {c.type: c for reward in rewards.values() for c in reward.components}
     dumped = json.dumps([c.model_dump() for c in components.values()])
     first = next(iter(rewards.values()))
@@ -48,7 +51,7 @@ def main() -> None:
         "reward.scorer_deadline_s=3600",
     ]
     pipeline = Pipeline(load_run(TINY, settings), device_of(0, 1))
-    reports = {name: audited(pipeline, reward) for name, reward in rewards.items()}
+    reports = {name: audited(pipeline, reward, given.clips) for name, reward in rewards.items()}
     print("\n".join(table(reports)))
     print("not run, for want of weights:", ", ".join(left_out))
 
@@ -72,7 +75,7 @@ def rewards_of(whisper: str) -> tuple[dict[str, RewardConfig], list[str]]:
     return rewards, [name for name, others in named.items() if others]
 
 
-def audited(pipeline: Pipeline, reward: RewardConfig) -> AuditReport:
+def audited(pipeline: Pipeline, reward: RewardConfig, count: int) -> AuditReport:
     """The audit of one reward, with what the pipeline measures for all of them."""
 
     async def score(utterances: Sequence[Utterance]) -> list[Outcome]:
@@ -80,8 +83,8 @@ def audited(pipeline: Pipeline, reward: RewardConfig) -> AuditReport:
         pairs = zip(utterances, outcomes, strict=True)
         return [composed(reward, u, o) if isinstance(o, Ok) else o for u, o in pairs]
 
-    clips = recorded(read_clips(SHIPPED, "en"))
-    return asyncio.run(audit(clips, score, pipeline.spec_hash))
+    clips = sorted(recorded(read_clips(SHIPPED, "en")), key=lambda clip: len(clip.samples))
+    return asyncio.run(audit(clips[:count], score, pipeline.spec_hash))
 
 
 def composed(reward: RewardConfig, utterance: Utterance, outcome: Ok) -> Ok:
