@@ -61,8 +61,11 @@ def write_changes(folder: Path, judge: str, changes: dict[int, tuple[float, floa
             difference=ChangeEstimate(value=value, low=low, high=high),
             texts=64,
         )
-        metrics = {f"cer/{judge}": {"sampled": moved}, "cer/deaf": {"sampled": None}}
-        (out / CHANGE).write_text(to_text(ChangeFromBase(step=step, metrics={**metrics})))
+        metrics: dict[str, dict[str, MetricChange | None]] = {
+            f"cer/{judge}": {"sampled": moved},
+            "cer/deaf": {"sampled": None},
+        }
+        (out / CHANGE).write_text(to_text(ChangeFromBase(step=step, metrics=metrics)))
 
 
 def _write_evaluation(folder: Path, side: str, texts: int, draw: random.Random) -> None:
