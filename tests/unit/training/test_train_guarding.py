@@ -182,6 +182,18 @@ def test_a_rollback_goes_to_the_last_good_checkpoint_and_a_kill_does_not_leave_i
     assert run.store.list_checkpoints() == [2, 3]
 
 
+def test_a_rollback_passes_over_a_checkpoint_that_broke_another_guard(run: SupervisedRun) -> None:
+    still = {"name": "still", "when": [{"measure": "entropy", "below": 0.1}], "in_a_row": 1}
+    watch = run.start(SHORT | {"then": "rollback"}, still)
+    for checkpoint in (2, 4, 5):
+        run.publish(watch, checkpoint, RATES)
+    for number in range(1, 8):
+        rate, entropy = 0.4 if number > 5 else 1.0, 0.01 if number == 5 else 1.0
+        watch.on_step(step_of(number, end_token_rate=rate, entropy=entropy))
+    watch.begin_rollback()
+    assert watch.events[-1].to_step == 4
+
+
 def test_after_the_last_rollback_the_guard_stops_the_run(run: SupervisedRun) -> None:
     back = SHORT | {"then": "rollback"}
     watch = rolled_back(run, killed=False)
