@@ -32,6 +32,7 @@ from ttsrl.reward.config import RewardConfig
 from ttsrl.scorers.base import Scorer, SpeechSample
 from ttsrl.scorers.reference import RATE_HZ, voice
 from ttsrl.scorers.registry import load_scorers
+from ttsrl.scorers.remote import RemoteScorer
 
 LENGTHS_S = (2.0, 3.0, 4.0, 5.0, 6.0, 8.0)
 
@@ -57,6 +58,7 @@ def _load(component: dict[str, Any]) -> Scorer:
     config = {"whisper": {"model": "unused"}, "components": [{"type": "cer"}, component]}
     config |= {"gates": {"min_speech_s": 0}}
     [scorer] = load_scorers(RewardConfig.model_validate(config)).values()
+    assert not isinstance(scorer, RemoteScorer)
     return scorer
 
 

@@ -130,7 +130,7 @@ class Bench:
 
         def encode(waveform: Any) -> torch.Tensor:
             audio = engine.network.new_cache(1, engine.network.positions)
-            mel = engine.log_mel([waveform], 2 * engine.network.positions)
+            mel = engine.log_mel([waveform])
             engine.network.project(engine.network.encode(mel), audio)
             return audio
 

@@ -302,4 +302,4 @@ def test_a_quality_model_that_fails_has_no_opinion(monkeypatch: pytest.MonkeyPat
         SynthesisedSpeech("a", [1], True, np.zeros(length, np.float32), 16_000)
         for length in lengths
     ]
-    assert quality.of(speeches) == [3.0, None, None, 3.0]
+    assert quality.of(speeches, ["en"] * 4) == [3.0, None, None, 3.0]

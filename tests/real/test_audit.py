@@ -16,6 +16,7 @@ from ttsrl.config.load import load_run
 from ttsrl.data.audit_clips import SHIPPED, read_clips
 from ttsrl.reward.audited import missed
 from ttsrl.scorers.base import SpeechSample
+from ttsrl.scorers.remote import RemoteScorer
 from ttsrl.serving.audit_cases import cases
 from ttsrl.serving.audit_command import audit_here
 from ttsrl.serving.pipeline import Pipeline
@@ -91,6 +92,7 @@ def test_no_voice_is_taken_for_none(
         recorded(np.concatenate([silence, person.waveform]), person.text),
     ]
     detector = pipeline.scorers["voice_activity"]
+    assert not isinstance(detector, RemoteScorer)
     found = detector.score([SpeechSample(c.waveform, RATE_HZ, c.text, c.language) for c in clips])
     unsure = [c for c, f in zip(clips, found, strict=True) if f["speech_s"] < 0.01 * len(c.text)]
     unsure += [c for c, f in zip(clips, found, strict=True) if f["speech_s"] < 0.15]
@@ -103,6 +105,7 @@ def test_music_that_might_be_a_voice_is_none_to_whisper(pipeline: Pipeline) -> N
     """What the detector alone does not gate, with the words that Whisper writes for such sounds."""
     made = sounds()
     detector = pipeline.scorers["voice_activity"]
+    assert not isinstance(detector, RemoteScorer)
     found = detector.score([SpeechSample(w, RATE_HZ, "any", "en") for w in made.values()])
     unsure = [w for w, f in zip(made.values(), found, strict=True) if f["faint_speech_s"] >= 0.15]
     unsure = unsure[:3]

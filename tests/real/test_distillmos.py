@@ -15,12 +15,15 @@ from ttsrl.reward.config import RewardConfig
 from ttsrl.scorers.base import Scorer, SpeechSample
 from ttsrl.scorers.reference import check_scorer
 from ttsrl.scorers.registry import load_scorers
+from ttsrl.scorers.remote import RemoteScorer
 
 
 @pytest.fixture(scope="module")
 def scorer() -> Scorer:
     config = {"whisper": {"model": "w"}, "components": [{"type": "distillmos"}], "batch_size": 3}
-    return load_scorers(RewardConfig.model_validate(config))["distillmos"]
+    scorer = load_scorers(RewardConfig.model_validate(config))["distillmos"]
+    assert not isinstance(scorer, RemoteScorer)
+    return scorer
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ import base64
 import io
 import json
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -114,7 +114,7 @@ def completion(model: str, said: str | None) -> dict[str, Any]:
 
 
 @contextmanager
-def serving(rule: Rule) -> Iterator[AudioLlmServer]:
+def serving(rule: Rule) -> Generator[AudioLlmServer]:
     """A server that answers by the rule."""
     server = AudioLlmServer(rule)
     thread = threading.Thread(target=server.http.serve_forever, daemon=True)

@@ -65,7 +65,10 @@ def test_a_judge_that_computes_in_float32_alone_is_asked_for_nothing_else() -> N
 @pytest.mark.parametrize(
     ("quality", "why"),
     [
-        ([{"type": "dnsmos"}], "eval.quality 'dnsmos' is a component of the reward: use another model"),
+        (
+            [{"type": "dnsmos"}],
+            "eval.quality 'dnsmos' is a component of the reward: use another",
+        ),
         ([{"type": "distillmos"}, {"type": "distillmos"}], "eval.quality names a model twice"),
     ],
 )

@@ -30,6 +30,7 @@ from ttsrl.scorers.embedding import Embedder
 from ttsrl.scorers.preference import FACTS, PreferenceScorer, load_head
 from ttsrl.scorers.reference import RATE_HZ, check_scorer, voice
 from ttsrl.scorers.registry import load_scorers
+from ttsrl.scorers.remote import RemoteScorer
 
 WHISPER, WAV2VEC2 = str(TINY / "whisper"), str(TINY / "judge")
 TEXTS = 60
@@ -89,7 +90,9 @@ def livelier(
 def scorer_of(head: Path, **knobs: Any) -> Scorer:
     component = Preference(model=str(head), **knobs)
     reward = RewardConfig(whisper=WhisperConfig(model="w"), components=[component])
-    return load_scorers(reward)["preference"]
+    scorer = load_scorers(reward)["preference"]
+    assert not isinstance(scorer, RemoteScorer)
+    return scorer
 
 
 def test_a_planted_preference_is_learned_and_its_worth_stated(livelier: Path) -> None:

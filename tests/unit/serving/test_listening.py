@@ -71,7 +71,8 @@ def test_without_whisper_speech_of_any_length_is_measured_and_needs_no_transcrip
     outcome = ok(pipeline.score([long])[0])
     assert outcome.duration_s > 80
     assert outcome.transcript is None
-    assert set(outcome.raw) == {"rate", "speech_s", "faint_speech_s"}
+    heard_of_guards = {"pitch_spread", "voiced_share"}  # of a part of the rollouts
+    assert set(outcome.raw) - heard_of_guards == {"rate", "speech_s", "faint_speech_s"}
 
 
 def test_channel_io_s_clients_are_told_where_no_whisper_listens() -> None:

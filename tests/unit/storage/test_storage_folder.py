@@ -366,12 +366,14 @@ def test_keys_of_a_run(tmp_path: Path, source: Path) -> None:
         "checkpoint": "runs/quick/checkpoints/step_000100",
     }
     store.storage.publish(source, store.model(100))
-    store.write_best(100, {"judge_cer": 0.25}, {"name": "judge", "kinship": "unlike"})
+    judge = {"name": "judge", "kinship": "unlike"}
+    store.write_best(100, {"judge_cer": 0.25}, judge, {200: ["kl"]})
     assert store.storage.read_json(store.best) == {
         "step": 100,
         "model": "runs/quick/model/step_000100",
-        "judge": {"name": "judge", "kinship": "unlike"},
+        "judge": judge,
         "scores": {"judge_cer": 0.25},
+        "left_out": {"200": ["kl"]},
     }
     with pytest.raises(BadInput, match=r"complete there: .*step_000020, .*step_000100"):
         store.storage.pull(store.checkpoint(300), tmp_path / "pulled")

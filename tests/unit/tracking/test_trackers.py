@@ -88,7 +88,7 @@ def test_tensorboard_has_every_step_once_with_audio(told: ToldRun) -> None:
     wav.write_bytes(clips[0].encoded_audio_string)
     assert same_sound(wav)
     assert events.Audio("rollouts/gated_too_short")
-    tensors = events.Tags()["tensors"]
+    tensors: Any = events.Tags()["tensors"]
     assert {"about/text_summary", "verdict/text_summary", "rollouts/text_summary"} <= {*tensors}
 
 
