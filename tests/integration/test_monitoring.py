@@ -147,6 +147,7 @@ class Trainer:
             {"update_actor": 0.1, "update_weights": 0.05},
             now_s - 0.5,
             now_s,
+            gpu_idle={"node-0/0": 0.4},
         )
         self.follower.look()
         heard, change = ("wav2vec2", "greedy"), ChangeEstimate(value=cer - 0.5, low=-0.5, high=0.1)

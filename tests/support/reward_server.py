@@ -189,5 +189,12 @@ def worker_pids(server: RewardServer) -> list[int]:
     return [
         child.pid
         for child in psutil.Process(server.process.pid).children(recursive=True)
-        if "--multiprocessing-fork" in child.cmdline()
+        if "--multiprocessing-fork" in _command_line(child)
     ]
+
+
+def _command_line(process: psutil.Process) -> list[str]:
+    try:
+        return process.cmdline()
+    except psutil.NoSuchProcess:  # a zombie is one, too
+        return []

@@ -23,6 +23,7 @@ from ttsrl.storage.run_store import RunStore
 
 ADAPTERS = "lora_adapter"
 """Folder in which verl's merger leaves a LoRA run's adapters, beside the base's weights."""
+CONFIG = "config.json"
 OF_TRAINING = ("actor/optim_", "actor/extra_state_")
 """How the names of files begin that only a trainer reads."""
 
@@ -107,6 +108,7 @@ def merge_fsdp(actor: Path, model: Path) -> None:
     from verl.model_merger.base_model_merger import ModelMergerConfig
     from verl.model_merger.fsdp_model_merger import FSDPModelMerger
 
+    forget_attention(actor / "huggingface" / CONFIG)
     config = ModelMergerConfig(
         operation="merge",
         backend="fsdp",
@@ -120,6 +122,17 @@ def merge_fsdp(actor: Path, model: Path) -> None:
     if (adapters := model / ADAPTERS).exists():
         fold_adapters(model, adapters)
         shutil.rmtree(adapters)
+
+
+def forget_attention(config: Path) -> None:
+    """Take the name of the trainer's attention out of a checkpoint's config.json.
+
+    verl saves the configuration as the trainer changed it; whoever loads the model, the merger
+    first, chooses an attention of their own, and transformers refuses a name that it does not know.
+    """
+    saved = json.loads(config.read_text(encoding="utf-8"))
+    if saved.pop("attn_implementation", None) is not None:
+        config.write_text(json.dumps(saved, indent=2) + "\n", encoding="utf-8")
 
 
 def fold_adapters(model: Path, adapters: Path) -> None:

@@ -306,7 +306,7 @@ def test_an_empty_transcript_is_wholly_wrong(
     [
         ("one <|endoftext|> two", "en", "control token"),
         ("one", "xx", "'xx' is not supported"),
-        ("one", "ja", r"no token <\|ja\|>"),
+        ("one", "ja", r"does not know the language 'ja' \(Japanese\)"),
         ("!?" * 300, "en", "601 Whisper tokens, more than the 444"),
         ("...", "en", "nothing of text '...' can be heard"),
     ],

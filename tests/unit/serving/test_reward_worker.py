@@ -10,6 +10,7 @@ from typing import Any, cast
 
 import pytest
 
+from ttsrl.scorers.remote import NOTHING_USED, Usage
 from ttsrl.serving.messages import Measured
 from ttsrl.serving.worker import serve
 from ttsrl.wire import Failed, Gated, Outcome, Utterance
@@ -29,6 +30,9 @@ class Scripted:
 
     def score(self, utterances: Sequence[Utterance]) -> list[Outcome]:
         return list(next(self.batches))
+
+    def take_usage(self) -> Usage:
+        return NOTHING_USED
 
     def self_test(self) -> None:
         self.tests += 1
