@@ -42,7 +42,7 @@ class SeedWay:
         words, engine = self.scorer.tokens, self.engine
         network = engine.network
         audio = network.new_cache(1, network.positions)
-        mel = engine.log_mel([waveform], 2 * network.positions)
+        mel = engine.log_mel([waveform])
         network.project(network.encode(mel), audio)
         target = words.raw_target(text)
         forced = engine.forcing.force([[words.start]], [target], audio)
