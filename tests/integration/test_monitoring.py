@@ -247,7 +247,7 @@ def test_prometheus_evaluates_every_rule(client: httpx.Client) -> None:
     wait_for_series(client)
     groups = client.get("/api/v1/rules").json()["data"]["groups"]
     rules = [rule for group in groups for rule in group["rules"]]
-    assert len(rules) == 18
+    assert len(rules) == 20
     assert {rule["health"] for rule in rules} == {"ok"}, [r.get("lastError") for r in rules]
     recorded = client.get("/api/v1/query", params={"query": '{__name__=~"ttsrl:.+"}'}).json()
     names = {series["metric"]["__name__"] for series in recorded["data"]["result"]}
