@@ -215,7 +215,7 @@ def test_beside_a_local_training_it_is_started_again_and_never_in_the_way(
         assert at_work and {one.nice() for one in at_work} == {19}
         for one in at_work:
             one.kill()
-        look_until(lambda: any("is started again, and training goes on" in line for line in told))
+        look_until(lambda: any("is started again, and training continues" in line for line in told))
         publish(store, 7)  # where training was stopped: no step that is due
     assert store.list_evaluated("held_out.during") == [0, 7]
     assert [line.partition(":")[0] for line in told if line.startswith("evaluated")] == [

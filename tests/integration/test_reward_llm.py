@@ -1,4 +1,4 @@
-"""The real reward service asks an audio-LLM: opinions are rewarded, outages are no opinion."""
+"""The real reward service asks an audio-LLM: opinions are rewarded, an outage fails."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Evaluation of checkpoints while training goes on."""
+"""Evaluation of checkpoints while training continues."""
 
 from __future__ import annotations
 

@@ -147,10 +147,10 @@ class EvalConfig(Strict):
     suites: list[SuiteConfig] = []
     """Test sets beside the held-out texts."""
     during_training: DuringTrainingConfig | None = None
-    """Evaluate published checkpoints while training goes on; null: only before and after."""
+    """Evaluate published checkpoints while training continues; null: only before and after."""
 
     def judges_during_training(self) -> list[JudgeConfig]:
-        """Who listens to checkpoints while training goes on; nobody where that is off."""
+        """Who listens to checkpoints while training continues; nobody where that is off."""
         if self.during_training is None:
             return []
         judges, wanted = self._judges_of(self.during_training.suite), self.during_training.judges

@@ -22,7 +22,7 @@ class Armed:
     unarmed: dict[str, str]
     """Built-in guard -> the measure that the run does not log."""
     evaluated: bool
-    """Whether checkpoints are evaluated while training goes on."""
+    """Whether checkpoints are evaluated while training continues."""
 
     @property
     def words(self) -> str:

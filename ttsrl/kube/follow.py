@@ -1,4 +1,4 @@
-"""The Job that evaluates a release's checkpoints while training goes on."""
+"""The Job that evaluates a release's checkpoints while training continues."""
 
 from __future__ import annotations
 

@@ -101,7 +101,7 @@ class Names:
 
     @property
     def follow(self) -> str:
-        """Job that evaluates checkpoints while training goes on."""
+        """Job that evaluates checkpoints while training continues."""
         return f"{self.fullname}-follow"
 
     @property

@@ -84,7 +84,7 @@ class AuditDesk:
             return AuditRefused(reason="measurement", detail=str(error))
         except _Forgotten:
             self._audits.pop(key, None)
-            return AuditRefused(reason="measurement", detail="nobody asked for the result")
+            return AuditRefused(reason="measurement", detail="no client asked for the result")
 
 
 class _Forgotten(Exception):

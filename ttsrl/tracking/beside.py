@@ -66,7 +66,7 @@ class Trackers:
         self._read_status()
         behind = {one.name: one.trouble for one in self.status if one.trouble}
         for name in behind.keys() - self._behind:
-            print(f"tracker {name} is behind, training goes on: {behind[name]}", flush=True)
+            print(f"tracker {name} is behind, training continues: {behind[name]}", flush=True)
         for name in self._behind - behind.keys():
             print(f"tracker {name} answers again", flush=True)
         self._behind = set(behind)
@@ -86,7 +86,7 @@ class Trackers:
         if self._died_s == math.inf:
             self._died_s = time.monotonic()
             if died:
-                print(f"what tells the trackers ended, training goes on: {died}", flush=True)
+                print(f"what tells the trackers ended, training continues: {died}", flush=True)
         return False
 
     def _read_status(self) -> None:

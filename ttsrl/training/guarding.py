@@ -231,7 +231,7 @@ class GuardWatch:
 
     def _way_out(self, step: int) -> str:
         return (
-            f"the checkpoint of step {step} is published; to go on from it all the same, change "
+            f"the checkpoint of step {step} is published; to continue from it all the same, change "
             "the guard in guards.rules, and the same command resumes"
         )
 

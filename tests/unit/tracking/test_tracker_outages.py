@@ -106,7 +106,7 @@ def test_the_end_of_training_does_not_wait_long_for_a_tracker_that_is_down(
 
         wait_for(all_told)
     said = capsys.readouterr().out
-    assert "tracker mlflow is behind, training goes on" in said
+    assert "tracker mlflow is behind, training continues" in said
     assert "tracker mlflow has the run up to step 0" in said
     assert tensorboards_steps(run) == [1]
     with pytest.raises(Failure, match="mlflow is behind"):
@@ -120,7 +120,7 @@ def test_a_run_without_trackers_starts_nothing(tmp_path: Path) -> None:
     assert not (run.folder / "logs").exists()
 
 
-def test_training_goes_on_without_the_process_that_tells_trackers(
+def test_training_continues_without_the_process_that_tells_trackers(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("ttsrl.tracking.beside.AGAIN_AFTER_S", 0.0)
@@ -130,9 +130,10 @@ def test_training_goes_on_without_the_process_that_tells_trackers(
     with Trackers(run.run, run.config, run.folder) as trackers:
         said: list[str] = []
 
-        def ended_twice() -> bool:
-            trackers.look()
+        def ends_told() -> int:
+            trackers.look()  # raises nothing, however often that process ends
             said.append(capsys.readouterr().out)
-            return "".join(said).count("what tells the trackers ended, training goes on") >= 2
+            return "".join(said).count("what tells the trackers ended, training continues")
 
-        wait_for(ended_twice)
+        wait_for(lambda: ends_told() >= 2)
+        assert "Traceback" not in "".join(said)

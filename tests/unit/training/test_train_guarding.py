@@ -102,8 +102,8 @@ def test_a_stop_asks_the_trainer_and_ends_with_guard_figures_and_way_out(
         watch.end()
     assert str(stopped.value) == (
         "guard short at step 5: end_token_rate is 0.4, below 0.5: make it longer; the checkpoint "
-        "of step 6 is published; to go on from it all the same, change the guard in guards.rules, "
-        "and the same command resumes"
+        "of step 6 is published; to continue from it all the same, change the guard in "
+        "guards.rules, and the same command resumes"
     )
 
 

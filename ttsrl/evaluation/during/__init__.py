@@ -1,1 +1,1 @@
-"""Evaluation of published checkpoints while training goes on."""
+"""Evaluation of published checkpoints while training continues."""

@@ -137,12 +137,12 @@ class BesideTraining:
 
     def _has_failed(self, error: BaseException) -> None:
         if isinstance(error, BadInput) or self._restarts == RESTARTS:
-            self._tell(f"checkpoints are not evaluated any more, and training goes on: {error}")
+            self._tell(f"checkpoints are not evaluated any more, and training continues: {error}")
             self._is_over = True
             return
         if not self._restarts:
             self._tell(
-                f"the evaluation of checkpoints failed, is started again, and training goes on: "
+                f"the evaluation of checkpoints failed, is started again, and training continues: "
                 f"{error}"
             )
         self._restarts += 1
