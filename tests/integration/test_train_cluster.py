@@ -22,6 +22,7 @@ from ttsrl.config.load import dump_run, load_run
 from ttsrl.config.schema import RunConfig
 from ttsrl.evaluation.merge import merge
 from ttsrl.storage.run_store import RunStore
+from ttsrl.training.pod_starts import AGAIN
 
 TWO_RANKS = (
     "train.device=cpu",
@@ -136,7 +137,7 @@ def test_a_lost_machine_ends_all_and_all_go_on_from_storage(
 
     pods.lose(1)
 
-    assert pods.processes[0].wait(60) == 1
+    assert pods.processes[0].wait(60) == AGAIN
     assert "the pod of rank 1 is lost" in pods.log(0)
     assert not [p for p in family if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]
     assert store.list_checkpoints() == [1]

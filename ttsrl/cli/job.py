@@ -65,11 +65,17 @@ def pytorchjob(
     ray_port: Annotated[
         int, typer.Option(help="Port of the Ray head, which rank 0 starts.")
     ] = 6379,
+    max_starts: Annotated[
+        int, typer.Option(min=1, help="Starts in a row without a new checkpoint.")
+    ] = 6,
 ) -> int:
-    """Train as one pod of a PyTorchJob; the end of one pod is the end of all."""
+    """Train as one pod of a PyTorchJob; the end of one pod is the end of all.
+
+    Exit code 138 asks the operator for another start.
+    """
     from ttsrl.training.pytorchjob import take_part
 
-    return take_part(config, work_dir, ray_port)
+    return take_part(config, work_dir, ray_port, max_starts)
 
 
 @command(commands, f"ttsrl job merge {POD} --wait-s 7200")

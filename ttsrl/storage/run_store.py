@@ -16,7 +16,7 @@ class RunStore:
 
     `<root>/runs/<run>/` holds run.json, reward.json, checkpoints/step_000100/, model/step_000100/,
     eval/<suite>/step_000100/, eval/<suite>.during/state.json, latest.json, best.json,
-    log/steps.jsonl, log/guards.jsonl and trackers/.
+    log/steps.jsonl, log/guards.jsonl, log/pod_starts.json and trackers/.
     """
 
     def __init__(self, root: str, run_name: str) -> None:
@@ -34,6 +34,8 @@ class RunStore:
         """One line a finished step, at most a minute behind the training that writes it."""
         self.guards_log = f"{self._run}/log/guards.jsonl"
         """What the run's guards found."""
+        self.pod_starts = f"{self._run}/log/pod_starts.json"
+        """How often a PyTorchJob has started without a new checkpoint."""
         self.evaluations = f"{self._run}/eval"
         """Evaluations by suite and step."""
         self.trackers = f"{self._run}/trackers"

@@ -3,8 +3,8 @@
 Every pod takes part with MASTER_ADDR, MASTER_PORT, RANK and WORLD_SIZE (the number of pods)
 as Kubeflow's operator sets them. Rank 0 starts the head of a Ray cluster, the others join it; when
 all are there rank 0 trains like a RayJob. The end of one is the end of all, with
-rank 0's exit code or, where a pod is lost, 1; when all are started again, the run resumes from the
-last published checkpoint.
+rank 0's exit code or, where a pod is lost or training failed, `AGAIN`; when all are started again,
+the run resumes from the last published checkpoint.
 """
 
 from __future__ import annotations
@@ -24,16 +24,19 @@ from typing import Self
 from ttsrl.config.load import load_run
 from ttsrl.config.schema import RunConfig
 from ttsrl.errors import BadInput, Failure
-from ttsrl.runtime.exit_codes import exit_code, exit_on_sigterm
+from ttsrl.runtime.exit_codes import FAILED, exit_code, exit_on_sigterm
 from ttsrl.runtime.job import Job
 from ttsrl.runtime.scratch import scratch
+from ttsrl.storage.run_store import RunStore
 from ttsrl.training import environment, rendezvous
+from ttsrl.training.pod_starts import AGAIN, PodStarts
 from ttsrl.training.supervisor import train
 from ttsrl.training.verl_args import cpus_of_machine
 
 RAY_PORT = 6379
 HEAD_DEADLINE_S = 120.0
 POLL_S = 0.2
+STARTS = 6
 
 
 @dataclass(frozen=True)
@@ -62,12 +65,23 @@ class Place:
         return cls(int(rank), int(pods), master, int(port))
 
 
-def take_part(config: Path, work_dir: Path, ray_port: int = RAY_PORT) -> int:
-    """Be the pod of this rank to the end of training; returns rank 0's exit code, 1 or 143.
+def take_part(
+    config: Path, work_dir: Path, ray_port: int = RAY_PORT, max_starts: int = STARTS
+) -> int:
+    """Be the pod of this rank to the end of training; returns rank 0's exit code, AGAIN or 143.
 
-    `work_dir` is a local folder, by the same path in every pod. Raises BadInput, Failure.
+    `work_dir` is a local folder, by the same path in every pod. After `max_starts` starts in a row
+    without a new checkpoint the exit code of a failure is 1. Raises BadInput.
     """
     exit_on_sigterm()
+    try:
+        return _take_part(config, work_dir, ray_port, max_starts)
+    except Failure as error:
+        print(f"error: {error}", file=sys.stderr)
+        return AGAIN
+
+
+def _take_part(config: Path, work_dir: Path, ray_port: int, max_starts: int) -> int:
     run, place = load_run(config), Place.of(os.environ)
     if place.pods < run.train.nodes:
         raise BadInput(
@@ -75,11 +89,16 @@ def take_part(config: Path, work_dir: Path, ray_port: int = RAY_PORT) -> int:
             "(WORLD_SIZE): set its worker replicas to train.nodes - 1, and no nprocPerNode"
         )
     if place.rank == 0:
-        return lead(place, run, config, work_dir, ray_port)
+        starts = PodStarts(RunStore(run.storage, run.name), max_starts)
+        if not starts.begin():
+            return FAILED
+        return lead(place, run, config, work_dir, ray_port, starts)
     return join(place, run, work_dir)
 
 
-def lead(place: Place, run: RunConfig, config: Path, work_dir: Path, ray_port: int) -> int:
+def lead(
+    place: Place, run: RunConfig, config: Path, work_dir: Path, ray_port: int, starts: PodStarts
+) -> int:
     """Rank 0: start Ray, train, tell everybody how it ended; returns the exit code."""
     with ExitStack() as stack:
         others = stack.enter_context(rendezvous.gather(place.port, place.pods - 1))
@@ -98,9 +117,9 @@ def lead(place: Place, run: RunConfig, config: Path, work_dir: Path, ray_port: i
             if not ray.is_running():
                 raise Failure(f"Ray ended; log: {ray.log}")
 
-        code = 1
+        code = AGAIN
         try:
-            code = exit_code(lambda: train(config, work_dir, look))
+            code = starts.exit_code(exit_code(lambda: train(config, work_dir, look)))
         except SystemExit as ending:  # SIGTERM
             code = int(ending.code or 0)
         finally:

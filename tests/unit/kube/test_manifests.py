@@ -318,6 +318,10 @@ def test_a_pytorchjob_has_the_pod_of_a_ray_worker_and_the_name_its_webhook_wants
     _, worker = worker_of(rayjob)
     assert nodes == 1
     assert pytorchjob["spec"]["runPolicy"]["activeDeadlineSeconds"] > 0  # refused pods end too
+    # a run that a guard stopped is not started again; other starts are counted by the pods
+    assert "backoffLimit" not in pytorchjob["spec"]["runPolicy"]
+    assert pytorchjob["spec"]["pytorchReplicaSpecs"]["Master"]["restartPolicy"] == "ExitCode"
+    assert "--max-starts" in pod["spec"]["containers"][0]["args"]
     ours, theirs = copy.deepcopy(pod), copy.deepcopy(worker)
     assert ours["spec"]["containers"][0].pop("name") == "pytorch"
     for container in (*ours["spec"]["containers"], *theirs["spec"]["containers"]):
