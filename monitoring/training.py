@@ -48,6 +48,8 @@ WAITING = (
     f"/ sum by (run) (increase(ttsrl_train_spent_seconds_total{{{OF}}}[$__range]))"
 )
 
+NEARNESS = last("guard_nearness", "guard", "then")
+
 BOARD = Board(
     uid="ttsrl-training",
     title="ttsrl / Training",
@@ -249,6 +251,47 @@ BOARD = Board(
                     SHARE,
                     ((last("distinct_share"), "{{run}}"),),
                     maximum=1.0,
+                ),
+            ),
+        ),
+        PanelRow(
+            "Guards",
+            (
+                Panel(
+                    "Guards nearest to their limits",
+                    "Share of the way from the base to the limits: 1 is where a guard trips once "
+                    "it lasts. docs/trust.md describes each guard.",
+                    SHARE,
+                    ((f"topk by (run) (8, {NEARNESS})", "{{run}} {{guard}} ({{then}})"),),
+                    limits=((0.7, YELLOW), (1.0, RED)),
+                    no_value="no guard has enough steps to judge yet",
+                ),
+                Panel(
+                    "Guards beyond their limits",
+                    "How many are tripped now, by what happens then. The log of the run names "
+                    "them, with the figures and what to do.",
+                    COUNT,
+                    (
+                        (
+                            f"sum by (run, then) ({last('guard_tripped', 'guard', 'then')})",
+                            "{{run}} {{then}}",
+                        ),
+                    ),
+                    kind="stacked",
+                    limits=((1, RED),),
+                ),
+                Panel(
+                    "Trips and rollbacks",
+                    "Of the whole run: how often guards tripped, and how often the run was set "
+                    "back to an earlier checkpoint.",
+                    COUNT,
+                    (
+                        (
+                            f"sum by (run) ({last('guard_trips_total', 'guard', 'then')})",
+                            "{{run}} trips",
+                        ),
+                        (last("rollbacks_total"), "{{run}} rollbacks"),
+                    ),
                 ),
             ),
         ),

@@ -31,7 +31,9 @@ from ttsrl.records.during import ChangeEstimate, DuringTrainingState
 from ttsrl.records.evaluation import AdaptationFigure, ReportJudge
 from ttsrl.records.rollout import Rollout
 from ttsrl.reward.config import RewardConfig
+from ttsrl.storage.run_store import RunStore
 from ttsrl.training.follower import Follower
+from ttsrl.training.guarding import GuardWatch
 from ttsrl.training.metrics import HeldOut, TrainMetrics, serve
 from ttsrl.training.step_log import StepLog
 from ttsrl.wire import Utterance
@@ -129,7 +131,10 @@ class Trainer:
         self.port = free_port()
         self.log = StepLog(folder, resumed_at=0)
         self.metrics = TrainMetrics(load_run(TINY_RUN), "cpu")
-        self.follower = Follower(folder, self.metrics)
+        store = RunStore(str(folder / "storage"), "tiny")
+        guards = GuardWatch(self.metrics.run, store, folder)
+        self.metrics.guards = guards
+        self.follower = Follower(folder, self.metrics, guards.on_step)
         self.metrics.on_checkpoint(
             CheckpointPublished(step=1, at_s=time.time(), bytes=10**9, seconds=2.0)
         )

@@ -33,19 +33,42 @@ class Trip:
         return f"guard {self.guard.name} at {kind} {self.step}: {what}{advice}"
 
 
+@dataclass(frozen=True)
+class Judged:
+    """As many steps or evaluations in a row as a guard takes, all of which have its measures."""
+
+    first: int
+    last: int
+    measured: tuple[tuple[Sequence[float], float | None], ...]
+    """Of each condition: the values, and what they are compared with."""
+
+
 def judge(guard: Guard, history: History) -> Trip | None:
     """What a guard finds at the end of a history."""
-    windows = [condition.window for condition in guard.when if condition.against == "window"]
-    entries = history.entries(guard, guard.in_a_row + max(windows, default=0))
-    return _at(guard, history, entries, len(entries))
+    judged = judged_last(guard, history)
+    return None if judged is None else _found(guard, judged)
 
 
 def findings(guard: Guard, history: History) -> Iterator[Trip]:
     """What a guard finds at any point of a history, in order."""
+    for judged in judged_at(guard, history):
+        if (found := _found(guard, judged)) is not None:
+            yield found
+
+
+def judged_last(guard: Guard, history: History) -> Judged | None:
+    """What a guard judges at the end of a history; None where it cannot."""
+    windows = [condition.window for condition in guard.when if condition.against == "window"]
+    entries = history.entries(guard, guard.in_a_row + max(windows, default=0))
+    return _judged(guard, history, entries, len(entries))
+
+
+def judged_at(guard: Guard, history: History) -> Iterator[Judged]:
+    """What a guard judges at each point of a history at which it can, in order."""
     entries = history.entries(guard)
     for end in range(guard.in_a_row, len(entries) + 1):
-        if (found := _at(guard, history, entries, end)) is not None:
-            yield found
+        if (judged := _judged(guard, history, entries, end)) is not None:
+            yield judged
 
 
 def bad_steps(guard: Guard, history: History) -> set[int]:
@@ -59,24 +82,31 @@ def bad_steps(guard: Guard, history: History) -> set[int]:
     }
 
 
-def _at(guard: Guard, history: History, entries: Sequence[Entry], end: int) -> Trip | None:
-    """Judge the entries before `end`."""
+def _judged(guard: Guard, history: History, entries: Sequence[Entry], end: int) -> Judged | None:
+    """The entries before `end`, with what they are compared with."""
     start = end - guard.in_a_row
     if start < 0:
         return None
-    judged = entries[start:end]
-    figures: list[GuardFigure] = []
+    row = entries[start:end]
+    measured: list[tuple[Sequence[float], float | None]] = []
     for n, condition in enumerate(guard.when):
-        values = [value for entry in judged if (value := entry.values[n]) is not None]
-        if len(values) < len(judged):
+        values = [value for entry in row if (value := entry.values[n]) is not None]
+        if len(values) < len(row):
             return None
-        reference = _reference(condition, history, entries[:start], n)
+        measured.append((values, _reference(condition, history, entries[:start], n)))
+    return Judged(row[0].step, row[-1].step, tuple(measured))
+
+
+def _found(guard: Guard, judged: Judged) -> Trip | None:
+    """The trip where every condition holds at each of the steps or evaluations."""
+    figures: list[GuardFigure] = []
+    for condition, (values, reference) in zip(guard.when, judged.measured, strict=True):
         if not all(_is_bad(condition, value, reference) for value in values):
             return None
         figures.append(
             GuardFigure(measure=condition.measure, value=fmean(values), reference=reference)
         )
-    return Trip(guard, judged[0].step, judged[-1].step, tuple(figures))
+    return Trip(guard, judged.first, judged.last, tuple(figures))
 
 
 def _reference(

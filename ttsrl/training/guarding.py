@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from ttsrl.config.evaluation import HELD_OUT
@@ -18,6 +19,7 @@ from ttsrl.guards.guard import Guard
 from ttsrl.guards.history import History
 from ttsrl.guards.judging import Trip, judge
 from ttsrl.guards.measures import EVALUATION
+from ttsrl.guards.nearness import nearness
 from ttsrl.records.guard import GUARDS, GuardEvent
 from ttsrl.records.record import append_lines, parse, read_lines, write_lines
 from ttsrl.records.step import TrainingStep
@@ -26,6 +28,18 @@ from ttsrl.training.set_back import keep_log, set_back
 
 STOP_FILE = "stop"
 """In the run's `train` folder: the trainer saves a checkpoint after its step and leaves."""
+
+
+@dataclass(frozen=True)
+class GuardState:
+    """How a guard stands."""
+
+    guard: Guard
+    is_tripped: bool
+    """Whether its conditions hold now."""
+    trips: int
+    nearness: float | None
+    """See `ttsrl.guards.nearness`; None until it is judged."""
 
 
 class GuardWatch:
@@ -42,6 +56,7 @@ class GuardWatch:
         self.rollback: Trip | None = None
         """Why the run is to be set back."""
         self.events: list[GuardEvent] = []
+        self._nearness: dict[str, float] = {}
         self._run = run
         self._store = store
         self._log = train_dir / GUARDS
@@ -57,11 +72,13 @@ class GuardWatch:
         """What is left of the learning rate."""
         return self._run.guards.rollback_learning_rate**self.rollbacks
 
-    def states(self) -> Iterable[tuple[Guard, bool, int]]:
-        """Each guard, whether its conditions hold now, and how often it has tripped."""
+    def states(self) -> Iterable[GuardState]:
+        """Each guard as it stands now."""
         for guard in self.armed.guards:
             trips = sum((e.guard, e.event) == (guard.name, "tripped") for e in list(self.events))
-            yield guard, guard.name in self.tripped, trips
+            yield GuardState(
+                guard, guard.name in self.tripped, trips, self._nearness.get(guard.name)
+            )
 
     def finish_rollback(self) -> None:
         """Do what a rollback does that has begun, here or in a start that was killed."""
@@ -139,6 +156,8 @@ class GuardWatch:
 
     def _judge(self, guards: Iterable[Guard]) -> None:
         for guard in guards:
+            if (near := nearness(guard, self.history)) is not None:
+                self._nearness[guard.name] = near.share
             found = judge(guard, self.history)
             if found is None:
                 if self.tripped.pop(guard.name, None) is not None:

@@ -53,6 +53,7 @@ Since the supervisor started, counters
 Guards, of the whole run
   ttsrl_train_guard_tripped{guard,then}           1 while what it watches is beyond its limits
   ttsrl_train_guard_trips_total{guard,then}
+  ttsrl_train_guard_nearness{guard,then}          share of the way to its limits, 1 where it trips
   ttsrl_train_rollbacks_total
 
 Trackers (`trackers` of the run), as the process that tells them counts
@@ -295,10 +296,14 @@ class TrainMetrics(Collector):
             return
         tripped = self._gauge("guard_tripped", "Beyond its limits now", "guard", "then")
         trips = self._counter("guard_trips", "Times that a guard tripped", "guard", "then")
-        for guard, is_tripped, count in self.guards.states():
-            tripped.add_metric([self.run.name, guard.name, guard.then], is_tripped)
-            trips.add_metric([self.run.name, guard.name, guard.then], count)
-        yield from (tripped, trips)
+        near = self._gauge("guard_nearness", "Share of the way to its limits", "guard", "then")
+        for state in self.guards.states():
+            of = [self.run.name, state.guard.name, state.guard.then]
+            tripped.add_metric(of, state.is_tripped)
+            trips.add_metric(of, state.trips)
+            if state.nearness is not None:
+                near.add_metric(of, state.nearness)
+        yield from (tripped, trips, near)
         yield self._count("rollbacks", "Times that the run was set back", self.guards.rollbacks)
 
     def _of_trackers(self) -> Iterable[Metric]:

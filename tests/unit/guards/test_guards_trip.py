@@ -8,10 +8,12 @@ from typing import Any
 
 import pytest
 
+from ttsrl.config.guard_rules import Condition
 from ttsrl.guards.built_in import BUILT_IN
 from ttsrl.guards.guard import Guard
 from ttsrl.guards.history import History
 from ttsrl.guards.judging import bad_steps, findings, judge
+from ttsrl.guards.nearness import nearest, nearness, share_of_limit
 from ttsrl.records.step import TrainingStep
 
 STEPS = 40
@@ -234,3 +236,56 @@ def test_bad_steps_are_the_whole_stretch_and_not_what_came_before_or_after() -> 
         return {"end_token_rate": 0.5 if 10 <= number <= 20 or number == 30 else 1.0}
 
     assert bad_steps(GUARDS["end_token"], history_of(dip)) == set(range(10, 21))
+
+
+@pytest.mark.parametrize("name", MUST_TRIP)
+def test_a_guard_is_at_its_limit_where_it_trips_and_before_it_elsewhere(name: str) -> None:
+    guard = GUARDS[name]
+    for history in (history_of(MUST_TRIP[name]), history_of(MUST_NOT[name]), history_of()):
+        trips = {found.step for found in findings(guard, history)}
+        most = nearest(guard, history)
+        if most is None:  # what it watches is not logged
+            assert trips == set()
+        elif trips:
+            assert most.share >= 1
+            assert most.step in trips
+        else:
+            assert most.share < 1
+
+
+@pytest.mark.parametrize("name", OF_EVALUATIONS)
+def test_a_guard_on_evaluations_is_at_its_limit_where_it_trips(name: str) -> None:
+    must, must_not = OF_EVALUATIONS[name]
+    most, least = nearest(GUARDS[name], must), nearest(GUARDS[name], must_not)
+    assert most is not None and (most.step, most.share >= 1) == (30, True)
+    assert least is not None and least.share < 1
+
+
+def test_nearness_is_the_share_of_the_way_that_the_steps_in_a_row_have_gone() -> None:
+    history = History(base_steps=3)
+    for number in range(1, 12):
+        fall = {4: 0.5, 5: 0.6, 6: 0.7, 7: 0.8, 8: 0.9}.get(number, 1.0)  # of the way to 25 %
+        history.add_step(step_of(number, pitch_spread=2.0 if number <= 3 else 2.0 - 0.5 * fall))
+        found = nearness(GUARDS["pitch"], history)
+        if number == 8:
+            assert found is not None
+            assert (found.step, found.share) == (8, pytest.approx(0.5))  # the least of five steps
+    found = nearness(GUARDS["pitch"], history)
+    assert found is not None
+    assert (found.step, found.share) == (11, pytest.approx(0.8))
+
+
+def test_a_rising_limit_a_lower_one_and_one_of_zero_tell_their_way() -> None:
+    def share(value: float, reference: float | None = None, **limit: Any) -> float:
+        return share_of_limit(Condition(measure="m", **limit), value, reference)
+
+    assert share(0.5, above=1.0) == 0.5
+    assert share(0.8, below=0.4) == 0.5
+    assert share(-0.1, below=0.4) == math.inf
+    assert share(12.0, 10.0, rises=0.4, relative=True) == pytest.approx(0.5)
+    assert share(9.0, 10.0, rises=0.4, relative=True) == 0
+    assert share(8.0, 10.0, falls=4.0) == 0.5
+    assert (share(10.1, 10.0, rises=0), share(10.0, 10.0, rises=0)) == (math.inf, 0)
+    assert (share(math.nan, not_finite=True), share(1.0, not_finite=True)) == (math.inf, 0)
+    assert share(math.nan, above=1.0) == 0
+    assert share(5.0, None, rises=1.0) == 0

@@ -244,6 +244,19 @@ def test_guards_are_exported_by_name_with_what_they_do(run: Run) -> None:
     assert samples['guard_trips_total{guard="loss",then="stop"}'] == 1
     assert samples['guard_tripped{guard="pitch",then="stop"}'] == 0
     assert samples["rollbacks_total"] == 0
+    assert samples['guard_nearness{guard="loss",then="stop"}'] == 1
+    assert samples['guard_nearness{guard="end_token",then="stop"}'] == 0
+    assert 'guard_nearness{guard="pitch",then="stop"}' not in samples  # these steps measured none
+
+
+def test_how_near_a_guard_is_to_its_limit_is_exported_before_it_trips(run: Run) -> None:
+    run.metrics.guards = guards = guards_of(run)
+    for number in range(1, 9):
+        guards.on_step(step_of(number, duration_s=4.0 if number <= 3 else 3.5))
+    samples = run.scrape()
+    assert samples['guard_nearness{guard="duration_down",then="stop"}'] == pytest.approx(0.5)
+    assert samples['guard_nearness{guard="duration_up",then="stop"}'] == 0
+    assert samples['guard_tripped{guard="duration_down",then="stop"}'] == 0
 
 
 def test_what_trackers_have_and_lack_is_counted(run: Run) -> None:
@@ -263,7 +276,9 @@ def test_the_list_in_the_docstring_is_what_is_exported(run: Run) -> None:
     run.follower.look()
     run.metrics.on_evaluation(LISTENED)
     evaluate_beside(run)
-    run.metrics.guards = guards_of(run)
+    run.metrics.guards = guards = guards_of(run)
+    for number in range(1, 9):
+        guards.on_step(step_of(number))
     run.metrics.trackers = [MLFLOW]
     exported = {"ttsrl_train_" + name.partition("{")[0] for name in run.scrape()}
     listed = set(re.findall(r"ttsrl_train_\w+", module.__doc__ or ""))
