@@ -33,7 +33,7 @@
 
 {{- define "ttsrl.selectorLabels" -}}
 app.kubernetes.io/name: ttsrl
-app.kubernetes.io/instance: {{ .root.Release.Name }}
+app.kubernetes.io/instance: {{ .root.Release.Name | quote }}
 {{- with .component }}
 app.kubernetes.io/component: {{ . }}
 {{- end }}
@@ -49,8 +49,8 @@ app.kubernetes.io/component: {{ . }}
 {{- end }}
 
 {{- define "ttsrl.metadata" -}}
-name: {{ .name }}
-namespace: {{ .namespace | default .root.Release.Namespace }}
+name: {{ .name | quote }}
+namespace: {{ .namespace | default .root.Release.Namespace | quote }}
 labels:
   {{- include "ttsrl.labels" . | nindent 2 }}
 {{- with merge (dict) (.annotations | default dict) .root.Values.commonAnnotations }}
@@ -61,7 +61,7 @@ annotations:
 
 {{- define "ttsrl.rewardImage" -}}
 {{- $image := .Values.reward.image -}}
-{{- with .Values.image.registry }}{{ . }}/{{ end -}}
+{{- with .Values.image.registry | default (dig "imageRegistry" "" (.Values.global | default dict)) }}{{ . }}/{{ end -}}
 {{ $image.repository }}
 {{- if $image.digest }}@{{ $image.digest }}{{ else }}:{{ $image.tag | default .Values.image.tag | default .Chart.AppVersion }}{{ end }}
 {{- end }}

@@ -1,12 +1,33 @@
+{{/* What the reward service reads when it starts: with another, replicas are replaced. Of the run it
+     reads neither how texts are sampled, trained on and evaluated, nor where that is published. */}}
+{{- define "ttsrl.rewardReads" -}}
+{{- $run := include "ttsrl.run" . | fromJson -}}
+{{- $read := omit $run "name" "seed" "model" "rollout" "train" "eval" "trackers" "storage" "verl" -}}
+{{- $_ := set $read "data" (pick $run.data "language") -}}
+{{- $_ := set $read "guards" (pick ($run.guards | default dict) "prosody_share") -}}
+{{ toJson $read }}
+{{ include "ttsrl.environment" . }}
+{{- end }}
+
+{{/* Seconds until an upgrade counts as failed: not before the slowest start that the probe allows */}}
+{{- define "ttsrl.startBudget" -}}
+{{- $probe := .Values.reward.probes.startup -}}
+{{ add ($probe.initialDelaySeconds | default 0) (mul $probe.periodSeconds $probe.failureThreshold) .Values.reward.minReadySeconds }}
+{{- end }}
+
+{{- define "ttsrl.progressDeadline" -}}
+{{- .Values.reward.progressDeadlineSeconds | default (add (include "ttsrl.startBudget" . | int) 900) -}}
+{{- end }}
+
 {{- define "ttsrl.rewardPod" -}}
-serviceAccountName: {{ include "ttsrl.serviceAccount" (list . "reward") }}
+serviceAccountName: {{ include "ttsrl.serviceAccount" (list . "reward") | quote }}
 automountServiceAccountToken: false
 {{- with .Values.image.pullSecrets }}
 imagePullSecrets:
   {{- toYaml . | nindent 2 }}
 {{- end }}
 {{- with .Values.reward.runtimeClassName }}
-runtimeClassName: {{ . }}
+runtimeClassName: {{ . | quote }}
 {{- end }}
 {{- include "ttsrl.rewardPlacement" . }}
 # The scores under way are finished before the pod ends.
@@ -21,7 +42,7 @@ containers:
   - name: reward
     image: {{ include "ttsrl.rewardImage" . }}
     imagePullPolicy: {{ .Values.image.pullPolicy }}
-    command: [ttsrl, serve, --config, /etc/ttsrl/run.json, --host, 0.0.0.0, --port, "3000"]
+    command: [ttsrl, serve, --config, /etc/ttsrl/run.json, --host, "::", --port, "3000"]
     envFrom:
       - configMapRef:
           name: {{ include "ttsrl.fullname" . }}-env
@@ -67,15 +88,15 @@ volumes:
       name: {{ include "ttsrl.fullname" . }}-run
   - name: token
     secret:
-      secretName: {{ include "ttsrl.tokenSecret" . }}
+      secretName: {{ include "ttsrl.tokenSecret" . | quote }}
   - name: huggingface
     secret:
-      secretName: {{ include "ttsrl.huggingfaceSecret" . }}
+      secretName: {{ include "ttsrl.huggingfaceSecret" . | quote }}
       optional: true
   - name: models
     {{- if .Values.models.enabled }}
     persistentVolumeClaim:
-      claimName: {{ include "ttsrl.modelsClaim" . }}
+      claimName: {{ include "ttsrl.modelsClaim" . | quote }}
     {{- else }}
     emptyDir: {}
     {{- end }}
@@ -90,7 +111,7 @@ volumes:
 {{- define "ttsrl.rewardPlacement" -}}
 {{- $gpu := .Values.reward.gpu }}
 {{- with .Values.reward.priorityClassName | default (ternary (include "ttsrl.priorityClass" .) "" .Values.priorityClass.create) }}
-priorityClassName: {{ . }}
+priorityClassName: {{ . | quote }}
 {{- end }}
 {{- with .Values.reward.nodeSelector }}
 nodeSelector:

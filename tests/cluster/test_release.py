@@ -8,6 +8,13 @@ from harness import CHART, TINY, Bucket, Namespace
 from load import load
 
 REWARD = "app.kubernetes.io/component=reward"
+STAYS = {
+    "persistentvolumeclaim/ttsrl-models",
+    *(f"pod/ttsrl-test-{check}" for check in ("score", "storage", "metrics")),
+}
+"""What `helm uninstall` leaves: the models, and what the last `helm test` said."""
+SECOND = ("--set", "run.seed=2", "--set", "run.reward.batch_size=8")
+"""A second revision, whose replicas replace those of the first."""
 # Made by the cluster itself in every namespace, or a trace of what happened.
 NOT_OURS = ("event", "configmap/kube-root-ca.crt", "serviceaccount/default", "secret/ttsrl-s3")
 
@@ -38,14 +45,15 @@ def test_a_release_installs_passes_its_tests_upgrades_rolls_back_and_leaves_noth
     before = everything(namespace)
     values = [*bucket.values, "--set", "reward.preStopSeconds=10"]
     namespace.install(*values)
-    tested = namespace.helm("test", "ttsrl", "--timeout", "3m")
+    tested = namespace.helm("test", "ttsrl", "--logs", "--timeout", "3m")
     assert tested.count("Phase:          Succeeded") == 3
+    assert tested.count("POD LOGS:") == 3
 
     assert seed(namespace) == 1
     token = namespace.existing("secret", "ttsrl-token")["data"]
     with load(namespace, at_once=4) as work:
         wait = ("--wait", "--timeout", "5m")
-        namespace.helm("upgrade", "ttsrl", CHART, "-f", TINY, *values, "--set", "run.seed=2", *wait)
+        namespace.helm("upgrade", "ttsrl", CHART, "-f", TINY, *values, *SECOND, *wait)
         assert seed(namespace) == 2
         assert namespace.existing("secret", "ttsrl-token")["data"] == token
         namespace.helm("rollback", "ttsrl", "1", *wait)
@@ -58,7 +66,9 @@ def test_a_release_installs_passes_its_tests_upgrades_rolls_back_and_leaves_noth
     assert set(work.asked_once) == {"200"}
 
     namespace.helm("uninstall", "ttsrl", "--wait")
-    namespace.until("nothing left", lambda: everything(namespace) <= before, 150)
+    kept = before | STAYS
+    namespace.until("nothing else left", lambda: everything(namespace) <= kept, 150)
+    assert everything(namespace) >= STAYS
     assert labelled_in_the_cluster(namespace) == set()
     namespace.install_without_waiting()  # nothing is in the way of another
 

@@ -36,6 +36,15 @@ def read_values(path: Path) -> Values:
     return helm.values_from_yaml(path.read_text())
 
 
+STORAGE = "s3://speech"
+
+
+def with_storage(values: Values | None) -> Values:
+    """Values with the one that the chart cannot know, unless they give it."""
+    given = values or {}
+    return {**given, "run": {"storage": STORAGE, **given.get("run", {})}}
+
+
 def render_text(
     values: Values | None = None,
     *,
@@ -53,7 +62,7 @@ def render_text(
     with helm.Chart.load(CHART) as chart:
         # Chart.render itself knows no API versions, which the library below it does.
         rendered = _native.call_string(
-            "helm_render", chart._raw(), json.dumps(values or {}), json.dumps(options)
+            "helm_render", chart._raw(), json.dumps(with_storage(values)), json.dumps(options)
         )
     return json.loads(rendered)
 

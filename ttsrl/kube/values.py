@@ -182,6 +182,8 @@ class Service(Section):
 
     type: Literal["ClusterIP", "NodePort", "LoadBalancer"]
     annotations: dict[str, str]
+    ipFamilyPolicy: Literal["", "SingleStack", "PreferDualStack", "RequireDualStack"]
+    ipFamilies: list[Literal["IPv4", "IPv6"]] = Field(max_length=2)
 
 
 class Reward(Section):
@@ -201,6 +203,9 @@ class Reward(Section):
     autoscaling: Autoscaling
     podDisruptionBudget: DisruptionBudget
     rollingUpdate: RollingUpdate
+    progressDeadlineSeconds: int = Field(ge=0)
+    minReadySeconds: int = Field(ge=0)
+    revisionHistoryLimit: int = Field(ge=0)
     preStopSeconds: int = Field(ge=0)
     probes: Probes
     service: Service
@@ -219,6 +224,7 @@ class Account(Section):
     create: bool
     name: Name
     annotations: dict[str, str]
+    labels: Labels
 
 
 class Accounts(Section):
@@ -270,6 +276,7 @@ class Models(Section):
     )
     size: Quantity
     annotations: dict[str, str]
+    keep: bool
 
 
 class NetworkPolicies(Section):
@@ -330,9 +337,18 @@ class Kueue(Section):
     clusterQueue: Name
 
 
+class Proxy(Section):
+    """The way out of the cluster."""
+
+    http: str = Field(pattern=r"^(https?://.+)?$")
+    https: str = Field(pattern=r"^(https?://.+)?$")
+    exceptions: list[Annotated[str, Field(pattern=r"^[^\s,]+$")]]
+
+
 class Tests(Section):
     """Pods of `helm test`."""
 
+    hookDeletePolicy: Literal["before-hook-creation", "before-hook-creation,hook-succeeded"]
     resources: Resources
     nodeSelector: dict[str, str]
     tolerations: list[Toleration]
@@ -360,6 +376,7 @@ class Values(Section):
     metrics: MetricsValues
     priorityClass: PriorityClass
     kueue: Kueue
+    proxy: Proxy
     tests: Tests
     extraObjects: list[KubernetesObject | str]
 

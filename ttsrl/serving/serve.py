@@ -20,6 +20,7 @@ from pydantic import ValidationError
 
 from ttsrl.config.load import load_run
 from ttsrl.errors import BadInput
+from ttsrl.runtime import addresses
 from ttsrl.runtime.exit_codes import DONE, FAILED, INTERRUPTED
 from ttsrl.serving.lifecycle import lifecycle
 
@@ -41,7 +42,7 @@ def serve(config: Path, host: str, port: int) -> int:
     """
     load_run(config)
     listener = listen(host, port)
-    print(f"reward service on http://{host}:{port}, loading", flush=True)
+    print(f"reward service on http://{addresses.with_port(host, port)}, loading", flush=True)
     raise_file_limit()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, leave)
@@ -53,14 +54,15 @@ def serve(config: Path, host: str, port: int) -> int:
 def listen(host: str, port: int) -> socket.socket:
     """A listening socket. Raises BadInput when the address cannot be had."""
     try:
-        return socket.create_server((host, port))
+        return addresses.listen(host, port)
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
             raise BadInput(
                 f"port {port} of {host} is taken; stop what listens there, or give another --port"
             ) from None
         raise BadInput(
-            f"cannot listen on {host}:{port}: {error.strerror}; give another --host or --port"
+            f"cannot listen on {addresses.with_port(host, port)}: {error.strerror}; give another "
+            "--host or --port"
         ) from None
 
 

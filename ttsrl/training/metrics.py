@@ -104,6 +104,7 @@ from ttsrl.records.evaluation import AdaptationFigure, ReportJudge, most_indepen
 from ttsrl.records.step import TrainingStep
 from ttsrl.records.tracking import TrackerStatus
 from ttsrl.reward.gates import REASONS
+from ttsrl.runtime.addresses import every_address
 from ttsrl.training.guarding import GuardWatch
 from ttsrl.training.step_log import STAGES
 from ttsrl.wire import FAILURES
@@ -385,7 +386,7 @@ def serve(metrics: TrainMetrics, port: int) -> None:
     registry.register(metrics)
     ProcessCollector(registry=registry)
     try:
-        start_http_server(port, registry=registry)
+        start_http_server(port, every_address(), registry)
     except OSError as error:
         raise BadInput(
             f"train.metrics_port = {port}: {error.strerror}; choose a free port, or null for none"

@@ -24,6 +24,7 @@ from typing import Self
 from ttsrl.config.load import load_run
 from ttsrl.config.schema import RunConfig
 from ttsrl.errors import BadInput, Failure
+from ttsrl.runtime import addresses
 from ttsrl.runtime.exit_codes import FAILED, exit_code, exit_on_sigterm
 from ttsrl.runtime.job import Job
 from ttsrl.runtime.scratch import scratch
@@ -103,7 +104,7 @@ def lead(
     with ExitStack() as stack:
         others = stack.enter_context(rendezvous.gather(place.port, place.pods - 1))
         folder = stack.enter_context(scratch("ttsrl-ray-"))
-        address = f"{others.own_address}:{ray_port}"
+        address = addresses.with_port(others.own_address, ray_port)
         token = secrets.token_hex(32)
         os.environ |= authentication(token)
         head = ["--head", f"--port={ray_port}", f"--temp-dir={folder}", "--include-dashboard=false"]
@@ -200,4 +201,4 @@ def _wait_until_listening(ray: Job, address: str, port: int) -> None:
             if time.monotonic() > deadline:
                 break
             time.sleep(POLL_S)
-    raise Failure(f"Ray did not start at {address}:{port}; log: {ray.log}")
+    raise Failure(f"Ray did not start at {addresses.with_port(address, port)}; log: {ray.log}")

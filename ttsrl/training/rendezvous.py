@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ttsrl.errors import BadInput, Failure
+from ttsrl.runtime import addresses
 
 MEET_DEADLINE_S = 1800.0
 """Longest wait for the other pods: a node may have to be started, an image pulled."""
@@ -40,7 +41,7 @@ class JsonConnection:
     @property
     def own_address(self) -> str:
         """This machine's address as the other side sees it."""
-        return str(self.connection.getsockname()[0])
+        return addresses.plain(str(self.connection.getsockname()[0]))
 
     def send(self, message: Mapping[str, Any]) -> None:
         """Send one line; OSError if the other side is gone."""
@@ -132,7 +133,9 @@ def join(master: str, port: int, rank: int) -> Generator[JsonConnection]:
             break
         except OSError as error:  # no name, no route, no listener yet: all may come
             if time.monotonic() > deadline:
-                raise Failure(f"no rank 0 at {master}:{port}: {error}") from None
+                raise Failure(
+                    f"no rank 0 at {addresses.with_port(master, port)}: {error}"
+                ) from None
             time.sleep(POLL_S)
     with connection:
         connection.settimeout(None)
@@ -144,7 +147,7 @@ def join(master: str, port: int, rank: int) -> Generator[JsonConnection]:
 
 def _listen(port: int) -> socket.socket:
     try:
-        server = socket.create_server(("", port))
+        server = addresses.listen(addresses.EVERY, port)
     except OSError as error:
         raise BadInput(f"MASTER_PORT = {port}: {error.strerror}; give another") from None
     server.settimeout(POLL_S)

@@ -2,14 +2,14 @@
 {{- define "ttsrl.testPod" -}}
 {{- $root := .root -}}
 {{- $fullname := include "ttsrl.fullname" $root -}}
-{{- $hooks := dict "helm.sh/hook" "test" "helm.sh/hook-delete-policy" "before-hook-creation,hook-succeeded" -}}
+{{- $hooks := dict "helm.sh/hook" "test" "helm.sh/hook-delete-policy" $root.Values.tests.hookDeletePolicy -}}
 apiVersion: v1
 kind: Pod
 metadata:
   {{- include "ttsrl.metadata" (dict "root" $root "name" (printf "%s-test-%s" $fullname .check) "component" "test" "annotations" $hooks) | nindent 2 }}
 spec:
   restartPolicy: Never
-  serviceAccountName: {{ include "ttsrl.serviceAccount" (list $root "jobs") }}
+  serviceAccountName: {{ include "ttsrl.serviceAccount" (list $root "jobs") | quote }}
   automountServiceAccountToken: false
   {{- with $root.Values.image.pullSecrets }}
   imagePullSecrets:
@@ -48,10 +48,10 @@ spec:
         name: {{ $fullname }}-run
     - name: token
       secret:
-        secretName: {{ include "ttsrl.tokenSecret" $root }}
+        secretName: {{ include "ttsrl.tokenSecret" $root | quote }}
     - name: s3
       secret:
-        secretName: {{ include "ttsrl.s3Secret" $root }}
+        secretName: {{ include "ttsrl.s3Secret" $root | quote }}
         optional: true
     - name: tmp
       emptyDir: {}

@@ -10,7 +10,7 @@ import helm_python as helm
 import pytest
 import yaml
 
-from support.helm_chart import CHART, read_values, render
+from support.helm_chart import CHART, STORAGE, read_values, render
 from support.paths import ROOT
 from ttsrl.config.schema import RunConfig
 from ttsrl.kube.names import Names
@@ -116,7 +116,12 @@ def test_the_schema_refuses(path: str, value: object, told: str) -> None:
             ),
             "both choose nodes",
         ),
+        (nested("run.storage", ""), "run.storage is empty"),
         (nested("run.storage", "storage"), 'run.storage is "storage"'),
+        (
+            nested("reward.progressDeadlineSeconds", 1800),
+            "probes.startup and minReadySeconds allow 1800 s",
+        ),
         (nested("run.storage", "s3:///speech"), "names no bucket"),
         (nested("run.train.gpus_per_node", 3), "64 rollouts an update"),
         (nested("run.train.updates_per_step", 3), "prompts_per_step = 8 is not divisible"),
@@ -153,6 +158,7 @@ def test_the_templates_refuse_what_a_schema_cannot_say(values: dict[str, Any], t
         ("a" * 36, "which has 42 characters"),
         ("ttsrl" + "a" * 37, "use a shorter release name or fullnameOverride"),
         ("with.dot", "has no dot"),
+        ("2024", "begins with a letter"),
     ],
 )
 def test_a_release_that_kuberay_could_not_run_is_refused(release: str, told: str) -> None:
@@ -182,7 +188,7 @@ def test_the_longest_release_name_is_the_same_for_helm_and_python() -> None:
 )
 def test_helm_refuses_the_batches_that_run_config_refuses(train: dict[str, int]) -> None:
     with helm.Chart.load(CHART) as chart:
-        run = chart.values["run"]
+        run = chart.values["run"] | {"storage": STORAGE}
     run["train"] |= train
     try:
         RunConfig.model_validate(run | {"name": "x"})
@@ -208,7 +214,7 @@ def test_helm_refuses_the_judges_that_run_config_refuses(
     judges: list[tuple[str, bool]], refused: bool
 ) -> None:
     with helm.Chart.load(CHART) as chart:
-        run = chart.values["run"]
+        run = chart.values["run"] | {"storage": STORAGE}
     run["reward"]["whisper"]["model"] = "whisper"
     run["eval"]["judges"] = [
         {"name": f"judge {n}", "type": "whisper", "model": model, "used_in_reward": used}

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,7 @@ from support.helm_chart import (
     read_values,
     render,
     render_text,
+    with_storage,
 )
 from support.paths import ROOT
 from ttsrl.config.schema import RunConfig
@@ -60,7 +63,7 @@ def keys(manifests: list[Manifest]) -> list[tuple[str, str, str]]:
 
 @pytest.mark.parametrize("values", [None, *CI_VALUES], ids=lambda v: v.stem if v else "defaults")
 def test_helm_lint_finds_nothing(values: Path | None) -> None:
-    given = read_values(values) if values else None
+    given = with_storage(read_values(values) if values else None)
     report = helm.lint(CHART, given, strict=True, namespace="speech", kube_version=KUBE_VERSION)
     worse_than_info = [m for m in report["messages"] if m["severity"] > 1]
     assert (worse_than_info, report["errors"]) == ([], [])
@@ -276,7 +279,7 @@ def test_notes_tell_what_the_cluster_lacks_and_name_the_next_commands() -> None:
     own = notes({}, release="ttsrl", namespace="speech")
     assert "kubectl -n speech apply -f jobs/train" in own
     assert "helm -n speech test ttsrl" in own
-    assert "ttsrl pull s3://ttsrl/runs/ttsrl" in own
+    assert "ttsrl pull s3://speech/runs/ttsrl" in own
     other = notes({}, release="news", namespace="tts")
     assert "deployment/news-ttsrl-reward" in other and "--release news" in other
     assert "apply -f jobs/train" not in other
@@ -291,6 +294,9 @@ def test_an_image_by_digest_has_no_tag() -> None:
     assert image({}) == f"ttsrl-reward:{VERSION}"
     assert image({"image": {"registry": "ghcr.io/x", "tag": "2"}}) == "ghcr.io/x/ttsrl-reward:2"
     assert image({"reward": {"image": {"tag": "3", "digest": digest}}}) == f"ttsrl-reward@{digest}"
+    mirror = {"global": {"imageRegistry": "mirror.example.org"}}
+    assert image(mirror) == f"mirror.example.org/ttsrl-reward:{VERSION}"
+    assert image(mirror | {"image": {"registry": "ghcr.io/x", "tag": "2"}}).startswith("ghcr.io/x/")
 
 
 @pytest.mark.parametrize(
@@ -316,13 +322,126 @@ def test_a_pod_may_finish_the_longest_score_before_it_is_killed(deadline_s: floa
     assert 0 <= pod["terminationGracePeriodSeconds"] - wait_s - deadline_s < 1
 
 
-def test_a_change_of_the_run_starts_new_pods_and_nothing_else_does() -> None:
-    def checksum(values: dict[str, Any]) -> str:
-        template = find(render(values), "Deployment", "ttsrl-reward")["spec"]["template"]
-        return template["metadata"]["annotations"]["checksum/run"]
+@pytest.mark.parametrize(
+    ("values", "replaced"),
+    [
+        ({"reward": {"replicas": 2}}, False),
+        ({"run": {"train": {"steps": 7}}}, False),
+        ({"run": {"rollout": {"temperature": 0.5}}}, False),
+        ({"run": {"seed": 3, "storage": "s3://other", "trackers": ["tensorboard"]}}, False),
+        ({"run": {"guards": {"audit": "refuse"}}}, False),
+        ({"texts": '{"text": "Hello."}'}, False),
+        ({"run": {"reward": {"batch_size": 8}}}, True),
+        ({"run": {"codec": "other/codec"}}, True),
+        ({"run": {"data": {"language": "de"}}}, True),
+        ({"run": {"guards": {"prosody_share": 0.5}}}, True),
+        ({"s3": {"endpoint": "https://s3.example.org"}}, True),
+        ({"huggingface": {"offline": True}}, True),
+        ({"proxy": {"https": "http://proxy:3128"}}, True),
+    ],
+    ids=str,
+)
+def test_replicas_are_replaced_when_what_they_read_changes(
+    values: dict[str, Any], replaced: bool
+) -> None:
+    def template(given: dict[str, Any]) -> Manifest:
+        return find(render(given), "Deployment", "ttsrl-reward")["spec"]["template"]
 
-    assert checksum({}) == checksum({"reward": {"replicas": 2}})
-    assert checksum({}) != checksum({"run": {"reward": {"batch_size": 8}}})
+    assert (template(values) != template({})) is replaced
+
+
+@pytest.mark.parametrize(
+    ("reward", "seconds"),
+    [
+        ({}, 10 * 180 + 900),
+        ({"minReadySeconds": 30, "probes": {"startup": {"initialDelaySeconds": 60}}}, 2790),
+        ({"progressDeadlineSeconds": 3600}, 3600),
+    ],
+)
+def test_an_upgrade_does_not_fail_before_a_replica_may_have_started(
+    reward: dict[str, Any], seconds: int
+) -> None:
+    spec = find(render({"reward": reward}), "Deployment", "ttsrl-reward")["spec"]
+    assert spec["progressDeadlineSeconds"] == seconds
+
+
+@pytest.mark.parametrize("release", ["true", "null", "y", "no", "e1"])
+def test_a_release_may_be_called_what_yaml_takes_for_something_else(release: str) -> None:
+    """Kubernetes refuses a label that is no text; `y` and `no` are booleans to it."""
+    values = read_values(EVERYTHING) | {"fullnameOverride": release, "extraObjects": []}
+    manifests = render(values, release=release, namespace="2024", apis=EVERY_API)
+    for manifest in manifests:
+        if manifest["kind"] not in OPERATORS_KINDS:
+            kubernetes_validate.validate(manifest, KUBE_VERSION, strict=True)
+        assert manifest["metadata"].get("namespace", "") in ("2024", "monitoring", "")
+        labels = manifest["metadata"].get("labels", {"app.kubernetes.io/instance": release})
+        assert labels["app.kubernetes.io/instance"] == release
+    replacements = [
+        one["replacement"]
+        for manifest in manifests
+        for part in ("endpoints", "podMetricsEndpoints")
+        for endpoint in manifest.get("spec", {}).get(part, [])
+        for one in endpoint["relabelings"]
+        if "replacement" in one
+    ]
+    assert replacements == [release, release]
+
+
+def test_secrets_and_claims_may_have_a_number_as_their_name() -> None:
+    values = {
+        "token": {"existingSecret": "1"},
+        "s3": {"existingSecret": "2"},
+        "huggingface": {"existingSecret": "3"},
+        "models": {"existingClaim": "4"},
+        "serviceAccounts": {"reward": {"create": False, "name": "5"}},
+    }
+    for manifest in render(values):
+        kubernetes_validate.validate(manifest, KUBE_VERSION, strict=True)
+
+
+def test_the_models_stay_when_a_release_goes_unless_the_values_say_otherwise() -> None:
+    def annotations(models: dict[str, Any]) -> dict[str, str]:
+        claim = find(render({"models": models}), "PersistentVolumeClaim", "ttsrl-models")
+        return claim["metadata"].get("annotations", {})
+
+    assert annotations({}) == {"helm.sh/resource-policy": "keep"}
+    assert annotations({"annotations": {"a": "b"}})["helm.sh/resource-policy"] == "keep"
+    assert annotations({"keep": False}) == {}
+
+
+def test_a_service_takes_the_families_of_addresses_that_the_values_name() -> None:
+    service = {"ipFamilyPolicy": "RequireDualStack", "ipFamilies": ["IPv6", "IPv4"]}
+    spec = find(render({"reward": {"service": service}}), "Service", "ttsrl-reward")["spec"]
+    assert {key: spec[key] for key in service} == service
+    assert not service.keys() & find(render(), "Service", "ttsrl-reward")["spec"].keys()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may become a user that no file names")
+def test_a_user_without_a_name_gets_one_from_the_environment() -> None:
+    """OpenShift's user ids are random; torch's compiler asks getpass who it is."""
+    given = find(render(), "ConfigMap", "ttsrl-env")["data"]
+    asked = subprocess.run(
+        ["/usr/bin/env", "python3", "-c", "import getpass; print(getpass.getuser())"],
+        env={"PATH": "/usr/bin:/bin", "USER": given["USER"]},
+        user=1_234_567_890,
+        stdout=subprocess.PIPE,
+        check=True,
+    )
+    assert asked.stdout == b"ttsrl\n"
+    assert given["TORCHINDUCTOR_CACHE_DIR"].startswith("/tmp/")
+
+
+def test_no_request_to_the_release_itself_goes_through_a_proxy() -> None:
+    proxy = {"https": "http://proxy:3128", "exceptions": ["10.0.0.0/8"]}
+    manifests = render({"proxy": proxy}, release="news", namespace="tts")
+    environment = find(manifests, "ConfigMap", "news-ttsrl-env")["data"]
+    assert environment["HTTPS_PROXY"] == environment["https_proxy"] == "http://proxy:3128"
+    assert "HTTP_PROXY" not in environment
+    for name in ("NO_PROXY", "no_proxy"):
+        assert {"news-ttsrl-reward.tts", ".svc", "127.0.0.1", "10.0.0.0/8"} <= set(
+            environment[name].split(",")
+        )
+    assert "NO_PROXY" not in find(render(), "ConfigMap", "ttsrl-env")["data"]
 
 
 def test_labels_of_users_never_replace_those_that_selectors_need() -> None:

@@ -25,6 +25,7 @@ from support.helm_chart import (
     pod_specs,
     read_values,
     render,
+    with_storage,
 )
 from support.pod_security import excesses, violations
 
@@ -170,9 +171,14 @@ def test_an_upgrade_keeps_the_token() -> None:
         helm.Chart.load(CHART) as chart,
     ):
         upgraded = config.render(
-            chart, name="ttsrl", namespace="speech", revision=2, is_upgrade=True
+            chart,
+            with_storage(None),
+            name="ttsrl",
+            namespace="speech",
+            revision=2,
+            is_upgrade=True,
         )
-        other = config.render(chart, name="other", namespace="speech")
+        other = config.render(chart, with_storage(None), name="other", namespace="speech")
     secret = yaml.safe_load(upgraded["ttsrl/templates/token.yaml"])
     assert secret["data"] == installed["data"]
     assert yaml.safe_load(other["ttsrl/templates/token.yaml"])["data"] != installed["data"]

@@ -44,8 +44,8 @@ class InThread(threading.Thread):
         return self.result
 
 
-def listen(port: int, rank: int) -> list[dict[str, Any]]:
-    with rendezvous.join(HOST, port, rank) as leader:
+def listen(port: int, rank: int, host: str = HOST) -> list[dict[str, Any]]:
+    with rendezvous.join(host, port, rank) as leader:
         return [leader.wait(), leader.wait()]
 
 
@@ -58,6 +58,16 @@ def test_all_pods_meet_and_learn_how_it_ended(port: int) -> None:
         others.look()
         others.tell({"exit": 3})
         assert [pod.ended() for pod in pods] == [[{"ray": "somewhere"}, {"exit": 3}]] * 2
+
+
+@pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="the kernel has no IPv6")
+def test_pods_that_have_ipv6_alone_meet(port: int) -> None:
+    pod = InThread(lambda: listen(port, 1, "::1"))
+    with rendezvous.gather(port, 1) as others:
+        assert others.own_address == "::1"
+        others.tell({"ray": "[::1]:6379"})
+        others.tell({"exit": 0})
+        assert pod.ended() == [{"ray": "[::1]:6379"}, {"exit": 0}]
 
 
 def test_rank_0_notices_a_pod_that_is_lost(port: int) -> None:
