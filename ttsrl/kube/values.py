@@ -337,7 +337,7 @@ class Kueue(Section):
     clusterQueue: Name
 
 
-class Proxy(Section):
+class ProxyValues(Section):
     """The way out of the cluster."""
 
     http: str = Field(pattern=r"^(https?://.+)?$")
@@ -376,7 +376,7 @@ class Values(Section):
     metrics: MetricsValues
     priorityClass: PriorityClass
     kueue: Kueue
-    proxy: Proxy
+    proxy: ProxyValues
     tests: Tests
     extraObjects: list[KubernetesObject | str]
 
