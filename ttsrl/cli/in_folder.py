@@ -45,7 +45,8 @@ def do(
     from ttsrl.runtime.job import Job
     from ttsrl.runtime.progress import Progress
 
-    signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGINT))
+    # not the handler of SIGINT: shells start what they do not wait for with SIGINT ignored
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     with Progress() as progress, ExitStack() as stack:
         stage = progress.stage(name)
         job = Job(name, function, arguments, folder / "logs" / f"{name}.log")
