@@ -48,5 +48,5 @@ def test_sigterm_ends_a_command_that_a_script_started_in_the_background(tmp_path
 
     assert command.returncode == 130, output
     assert "interrupted; the same command resumes" in output
-    gone, alive = psutil.wait_procs(started, timeout=DEADLINE_S)
+    _, alive = psutil.wait_procs(started, timeout=DEADLINE_S)
     assert not alive
