@@ -27,7 +27,7 @@
 .PHONY: docs dist bento images release release-notes
 .DEFAULT_GOAL := help
 
-EXTRAS ?= train reward cluster cosyvoice resemblyzer llm mlflow trackio
+EXTRAS ?= train reward cluster cosyvoice orpheus resemblyzer llm mlflow trackio
 ARGS ?=
 
 # Imports are several times faster with byte code, and it must lie in this project's own .venv.

@@ -107,6 +107,9 @@ class ServiceSpec(Wire):
     """Key of the run -> model, ids with their commit: where the digests' files come from."""
     codec: str
     codebook_size: int
+    frame_tokens: int = 1
+    """Speech tokens of a frame, each out of its own part of the codebook; 1 where every token may
+    stand anywhere."""
     sample_rate_hz: int
     tokens_per_s: float
 

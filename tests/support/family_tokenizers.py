@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
+from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, processors
 from transformers import AutoTokenizer, PreTrainedTokenizerBase, PreTrainedTokenizerFast
 from transformers.convert_slow_tokenizer import bytes_to_unicode
 
@@ -36,8 +36,8 @@ LLASA_MARKERS = [
 QWEN2_SPECIAL = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
 
 
-def llasa_tokenizer(codebook_size: int = 65_536) -> PreTrainedTokenizerFast:
-    """Llama-3.2's ids 0 to 128255, then Llasa's: markers from 128256, <|s_0|> at 128264."""
+def llama_3_tokenizer() -> PreTrainedTokenizerFast:
+    """Llama-3.2's ids 0 to 128255; it begins a text with <|begin_of_text|>."""
     vocabulary = _bytes() | {f"unused{n}": n for n in range(256, 128_000)}
     tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=[]))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
@@ -48,10 +48,20 @@ def llasa_tokenizer(codebook_size: int = 65_536) -> PreTrainedTokenizerFast:
         for n in range(128_000, 128_256)
     ]
     tokenizer.add_special_tokens([AddedToken(token, special=True) for token in special])
-    tokenizer.add_tokens([*LLASA_MARKERS, *(f"<|s_{n}|>" for n in range(codebook_size))])
-    return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, bos_token="<|begin_of_text|>", eos_token="<|eot_id|>"
+    begin = "<|begin_of_text|>"
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single=f"{begin} $A", special_tokens=[(begin, 128_000)]
     )
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, bos_token=begin, eos_token="<|eot_id|>"
+    )
+
+
+def llasa_tokenizer(codebook_size: int = 65_536) -> PreTrainedTokenizerFast:
+    """Llama-3.2's, then Llasa's: markers from 128256, <|s_0|> at 128264."""
+    tokenizer = llama_3_tokenizer()
+    tokenizer.add_tokens([*LLASA_MARKERS, *(f"<|s_{n}|>" for n in range(codebook_size))])
+    return tokenizer
 
 
 def write_qwen2_tokenizer(folder: Path) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Literal, Protocol, runtime_checkable
 
 from ttsrl.audio.waveform import Waveform
+from ttsrl.families.frames import misplaced
 
 
 class Codec(Protocol):
@@ -32,6 +33,16 @@ class VoicedCodec(Codec, Protocol):
         ...
 
 
+@runtime_checkable
+class FramedCodec(Codec, Protocol):
+    """A codec whose tokens come in frames, each token out of its place's part of the codebook.
+
+    What a last frame lacks is not made up: `decode` leaves that frame out.
+    """
+
+    frame_tokens: int
+
+
 class Encoder(Protocol):
     """Waveform -> speech tokens of one codebook."""
 
@@ -49,6 +60,18 @@ class Encoder(Protocol):
 
 Precision = Literal["float32", "tfloat32", "bfloat16"]
 """What a GPU multiplies in; weights and sums stay in float32."""
+
+
+def frame_tokens_of(codec: Codec) -> int:
+    """Tokens of a frame; see ttsrl.families.frames."""
+    return codec.frame_tokens if isinstance(codec, FramedCodec) else 1
+
+
+def can_decode(codec: Codec, tokens: Sequence[int]) -> bool:
+    """Whether there is an utterance, of the codebook and in its places."""
+    size = codec.codebook_size
+    inside = bool(tokens) and all(0 <= token < size for token in tokens)
+    return inside and misplaced(tokens, size, frame_tokens_of(codec)) is None
 
 
 def check_tokens(tokens: Sequence[int], codebook_size: int) -> None:

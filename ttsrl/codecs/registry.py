@@ -14,7 +14,7 @@ from ttsrl.models.hub import local_folder
 if TYPE_CHECKING:
     from ttsrl.reward.config import RewardConfig
 
-KNOWN = "tiny_codec, xcodec2, cosyvoice2"
+KNOWN = "tiny_codec, xcodec2, cosyvoice2, snac"
 
 
 def resolve_precision(reward: RewardConfig, device: str) -> Precision:
@@ -44,6 +44,10 @@ def load_codec(
             from ttsrl.codecs.xcodec2 import XCodec2
 
             return XCodec2(path, device, precision)
+        case "snac":
+            from ttsrl.codecs.snac import SnacCodec
+
+            return SnacCodec(path, device, precision)
         case other:
             raise BadInput(f"unknown codec {other!r} at {path}; known: {KNOWN}")
 
@@ -63,6 +67,10 @@ def load_encoder(path: str, device: str = "cpu") -> Encoder:
             from ttsrl.codecs.s3_tokenizer import S3Tokenizer
 
             return S3Tokenizer(path, device)
+        case "snac":
+            from ttsrl.codecs.snac import SnacEncoder
+
+            return SnacEncoder(path, device)
         case other:
             raise BadInput(f"no encoder for the codec {other!r} at {path}; known: {KNOWN}")
 
@@ -83,7 +91,7 @@ def codec_digest(path: str, voice: str | None) -> str:
 
 
 def _model_type(path: str) -> object:
-    """`model_type` of the config.json; CosyVoice2's checkpoints have none that tells theirs."""
+    """`model_type` of the config.json; CosyVoice2's checkpoints and SNAC's have none."""
     if any((Path(path) / name).is_file() for name in COSYVOICE2):
         return "cosyvoice2"
     config = Path(path) / "config.json"
@@ -94,5 +102,7 @@ def _model_type(path: str) -> object:
         kind = content.get("model_type")
     except (ValueError, AttributeError) as error:
         raise BadInput(f"{config} is not JSON: {reason_of(error)}; copy it again") from error
+    if kind is None and "vq_strides" in content:
+        return "snac"
     # the PyPI package xcodec2 writes the name of its predecessor
     return "xcodec2" if kind == "xcodec" and "codec_decoder_hidden_size" in content else kind

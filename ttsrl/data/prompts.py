@@ -204,10 +204,12 @@ def _prefixes(run: RunConfig, texts: Sequence[Text]) -> list[list[int]]:
     if prefix is None:
         return [[] for _ in texts]
     tokens_per_s, codebook_size = tokens_per_s_of(run, prefix)
+    frame_tokens = family_class(run.family).speech.frame_tokens
     for text in texts:
-        check_codes(text.text, text.speech_tokens, codebook_size)
+        check_codes(text.text, text.speech_tokens, codebook_size, frame_tokens)
     prefixes = [
-        prefix_of(text.text, text.speech_tokens, prefix, tokens_per_s, run.seed) for text in texts
+        prefix_of(text.text, text.speech_tokens, prefix, tokens_per_s, run.seed, frame_tokens)
+        for text in texts
     ]
     if not any(prefixes):
         raise BadInput(

@@ -16,13 +16,20 @@ from ttsrl.config.data import PrefixConfig
 from ttsrl.config.schema import RunConfig
 from ttsrl.data.token_shards import codec_of, encoder_digest
 from ttsrl.errors import BadInput
+from ttsrl.families.frames import misplaced
 from ttsrl.models.hub import local_folder
 
 
 def prefix_of(
-    text: str, speech_tokens: Sequence[int], prefix: PrefixConfig, tokens_per_s: float, seed: int
+    text: str,
+    speech_tokens: Sequence[int],
+    prefix: PrefixConfig,
+    tokens_per_s: float,
+    seed: int,
+    frame_tokens: int = 1,
 ) -> list[int]:
-    """The first speech tokens of a recording, or none: a function of its arguments alone."""
+    """The first speech tokens of a recording, in whole frames, or none: a function of its arguments
+    alone."""
     chosen, length = _uniforms(seed, text)
     if chosen >= prefix.prompts_share:
         return []
@@ -30,7 +37,8 @@ def prefix_of(
     if longest < int(prefix.min_s * tokens_per_s):
         return []
     seconds = prefix.min_s + length * (prefix.max_s - prefix.min_s)
-    return list(speech_tokens[: min(longest, int(seconds * tokens_per_s))])
+    count = min(longest, int(seconds * tokens_per_s))
+    return list(speech_tokens[: count // frame_tokens * frame_tokens])
 
 
 def tokens_per_s_of(run: RunConfig, prefix: PrefixConfig) -> tuple[float, int | None]:
@@ -59,13 +67,20 @@ def tokens_per_s_of(run: RunConfig, prefix: PrefixConfig) -> tuple[float, int | 
     return codec.tokens_per_s, codec.codebook_size
 
 
-def check_codes(text: str, speech_tokens: Sequence[int], codebook_size: int | None) -> None:
-    """Raise BadInput for tokens outside the codebook."""
+def check_codes(
+    text: str, speech_tokens: Sequence[int], codebook_size: int | None, frame_tokens: int = 1
+) -> None:
+    """Raise BadInput for tokens outside the codebook, or out of their places in a frame."""
     size = codebook_size or 2**31
     if out_of_range := [token for token in speech_tokens if not 0 <= token < size]:
         raise BadInput(
             f"the recording of text {text[:40]!r} has the speech token {out_of_range[0]}, outside "
             f"the codebook [0, {size}); encode it with the run's codec"
+        )
+    if codebook_size and (wrong := misplaced(speech_tokens, codebook_size, frame_tokens)):
+        raise BadInput(
+            f"the recording of text {text[:40]!r} has tokens out of their places: {wrong}; encode "
+            "it with the run's codec"
         )
 
 

@@ -22,6 +22,12 @@ class Family(Protocol):
         """All ids that a response may hold: every generator is limited to them."""
         ...
 
+    @property
+    def allowed_in_frame(self) -> list[list[int]]:
+        """The same for each place of a frame: the k-th token of a response may be any of
+        `allowed_in_frame[k % n]`, where n is the number of places, 1 in most codebooks."""
+        ...
+
     def messages(self, text: str) -> list[dict[str, str]]:
         """The chat that asks for `text` to be spoken."""
         ...

@@ -16,6 +16,8 @@ FAMILIES: dict[str, str] = {
     "llasa": "ttsrl.families.llasa:Llasa",
     "cosyvoice2": "ttsrl.families.cosyvoice2:CosyVoice2",
     "qwen2-cosy": "ttsrl.families.qwen2_cosy:Qwen2Cosy",
+    "orpheus": "ttsrl.families.orpheus:Orpheus",
+    "maya1": "ttsrl.families.orpheus:Maya1",
 }
 """Name in a run -> class. A new family is its file and a row here."""
 

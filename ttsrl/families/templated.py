@@ -1,4 +1,4 @@
-"""What families share: a chat template, and speech tokens <|s_0|>, <|s_1|>, ... in the vocabulary.
+"""What families share: a chat template, and speech tokens in one block of the vocabulary.
 
 A family's file says its template, its chat, its markers and its languages.
 """
@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar
 
 from ttsrl.errors import BadInput
+from ttsrl.families.speech_ids import SpeechVocabulary
 from ttsrl.records.sampling import Sampling
 from ttsrl.text.markup import marks_in, without_marks
 
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 MARKER = re.compile(r"<\|[^|]*\|>")
-SPEECH_TOKEN = re.compile(r"<\|s_(\d+)\|>")
 
 
 class TemplatedFamily:
@@ -32,6 +32,8 @@ class TemplatedFamily:
     """Tokens that the prompt is made of, beside the text's own."""
     stops: ClassVar[Sequence[str]]
     """Tokens that end the speech."""
+    speech: ClassVar[SpeechVocabulary] = SpeechVocabulary()
+    """How its speech tokens are written."""
     markers_in_text: ClassVar[frozenset[str]] = frozenset()
     """Markers that a text may contain, because the model was trained on such texts."""
     markup: ClassVar[frozenset[str]] = frozenset()
@@ -50,12 +52,20 @@ class TemplatedFamily:
         if missing := [token for token in dict.fromkeys(needed) if token not in vocabulary]:
             raise BadInput(f"not a {self.title} tokenizer: it lacks {', '.join(missing)}")
         self.stop_token_ids = [vocabulary[stop] for stop in self.stops]
-        self.speech_token_ids = speech_token_ids(tokenizer, self.title, codebook_size)
+        self.speech_token_ids = self.speech.ids(tokenizer, self.title, codebook_size)
 
     @property
     def allowed_token_ids(self) -> list[int]:
         """All ids that a response may hold, in order."""
         return sorted([*self.speech_token_ids, *self.stop_token_ids])
+
+    @property
+    def allowed_in_frame(self) -> list[list[int]]:
+        """The ids that each place of a frame may hold; speech ends between two frames."""
+        places = self.speech.frame_tokens
+        size = len(self.speech_token_ids) // places
+        of_place = [[*self.speech_token_ids[k * size : (k + 1) * size]] for k in range(places)]
+        return [sorted([*of_place[0], *self.stop_token_ids]), *of_place[1:]]
 
     @classmethod
     def messages(cls, text: str) -> list[dict[str, str]]:
@@ -109,43 +119,3 @@ class TemplatedFamily:
         end = next((k for k, i in enumerate(ids) if i in self.stop_token_ids), None)
         first = self.speech_token_ids.start
         return [i - first if i in self.speech_token_ids else -1 for i in ids[:end]], end is not None
-
-
-def speech_token_ids(
-    tokenizer: PreTrainedTokenizerBase, title: str, codebook_size: int | None
-) -> range:
-    """The ids of <|s_N|>: ordinary, contiguous, in order, and as many as the codebook has codes.
-
-    Raises BadInput.
-    """
-    id_of = {
-        int(m[1]): i for t, i in tokenizer.get_vocab().items() if (m := SPEECH_TOKEN.fullmatch(t))
-    }
-    if not id_of:
-        raise BadInput(f"not a {title} tokenizer: it has no speech tokens <|s_0|>, <|s_1|>, ...")
-    first, count = id_of.get(0, -1), len(id_of)
-    if any(id_of.get(n) != first + n for n in range(count)):
-        raise BadInput(
-            f"the tokenizer's {count} speech tokens <|s_N|> are not contiguous from <|s_0|>; "
-            "re-add them in one block"
-        )
-    # not all_special_ids, which knows no token that add_tokens(special_tokens=True) has added
-    added = tokenizer.added_tokens_decoder
-    special = [n for n in range(first, first + count) if n in added and added[n].special]
-    if special:
-        raise BadInput(
-            f"{len(special)} speech tokens are registered as special, first {special[0]}: verl and "
-            "vLLM drop special tokens; add them with special=False"
-        )
-    if codebook_size is not None:
-        check_codebook(count, codebook_size)
-    return range(first, first + count)
-
-
-def check_codebook(count: int, codebook_size: int) -> None:
-    """Raise BadInput unless a tokenizer has as many speech tokens as the codec has codes."""
-    if codebook_size != count:
-        raise BadInput(
-            f"the tokenizer has {count} speech tokens but the codec's codebook has {codebook_size} "
-            "codes; use the codec that the model was trained with"
-        )

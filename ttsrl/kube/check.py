@@ -15,6 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from ttsrl.client.reward_client import RewardClient
 from ttsrl.config.schema import RunConfig
 from ttsrl.errors import Failure
+from ttsrl.families.frames import example_tokens
 from ttsrl.wire import Failed, Outcome, Utterance
 
 READY_TIMEOUT_S = 60.0
@@ -44,7 +45,7 @@ async def _score(run: RunConfig) -> Outcome:
     async with RewardClient.of(run.reward) as client:
         spec = await client.wait_ready(READY_TIMEOUT_S)
         count = int(UTTERANCE_S * spec.tokens_per_s)
-        tokens = [7 * n % spec.codebook_size for n in range(count)]
+        tokens = example_tokens(count, spec.codebook_size, spec.frame_tokens)
         utterance = Utterance(text="Hello there.", speech_tokens=tokens, language=run.data.language)
         return (await client.score([utterance]))[0]
 

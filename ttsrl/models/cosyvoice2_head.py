@@ -120,9 +120,7 @@ def constant_direction(hidden_ND: Tensor) -> Tensor:
 def hidden_states(model: PreTrainedModel, family: CosyVoice2) -> tuple[Tensor, Tensor]:
     """Last hidden states [N, d] (float64) where `model` chose a token: to fit, and to measure."""
     prompts = [family.prompt_ids(text) for text in TEXTS]
-    sampler = Sampler(
-        model, family.allowed_token_ids, family.stop_token_ids, whole_vocabulary=False
-    )
+    sampler = Sampler(model, family.allowed_in_frame, family.stop_token_ids, whole_vocabulary=False)
     sampled = sampler.sample(
         prompts, SAMPLES, temperature=1.0, top_p=0.8, top_k=25, max_tokens=TOKENS, seed=0
     )

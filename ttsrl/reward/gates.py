@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from ttsrl.audio.waveform import FRAME_S, Waveform, level_dbfs
+from ttsrl.families.frames import misplaced
 from ttsrl.reward.components import Component
 from ttsrl.reward.config import Gates
 from ttsrl.reward.repetition import compression_ratio, longest_repetition, repeated_chars
@@ -46,7 +47,9 @@ class VoiceFound:
     """Seconds of those above `faint_threshold`."""
 
 
-def check_tokens(speech_tokens: Sequence[int], finished: bool, codebook_size: int) -> Gated | None:
+def check_tokens(
+    speech_tokens: Sequence[int], finished: bool, codebook_size: int, frame_tokens: int = 1
+) -> Gated | None:
     """Gate what cannot be, or should not be, decoded."""
     if not speech_tokens:
         return _gated("no_tokens", "the response has no speech token")
@@ -59,6 +62,11 @@ def check_tokens(speech_tokens: Sequence[int], finished: bool, codebook_size: in
         )
     if not finished:
         return _gated("no_end_token", f"{len(speech_tokens)} tokens and no end token")
+    if out_of_place := misplaced(speech_tokens, codebook_size, frame_tokens):
+        return _gated("token_outside_codebook", out_of_place)
+    if beyond := len(speech_tokens) % frame_tokens:
+        detail = f"it ends within a frame, after {beyond} of {frame_tokens} tokens"
+        return _gated("token_outside_codebook", detail)
     return None
 
 

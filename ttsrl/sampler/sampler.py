@@ -38,6 +38,9 @@ class Sampled:
 class Sampler:
     """Samples token ids of an allowed set; every other token has probability 0.
 
+    The k-th token of a response is of the set `allowed_in_frame[k % n]`, n being their number: one
+    set, where every token may stand anywhere. A stop token is only drawn where a set has it.
+
     Log-probabilities are those of the soft-max over the whole vocabulary at the sampling
     temperature (1 for greedy), before top-k and top-p: what verl's actor computes for the same
     tokens. They are below the sampling distribution's own by the log of the allowed set's mass.
@@ -51,7 +54,7 @@ class Sampler:
     def __init__(
         self,
         model: PreTrainedModel,
-        allowed_ids: Sequence[int],
+        allowed_in_frame: Sequence[Sequence[int]],
         stop_ids: Sequence[int],
         *,
         whole_vocabulary: bool = True,
@@ -62,7 +65,7 @@ class Sampler:
                 f"the torch sampler cannot run a model of type {config.model_type!r} with this "
                 f"configuration; it knows {', '.join(ARCHITECTURES)} with full attention"
             )
-        allowed = sorted(set(allowed_ids) | set(stop_ids))
+        allowed = sorted({*stop_ids}.union(*allowed_in_frame))
         if not stop_ids or allowed[0] < 0 or allowed[-1] >= config.vocab_size:
             raise BadInput(
                 "the sampler needs stop ids, and ids below the model's vocabulary of "
@@ -70,7 +73,9 @@ class Sampler:
                 f"{allowed[-1:]}; is this the model's own tokenizer?"
             )
         self.model = model
-        self.allowed = torch.tensor(allowed, device=model.device)
+        self.allowed_in_frame = [
+            torch.tensor(sorted(set(ids)), device=model.device) for ids in allowed_in_frame
+        ]
         self.stops = torch.tensor(sorted(set(stop_ids)), device=model.device)
         self.whole_vocabulary = whole_vocabulary
 
@@ -96,7 +101,7 @@ class Sampler:
         """
         self._check(prompts_P, group_size, temperature, max_tokens, top_p)
         rows = len(prompts_P) * group_size
-        device = self.allowed.device
+        device = self.stops.device
         # All random numbers before the first step, and on the CPU: a row's depend on the seed and
         # its index, not on the device, on other rows, or on which of them are still running.
         generator = torch.Generator().manual_seed(seed)
@@ -108,18 +113,20 @@ class Sampler:
 
         decoder = _Decoder(self.model, prompts_P, group_size, max_tokens)
         head: Tensor = cast(Any, self.model).get_output_embeddings().weight
-        head = head if self.whole_vocabulary else head[self.allowed]
+        places = self.allowed_in_frame
+        heads = [head if self.whole_vocabulary else head[allowed] for allowed in places]
         hidden = decoder.prefill()
         row_of = torch.arange(rows, device=device)
         live = torch.ones(rows, dtype=torch.bool, device=device)
         for t in range(max_tokens):
             # The soft-max in float32, whatever the weights are in: it sums over a vocabulary, and
             # the trainer's probability ratios divide by the result.
+            allowed, head = places[t % len(places)], heads[t % len(places)]
             logits = F.linear(hidden, head).float() / (temperature or 1.0)
             choice, log_probs = self._choose(
-                logits, uniform_NT[row_of, t], temperature == 0, top_p, top_k
+                logits, allowed, uniform_NT[row_of, t], temperature == 0, top_p, top_k
             )
-            token = self.allowed[choice]
+            token = allowed[choice]
             ids_NT[row_of, t] = token
             log_probs_NT[row_of, t] = log_probs
             stopped = torch.isin(token, self.stops) & live
@@ -146,7 +153,13 @@ class Sampler:
         return [r for r in results if r is not None]
 
     def _choose(
-        self, logits: Tensor, uniform: Tensor, greedy: bool, top_p: float, top_k: int
+        self,
+        logits: Tensor,
+        allowed: Tensor,
+        uniform: Tensor,
+        greedy: bool,
+        top_p: float,
+        top_k: int,
     ) -> tuple[Tensor, Tensor]:
         """Logits [N, V or A] at temperature -> index into the allowed set [N], log-prob [N]."""
         normaliser = logits.logsumexp(-1, keepdim=True)
@@ -157,7 +170,7 @@ class Sampler:
             )
         log_probs = logits - normaliser
         if self.whole_vocabulary:
-            log_probs = log_probs[:, self.allowed]
+            log_probs = log_probs[:, allowed]
         if greedy:
             choice = log_probs.argmax(-1)
         else:

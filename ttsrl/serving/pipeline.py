@@ -20,9 +20,11 @@ import torch
 
 from ttsrl.audio.io import resample
 from ttsrl.audio.waveform import Waveform
+from ttsrl.codecs.base import frame_tokens_of
 from ttsrl.codecs.registry import codec_digest, load_codec, resolve_precision
 from ttsrl.config.schema import RunConfig
 from ttsrl.errors import BadInput
+from ttsrl.families.frames import example_tokens
 from ttsrl.models.hub import local_folder
 from ttsrl.reward.components import LEAST_UTILITY, Language, compose, utilities_of
 from ttsrl.reward.gates import (
@@ -100,6 +102,7 @@ class Pipeline:
         codec_folder = local_folder(run.codec)
         precision = resolve_precision(run.reward, device)
         self.codec = load_codec(str(codec_folder), device, precision, run.voice)
+        self.frame_tokens = frame_tokens_of(self.codec)
         self.whisper = load_whisper(run.reward, device)
         self.scorers: dict[str, Scorer | RemoteScorer] = load_scorers(run.reward, device)
         names = [*([WHISPER] if self.whisper else []), *self.scorers]
@@ -198,7 +201,9 @@ class Pipeline:
                 return item
             nominal_s = len(u.speech_tokens) / self.codec.tokens_per_s
             return (
-                check_tokens(u.speech_tokens, u.finished, self.codec.codebook_size)
+                check_tokens(
+                    u.speech_tokens, u.finished, self.codec.codebook_size, self.frame_tokens
+                )
                 # Runaway speech is not even decoded.
                 or self._gate_duration(u, nominal_s)
                 or check_repetition(
@@ -398,7 +403,7 @@ class Pipeline:
             self.codec.tokens_per_s * (1 + n % 4 / 2),
             self.codec.tokens_per_s * self._max_duration_s,
         )
-        return [(7 * k + n) % self.codec.codebook_size for k in range(int(count))]
+        return example_tokens(int(count), self.codec.codebook_size, self.frame_tokens, n)
 
 
 def _listen_by(whisper: WhisperScorer, sample_rate_hz: int) -> Measure:

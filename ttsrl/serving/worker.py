@@ -122,6 +122,7 @@ def specification(run: RunConfig, pipeline: Pipeline) -> ServiceSpec:
         models=models_of_reward(run),
         codec=run.codec,
         codebook_size=codec.codebook_size,
+        frame_tokens=pipeline.frame_tokens,
         sample_rate_hz=codec.sample_rate_hz,
         tokens_per_s=codec.tokens_per_s,
     )

@@ -77,7 +77,7 @@ class Synthesiser:
         self._encoder: Encoder | None = None
         self.sampler = Sampler(
             model.to(device),
-            self.family.allowed_token_ids,
+            self.family.allowed_in_frame,
             self.family.stop_token_ids,
             whole_vocabulary=False,
         )

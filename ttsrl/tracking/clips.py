@@ -7,7 +7,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from pathlib import Path
 
-from ttsrl.codecs.base import Codec
+from ttsrl.codecs.base import Codec, can_decode
 from ttsrl.codecs.registry import load_codec
 from ttsrl.config.schema import RunConfig
 from ttsrl.models.hub import local_folder
@@ -62,7 +62,7 @@ def _clip(sample: RolloutSample, codec: Codec | None) -> RolloutClip:
     tokens = sample.speech_tokens
     if codec is None:
         return RolloutClip(sample, None, 0)
-    if not tokens or not all(0 <= token < codec.codebook_size for token in tokens):
+    if not can_decode(codec, tokens):
         return RolloutClip(sample, None, codec.sample_rate_hz)
     return RolloutClip(sample, codec.decode([tokens])[0], codec.sample_rate_hz)
 

@@ -19,7 +19,7 @@ from ttsrl.data.sources import read_parquet
 from ttsrl.errors import BadInput
 from ttsrl.families.base import Family
 from ttsrl.families.registry import load_family
-from ttsrl.families.templated import check_codebook
+from ttsrl.families.speech_ids import check_codebook
 from ttsrl.guards.armed import armed
 from ttsrl.models.hub import load_part, local_folder
 from ttsrl.runtime.machine import GIB, free_memory_bytes, gpus
@@ -186,4 +186,10 @@ def check_service(run: RunConfig, family: Family, since_s: float) -> ServiceSpec
     print(f"waiting for the reward service at {run.reward.url}", flush=True)
     spec = asyncio.run(check_reward_service(run, since_s))
     check_codebook(len(family.speech_token_ids), spec.codebook_size)
+    places = len(family.allowed_in_frame)
+    if places != spec.frame_tokens:
+        raise BadInput(
+            f"a frame of {run.family} has {places} tokens, and one of the codec {spec.codec} has "
+            f"{spec.frame_tokens}; use the codec that the model was trained with"
+        )
     return spec

@@ -76,7 +76,9 @@ def test_greedy_equals_generate(name: str) -> None:
     model = MODELS[name]()
     with torch.no_grad():  # make the end likely enough to be seen
         model.lm_head.weight[STOP] *= 2
-    got = Sampler(model, ALLOWED, [STOP]).sample(PROMPTS, temperature=0, max_tokens=24, seed=0)
+    got = Sampler(model, [[*ALLOWED, STOP]], [STOP]).sample(
+        PROMPTS, temperature=0, max_tokens=24, seed=0
+    )
     for prompt, response in zip(PROMPTS, got, strict=True):
         ids = torch.tensor([prompt])
         model_of_any_kind = cast(Any, model)  # `generate` asks for a protocol that none meets
@@ -92,7 +94,7 @@ def test_greedy_equals_generate(name: str) -> None:
 @pytest.mark.parametrize("whole_vocabulary", [True, False])
 def test_log_probs_equal_a_teacher_forced_forward(name: str, whole_vocabulary: bool) -> None:
     model = MODELS[name]()
-    sampler = Sampler(model, ALLOWED, [STOP], whole_vocabulary=whole_vocabulary)
+    sampler = Sampler(model, [[*ALLOWED, STOP]], [STOP], whole_vocabulary=whole_vocabulary)
     got = sampler.sample(PROMPTS, 3, temperature=0.7, max_tokens=20, seed=3)
     for i, response in enumerate(got):
         logits = log_probs(model, PROMPTS[i // 3], response.token_ids) / 0.7
@@ -104,7 +106,7 @@ def test_log_probs_equal_a_teacher_forced_forward(name: str, whole_vocabulary: b
 
 
 def test_group_is_prompt_major_and_seeded() -> None:
-    sampler = Sampler(llama(), ALLOWED, [STOP])
+    sampler = Sampler(llama(), [[*ALLOWED, STOP]], [STOP])
 
     def run(seed: int, prompts: list[list[int]] = PROMPTS) -> list[Sampled]:
         return sampler.sample(prompts, 4, temperature=1.0, max_tokens=16, seed=seed)
@@ -119,7 +121,7 @@ def test_group_is_prompt_major_and_seeded() -> None:
 
 def test_samples_follow_the_soft_max_over_the_allowed_set() -> None:
     model = llama(initializer_range=0.05)
-    got = Sampler(model, ALLOWED, [STOP]).sample(
+    got = Sampler(model, [[*ALLOWED, STOP]], [STOP]).sample(
         [PROMPTS[0]], 8000, temperature=0.5, max_tokens=1, seed=0
     )
     counts = torch.bincount(torch.tensor([r.token_ids[0] for r in got]), minlength=VOCABULARY)
@@ -146,7 +148,7 @@ def test_truncate(top_k: int, top_p: float, expected: list[float]) -> None:
 
 
 def test_top_k_of_one_is_greedy_and_top_p_shrinks_the_support() -> None:
-    sampler = Sampler(llama(), ALLOWED, [STOP])
+    sampler = Sampler(llama(), [[*ALLOWED, STOP]], [STOP])
     greedy = sampler.sample(PROMPTS, temperature=0, max_tokens=12, seed=0)
     one = sampler.sample(PROMPTS, temperature=1.0, top_k=1, max_tokens=12, seed=0)
     assert [r.token_ids for r in one] == [r.token_ids for r in greedy]
@@ -170,7 +172,7 @@ def test_every_row_is_reported_once_when_it_ends() -> None:
     with torch.no_grad():
         model.lm_head.weight[STOP] *= 1.5
     seen: list[tuple[int, Sampled]] = []
-    got = Sampler(model, ALLOWED, [STOP]).sample(
+    got = Sampler(model, [[*ALLOWED, STOP]], [STOP]).sample(
         PROMPTS,
         8,
         temperature=1.0,
@@ -187,13 +189,13 @@ def test_every_row_is_reported_once_when_it_ends() -> None:
 
 def test_weights_changed_in_place_are_used_at_the_next_call() -> None:
     model = llama()
-    sampler = Sampler(model, ALLOWED, [STOP], whole_vocabulary=False)
+    sampler = Sampler(model, [[*ALLOWED, STOP]], [STOP], whole_vocabulary=False)
     before = sampler.sample(PROMPTS, temperature=0, max_tokens=8, seed=0)
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.copy_(torch.randn_like(parameter) * 0.3)
     after = sampler.sample(PROMPTS, temperature=0, max_tokens=8, seed=0)
-    fresh = Sampler(model, ALLOWED, [STOP], whole_vocabulary=False)
+    fresh = Sampler(model, [[*ALLOWED, STOP]], [STOP], whole_vocabulary=False)
     assert after != before
     assert after == fresh.sample(PROMPTS, temperature=0, max_tokens=8, seed=0)
 
@@ -203,10 +205,10 @@ def test_bad_input_is_named() -> None:
     with pytest.raises(BadInput, match=r"'gpt2'.*llama, qwen2"):
         from transformers import GPT2Config, GPT2LMHeadModel
 
-        Sampler(GPT2LMHeadModel(GPT2Config(n_layer=1, n_embd=8, n_head=1)), [1], [2])
+        Sampler(GPT2LMHeadModel(GPT2Config(n_layer=1, n_embd=8, n_head=1)), [[1]], [2])
     with pytest.raises(BadInput, match="vocabulary of 97"):
-        Sampler(model, [97], [STOP])
-    sampler = Sampler(model, ALLOWED, [STOP])
+        Sampler(model, [[97]], [STOP])
+    sampler = Sampler(model, [[*ALLOWED, STOP]], [STOP])
     with pytest.raises(BadInput, match="no empty one"):
         sampler.sample([[1], []], temperature=1, max_tokens=4, seed=0)
     with pytest.raises(BadInput, match="64 positions"):

@@ -77,7 +77,7 @@ def test_a_voice_is_gone_on_from_and_left_out_of_what_is_returned(tiny: Synthesi
 def test_no_speech_token_gives_an_empty_waveform(
     tiny: Synthesiser, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tiny.sampler, "allowed", tiny.sampler.stops)
+    monkeypatch.setattr(tiny.sampler, "allowed_in_frame", [tiny.sampler.stops])
     (speech,) = tiny.synthesise(["one"], temperature=1, seed=0, max_tokens=4)
     assert (speech.speech_tokens, speech.finished, speech.duration_s) == ([], True, 0.0)
 

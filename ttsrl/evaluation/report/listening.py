@@ -12,6 +12,7 @@ from markupsafe import Markup
 
 from ttsrl.audio.io import flac_uri, read_recording
 from ttsrl.audio.waveform import Waveform
+from ttsrl.codecs.base import can_decode
 from ttsrl.codecs.registry import load_codec
 from ttsrl.errors import BadInput
 from ttsrl.evaluation.report.inputs import Evaluation, RunFolder
@@ -91,7 +92,7 @@ def rollouts(folder: RunFolder, recorder: Recorder) -> list[Spoken]:
     for row in chosen:
         tokens = row.speech_tokens
         audio = None
-        if tokens and all(0 <= token < codec.codebook_size for token in tokens):
+        if can_decode(codec, tokens):
             audio = recorder.encode(codec.decode([tokens])[0], codec.sample_rate_hz)
         if recorder.full:
             break

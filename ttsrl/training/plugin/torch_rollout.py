@@ -75,7 +75,7 @@ class TorchServer:
         folder = Path(model_path)
         family = load_family(run_here().family, load_part(AutoTokenizer, folder))
         self.model: Any = load_model(AutoModelForCausalLM, folder, without=LOST)
-        self.sampler = Sampler(self.model, family.allowed_token_ids, family.stop_token_ids)
+        self.sampler = Sampler(self.model, family.allowed_in_frame, family.stop_token_ids)
         self.waiting: list[_Request] = []
         self.batcher: asyncio.Task[None] | None = None
 
