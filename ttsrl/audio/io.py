@@ -24,6 +24,7 @@ from ttsrl.audio.container import container_of, cut_short, not_audio
 from ttsrl.audio.decoders import Decoder, Samples, open_decoder, open_file
 from ttsrl.audio.waveform import Waveform
 from ttsrl.errors import BadInput, reason_of
+from ttsrl.lines.folders import is_file
 
 SUFFIXES = (
     ".wav",
@@ -223,7 +224,7 @@ def flac(waveform: Waveform, sample_rate_hz: int) -> bytes:
 @contextmanager
 def _open(audio: Path | bytes) -> Generator[Decoder]:
     """A decoder of a whole file; whatever goes wrong until it is closed becomes BadInput."""
-    if isinstance(audio, Path) and not audio.is_file():
+    if isinstance(audio, Path) and not is_file(audio):
         raise BadInput("no such file")
     try:
         with open_file(audio) as file:

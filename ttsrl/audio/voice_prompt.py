@@ -9,6 +9,7 @@ import numpy as np
 from ttsrl.audio.io import read_channels
 from ttsrl.audio.waveform import FRAME_S, SILENCE_DBFS, Waveform, level_dbfs
 from ttsrl.errors import BadInput
+from ttsrl.lines.folders import is_file
 
 LOWEST_RATE_HZ = 16_000
 """Codecs and speaker models hear up to 8 kHz; a narrower band is another voice."""
@@ -22,7 +23,7 @@ def read_voice(path: Path) -> tuple[Waveform, int]:
     Raises BadInput for no audio, more than one channel, a sample rate below 16 kHz, less than 0.5 s
     or more than 30 s, and silence.
     """
-    if not path.is_file():
+    if not is_file(path):
         raise BadInput(f"no voice prompt at {path}")
     try:
         samples_TC, rate_hz = read_channels(path, longest_s=LONGEST_S)

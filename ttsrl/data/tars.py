@@ -20,6 +20,7 @@ from ttsrl.data.layouts.base import Corpus
 from ttsrl.data.layouts.lhotse import cut_of, spoken_part
 from ttsrl.data.layouts.rows import ROW, RecordingRow, row_of
 from ttsrl.errors import BadInput, shorten
+from ttsrl.lines.folders import is_file
 from ttsrl.lines.json_lines import json_objects, parse_json
 from ttsrl.text.languages import language_of
 
@@ -149,7 +150,7 @@ def _cuts_of(archive: Path) -> Path | None:
         return None
     name = archive.stem.replace("recording", "cuts", 1)
     each = (archive.with_name(f"{name}.jsonl{ending}") for ending in (".gz", ""))
-    return next((file for file in each if file.is_file()), None)
+    return next((file for file in each if is_file(file)), None)
 
 
 def _shar(archive: Path, cuts: Path) -> Iterator[Member]:

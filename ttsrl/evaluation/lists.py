@@ -15,6 +15,7 @@ from ttsrl.config.evaluation import SuiteConfig
 from ttsrl.data.fields import Keys
 from ttsrl.data.sources import read_rows
 from ttsrl.errors import BadInput, shorten
+from ttsrl.lines.folders import is_file
 from ttsrl.lines.text import lines_of
 
 JSONL_KEYS = ("text", "language", "id", "prompt_text", "prompt_audio")
@@ -137,7 +138,7 @@ def _jsonl(path: Path, language: str) -> Iterator[ListedText]:
 
 def _lines(path: Path, what: str) -> Iterator[tuple[str, str]]:
     """(file:line, line) of those that are not blank."""
-    if not path.is_file():
+    if not is_file(path):
         raise BadInput(f"no such file: {path}; give {what}")
     for place, line in lines_of(path):
         yield place, line.strip()

@@ -6,6 +6,17 @@ import os
 from pathlib import Path
 
 
+def is_file(path: Path) -> bool:
+    """Whether a file is there; False for what cannot be a path, such as a name that is too long.
+
+    Paths that data name may be anything, and `Path.is_file` raises OSError for some of them.
+    """
+    try:
+        return path.is_file()
+    except OSError:
+        return False
+
+
 def visible_files(folder: Path) -> list[Path]:
     """Every file at any depth, in the order of their paths; links to folders are followed once.
 

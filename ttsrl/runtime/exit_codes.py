@@ -20,6 +20,7 @@ STOPPED_BY = "stopped: "
 
 FULL = {errno.ENOSPC, errno.EDQUOT}
 REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS}
+NO_PATH = {errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR}
 
 
 def exit_code(command: Callable[[], int | None], *, traceback_in_output: bool = False) -> int:
@@ -48,6 +49,8 @@ def exit_code(command: Callable[[], int | None], *, traceback_in_output: bool = 
             return _tell(f"error: {_of(error)}; free some space and begin again", FAILED)
         if isinstance(error, OSError) and error.errno in REFUSED:
             return _tell(f"error: {_of(error)}; give a folder that you may use", BAD_INPUT)
+        if isinstance(error, OSError) and error.errno in NO_PATH:
+            return _tell(f"error: {_of(error)}; give another path", BAD_INPUT)
         if traceback_in_output:
             traceback.print_exc()
             return FAILED

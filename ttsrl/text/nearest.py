@@ -1,219 +1,217 @@
-"""Of two lattices, the readings that are nearest to each other.
+"""Of two lattices, the readings that are nearest to each other: exact, however many there are.
 
-Exact where the texts agree (`same_sound` follows every reading) and where their choices make up to
-`EXACT` pairs. Beyond that runs of equal parts divide the texts, and what lies between is compared
-by itself; where there is no such run, the choices of the two texts are improved two by two, in a
-fixed order, until none gets nearer. The same texts always give the same readings.
+The edit distance of two acyclic automata (Mohri, "Edit-distance of weighted automata", 2003), by a
+dynamic programme over pairs of their nodes. It looks at pairs that at most so many errors can
+reach, and at more of them until a path is found (Ukkonen, "Algorithms for approximate string
+matching", 1985).
 """
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from difflib import SequenceMatcher
-from itertools import product
-from math import prod
+from itertools import accumulate
 
-from rapidfuzz.distance import Levenshtein
+import numpy as np
+from numpy.typing import NDArray
 
-from ttsrl.text.lattice import Choice, Reading, expansions, first, letters, same_sound
+from ttsrl.text.automaton import Automaton, automaton
+from ttsrl.text.lattice import Choice, Reading, first
 
-EXACT = 512
-"""Pairs of readings that are all tried."""
-PER_CHOICE = 12
-"""Readings of one choice that are tried where texts differ; those the other text has go first."""
-SWEEPS = 4
-TRIES = 4_000
-"""Pairs of readings that are tried at most where there are more than `EXACT`."""
-ANCHOR = 2
-"""Parts that are equal in both texts, in a row, and divide them where there are too many pairs."""
-HINTS = 64
-"""Readings of one choice in which those of the other text are looked for."""
+ERROR = 1 << 20
+"""Cost of a wrong letter; a word that begins in one text only costs 1."""
+NEVER = 1 << 60
+Costs = NDArray[np.int64]
+FIRST_LIMIT = 8
+"""Errors that are looked for at first; then `WIDER` times as many."""
+WIDER = 4
 
 
 def nearest(said: Reading, heard: Reading) -> tuple[str, str]:
-    """The reading of each that has the fewest letters other than the other's; usual ones first.
+    """The reading of each that has the fewest letters other than the other's.
 
-    Two equal strings if the texts can sound the same.
+    Of several such pairs, one with the fewest words that begin in one of them only. The usual
+    reading of `said`, twice, if the texts can sound the same.
     """
-    if not _choices(said) and not _choices(heard):
+    if not _has_choice(said) and not _has_choice(heard):
         return first(said), first(heard)
     start, end = _shared(said, heard)
-    before, after = said[:start], said[len(said) - end :]
+    before, after = first(said[:start]), first(said[len(said) - end :])
     said, heard = said[start : len(said) - end], heard[start : len(heard) - end]
-    if same_sound(said, heard):
-        whole = first(before + said + after)
-        return whole, whole
-    sides = _Side.of(said, heard), _Side.of(heard, said)
-    if sides[0].count * sides[1].count <= EXACT:
-        texts = _texts(sides, _exhaust(*sides))
-    else:
-        texts = _between_anchors(said, heard) or _texts(sides, _improve(*sides))
-    one, other = texts
-    return _join(first(before), one, first(after)), _join(first(before), other, first(after))
+    one, other = automaton(said), automaton(heard)
+    usual = first(said)
+    texts = (usual, usual) if same_sound(one, other) else _search(one, other)
+    return _join(before, texts[0], after), _join(before, texts[1], after)
 
 
-def _texts(
-    sides: tuple[_Side, _Side], chosen: tuple[Sequence[int], Sequence[int]]
-) -> tuple[str, str]:
-    return sides[0].text(chosen[0]), sides[1].text(chosen[1])
+def same_sound(one: Automaton, other: Automaton) -> bool:
+    """Whether the two have a reading in common, spaces aside."""
+    seen = {(0, 0)}
+    todo = [(0, 0)]
+    while todo:
+        a, b = todo.pop()
+        if a in one.ends and b in other.ends:
+            return True
+        for (letter, _), to_a in one.steps[a]:
+            for (same, _), to_b in other.steps[b]:
+                if letter == same and (to_a, to_b) not in seen:
+                    seen.add((to_a, to_b))
+                    todo.append((to_a, to_b))
+    return False
 
 
-def _between_anchors(said: Reading, heard: Reading) -> tuple[str, str] | None:
-    """The nearest readings of what lies between runs of equal parts; None without such a run."""
-    matcher = SequenceMatcher(None, said, heard, autojunk=False)
-    blocks = [block for block in matcher.get_matching_blocks() if block.size >= ANCHOR]
-    if not blocks:
-        return None
-    one, other, a, b = [""], [""], 0, 0
-    for block in blocks:
-        gap = nearest(said[a : block.a], heard[b : block.b])
-        a, b = block.a + block.size, block.b + block.size
-        equal = first(said[block.a : a])
-        one += [gap[0], equal]
-        other += [gap[1], equal]
-    rest = nearest(said[a:], heard[b:])
-    return _join(*one, rest[0]), _join(*other, rest[1])
+def _search(one: Automaton, other: Automaton) -> tuple[str, str]:
+    limit = FIRST_LIMIT
+    columns = _Columns(other)
+    while True:
+        table = _Table(one, columns, limit)
+        if (found := table.end()) is not None:
+            return table.way_to(*found)
+        limit *= WIDER
 
 
-@dataclass(frozen=True)
-class _Side:
-    """One text: its slots, each with the strings that are tried there."""
+class _Columns:
+    """The second automaton, with its steps in arrays, sorted by the node to which they lead."""
 
-    slots: Sequence[Sequence[str]]
-    bare: Sequence[Sequence[str]]
-    """The same strings without spaces."""
+    def __init__(self, automaton: Automaton) -> None:
+        self.automaton = automaton
+        # the start has a step that cannot be taken, so that every node has one
+        steps = [[(0, "", False)], *automaton.before[1:]]
+        self.first_step = np.cumsum([0, *map(len, steps)])
+        self.came = np.array([came for into in steps for came, _, _ in into])
+        self._letters = np.array([letter for into in steps for _, letter, _ in into])
+        self._begins = np.array([begins for into in steps for _, _, begins in into])
+        self.left_out = [[(came, ERROR + word) for came, _, word in into] for into in steps]
+        self._costs: dict[tuple[str, bool], Costs] = {}
 
-    @classmethod
-    def of(cls, reading: Reading, other: Reading) -> _Side:
-        heard = [first(other), *(text for c in _choices(other) for text in _each(c)[:HINTS])]
-        hints = "\n".join(letters(text) for text in heard)
-        slots = [
-            [part] if isinstance(part, str) else _likely(_each(part), hints)
-            for part in _runs(reading)
-        ]
-        return cls(slots, [[letters(text) for text in slot] for slot in slots])
-
-    @property
-    def count(self) -> int:
-        return prod(len(slot) for slot in self.slots)
-
-    @property
-    def open(self) -> list[int]:
-        return [i for i, slot in enumerate(self.slots) if len(slot) > 1]
-
-    def text(self, picked: Sequence[int]) -> str:
-        return _join(*(slot[i] for slot, i in zip(self.slots, picked, strict=True)))
-
-    def letters(self, picked: Sequence[int]) -> str:
-        return "".join([slot[i] for slot, i in zip(self.bare, picked, strict=True)])
+    def costs(self, letter: str, begins: bool) -> Costs:
+        """What each step costs beside one of the first automaton."""
+        if (costs := self._costs.get((letter, begins))) is None:
+            costs = ERROR * (self._letters != letter) + (self._begins != begins)
+            costs[0] = NEVER
+            self._costs[letter, begins] = costs
+        return costs
 
 
-def _exhaust(said: _Side, heard: _Side) -> tuple[Sequence[int], Sequence[int]]:
-    """Indices of the readings of the nearest pair."""
-    others = [(picked, heard.letters(picked)) for picked in _all(heard)]
-    best, least = None, None
-    for picked in _all(said):
-        wanted = said.letters(picked)
-        for other, got in others:
-            errors = Levenshtein.distance(wanted, got, score_cutoff=least)
-            if least is None or errors < least:
-                best, least = (picked, other), errors
-    assert best is not None, "each side has a reading"
-    return best
+class _Table:
+    """Costs of the pairs of nodes that `limit` errors can reach, and from which they suffice."""
+
+    def __init__(self, one: Automaton, columns: _Columns, limit: int) -> None:
+        self.one, self.other, self.limit = one, columns.automaton, limit
+        self._columns = columns
+        self.costs: list[Costs] = []
+        for node, (low, high) in enumerate(_bands(one, self.other, limit)):
+            self.costs.append(self._row(node, low, max(low, high)))
+
+    def _row(self, node: int, low: int, high: int) -> Costs:
+        """Costs of one node of the first automaton with each of the second."""
+        columns = self._columns
+        row = np.full(len(self.other.steps), NEVER)
+        if node == 0:
+            row[0] = 0
+        if low == high:
+            return row
+        steps = slice(columns.first_step[low], columns.first_step[high])
+        starts = columns.first_step[low:high] - steps.start
+        came = columns.came[steps]
+        best = row[low:high]
+        for above, letter, begins in self.one.before[node]:
+            costs = self.costs[above]
+            both = costs[came] + columns.costs(letter, begins)[steps]
+            best = np.minimum(best, np.minimum.reduceat(both, starts))
+            best = np.minimum(best, costs[low:high] + (ERROR + begins))
+        row[low:high] = self._along(low, best.tolist())
+        return row
+
+    def _along(self, low: int, costs: list[int]) -> list[int]:
+        """The same with steps of the second automaton alone."""
+        row = [NEVER] * low + costs
+        for at, steps in enumerate(self._columns.left_out[low : len(row)], low):
+            cost = row[at]
+            for came, left_out in steps:
+                if row[came] + left_out < cost:
+                    cost = row[came] + left_out
+            row[at] = cost
+        return row[low:]
+
+    def end(self) -> tuple[int, int] | None:
+        """The pair of ends with the lowest cost; None if it has more errors than the limit."""
+        pairs = ((a, b) for a in sorted(self.one.ends) for b in sorted(self.other.ends))
+        a, b = min(pairs, key=lambda pair: int(self.costs[pair[0]][pair[1]]))
+        return (a, b) if self.costs[a][b] < (self.limit + 1) * ERROR else None
+
+    def way_to(self, a: int, b: int) -> tuple[str, str]:
+        """The readings of the path to a pair of nodes."""
+        said: list[str] = []
+        heard: list[str] = []
+        while (a, b) != (0, 0):
+            came_a, came_b, mine, theirs = next(self._steps_to(a, b))
+            said.append(mine)
+            heard.append(theirs)
+            a, b = came_a, came_b
+        return "".join(reversed(said)).lstrip(), "".join(reversed(heard)).lstrip()
+
+    def _steps_to(self, a: int, b: int) -> Iterator[tuple[int, int, str, str]]:
+        """The nodes before, and what is written from there: steps that have led to this cost."""
+        cost = self.costs[a][b]
+        for came_a, letter, begins in self.one.before[a]:
+            for came_b, other, word in self.other.before[b]:
+                step = (begins != word) + (ERROR if letter != other else 0)
+                if self.costs[came_a][came_b] + step == cost:
+                    yield came_a, came_b, _written(letter, begins), _written(other, word)
+        for came, letter, begins in self.one.before[a]:
+            if self.costs[came][b] + ERROR + begins == cost:
+                yield came, b, _written(letter, begins), ""
+        for came, letter, begins in self.other.before[b]:
+            if self.costs[a][came] + ERROR + begins == cost:
+                yield a, came, "", _written(letter, begins)
 
 
-def _all(side: _Side) -> Iterator[tuple[int, ...]]:
-    return product(*(range(len(slot)) for slot in side.slots))
+def _bands(one: Automaton, other: Automaton, limit: int) -> Iterator[tuple[int, int]]:
+    """For each node of the first, the nodes of the second that a path of the limit may meet.
+
+    Each letter that one has passed, or has left, beyond what the other can have costs an error.
+    """
+    least, most = other.passed
+    shortest, longest = other.left
+    most_so_far = list(accumulate(most, max))
+    shortest_so_far = [-n for n in accumulate(shortest, min)]
+    least_from = list(accumulate(reversed(least), min))[::-1]
+    longest_from = [-n for n in list(accumulate(reversed(longest), max))[::-1]]
+    for node in range(len(one.steps)):
+        low = max(
+            bisect_left(most_so_far, one.passed[0][node] - limit),
+            bisect_left(shortest_so_far, -(one.left[1][node] + limit)),
+        )
+        high = min(
+            bisect_right(least_from, one.passed[1][node] + limit),
+            bisect_right(longest_from, limit - one.left[0][node]),
+        )
+        yield low, high
 
 
-def _improve(said: _Side, heard: _Side) -> tuple[Sequence[int], Sequence[int]]:
-    """Indices of readings from which no change of two neighbouring slots gets nearer."""
-    picked, other = [0] * len(said.slots), [0] * len(heard.slots)
-    least = Levenshtein.distance(said.letters(picked), heard.letters(other))
-    tries = 0
-    for _ in range(SWEEPS):
-        before = least
-        for i, j in _neighbours(said, heard):
-            if tries > TRIES:
-                return picked, other
-            here = range(len(said.slots[i])) if i is not None else [0]
-            there = range(len(heard.slots[j])) if j is not None else [0]
-            best = (picked[i] if i is not None else 0, other[j] if j is not None else 0)
-            tries += len(here) * len(there)
-            for a, b in product(here, there):
-                _pick(picked, i, a)
-                _pick(other, j, b)
-                errors = Levenshtein.distance(
-                    said.letters(picked), heard.letters(other), score_cutoff=least
-                )
-                if errors < least:
-                    best, least = (a, b), errors
-            _pick(picked, i, best[0])
-            _pick(other, j, best[1])
-        if least == before:
-            break
-    return picked, other
+def _written(letter: str, begins: bool) -> str:
+    return " " * begins + letter
 
 
-def _pick(picked: list[int], slot: int | None, reading: int) -> None:
-    if slot is not None:
-        picked[slot] = reading
-
-
-def _neighbours(said: _Side, heard: _Side) -> Iterator[tuple[int | None, int | None]]:
-    """Slots that may be about the same words: those of about the same rank, and each alone."""
-    mine, theirs = said.open, heard.open
-    yield from ((i, None) for i in mine)
-    yield from ((None, j) for j in theirs)
-    for rank, i in enumerate(mine):
-        near = rank * len(theirs) // len(mine)
-        yield from ((i, j) for j in theirs[max(0, near - 1) : near + 2])
-
-
-def _likely(readings: Sequence[str], hints: str) -> list[str]:
-    """The first one and the most promising: the longest that the other text has."""
-    own = [letters(text) for text in readings]
-    order = sorted(
-        range(len(readings)),
-        key=lambda i: -len(own[i]) if own[i] in hints else 1,
-    )
-    kept = order[:PER_CHOICE]
-    if 0 not in kept:
-        kept[-1] = 0
-    return [readings[i] for i in sorted(kept)]
-
-
-def _each(part: Choice) -> tuple[str, ...]:
-    return expansions((part,))
-
-
-def _choices(reading: Reading) -> list[Choice]:
-    return [part for part in reading if isinstance(part, Choice)]
-
-
-def _runs(reading: Reading) -> Iterator[str | Choice]:
-    """Parts, with neighbouring strings in one."""
-    words: list[str] = []
-    for part in reading:
-        if isinstance(part, str):
-            words.append(part)
-            continue
-        if words:
-            yield " ".join(words)
-            words = []
-        yield part
-    if words:
-        yield " ".join(words)
+def _has_choice(reading: Reading) -> bool:
+    return any(isinstance(part, Choice) for part in reading)
 
 
 def _shared(one: Reading, other: Reading) -> tuple[int, int]:
-    """Numbers of parts that the two have in common at the start, and at the end of the rest."""
+    """Numbers of words that the two have in common at the start, and at the end of the rest."""
     most = min(len(one), len(other))
-    start = next((i for i in range(most) if one[i] != other[i]), most)
+    start = _equal_words(one[:most], other[:most])
     most -= start
-    end = next((i for i in range(most) if one[-1 - i] != other[-1 - i]), most)
+    end = _equal_words(one[::-1][:most], other[::-1][:most])
     return start, end
+
+
+def _equal_words(one: Sequence[str | Choice], other: Sequence[str | Choice]) -> int:
+    """An equal choice may be read in two ways, and what follows makes up for it: it stays."""
+    pairs = zip(one, other, strict=True)
+    equal = (a == b and isinstance(a, str) for a, b in pairs)
+    return next((n for n, is_equal in enumerate(equal) if not is_equal), min(len(one), len(other)))
 
 
 def _join(*texts: str) -> str:

@@ -23,7 +23,7 @@ from ttsrl.text.markup import marks_in
 from ttsrl.text.nearest import nearest
 from ttsrl.text.reading import read
 
-NORMALISER_VERSION = 6
+NORMALISER_VERSION = 7
 """Raise it whenever an error rate changes: it is part of a reward's specification."""
 
 

@@ -256,6 +256,11 @@ def test_a_job_runs_beside_and_its_failure_is_told(here: Path) -> None:
             2,
             "error: Permission denied: /a.wav; give a folder that you may use\n",
         ),
+        (
+            OSError(errno.ENAMETOOLONG, "File name too long", "/aaa.wav"),
+            2,
+            "error: File name too long: /aaa.wav; give another path\n",
+        ),
         (KeyboardInterrupt(), 130, "interrupted; the same command resumes\n"),
     ],
 )

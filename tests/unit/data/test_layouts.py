@@ -129,7 +129,17 @@ def barred(*lines: str) -> Files:
     return {"metadata.csv": table, **{f"wavs/{n}.wav": "" for n in "abc"}}
 
 
+LONG = "9" * 5_000
+"""No file can have such a name."""
 REFUSED: dict[str, tuple[Files, str]] = {
+    "a name that is too long in wav.scp": (
+        {"wav.scp": f"a wav/{LONG}.wav\n", "in.wav": ""},
+        r"none of its 1 recordings is there",
+    ),
+    "a path that is too long": (
+        {"metadata.csv": f"file_name,text\n/{LONG}.wav,ten\n", "a.wav": ""},
+        r"none of its 1 lines names a recording",
+    ),
     "a speaker in the third column": (
         barred("a|ten of clubs|coqui", "b|four|coqui", "c|seven|other"),
         r'third column, such as "coqui", .* write a first line that names the columns',

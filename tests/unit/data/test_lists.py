@@ -83,6 +83,7 @@ def test_lists_of_other_projects(
     [
         ("f.txt", b"a.wav|3|One fox.\n", "f.txt:1: "),
         ("f.txt", b"a.wav|One|two|fox.\n", "has 4 parts between bars"),
+        ("f.txt", b"9" * 5_000 + b".wav|One fox.\n", "none of the 1 recordings that it names"),
         ("f.csv", b"a.wav,One fox\nb.wav,Two\n", "its first line names the recording"),
         ("f.json", b'[{"audio": "a.wav"}, 7]', "f.json: item 1: 7 is not a JSON object"),
         ("f.json", b'[{"audio": "a.wav"},\n {"audio" 7]', "not JSON at line 2, column 11"),

@@ -16,7 +16,7 @@ from typing import Protocol
 from ttsrl.audio.io import SUFFIXES, WHOLE, Segment
 from ttsrl.data.layouts.rows import RecordingRow
 from ttsrl.errors import BadInput, shorten
-from ttsrl.lines.folders import visible_files
+from ttsrl.lines.folders import is_file, visible_files
 
 
 @dataclass(frozen=True)
@@ -125,7 +125,7 @@ class RecordingsByName:
         """
         plain = _composed(posixpath.normpath(name))
         if Path(name).is_absolute():
-            return Path(name) if Path(name).is_file() else None
+            return Path(name) if is_file(Path(name)) else None
         if (file := self._by_path.get(plain)) is not None:
             return file
         found = self._by_name.get(plain, [])

@@ -14,6 +14,7 @@ from pathlib import Path
 from ttsrl.audio.io import WHOLE, Segment
 from ttsrl.data.layouts.base import Corpus, Listed, Listing
 from ttsrl.errors import BadInput, shorten
+from ttsrl.lines.folders import is_file
 from ttsrl.lines.text import lines_of
 from ttsrl.text.languages import language_of
 
@@ -94,7 +95,7 @@ def _recordings(scp: Path) -> dict[str, Path]:
                 "the recordings to WAV files (wav-copy), and write their paths"
             )
         files[name] = Path(posixpath.normpath(scp.parent / value))
-    if files and not any(file.is_file() for file in files.values()):
+    if files and not any(is_file(file) for file in files.values()):
         raise BadInput(
             f"{scp}: none of its {len(files)} recordings is there; the first is "
             f"{next(iter(files.values()))}; write absolute paths, or paths from {scp.parent}"

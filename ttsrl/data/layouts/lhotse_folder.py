@@ -17,6 +17,7 @@ from ttsrl.audio.io import Segment
 from ttsrl.data.layouts.base import Corpus, Listed, Listing
 from ttsrl.data.layouts.lhotse import CutRecording, is_cut, listed_cut, source_of
 from ttsrl.errors import BadInput
+from ttsrl.lines.folders import is_file
 from ttsrl.lines.json_lines import json_objects
 from ttsrl.text.languages import language_of
 
@@ -64,7 +65,7 @@ class Lhotse:
                 read.add(file)
         if not read:
             return None
-        if listed and not any(item.file.is_file() for item in listed):
+        if listed and not any(is_file(item.file) for item in listed):
             raise BadInput(
                 f"{listed[0].source}: none of the {len(listed)} recordings is there; the first is "
                 f"{listed[0].file}; correct the paths, which are from {listed[0].source.parent}"

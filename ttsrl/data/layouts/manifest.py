@@ -19,6 +19,7 @@ from ttsrl.data.layouts.filelist import filelist_rows, is_filelist
 from ttsrl.data.layouts.lhotse import is_cut, listed_cut
 from ttsrl.data.layouts.rows import ROW, RecordingRow, row_of
 from ttsrl.errors import BadInput, shorten
+from ttsrl.lines.folders import is_file
 from ttsrl.lines.json_lines import json_objects
 from ttsrl.lines.tables import DELIMITER_OF, header_of, table_rows
 from ttsrl.lines.text import suffix_of
@@ -45,7 +46,7 @@ def read_manifest(file: Path, columns: Mapping[str, str]) -> list[Listed]:
 
 
 def _there(file: Path, folder: Path, listed: list[Listed]) -> list[Listed]:
-    if listed and not any(item.file.is_file() for item in listed):
+    if listed and not any(is_file(item.file) for item in listed):
         raise BadInput(
             f"{file}: none of the {len(listed)} recordings that it names is there; the first is "
             f"{listed[0].file}; correct the paths, which are from {folder}"
