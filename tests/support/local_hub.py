@@ -164,18 +164,21 @@ def is_large(name: str) -> bool:
     return name.endswith((".safetensors", ".bin", ".msgpack", ".h5", ".onnx", ".pt"))
 
 
-def python(code: str, hub: LocalHub, home: Path, **environment: str) -> str:
-    """What a fresh process with this hub and cache prints; it imports huggingface_hub anew."""
-    variables = {
-        **os.environ,
+def environment_of(hub: LocalHub, home: Path) -> dict[str, str]:
+    """Variables with which a process gets its models from this hub into this cache."""
+    return {
         "HF_ENDPOINT": hub.url,
         "HF_HOME": str(home),
+        "HF_HUB_CACHE": str(home / "hub"),
         "HF_HUB_DISABLE_PROGRESS_BARS": "1",
         "HF_HUB_DISABLE_XET": "1",
         "HF_TOKEN": "",
-        **environment,
     }
-    variables.pop("HF_HUB_CACHE", None)
+
+
+def python(code: str, hub: LocalHub, home: Path, **environment: str) -> str:
+    """What a fresh process with this hub and cache prints; it imports huggingface_hub anew."""
+    variables = {**os.environ, **environment_of(hub, home), **environment}
     done = subprocess.run(
         [sys.executable, "-c", code], env=variables, capture_output=True, text=True, check=False
     )

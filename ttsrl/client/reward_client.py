@@ -379,7 +379,8 @@ class RewardClient:
         if spec_hash != self.spec_hash:
             raise BadInput(
                 f"the reward service at {self.url} measures specification {spec_hash}, this run "
-                f"needs {self.spec_hash}; start it with this run's configuration"
+                f"needs {self.spec_hash}; start all its replicas with this run's configuration "
+                "and, of models given by ids, with the commits in reward.json of the run's storage"
             )
 
 

@@ -116,7 +116,11 @@ def load_model(
         weight_files(folder)  # says more than transformers where there are none
     try:
         model, info = auto_class.from_pretrained(
-            source, dtype=dtype, output_loading_info=True, **given
+            source,
+            dtype=dtype,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,  # they are in the info, and refused below
+            **given,
         )
     except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
         raise BadInput(

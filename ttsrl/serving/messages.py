@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from ttsrl.scorers.remote import NOTHING_USED, Usage
 from ttsrl.wire import Outcome, ServiceSpec
@@ -18,6 +19,8 @@ class WorkerPlace:
     """From 0."""
     workers: int
     """How many there are; they share the cores or the GPUs."""
+    models: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Key of the run -> model at the commit that another worker has loaded; empty: none has yet."""
 
 
 @dataclass(frozen=True)

@@ -17,10 +17,11 @@ from typing import TYPE_CHECKING
 from ttsrl.config.load import load_run
 from ttsrl.config.schema import RunConfig
 from ttsrl.errors import BadInput
-from ttsrl.models.revisions import models_of_reward
+from ttsrl.models.revisions import models_of_reward, pinned_reward
 from ttsrl.runtime.machine import cores
 from ttsrl.runtime.native_thread import abandon_native_threads
 from ttsrl.runtime.reaper import end_with_parent
+from ttsrl.serving.commits import known_commits
 from ttsrl.serving.messages import CannotLoad, Loaded, Measured, WorkerPlace
 from ttsrl.wire import Failed, ServiceSpec, Utterance
 
@@ -38,9 +39,11 @@ def main(place: WorkerPlace, service: Connection) -> None:
     """Loads, says so, then answers each batch on the connection until its other end closes."""
     stay_until_the_service_ends()
     logging.basicConfig(format=f"[worker {place.number}] %(levelname)s %(name)s: %(message)s")
+    logging.getLogger(known_commits.__module__).setLevel(logging.INFO)
     stages: list[tuple[str, float]] = []
     try:
         run = load_run(place.config)
+        run = pinned_reward(run, place.models or known_commits(run))
         device = device_of(place.number, place.workers)
         pipeline = load(run, device, stages)
         service.send(Loaded(specification(run, pipeline), device))

@@ -10,6 +10,7 @@ import signal
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
@@ -137,6 +138,7 @@ class WorkerPool:
         self._on_measured = on_measured
         self._on_lost = on_lost
         self._spec_hash: str | None = None
+        self._models: dict[str, str] = {}
         self._threads = ThreadPoolExecutor(workers, thread_name_prefix="worker")
         # However this process ends: multiprocessing waits at exit for every child, and these
         # ignore SIGTERM.
@@ -154,6 +156,7 @@ class WorkerPool:
     async def _run(self, process: WorkerProcess) -> None:
         loop = asyncio.get_running_loop()
         while True:
+            process.place = replace(process.place, models=self._models)
             process.start()
             try:
                 loaded = await loop.run_in_executor(self._threads, process.wait_loaded)
@@ -176,6 +179,7 @@ class WorkerPool:
                 1,
             )
         self._spec_hash = spec_hash
+        self._models = loaded.spec.models
         self.loaded[process.place.number] = loaded
         self._on_loaded(loaded)
 

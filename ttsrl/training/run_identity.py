@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from ttsrl.config.diff import describe
@@ -60,6 +61,15 @@ def check_reward_identity(run: RunConfig, spec: ServiceSpec, store: RunStore) ->
         raise BadInput(
             f"run {run.name!r} in {run.storage} began with rewards of specification "
             f"{theirs.spec_hash}, and {run.reward.url} measures {spec.spec_hash}: "
-            f"{describe(theirs.specification, spec.specification)}; serve the run's own models "
-            "and release, or give this run another name"
+            f"{describe(theirs.specification, spec.specification)}; "
+            f"{_way_back(theirs.models, spec.models)}, or give this run another name"
         )
+
+
+def _way_back(began_with: Mapping[str, str], served: Mapping[str, str]) -> str:
+    moved = [
+        f"{key} = {model} (it serves {served[key]})"
+        for key, model in began_with.items()
+        if served.get(key, model) != model
+    ]
+    return f"serve {', '.join(moved)}" if moved else "serve the run's own models and release"

@@ -1,4 +1,5 @@
-"""No network is loaded with a weight too few or too many: one planted in each kind of model."""
+"""No network is loaded with a weight too few, too many or broken: one planted in each kind of
+model."""
 
 import json
 import re
@@ -76,7 +77,9 @@ FOLDERS: dict[str, tuple[Callable[[Path], Path], Load, str]] = {
 
 
 @pytest.mark.parametrize("kind", FOLDERS)
-def test_a_folder_with_a_weight_too_few_or_too_many_is_refused(kind: str, tmp_path: Path) -> None:
+def test_a_folder_with_a_weight_too_few_too_many_too_long_or_not_finite_is_refused(
+    kind: str, tmp_path: Path
+) -> None:
     make, load, pattern = FOLDERS[kind]
     folder = make(tmp_path / "model")
     load(folder)
@@ -88,6 +91,12 @@ def test_a_folder_with_a_weight_too_few_or_too_many_is_refused(kind: str, tmp_pa
         load(folder)
     save_file(whole | {PLANTED: torch.ones(1)}, file, {"format": "pt"})
     with pytest.raises(BadInput, match=rf"has 1 weights that a .* has not, first \S*{PLANTED}"):
+        load(folder)
+    save_file(whole | {lost: torch.cat([whole[lost]] * 2)}, file, {"format": "pt"})
+    with pytest.raises(BadInput, match=r"is \[\d.* wants \[.* of models of different sizes"):
+        load(folder)
+    save_file(whole | {lost: whole[lost] * torch.nan}, file, {"format": "pt"})
+    with pytest.raises(BadInput, match="weights that are not finite, first in"):
         load(folder)
 
 

@@ -104,8 +104,8 @@ def test_a_path_may_have_an_at_sign() -> None:
 
 REWARD = """
 from ttsrl.config.load import load_run
-from ttsrl.models.revisions import models_of_reward
-run = load_run("examples/tiny/run.json", {overrides})
+from ttsrl.models.revisions import models_of_reward, pinned_reward
+run = pinned_reward(load_run("examples/tiny/run.json", {overrides}), {{}})
 print(*(f"{{key}}={{model}}" for key, model in models_of_reward(run).items()))
 """
 
