@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from ttsrl.base import Strict
 from ttsrl.facts import Adjustable, Fixed, OfDeployment
+
+WIDEST_GSPO_CLIP = 0.05
+"""Beyond it no rollout is clipped. GSPO's authors have 0.0004, published recipes up to 0.01."""
 
 
 class RolloutConfig(Strict):
@@ -27,6 +30,9 @@ class RolloutConfig(Strict):
     """Longest response in tokens, the end token included."""
     gpu_memory_utilization: Adjustable[float] = Field(default=0.5, gt=0, lt=1)
     """Share of each GPU's memory that vLLM takes while it generates; it gives it back to train."""
+    quantization: Fixed[Literal["none", "fp8"]] = "none"
+    """fp8: vLLM multiplies in 8 bits, rounded anew after each update: faster where the GPU has FP8,
+    and further from the actor's probabilities, which `train.rollout_correction` is for."""
 
     @property
     def longest(self) -> int:
@@ -70,12 +76,24 @@ class TrainConfig(Strict):
     `lora` the reference is the policy without its adapters, and takes no memory."""
     entropy_coefficient: Fixed[float] = Field(default=0.0, ge=0)
     """Weight of the policy's entropy in the loss, to be made larger."""
-    clip_low: Fixed[float] = Field(default=0.2, gt=0, lt=1)
-    """The probability ratio's gain is clipped below 1 - clip_low ..."""
+    loss: Fixed[Literal["ppo", "gspo", "cispo"]] = "ppo"
+    """ppo: each token's probability ratio is clipped, as GRPO and DAPO have it. gspo: each
+    rollout's is, the geometric mean of its tokens' (arXiv 2507.18071). cispo: each token's ratio is
+    a weight that is clipped, and every token keeps its gradient (arXiv 2506.13585). With one update
+    per step of exact log-probabilities all three are the same; see docs/losses.md."""
+    clip_low: Fixed[float] = Field(default=0.2, gt=0, le=1)
+    """The probability ratio's gain is clipped below 1 - clip_low (1: nowhere) ..."""
     clip_high: Fixed[float] = Field(default=0.2, gt=0)
-    """... and above 1 + clip_high; DAPO (arXiv 2503.14476) has 0.28."""
+    """... and above 1 + clip_high; DAPO (arXiv 2503.14476) has 0.28. GSPO's authors have 0.0003 and
+    0.0004."""
     dual_clip: Fixed[float] = Field(default=3.0, gt=1)
-    """Largest ratio that a negative advantage is multiplied with (arXiv 1912.09729)."""
+    """Largest ratio that a negative advantage is multiplied with (arXiv 1912.09729), in the loss
+    ppo."""
+    rollout_correction: Fixed[Literal["none", "token", "sequence"]] = "none"
+    """Weight what was sampled by the ratio of the actor's to the rollout engine's probability, of
+    each token or of each whole rollout: truncated importance sampling."""
+    rollout_correction_limit: Fixed[float] = Field(default=2.0, gt=1)
+    """Largest such weight."""
     loss_aggregation: Fixed[
         Literal[
             "token-mean",
@@ -89,11 +107,13 @@ class TrainConfig(Strict):
     rollout does (GRPO). seq-mean-token-sum-norm: a rollout's sum is divided by max_speech_tokens
     (Dr. GRPO). Tokens of rollouts that could not be measured never count; means over rollouts
     divide by all rollouts of the update, so that one with failures is the smaller for it."""
-    advantage: Fixed[Literal["grpo", "gdpo"]] = "grpo"
+    advantage: Fixed[Literal["grpo", "gdpo", "rloo"]] = "grpo"
     """grpo: a group's rewards are compared. gdpo: each component's utilities are, then summed by
-    the components' weights (arXiv 2601.05242), whatever the composition; see docs/rewards.md."""
+    the components' weights (arXiv 2601.05242), whatever the composition; see docs/rewards.md.
+    rloo: each rollout's reward minus the mean of its group's others (arXiv 2402.14740)."""
     normalise_by_std: Fixed[bool] = True
-    """Divide advantages by the group's standard deviation (GRPO); off is Dr. GRPO."""
+    """Divide advantages by the group's standard deviation (GRPO); off is Dr. GRPO. RLOO never
+    does."""
     dynamic_sampling: Fixed[bool] = False
     """Replace each group that teaches nothing, because all its measured rollouts got the same
     reward, by the group of another prompt (DAPO)."""
@@ -122,3 +142,15 @@ class TrainConfig(Strict):
         default=None, ge=1, le=65535
     )
     """Port at which Prometheus finds the run's metrics; null: none are served."""
+
+    @model_validator(mode="after")
+    def _clip_can_act(self) -> Self:
+        widest = max(self.clip_low, self.clip_high)
+        if self.loss == "gspo" and widest > WIDEST_GSPO_CLIP:
+            raise ValueError(
+                f'loss = "gspo" clips the geometric mean of a rollout\'s ratios, which moves by '
+                f"thousandths: clip_low = {self.clip_low:g} and clip_high = {self.clip_high:g} "
+                f"would clip nothing; set both to at most {WIDEST_GSPO_CLIP:g}, such as 0.0003 and "
+                "0.0004 (arXiv 2507.18071)"
+            )
+        return self

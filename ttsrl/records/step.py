@@ -99,6 +99,9 @@ class TrainingStep(RolloutStatistics):
     policy_loss: float | None = None
     kl: float | None = None
     """To the reference policy, in nats per token."""
+    rollout_kl: float | None = None
+    """Of the engine that sampled to the actor, in nats per token; None where the engine's
+    log-probabilities are the actor's own."""
     replaced_groups: int = 0
     """Groups that dynamic sampling threw away: their rollouts are in no other figure."""
     seconds: float

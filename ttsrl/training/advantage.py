@@ -1,9 +1,9 @@
 """Group-relative advantages over measured rollouts only (registered with verl).
 
 GRPO: DeepSeekMath, arXiv 2402.03300, equation of section 4.1.2; without the division by the
-standard deviation: Dr. GRPO, arXiv 2503.20783. GDPO: arXiv 2601.05242. A rollout without a
-measurement takes no part in its group's mean and deviation and gets advantage 0, so a failed score
-moves no weight.
+standard deviation: Dr. GRPO, arXiv 2503.20783. GDPO: arXiv 2601.05242. RLOO: arXiv 2402.14740. A
+rollout without a measurement takes no part in its group's mean and deviation and gets advantage 0,
+so a failed score moves no weight.
 """
 
 from __future__ import annotations
@@ -44,6 +44,15 @@ def group_advantages(
             # verl's own epsilon, so that without failures the numbers are verl's.
             advantages_G = advantages_G / (rewards_G.std() + EPSILON)
         advantages_B[rows] = advantages_G
+    return advantages_B
+
+
+def leave_one_out_advantages(rewards_B: torch.Tensor, groups_B: np.ndarray) -> torch.Tensor:
+    """As `group_advantages`: each reward minus the mean of the others that were measured."""
+    advantages_B = group_advantages(rewards_B, groups_B, normalise_by_std=False)
+    for rows in _measured_groups(rewards_B, groups_B):
+        # r_i - mean of the others = (r_i - mean of all) * n / (n - 1)
+        advantages_B[rows] *= len(rows) / (len(rows) - 1)
     return advantages_B
 
 
@@ -95,14 +104,20 @@ def ttsrl_grpo(
     **_: Any,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """verl's estimator signature: [B, T] rewards (one a row, at its last token) -> advantages."""
-    with torch.no_grad():
-        # One number per rollout stands at its last token; every token gets the same advantage,
-        # since the reward judges the utterance as a whole.
-        rewards_B = token_level_rewards.sum(dim=-1)
-        normalise = _normalise_by_std(config)
-        advantages_B = group_advantages(rewards_B, index, normalise_by_std=normalise)
-        advantages_BT = advantages_B.unsqueeze(-1) * response_mask
-    return advantages_BT, advantages_BT
+    # One number per rollout stands at its last token.
+    rewards_B = token_level_rewards.sum(dim=-1)
+    normalise = _normalise_by_std(config)
+    advantages_B = group_advantages(rewards_B, index, normalise_by_std=normalise)
+    return _of_every_token(advantages_B, response_mask)
+
+
+@register_adv_est(ESTIMATORS["rloo"])
+def ttsrl_rloo(
+    token_level_rewards: torch.Tensor, response_mask: torch.Tensor, index: np.ndarray, **_: Any
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """verl's estimator signature, as for `ttsrl_grpo`."""
+    advantages_B = leave_one_out_advantages(token_level_rewards.sum(dim=-1), index)
+    return _of_every_token(advantages_B, response_mask)
 
 
 _components: ContextVar[tuple[torch.Tensor, torch.Tensor]] = ContextVar("components")
@@ -130,13 +145,20 @@ def ttsrl_gdpo(
     **_: Any,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """verl's estimator signature; the rewards themselves are not looked at, but `components`."""
+    utilities_BK, weights_K = _components.get()
+    advantages_B = component_advantages(
+        utilities_BK, weights_K, index, normalise_by_std=_normalise_by_std(config)
+    )
+    advantages_B = scale_to_batch(advantages_B, utilities_BK, index)
+    return _of_every_token(advantages_B.to(token_level_rewards), response_mask)
+
+
+def _of_every_token(
+    advantages_B: torch.Tensor, response_mask: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """verl's (advantages, returns) [B, T]: the reward judges the utterance as a whole."""
     with torch.no_grad():
-        utilities_BK, weights_K = _components.get()
-        advantages_B = component_advantages(
-            utilities_BK, weights_K, index, normalise_by_std=_normalise_by_std(config)
-        )
-        advantages_B = scale_to_batch(advantages_B, utilities_BK, index)
-        advantages_BT = advantages_B.unsqueeze(-1).to(token_level_rewards) * response_mask
+        advantages_BT = advantages_B.unsqueeze(-1) * response_mask
     return advantages_BT, advantages_BT
 
 

@@ -33,6 +33,7 @@ Last step, gauges
   ttsrl_train_group_std                           mean over the groups of their rewards' deviation
   ttsrl_train_zero_advantage_group_share          groups that moved no weight
   ttsrl_train_kl, ttsrl_train_entropy, ttsrl_train_policy_loss
+  ttsrl_train_rollout_kl                          of the engine that sampled to the actor
   ttsrl_train_grad_norm, ttsrl_train_learning_rate
   ttsrl_train_step_seconds                        the whole step
   ttsrl_train_stage_seconds{stage}                generate, wait_for_scores, old_log_prob,
@@ -132,6 +133,7 @@ OF_STEP: dict[str, tuple[str, Callable[[TrainingStep], float | None]]] = {
         lambda s: s.zero_advantage_share,
     ),
     "kl": ("KL to the reference policy", lambda s: s.kl),
+    "rollout_kl": ("KL of the engine that sampled to the actor", lambda s: s.rollout_kl),
     "entropy": ("Entropy of the policy in nats per token", lambda s: s.entropy),
     "policy_loss": ("Policy loss", lambda s: s.policy_loss),
     "grad_norm": ("Norm of the gradient before it is clipped", lambda s: s.grad_norm),

@@ -25,7 +25,11 @@ from ttsrl.config.schema import RunConfig
 from ttsrl.families.registry import load_family
 from ttsrl.records.rollout import Rollout
 from ttsrl.text.normalise import normalise
-from ttsrl.training.advantage import component_advantages, group_advantages
+from ttsrl.training.advantage import (
+    component_advantages,
+    group_advantages,
+    leave_one_out_advantages,
+)
 from ttsrl.training.environment import reward_here, run_here
 from ttsrl.training.verl_args import GROUP_METRIC, limits_of
 from ttsrl.training.verl_fields import extra_fields_of, reward_of, utilities_of
@@ -49,6 +53,8 @@ def advantages_in_group(run: RunConfig, outcomes: Sequence[Outcome]) -> list[flo
             utilities_GK, weights_K, group, normalise_by_std=normalise
         ).tolist()
     rewards_G = torch.tensor([reward_of(o) for o in outcomes])
+    if run.train.advantage == "rloo":
+        return leave_one_out_advantages(rewards_G, group).tolist()
     return group_advantages(rewards_G, group, normalise_by_std=normalise).tolist()
 
 

@@ -67,6 +67,7 @@ class StepLog:
             learning_rate=metrics.get("actor/lr"),
             policy_loss=metrics.get("actor/pg_loss"),
             kl=metrics.get("actor/kl_loss"),
+            rollout_kl=metrics.get("rollout_corr/kl"),
             replaced_groups=metrics.get("training/filter_groups/evicted_samples", 0),
             seconds=end_s - start_s,
             seconds_by_stage=seconds,

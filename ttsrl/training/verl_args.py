@@ -59,7 +59,7 @@ SOFTMAX_CHUNK = 2048
 NO_REWARD = -1.0
 """Carried in place of a reward where the measurement failed; every real reward lies in [0, 1]."""
 
-ESTIMATORS = {"grpo": "ttsrl_grpo", "gdpo": "ttsrl_gdpo"}
+ESTIMATORS = {"grpo": "ttsrl_grpo", "gdpo": "ttsrl_gdpo", "rloo": "ttsrl_rloo"}
 """`train.advantage` -> the name that ttsrl.training.advantage registers."""
 GROUP_METRIC = "advantage"
 """Field of a rollout's `reward_extra_info`: a group in which it is one number teaches nothing."""
@@ -169,7 +169,7 @@ def _actor(run: RunConfig, device: str) -> dict[str, Value]:
 def _loss(run: RunConfig) -> dict[str, Value]:
     train = run.train
     actor = "actor_rollout_ref.actor"
-    return {
+    keys: dict[str, Value] = {
         f"{actor}.clip_ratio": train.clip_high,
         f"{actor}.clip_ratio_low": train.clip_low,
         f"{actor}.clip_ratio_high": train.clip_high,
@@ -186,6 +186,14 @@ def _loss(run: RunConfig) -> dict[str, Value]:
         "algorithm.filter_groups.enable": train.dynamic_sampling,
         "algorithm.filter_groups.metric": GROUP_METRIC,
     }
+    # left to `run.verl` otherwise, which may name a loss of verl's that no field here does
+    if train.loss != "ppo":
+        keys[f"{actor}.policy_loss.loss_mode"] = train.loss
+    if train.rollout_correction != "none":
+        correction = "algorithm.rollout_correction"
+        keys[f"{correction}.rollout_is"] = train.rollout_correction
+        keys[f"{correction}.rollout_is_threshold"] = train.rollout_correction_limit
+    return keys
 
 
 def _lora(run: RunConfig) -> dict[str, Value]:
@@ -210,8 +218,10 @@ def _rollout(run: RunConfig, device: str) -> dict[str, Value]:
     # folded in bfloat16.
     uncut = run.rollout.top_p == 1 and run.rollout.top_k == -1
     exact = engine == "torch" and uncut and run.train.lora is None
-    bypass = exact and run.train.updates_per_step == 1
-    return {
+    # verl weights by the correction only what it has computed log-probabilities of.
+    corrects = run.train.rollout_correction != "none"
+    bypass = exact and run.train.updates_per_step == 1 and not corrects
+    keys: dict[str, Value] = {
         f"{rollout}.name": engine,
         f"{rollout}.n": run.rollout.group_size,
         f"{rollout}.temperature": run.rollout.temperature,
@@ -234,6 +244,14 @@ def _rollout(run: RunConfig, device: str) -> dict[str, Value]:
         # else it comes with the log-probability pass
         "actor_rollout_ref.actor.calculate_entropy": bypass,
     }
+    if run.rollout.quantization != "none":
+        if engine != "vllm":
+            raise BadInput(
+                f"rollout.quantization = {run.rollout.quantization!r} is vLLM's, and this run "
+                "generates with torch; train on a GPU, or leave it out"
+            )
+        keys[f"{rollout}.quantization"] = run.rollout.quantization
+    return keys
 
 
 def _trainer(run: RunConfig, work_dir: Path, device: str) -> dict[str, Value]:

@@ -4,6 +4,7 @@ import torch
 from verl.trainer.ppo.core_algos import (
     compute_gdpo_outcome_advantage,
     compute_grpo_outcome_advantage,
+    compute_rloo_outcome_advantage,
     get_adv_estimator_fn,
 )
 
@@ -11,7 +12,7 @@ from support.paths import TINY
 from ttsrl.config.load import load_run
 from ttsrl.training.advantage import components, group_advantages
 from ttsrl.training.rollout_worker import advantages_in_group
-from ttsrl.training.verl_args import NO_REWARD
+from ttsrl.training.verl_args import ESTIMATORS, NO_REWARD
 from ttsrl.wire import Failed, Gated, Ok, Outcome
 
 TINY_RUN = TINY / "run.json"
@@ -30,6 +31,32 @@ def test_without_failures_the_advantages_are_verls_grpo(normalise_by_std: bool) 
     )
     ours = group_advantages(rewards, groups, normalise_by_std=normalise_by_std)
     torch.testing.assert_close(ours, theirs.squeeze(1), rtol=0, atol=1e-6)
+
+
+def rloo(rewards: torch.Tensor, groups: np.ndarray) -> torch.Tensor:
+    """What verl is given by the estimator that it finds for `train.advantage = "rloo"`."""
+    estimator = get_adv_estimator_fn(ESTIMATORS["rloo"])
+    advantages, _ = estimator(
+        token_level_rewards=rewards.unsqueeze(1),
+        response_mask=torch.ones(len(rewards), 1),
+        index=groups,
+        config={"norm_adv_by_std_in_grpo": True},
+    )
+    return advantages.squeeze(1)
+
+
+def test_without_failures_the_advantages_are_verls_rloo() -> None:
+    rewards, groups = rewards_of(4, 12)
+    theirs, _ = compute_rloo_outcome_advantage(
+        rewards.unsqueeze(1).clone(), torch.ones(48, 1), groups
+    )
+    torch.testing.assert_close(rloo(rewards, groups), theirs.squeeze(1), rtol=0, atol=1e-6)
+
+
+def test_rloo_leaves_out_what_failed() -> None:
+    rewards = torch.tensor([0.2, NO_REWARD, 0.6, 1.0, NO_REWARD, 0.3])
+    advantages = rloo(rewards, np.array(["a", "a", "a", "a", "b", "b"]))
+    torch.testing.assert_close(advantages, torch.tensor([-0.6, 0.0, 0.0, 0.6, 0.0, 0.0]))
 
 
 @pytest.mark.parametrize("normalise_by_std", [True, False])

@@ -58,7 +58,13 @@ ROLLOUTS = [
     rollout("two", status="gated", reason="silence"),
     rollout("two", status="error", kind="deadline"),
 ]
-VERL = {"actor/lr": 1e-4, "actor/grad_norm": 0.5, "actor/entropy": 0.3, "actor/kl_loss": 0.01}
+VERL = {
+    "actor/lr": 1e-4,
+    "actor/grad_norm": 0.5,
+    "actor/entropy": 0.3,
+    "actor/kl_loss": 0.01,
+    "rollout_corr/kl": 0.002,
+}
 
 
 class Run:
@@ -123,6 +129,7 @@ def test_a_step_is_scraped_with_its_outcomes_and_its_seconds(run: Run) -> None:
         "group_std": 0.25,
         "zero_advantage_group_share": 0.5,
         "kl": 0.01,
+        "rollout_kl": 0.002,
         "entropy": 0.3,
         "policy_loss": 0.2,
         "grad_norm": 0.5,

@@ -1,6 +1,13 @@
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
+from verl import DataProto
+from verl.trainer.ppo.core_algos import get_policy_loss_fn
+from verl.trainer.ppo.rollout_corr_helper import compute_rollout_correction_and_add_to_batch
+from verl.utils.config import omega_conf_to_dataclass
+from verl.workers.config.actor import ActorConfig
 
 from support.family_tokenizers import llasa_tokenizer, qwen2_cosy_tokenizer
 from support.paths import TINY
@@ -62,6 +69,87 @@ def test_the_loss_is_the_one_that_the_run_names() -> None:
     assert actor.entropy_coeff == 0.01
     assert config.algorithm.adv_estimator == "ttsrl_gdpo"
     assert config.algorithm.filter_groups.enable is True
+
+
+def losses_config(*overrides: str, device: str = "cpu") -> Any:
+    return configuration(keys_of(load_run(TINY_RUN, [f"train.{o}" for o in overrides]), device))
+
+
+@pytest.mark.parametrize(
+    ("loss", "overrides"),
+    [
+        ("vanilla", ()),
+        ("gspo", ("clip_low=3e-4", "clip_high=4e-4")),
+        ("cispo", ("clip_low=1", "clip_high=0.2")),
+    ],
+)
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_verls_own_actor_takes_each_loss(
+    loss: str, overrides: tuple[str, ...], device: str
+) -> None:
+    named = () if loss == "vanilla" else (f"loss={loss}",)
+    config = losses_config(*named, *overrides, device=device)
+    actor = omega_conf_to_dataclass(config.actor_rollout_ref.actor)
+    assert isinstance(actor, ActorConfig)
+    assert actor.policy_loss.loss_mode == loss
+    assert callable(get_policy_loss_fn(actor.policy_loss.loss_mode))
+    told = dict(o.split("=") for o in overrides)
+    assert actor.clip_ratio_low == float(told.get("clip_low", 0.2))
+    assert actor.clip_ratio_high == float(told.get("clip_high", 0.2))
+
+
+def test_a_clip_that_clips_no_rollout_is_refused() -> None:
+    with pytest.raises(BadInput, match=r"clip_low = 0.2 .* clip nothing; set both to at most 0.05"):
+        load_run(TINY_RUN, ["train.loss=gspo"])
+
+
+def test_a_loss_of_verls_without_a_field_is_named_in_verls_own_key() -> None:
+    key = "actor_rollout_ref.actor.policy_loss.loss_mode"
+    keys = keys_of(load_run(TINY_RUN, [f'verl={{"{key}": "sapo"}}']))
+    assert configuration(keys).actor_rollout_ref.actor.policy_loss.loss_mode == "sapo"
+    with pytest.raises(BadInput, match="may not be set"):
+        keys_of(load_run(TINY_RUN, ["train.loss=cispo", f'verl={{"{key}": "sapo"}}']))
+
+
+@pytest.mark.parametrize("level", ["token", "sequence"])
+def test_verl_weights_rollouts_by_the_correction_up_to_its_limit(level: str) -> None:
+    """verl's own computation, with the run's configuration; on the torch engine, too."""
+    config = losses_config(f"rollout_correction={level}", "rollout_correction_limit=1.5")
+    correction = config.algorithm.rollout_correction
+    assert correction.bypass_mode is False, "verl computes no weights where it bypasses"
+    rollout = torch.log(torch.tensor([[0.1, 0.2, 0.4], [0.5, 0.5, 0.5]]))
+    ratios = torch.tensor([[1.0, 1.1, 3.0], [0.8, 1.25, 1.0]])
+    batch = DataProto.from_dict(
+        {
+            "old_log_probs": rollout + ratios.log(),
+            "rollout_log_probs": rollout,
+            "response_mask": torch.tensor([[1, 1, 1], [1, 1, 0]]),
+        }
+    )
+    batch, metrics = compute_rollout_correction_and_add_to_batch(batch, correction)
+    weights = batch.batch["rollout_is_weights"]
+    expected = torch.tensor([[1.0, 1.1, 1.5], [0.8, 1.25, 0.0]])
+    if level == "sequence":
+        expected = torch.tensor([[1.5, 1.5, 1.5], [1.0, 1.0, 0.0]])
+    torch.testing.assert_close(weights, expected)
+    assert any(name.startswith("rollout_corr/") for name in metrics)
+
+
+def test_nothing_is_weighted_unless_the_run_says_so() -> None:
+    assert losses_config().algorithm.rollout_correction.rollout_is is None
+    assert losses_config(device="cuda").algorithm.rollout_correction.rollout_is is None
+
+
+def test_rollouts_in_8_bits_are_vllms() -> None:
+    run = load_run(TINY_RUN, ["rollout.quantization=fp8"])
+    rollout = configuration(keys_of(run, "cuda")).actor_rollout_ref.rollout
+    assert omega_conf_to_dataclass(rollout).quantization == "fp8"
+    with pytest.raises(BadInput, match=r"rollout.quantization = 'fp8' is vLLM's"):
+        keys_of(run, "cpu")
+    assert (
+        configuration(keys_of(load_run(TINY_RUN), "cuda")).actor_rollout_ref.rollout.quantization
+        is None
+    )
 
 
 def test_gdpo_with_a_single_component_is_refused() -> None:
