@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 from pathlib import Path
 from typing import Any
 
+import pytest
 from datasets import Dataset
 from transformers import AutoTokenizer
 from trl.trainer.grpo_config import GRPOConfig
@@ -13,32 +15,30 @@ from trl.trainer.grpo_trainer import GRPOTrainer
 
 from support.paths import ROOT
 from support.reward_server import TEXTS, RewardServer, free_port, utterances
-from ttsrl.client.trl import SpeechReward, adapt, row
+from ttsrl.client.trl import AsyncSpeechReward, SpeechReward, adapt, row
+from ttsrl.errors import BadInput
+from ttsrl.families.base import Family
 
 POLICY = str(ROOT / "examples/tiny/policy")
 UNSPEAKABLE = "!?"
 """Nothing of it is left to compare with, so that no measurement of it can succeed."""
 
 
-def test_trl_trains_on_the_services_rewards_and_leaves_out_what_could_not_be_measured(
-    reward_service: RewardServer, tmp_path: Path
-) -> None:
-    tokenizer = AutoTokenizer.from_pretrained(POLICY)
-    family = adapt(tokenizer)
-    given: list[list[float | None]] = []
-
-    class Watched(SpeechReward):
-        def __call__(self, **columns: Any) -> list[float | None]:
-            given.append(super().__call__(**columns))
-            return given[-1]
-
-    trainer = GRPOTrainer(
+def train(
+    rewards: list[Any],
+    family: Family,
+    tokenizer: Any,
+    folder: Path,
+    trainer_class: type[GRPOTrainer] = GRPOTrainer,
+) -> GRPOTrainer:
+    """Two steps on a text that can be measured and one that cannot."""
+    trainer = trainer_class(
         model=POLICY,
         processing_class=tokenizer,
-        reward_funcs=Watched(reward_service.url, family),
+        reward_funcs=rewards,
         train_dataset=Dataset.from_list([row(family, text) for text in (TEXTS[1], UNSPEAKABLE)]),
         args=GRPOConfig(
-            output_dir=str(tmp_path),
+            output_dir=str(folder),
             max_steps=2,
             per_device_train_batch_size=8,
             num_generations=4,
@@ -52,17 +52,80 @@ def test_trl_trains_on_the_services_rewards_and_leaves_out_what_could_not_be_mea
         ),
     )
     trainer.train()
+    return trainer
+
+
+def test_trl_awaits_the_services_rewards_and_leaves_out_what_could_not_be_measured(
+    reward_service: RewardServer, tmp_path: Path
+) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(POLICY)
+    family = adapt(tokenizer)
+    given: list[list[float | None]] = []
+    measuring: list[bool] = [False]
+    seen_measuring: list[bool] = []
+
+    class Watched(AsyncSpeechReward):
+        async def __call__(self, **columns: Any) -> list[float | None]:
+            measuring[0] = True
+            given.append(await super().__call__(**columns))
+            measuring[0] = False
+            return given[-1]
+
+    async def beside(completion_ids: list[list[int]], **_: Any) -> list[float]:
+        """Another asynchronous reward, which has its turn while the service measures."""
+        await asyncio.sleep(0)
+        seen_measuring.append(measuring[0])
+        return [0.0] * len(completion_ids)
+
+    reward = Watched(reward_service.url, family)
+    trainer = train([reward, beside], family, tokenizer, tmp_path)
+    assert seen_measuring == [True, True]
     steps = [entry for entry in trainer.state.log_history if "reward" in entry]
     assert len(steps) == len(given) == 2
     for step, rewards in zip(steps, given, strict=True):
         measured = [reward for reward in rewards if reward is not None]
         assert len(measured) == 4
         assert all(0 <= reward <= 1 for reward in measured)
-        assert math.isclose(step["reward"], sum(measured) / 4, abs_tol=1e-4)
+        # the other reward was there for all eight, so the mean of both is over them
+        mean = sum(measured) / 4
+        assert math.isclose(step["rewards/speech_reward/mean"], mean, abs_tol=1e-4)
+        assert math.isclose(step["reward"], mean / 2, abs_tol=1e-4)
         assert step["speech/failed/rejected"] == 0.5
         assert step["speech/cer"] >= 0
         assert math.isfinite(step["loss"])
     assert len({round(reward, 4) for rewards in given for reward in rewards if reward}) > 1
+
+
+def test_a_rollout_without_a_measurement_moves_no_weight(
+    reward_service: RewardServer, tmp_path: Path
+) -> None:
+    """By TRL's own advantages, of a reward function that waits. Measured rewards are replaced by
+    others that differ, so that those rollouts have an advantage whatever the policy says."""
+    tokenizer = AutoTokenizer.from_pretrained(POLICY)
+    family = adapt(tokenizer)
+    seen: list[tuple[list[float], list[bool]]] = []
+
+    class Watched(GRPOTrainer):
+        def _generate_and_score_completions(self, inputs: Any) -> Any:
+            out = super()._generate_and_score_completions(inputs)
+            seen.append((out["advantages"].tolist(), [x["text"] == UNSPEAKABLE for x in inputs]))
+            return out
+
+    class Different(SpeechReward):
+        def __call__(self, **columns: Any) -> list[float | None]:
+            given = super().__call__(**columns)
+            return [None if one is None else 0.1 * n for n, one in enumerate(given)]
+
+    reward = Different(reward_service.url, family)
+    trainer = train([reward], family, tokenizer, tmp_path, Watched)
+    assert len(seen) == 2
+    for advantages, unmeasured in seen:
+        assert all(a == 0 for a, out in zip(advantages, unmeasured, strict=True) if out)
+        assert all(a != 0 for a, out in zip(advantages, unmeasured, strict=True) if not out)
+        assert sorted(unmeasured) == [False] * 4 + [True] * 4
+    assert all(
+        math.isfinite(entry["loss"]) for entry in trainer.state.log_history if "loss" in entry
+    )
 
 
 def test_the_prompt_that_trl_renders_is_the_one_of_training_and_evaluation() -> None:
@@ -79,12 +142,17 @@ def test_an_outage_gives_no_reward_rather_than_0() -> None:
     family = adapt(AutoTokenizer.from_pretrained(POLICY))
     (item,) = utterances(1)
     ids = [family.speech_token_ids[token] for token in item.speech_tokens]
-    reward = SpeechReward(f"http://127.0.0.1:{free_port()}", family, deadline_s=0.3)
-    logged: dict[str, float] = {}
+    url = f"http://127.0.0.1:{free_port()}"
     columns: dict[str, Any] = {
         "completion_ids": [ids] * 2,
         "text": [item.text] * 2,
+        "language": ["en", None],
         "prompts": ["", ""],
     }
-    assert reward(**columns, log_metric=logged.__setitem__) == [None, None]
+    waits, awaits = (c(url, family, deadline_s=0.3) for c in (SpeechReward, AsyncSpeechReward))
+    logged: dict[str, float] = {}
+    assert waits(**columns, log_metric=logged.__setitem__) == [None, None]
     assert logged == {"speech/failed/unreachable": 1.0}
+    assert asyncio.run(awaits(**columns)) == [None, None]
+    with pytest.raises(BadInput, match="no column 'text'"):
+        waits(completion_ids=[ids])

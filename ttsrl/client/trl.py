@@ -1,33 +1,38 @@
-"""The reward service for TRL: a reward function of its GRPOTrainer, and a tokenizer that fits.
+"""The reward service for TRL: reward functions of its GRPOTrainer, and a tokenizer that fits.
 
 tokenizer = AutoTokenizer.from_pretrained("HKUSTAudio/Llasa-1B")
 family = adapt(tokenizer, "llasa")
 trainer = GRPOTrainer(
     model="HKUSTAudio/Llasa-1B",
     processing_class=tokenizer,
-    reward_funcs=SpeechReward("http://reward:8000", family),
+    reward_funcs=AsyncSpeechReward("http://reward:8000", family),
     train_dataset=Dataset.from_list([row(family, text) for text in texts]),
 )
 
-What could not be measured is None, which TRL leaves out of its group's mean and gives advantage 0
-(1.16 does; a version that sums None as 0 would punish an outage).
+TRL awaits an asynchronous reward function beside its others; `SpeechReward` is the same for callers
+that wait. What could not be measured is None, which TRL leaves out of its group's mean and gives
+advantage 0 (1.16 does; a version that sums None as 0 would punish an outage).
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from ttsrl.client.reward_client import RewardClient
+from ttsrl.errors import BadInput
 from ttsrl.families.base import Family
 from ttsrl.families.registry import load_family
 from ttsrl.wire import Failed, Gated, Ok, Outcome, Utterance
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
+
+COLUMNS = ("text", "language", "style", "speaker", "label")
+"""Of a data set, as the fields of an `Utterance`."""
 
 
 def adapt(tokenizer: PreTrainedTokenizerBase, family: str = "llasa") -> Family:
@@ -49,7 +54,7 @@ def row(family: Family, text: str, language: str = "en") -> dict[str, Any]:
     return {"prompt": family.messages(text), "text": text, "language": language}
 
 
-class SpeechReward:
+class _ServedReward:
     """Completions -> rewards in [0, 1], gated speech 0, and None where the measurement failed.
 
     The data set has the columns `text` and, if it is not English, `language`; `style`, `speaker`
@@ -72,35 +77,18 @@ class SpeechReward:
         self.token_file = token_file
         self.deadline_s = deadline_s
 
-    def __call__(
+    async def _rewards(
         self,
         *,
         completion_ids: Sequence[Sequence[int]],
-        text: Sequence[str],
-        language: Sequence[str] | None = None,
-        style: Sequence[str | None] | None = None,
-        speaker: Sequence[str | None] | None = None,
-        label: Sequence[str | None] | None = None,
         log_metric: Callable[[str, float], None] | None = None,
         log_extra: Callable[[str, list[Any]], None] | None = None,
-        **_: Any,
+        **columns: Any,
     ) -> list[float | None]:
-        """As TRL calls it: one completion's token ids and one value of each column a rollout."""
-        utterances: list[Utterance] = []
-        for n, ids in enumerate(completion_ids):
-            speech_tokens, finished = self.family.speech_tokens(ids)
-            utterances.append(
-                Utterance(
-                    text=text[n],
-                    language=language[n] if language else "en",
-                    speech_tokens=speech_tokens,
-                    finished=finished,
-                    style=style[n] if style else None,
-                    speaker=speaker[n] if speaker else None,
-                    label=label[n] if label else None,
-                )
-            )
-        outcomes = asyncio.run(self._score(utterances))
+        utterances = [self._utterance(ids, n, columns) for n, ids in enumerate(completion_ids)]
+        client = RewardClient(self.url, token_file=self.token_file, deadline_s=self.deadline_s)
+        async with client:
+            outcomes = await client.score(utterances)
         if log_metric:
             for name, value in summary(outcomes).items():
                 log_metric(name, value)
@@ -109,10 +97,34 @@ class SpeechReward:
             log_extra("transcript", heard)
         return [None if isinstance(outcome, Failed) else outcome.reward for outcome in outcomes]
 
-    async def _score(self, utterances: list[Utterance]) -> list[Outcome]:
-        client = RewardClient(self.url, token_file=self.token_file, deadline_s=self.deadline_s)
-        async with client:
-            return await client.score(utterances)
+    def _utterance(
+        self, completion_ids: Sequence[int], n: int, columns: Mapping[str, Any]
+    ) -> Utterance:
+        if "text" not in columns:
+            raise BadInput(
+                "the data set has no column 'text', what each completion should say; make its rows "
+                "with ttsrl.client.trl.row"
+            )
+        speech_tokens, finished = self.family.speech_tokens(completion_ids)
+        values = {name: columns[name][n] for name in COLUMNS if columns.get(name)}
+        given = {name: value for name, value in values.items() if value is not None}
+        return Utterance(**given, speech_tokens=speech_tokens, finished=finished)
+
+
+class SpeechReward(_ServedReward):
+    """A reward function that returns when all is measured."""
+
+    def __call__(self, **columns: Any) -> list[float | None]:
+        """As TRL calls it: one completion's token ids and one value of each column per rollout."""
+        return asyncio.run(self._rewards(**columns))
+
+
+class AsyncSpeechReward(_ServedReward):
+    """The same as a coroutine, which leaves the event loop to TRL's other reward functions."""
+
+    async def __call__(self, **columns: Any) -> list[float | None]:
+        """As `SpeechReward.__call__`."""
+        return await self._rewards(**columns)
 
 
 def summary(outcomes: Sequence[Outcome]) -> dict[str, float]:
