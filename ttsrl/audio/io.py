@@ -143,14 +143,19 @@ def _read(
         _bounds(segment, at / rate_hz)
     if len(samples_TC) > longest_s * rate_hz:
         raise _too_long(longest_s)
-    if not np.isfinite(samples_TC).all():
+    check_samples(samples_TC)
+    return samples_TC, rate_hz
+
+
+def check_samples(samples: Samples) -> None:
+    """Raise BadInput for samples of any shape that are not finite or not scaled to 1."""
+    if not np.isfinite(samples).all():
         raise BadInput("the audio has samples that are not numbers")
-    if (peak := float(np.abs(samples_TC).max(initial=0.0))) > LOUDEST:
+    if (peak := float(np.abs(samples).max(initial=0.0))) > LOUDEST:
         raise BadInput(
             f"the audio's samples reach {peak:g}, where 1 is full scale; divide them by the full "
             "scale of their integers"
         )
-    return samples_TC, rate_hz
 
 
 def _bounds(segment: Segment, duration_s: float) -> tuple[float, float]:

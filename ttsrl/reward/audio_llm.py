@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from string import Formatter
 from typing import Annotated, Self
-from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator, model_validator
 
-from ttsrl.base import Strict
 from ttsrl.facts import InReward
+from ttsrl.reward.remote import RemoteProgram
 
 PLACEHOLDERS = ("text", "style", "language", "low", "high")
 PROMPT = (
@@ -19,7 +18,7 @@ PROMPT = (
 )
 
 
-class AudioLlm(Strict):
+class AudioLlm(RemoteProgram):
     """A model behind OpenAI's chat completions that takes audio: OpenAI's own, vLLM's, others'.
 
     Each utterance is one request, a WAV beside the prompt, at temperature 0.
@@ -37,27 +36,13 @@ class AudioLlm(Strict):
     high: float = 5.0
     """... and best. An answer beyond them is a failed measurement, and so is one that is not a
     number."""
-    key_variable: Annotated[str | None, InReward("not")] = None
-    """Environment variable with the server's key; null: it asks for none."""
     deadline_s: Annotated[float, InReward("not")] = Field(default=20.0, gt=0)
     """Longest wait for one answer."""
-    retries: Annotated[int, InReward("not")] = Field(default=2, ge=0)
-    """Further attempts after an outage, a time-out or "too many requests"."""
-    concurrency: Annotated[int, InReward("not")] = Field(default=8, ge=1)
-    """Requests under way at once."""
     input_price: Annotated[float, InReward("not")] = Field(default=0.0, ge=0)
     """Of a million tokens that are sent, audio included, in whatever currency: what was spent is
     counted."""
     output_price: Annotated[float, InReward("not")] = Field(default=0.0, ge=0)
     """Of a million tokens that are answered."""
-
-    @field_validator("url")
-    @classmethod
-    def _is_an_address(cls, url: str) -> str:
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ValueError(f"{url!r} is not an address; give one such as http://host:8000/v1")
-        return url
 
     @field_validator("prompt")
     @classmethod

@@ -16,6 +16,7 @@ from pydantic import Field, field_validator, model_validator
 from ttsrl.base import Strict
 from ttsrl.facts import InReward, ModelPath
 from ttsrl.reward.audio_llm import AudioLlm
+from ttsrl.reward.audio_scorer import AudioScorer
 from ttsrl.reward.lineage import Lineage
 from ttsrl.text.languages import check_language
 
@@ -357,6 +358,16 @@ class Llm(ComponentBase, AudioLlm):
         return ramp(raw, self.low, self.high)
 
 
+class Http(Ramp, AudioScorer):
+    """Score of another project's audio scorer, by verl-omni's protocol, version 1."""
+
+    type: Literal["http"] = "http"
+    low: float = 0.0
+    """Score at and below which the utility is 0 ..."""
+    high: float = 1.0
+    """... and at and above which it is 1."""
+
+
 class PinyinWer(ComponentBase):
     """Word error rate over the pinyin syllables that SenseVoice hears; Mandarin only."""
 
@@ -412,7 +423,8 @@ Component = Annotated[
     | Speaker
     | Classifier
     | Preference
-    | Llm,
+    | Llm
+    | Http,
     Field(discriminator="type"),
 ]
 

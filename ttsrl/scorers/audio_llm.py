@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import base64
 import io
-import os
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -18,7 +17,7 @@ from ttsrl.audio.waveform import Waveform
 from ttsrl.errors import BadInput, reason_of, shorten
 from ttsrl.reward.audio_llm import AudioLlm
 from ttsrl.scorers.base import SpeechSample
-from ttsrl.scorers.remote import NotAnswered, RemoteScorer, Usage
+from ttsrl.scorers.remote import NotAnswered, RemoteScorer, Usage, key_of, key_refused
 
 NUMBER = re.compile(r"[+-]?\d+(?:\.\d+)?\.?", re.ASCII)
 LONGEST_ANSWER = 16
@@ -42,7 +41,8 @@ class AudioLlmScorer(RemoteScorer):
         self._config = config
         self._client: Any = openai.OpenAI(
             base_url=config.url,
-            api_key=_key(config),
+            # the client wants one; a server that asks for none does not look at it
+            api_key=key_of(config) or "none",
             timeout=config.deadline_s,
             max_retries=config.retries,
         )
@@ -69,7 +69,7 @@ class AudioLlmScorer(RemoteScorer):
                 "unreachable", f"{self._config.url}: {reason_of(error.__cause__ or error)}"
             ) from None
         except errors.APIStatusError as error:
-            raise NotAnswered(*self._refusal(error.status_code, reason_of(error))) from None
+            raise self._refusal(error.status_code, reason_of(error)) from None
         except errors.OpenAIError as error:
             raise NotAnswered("scorer", f"not an answer: {reason_of(error)}") from None
         if answer.usage is not None:
@@ -111,16 +111,14 @@ class AudioLlmScorer(RemoteScorer):
             )
         return opinion
 
-    def _refusal(self, status: int, reason: str) -> tuple[str, str]:
-        """(kind, detail) of an HTTP status: only some may pass by themselves."""
+    def _refusal(self, status: int, reason: str) -> NotAnswered:
+        """What an HTTP status means: only some may pass by themselves."""
         where = f"{self._config.url} answers {status}: {reason}"
         if status in (401, 403):
-            key = self._config.key_variable
-            way_out = f"look at ${key}" if key else "name the key's variable as key_variable"
-            return "unreachable", f"{where}; {way_out}"
+            return key_refused(self._config, where)
         if status in (408, 409, 429) or status >= 500:
-            return "unreachable", where
-        return "scorer", where
+            return NotAnswered("unreachable", where)
+        return NotAnswered("scorer", where)
 
     def _count(self, sent: int, answered: int) -> None:
         c = self._config
@@ -133,15 +131,3 @@ def wav_base64(waveform: Waveform, sample_rate_hz: int) -> str:
     wav = io.BytesIO()
     soundfile.write(wav, waveform, sample_rate_hz, subtype="PCM_16", format="WAV")
     return base64.b64encode(wav.getbuffer()).decode()
-
-
-def _key(config: AudioLlm) -> str:
-    if config.key_variable is None:
-        return "none"  # the client wants one; a server that asks for none does not look at it
-    key = os.environ.get(config.key_variable)
-    if not key:
-        raise BadInput(
-            f"the key of {config.url} is missing: set the environment variable "
-            f"{config.key_variable}, or leave key_variable out if the server asks for none"
-        )
-    return key

@@ -93,6 +93,10 @@ def _load(component: Component, device: str, batch_size: int) -> Scorer | Remote
             from ttsrl.scorers.audio_llm import AudioLlmScorer
 
             return AudioLlmScorer(component)
+        case "http":
+            from ttsrl.scorers.audio_scorer import AudioHttpScorer
+
+            return AudioHttpScorer(component)
         case "pinyin_wer":
             from ttsrl.scorers.error_rate import ErrorRateScorer
             from ttsrl.scorers.sensevoice import SenseVoice

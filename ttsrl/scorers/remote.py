@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -10,6 +11,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from ttsrl.errors import BadInput
+from ttsrl.reward.remote import RemoteProgram
 from ttsrl.scorers.base import SpeechSample
 from ttsrl.wire import Failed
 
@@ -88,3 +90,23 @@ class RemoteScorer(ABC):
             return Failed(kind=error.kind, detail=f"{self.name}: {error}")
         except BadInput as error:
             return Failed(kind="rejected", detail=f"{self.name}: {error}")
+
+
+def key_of(program: RemoteProgram) -> str | None:
+    """The key that the program asks for. Raises BadInput where its variable is not set."""
+    if program.key_variable is None:
+        return None
+    key = os.environ.get(program.key_variable)
+    if not key:
+        raise BadInput(
+            f"the key of {program.url} is missing: set the environment variable "
+            f"{program.key_variable}, or leave key_variable out if the server asks for none"
+        )
+    return key
+
+
+def key_refused(program: RemoteProgram, said: str) -> NotAnswered:
+    """What it means that the program answers 401 or 403."""
+    key = program.key_variable
+    way_out = f"look at ${key}" if key else "name the key's variable as key_variable"
+    return NotAnswered("unreachable", f"{said}; {way_out}")

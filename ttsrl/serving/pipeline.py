@@ -459,5 +459,6 @@ def _isolate(
 
 def _key(utterance: Utterance) -> Hashable:
     u = utterance
-    spoken = u.samples if isinstance(u, RecordedUtterance) else tuple(u.speech_tokens)
+    recorded = isinstance(u, RecordedUtterance)
+    spoken = (u.samples, u.sample_rate_hz) if recorded else tuple(u.speech_tokens)
     return spoken, u.text, u.language, u.finished, u.style, u.speaker, u.label

@@ -36,8 +36,17 @@ def read_recording(
 ) -> RecordedUtterance:
     """An audio file's contents, channels averaged. Raises BadInput, pydantic's for `text`."""
     samples, rate_hz = audio_io.read_recording(audio, segment, LONGEST_S)
-    if (duration_s := len(samples) / rate_hz) < SHORTEST_S:
+    return recorded(samples, rate_hz, text=text, language=language)
+
+
+def recorded(samples: Waveform, sample_rate_hz: int, **fields: str | None) -> RecordedUtterance:
+    """Samples [T] and what an utterance has beside its speech. Raises BadInput for a length that is
+    not measured, pydantic's ValidationError for `fields`."""
+    duration_s = len(samples) / sample_rate_hz
+    if duration_s < SHORTEST_S or len(samples) < audio_io.SHORTEST_SAMPLES:
         raise BadInput(f"the audio has {duration_s:.3f} s; give at least {SHORTEST_S:g} s")
-    return RecordedUtterance(
-        text=text, language=language, samples=samples.tobytes(), sample_rate_hz=rate_hz
+    if duration_s > LONGEST_S:
+        raise BadInput(f"the audio has {duration_s:.1f} s; give at most {LONGEST_S:g} s")
+    return RecordedUtterance.model_validate(
+        fields | {"samples": samples.tobytes(), "sample_rate_hz": sample_rate_hz}
     )

@@ -20,8 +20,9 @@ from starlette.responses import Response
 from ttsrl.config.load import load_run
 from ttsrl.serving.audit_desk import AuditDesk
 from ttsrl.serving.batcher import Batcher, Full
-from ttsrl.serving.compat import channel_io, kserve
-from ttsrl.serving.compat.channel_io import NllResponse, TokensRequest
+from ttsrl.serving.compat import audio_scorer, channel_io, kserve
+from ttsrl.serving.compat.audio_scorer import OneUtterance, WaveformRequest
+from ttsrl.serving.compat.channel_io import NllResponse
 from ttsrl.serving.lifecycle import lifecycle
 from ttsrl.serving.messages import CannotStart, Loaded, Measured, WorkerLost
 from ttsrl.serving.middleware import AdmissionMiddleware, problem
@@ -120,8 +121,11 @@ class RewardService:
             return problem(429, str(error), error.headers)
 
     @bentoml.api(route="/score", output_spec=NllResponse)  # pyright: ignore[reportArgumentType]
-    async def score_one(self, request: TokensRequest, /) -> Response:
-        """The route of channel-io's clients: NLL and transcript, every failure a 500."""
+    async def score_one(self, request: OneUtterance, /) -> Response:
+        """The route of channel-io's clients (NLL and transcript, every failure a 500) and of
+        verl-omni's (a score)."""
+        if isinstance(request, WaveformRequest):
+            return await audio_scorer.measured(request)
         language = self.run.data.language
         return await channel_io.measured(
             Utterance(text=request.text, speech_tokens=request.tokens, language=language)

@@ -18,6 +18,7 @@ from ttsrl.config.schema import RunConfig
 from ttsrl.reward.components import Cer, Nll, compose
 from ttsrl.scorers.base import Raw, SpeechSample
 from ttsrl.serving.pipeline import Pipeline
+from ttsrl.serving.recording import recorded
 from ttsrl.serving.scorer_thread import ScorerThread
 from ttsrl.wire import Failed, Gated, Ok, Outcome, Utterance
 
@@ -495,6 +496,20 @@ def test_a_rollout_that_comes_again_costs_nothing(
     assert len(decoded) == 3
     pipeline.score(clean[:1])
     assert len(decoded) == 4
+
+
+def test_the_same_samples_at_another_rate_are_another_utterance(
+    run: RunConfig, pipeline: Pipeline, clean: list[Utterance]
+) -> None:
+    (waveform,) = pipeline.codec.decode([clean[0].speech_tokens])
+    rate_hz = pipeline.codec.sample_rate_hz
+    items = [
+        recorded(waveform, rate, text=clean[0].text, language="en")
+        for rate in (rate_hz, 2 * rate_hz)
+    ]
+    first, second = pipeline.score(items)
+    assert isinstance(first, Ok)
+    assert first.duration_s == pytest.approx(2 * second.duration_s, rel=0.01)
 
 
 def test_what_failed_is_measured_again(
