@@ -12,9 +12,11 @@ import numpy as np
 import pytest
 
 from support.paths import TINY
-from support.reward_server import RewardServer, StartRewards, score, utterances
+from support.reward_server import TINY_RUN, RewardServer, score, utterances
 from ttsrl.audio.waveform import Waveform
 from ttsrl.codecs.registry import load_codec
+from ttsrl.config.load import load_run
+from ttsrl.serving.pipeline import Pipeline
 from ttsrl.wire import Failed, Ok, Utterance
 
 
@@ -132,21 +134,20 @@ def test_the_language_is_a_code_or_a_name_or_the_runs_own(
     assert told[0] == told[1]
 
 
-def test_a_reward_is_made_of_another_services_scores(
-    reward_service: RewardServer, start_reward_service: StartRewards
-) -> None:
-    """This service asks that one: both ends of the protocol."""
+def test_a_reward_is_made_of_another_services_scores(reward_service: RewardServer) -> None:
+    """A pipeline here asks the service there: both ends of the protocol."""
     component = {
         "type": "http",
         "url": f"{reward_service.url}/score",
         "served_model": "tiny",
         "retries": 0,
     }
-    asking = start_reward_service([f"reward.components={json.dumps([component])}"])
-    asking.wait_ready()
+    run = load_run(TINY_RUN, [f"reward.components={json.dumps([component])}"])
     items = utterances(6, seed=6)
     items.append(items[0].model_copy(update={"text": "!?"}))
-    expected, got = score(reward_service, items), score(asking, items)
+    pipeline = Pipeline(run)
+    pipeline.self_test()
+    expected, got = score(reward_service, items), pipeline.score(items)
     compared = 0
     for theirs, ours in zip(expected, got, strict=True):
         if isinstance(theirs, Ok) and isinstance(ours, Ok):
