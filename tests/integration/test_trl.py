@@ -149,7 +149,8 @@ def test_an_outage_gives_no_reward_rather_than_0() -> None:
         "language": ["en", None],
         "prompts": ["", ""],
     }
-    waits, awaits = (c(url, family, deadline_s=0.3) for c in (SpeechReward, AsyncSpeechReward))
+    waits = SpeechReward(url, family, deadline_s=0.3)
+    awaits = AsyncSpeechReward(url, family, deadline_s=0.3)
     logged: dict[str, float] = {}
     assert waits(**columns, log_metric=logged.__setitem__) == [None, None]
     assert logged == {"speech/failed/unreachable": 1.0}

@@ -509,6 +509,7 @@ def test_the_same_samples_at_another_rate_are_another_utterance(
     ]
     first, second = pipeline.score(items)
     assert isinstance(first, Ok)
+    assert not isinstance(second, Failed)
     assert first.duration_s == pytest.approx(2 * second.duration_s, rel=0.01)
 
 
