@@ -38,7 +38,7 @@ class ScoreAsked:
 
 
 @dataclass(frozen=True)
-class Said:
+class ScoreSaid:
     """An answer: a status, and a body as it stands or as JSON."""
 
     body: object
@@ -46,7 +46,7 @@ class Said:
     headers: tuple[tuple[str, str], ...] = ()
 
 
-Rule = Callable[[ScoreAsked], Said]
+Rule = Callable[[ScoreAsked], ScoreSaid]
 
 
 class AudioScorerServer:
@@ -62,12 +62,12 @@ class AudioScorerServer:
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["content-length"]))
                 if self.path != "/score":
-                    return self.answer(Said({"error": "Not found."}, 404))
+                    return self.answer(ScoreSaid({"error": "Not found."}, 404))
                 asked = read(json.loads(body), self.headers.get("authorization", ""))
                 server.asked.append(asked)
                 return self.answer(rule(asked))
 
-            def answer(self, said: Said) -> None:
+            def answer(self, said: ScoreSaid) -> None:
                 body = said.body if isinstance(said.body, bytes) else json.dumps(said.body).encode()
                 self.send_response(said.status)
                 for name, value in (("content-type", "application/json"), *said.headers):

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from support.audio_scorer_server import Said, ScoreAsked, scoring
+from support.audio_scorer_server import ScoreSaid, ScoreAsked, scoring
 from support.paths import TINY
 from ttsrl.config.load import load_run
 from ttsrl.errors import BadInput
@@ -44,9 +44,9 @@ def only(results: list[dict[str, float] | Failed]) -> Failed:
 
 
 def test_each_waveform_is_scored_with_its_own_text_and_conditions() -> None:
-    def rule(asked: ScoreAsked) -> Said:
+    def rule(asked: ScoreAsked) -> ScoreSaid:
         seconds = len(asked.waveform) / asked.sample_rate_hz
-        return Said({"score": -2 * seconds, "cer": 0.5, "asr_text": "heard"})
+        return ScoreSaid({"score": -2 * seconds, "cer": 0.5, "asr_text": "heard"})
 
     with scoring(rule) as server:
         scorer = scorer_at(server.url)
@@ -78,8 +78,8 @@ def test_each_waveform_is_scored_with_its_own_text_and_conditions() -> None:
     ids=lambda body: str(body)[:20],
 )
 def test_what_is_no_score_is_a_failed_measurement_of_that_utterance_alone(body: object) -> None:
-    def rule(asked: ScoreAsked) -> Said:
-        return Said(body if asked.prompt == "text 1.0" else {"score": 0.5})
+    def rule(asked: ScoreAsked) -> ScoreSaid:
+        return ScoreSaid(body if asked.prompt == "text 1.0" else {"score": 0.5})
 
     with scoring(rule) as server:
         first, second, *others = scorer_at(server.url).score(SPEECHES)
@@ -93,15 +93,15 @@ def test_what_is_no_score_is_a_failed_measurement_of_that_utterance_alone(body: 
 def test_what_passes_is_asked_again_and_what_does_not_is_not() -> None:
     seen: list[str] = []
 
-    def rule(asked: ScoreAsked) -> Said:
+    def rule(asked: ScoreAsked) -> ScoreSaid:
         seen.append(asked.prompt)
         if asked.prompt == "text 0.5":
-            return Said({"error": "busy"}, [429, 503, 200][seen.count(asked.prompt) - 1])
+            return ScoreSaid({"error": "busy"}, [429, 503, 200][seen.count(asked.prompt) - 1])
         if asked.prompt == "text 1.0":
-            return Said({"error": "down"}, 500)
+            return ScoreSaid({"error": "down"}, 500)
         if asked.prompt == "text 1.5":
-            return Said({"error": "Audio scorer requires a non-empty prompt."}, 400)
-        return Said({"score": 0.5})
+            return ScoreSaid({"error": "Audio scorer requires a non-empty prompt."}, 400)
+        return ScoreSaid({"score": 0.5})
 
     with scoring(rule) as server:
         strange, down, refused, fine = scorer_at(server.url, retries=2).score(SPEECHES)
@@ -127,9 +127,9 @@ def test_an_outage_and_a_time_out_are_no_score() -> None:
         check_scorer("http", scorer_at(url))
     over = threading.Event()
 
-    def hang(_: ScoreAsked) -> Said:
+    def hang(_: ScoreAsked) -> ScoreSaid:
         over.wait(120)
-        return Said({"score": 1.0})
+        return ScoreSaid({"score": 1.0})
 
     with scoring(hang) as server:
         late = only(scorer_at(server.url, deadline_s=0.2).score(SPEECHES[:1]))
@@ -142,7 +142,7 @@ def test_an_outage_and_a_time_out_are_no_score() -> None:
 
 
 def test_a_busy_scorer_is_not_waited_for_beyond_the_deadline() -> None:
-    busy = Said({"error": "busy"}, 429, (("retry-after", "600"),))
+    busy = ScoreSaid({"error": "busy"}, 429, (("retry-after", "600"),))
     with scoring(lambda _: busy) as server:
         failed = only(scorer_at(server.url, deadline_s=60).score(SPEECHES[:1]))
     assert failed.kind == "unreachable"
@@ -152,9 +152,9 @@ def test_a_busy_scorer_is_not_waited_for_beyond_the_deadline() -> None:
 def test_a_wrong_address_and_a_missing_key_say_what_to_change(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def rule(asked: ScoreAsked) -> Said:
+    def rule(asked: ScoreAsked) -> ScoreSaid:
         known = asked.authorization == "Bearer k3y"
-        return Said({"score": 0.5}) if known else Said({"error": "who?"}, 401)
+        return ScoreSaid({"score": 0.5}) if known else ScoreSaid({"error": "who?"}, 401)
 
     with scoring(rule) as server:
         lost = only(scorer_at(server.url + "s").score(SPEECHES[:1]))
