@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from support.audio_scorer_server import ScoreSaid, ScoreAsked, scoring
+from support.audio_scorer_server import ScoreAsked, ScoreSaid, scoring
 from support.paths import TINY
 from ttsrl.config.load import load_run
 from ttsrl.errors import BadInput
