@@ -64,6 +64,6 @@ def test_the_second_tenant_waits_without_a_pod_until_the_first_is_done(
     other_namespace.until("the second's wait", lambda: words in second.done("status"), 180)
     assert other_namespace.list("pods", PODS) == []  # whole or not at all
 
-    first.done("stop")
+    first.done("stop", "--delete")
     other_namespace.until("pods of the second", lambda: other_namespace.list("pods", PODS), 120)
-    second.done("stop")
+    second.done("stop", "--delete")

@@ -107,7 +107,10 @@ def test_a_job_is_submitted_once_and_stopped_without_leaving_a_pod(
     selector = "app.kubernetes.io/component=train"
     namespace.until("pods of the job", lambda: namespace.list("pods", selector), 180)
     assert "ttsrl-train" in cli.done("status")
-    assert "are gone" in cli.done("stop")
+    assert "is suspended, and its pods are gone" in cli.done("stop")
+    assert json.loads(cli.done("status", "--json"))["phase"] == "paused"
+    assert "was suspended, and runs again" in cli.done("submit", "--kind", kind)
+    assert "are gone" in cli.done("stop", "--delete")
     assert namespace.get(api, "ttsrl-train") is None
     assert namespace.list("pods", selector) == []
 
@@ -141,8 +144,9 @@ def test_what_is_amiss_is_refused_before_anything_starts(namespace: Namespace, c
     namespace.cluster.require_testbed("fake nodes with A6000 and A100")
     install(namespace, "-f", A100)
     assert "1 x 4 GPU, and the run wants" in cli.refused("submit", "--overlay", "a6000")
-    said = cli.refused("submit", "--overlay", "a100-40")
+    said = cli("doctor", "--cluster", "--overlay", "a100-40").stdout
     assert "no node has ttsrl.dev/pool = train and nvidia.com/gpu.product =" in said
+    assert "where an autoscaler adds such nodes" in said
 
     quota = {"hard": {"requests.nvidia.com/gpu": "4", "requests.memory": "500Gi"}}
     metadata = {"name": "gpus"}

@@ -15,6 +15,7 @@ from ttsrl.cli.command import (
     TrainingJob,
     command,
 )
+from ttsrl.errors import BadInput
 
 commands = typer.Typer()
 
@@ -33,14 +34,19 @@ def submit(
     queue: Annotated[
         str | None, typer.Option(metavar="NAME", help="Kueue's LocalQueue to wait in.")
     ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Check everything, and create nothing.")
+    ] = False,
 ) -> None:
     """Start or resume training in the cluster; checked before a GPU is spent."""
     from ttsrl.config.load import load_run
     from ttsrl.kube import follow
     from ttsrl.kube.cluster import Cluster
+    from ttsrl.kube.readiness import examine, refuse
     from ttsrl.kube.release import check_same, read_release
-    from ttsrl.kube.training import JobRequest, submit
+    from ttsrl.kube.training import JobRequest, job_for, submit
     from ttsrl.models.kinship import verdict_notes
+    from ttsrl.runtime.doctor import show
 
     cluster = Cluster(namespace)
     there = read_release(cluster, release)
@@ -49,6 +55,11 @@ def submit(
     for note in verdict_notes(there.run):
         print(note)
     request = JobRequest(kind.value, overlay, image, queue)
+    if dry_run:
+        checks = examine(cluster, there, kind.value, job_for(there, request))
+        show(checks, as_json=False)
+        refuse(checks)
+        return
     print(submit(cluster, there, request))
     if there.run.eval.during_training is not None:
         print(follow.submit(cluster, there, request))
@@ -61,6 +72,7 @@ def status(
     follow: Annotated[
         bool, typer.Option("--follow", "-f", help="Show progress until the job has ended.")
     ] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")] = False,
 ) -> None:
     """Show what the release's jobs do, and why a pod is pending."""
     from ttsrl.kube import status
@@ -69,6 +81,11 @@ def status(
     from ttsrl.runtime.progress import Progress
 
     cluster, names = Cluster(namespace), Names(release)
+    if json and follow:
+        raise BadInput("--json tells the state once: leave --follow out")
+    if json:
+        print(status.status(cluster, names).as_json(status.evaluation(cluster, names)))
+        return
     if follow:
         with Progress() as progress:
             status.watch(cluster, names, progress)
@@ -83,25 +100,39 @@ def logs(
     follow: Annotated[
         bool, typer.Option("--follow", "-f", help="Follow the log until the job has ended.")
     ] = False,
+    previous: Annotated[
+        bool, typer.Option("--previous", "-p", help="Of the attempt before this one.")
+    ] = False,
 ) -> None:
     """Print what the release's training says."""
     from ttsrl.kube.cluster import Cluster
     from ttsrl.kube.logs import logs
     from ttsrl.kube.names import Names
 
-    for line in logs(Cluster(namespace), Names(release), follow=follow):
+    for line in logs(Cluster(namespace), Names(release), follow=follow, previous=previous):
         print(line, flush=follow)
 
 
 @command(commands, "ttsrl stop --release ttsrl")
-def stop(release: ReleaseName = "ttsrl", namespace: Namespace = None) -> None:
-    """End the release's training; `ttsrl submit` resumes from the last published checkpoint."""
+def stop(
+    release: ReleaseName = "ttsrl",
+    namespace: Namespace = None,
+    delete: Annotated[
+        bool, typer.Option("--delete", help="Delete the job; else it is suspended.")
+    ] = False,
+) -> None:
+    """Suspend the release's training; `ttsrl submit` resumes from the last published checkpoint."""
     from ttsrl.kube import follow, training
     from ttsrl.kube.cluster import Cluster
     from ttsrl.kube.names import Names
+    from ttsrl.kube.pause import pause
 
     cluster, names = Cluster(namespace), Names(release)
     kind, job = training.the_job(cluster, names)
+    if not delete:
+        print(pause(cluster, names, kind, job))
+        follow.delete(cluster, names)  # it is made anew, and loses nothing
+        return
     training.delete(cluster, names, kind)
     print(f"{job['kind']} {names.train} and its pods are gone")
     if follow.delete(cluster, names):

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import functools
+import inspect
 from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, cast
 
 import typer
 
+from ttsrl.kube import place
 from ttsrl.runtime.exit_codes import exit_code
 from ttsrl.runtime.native_thread import abandon_native_threads
 from ttsrl.runtime.resources import resource
@@ -30,14 +32,36 @@ def command(
     def register(function: CommandFunction) -> CommandFunction:
         @functools.wraps(function)
         def run(*args: object, **options: object) -> None:
-            code = exit_code(lambda: function(*args, **options))
+            code = exit_code(lambda: function(*args, **_in_place(options)))
             abandon_native_threads(code)
             raise typer.Exit(code)
 
+        _let_choose_the_cluster(run)
         commands.command(name, epilog=f"Example: {example}")(run)
         return function
 
     return register
+
+
+def _let_choose_the_cluster(run: Callable[..., None]) -> None:
+    """A command that takes a namespace takes the cluster of it, too, as kubectl does."""
+    signature = inspect.signature(run, eval_str=True)
+    if "namespace" not in signature.parameters:
+        return
+    named = inspect.Parameter.KEYWORD_ONLY
+    more = [
+        inspect.Parameter(name, named, default=None, annotation=annotation)
+        for name, annotation in (("context", Context), ("kubeconfig", KubeConfig))
+    ]
+    given = [one.replace(kind=named) for one in signature.parameters.values()]
+    run.__signature__ = signature.replace(parameters=[*given, *more])  # pyright: ignore[reportFunctionMemberAccess]
+
+
+def _in_place(options: dict[str, object]) -> dict[str, object]:
+    """The options without those that choose the cluster, which is remembered."""
+    place.chosen.context = cast("str | None", options.pop("context", None))
+    place.chosen.kubeconfig = cast("Path | None", options.pop("kubeconfig", None))
+    return options
 
 
 def _found(path: Path | None) -> Path | None:
@@ -65,6 +89,14 @@ ReleaseName = Annotated[str, typer.Option("--release", metavar="NAME", help="The
 Namespace = Annotated[
     str | None,
     typer.Option("--namespace", "-n", help="Default: that of kubectl's current context."),
+]
+Context = Annotated[
+    str | None,
+    typer.Option("--context", metavar="NAME", help="Of kubectl's configuration; default: current."),
+]
+KubeConfig = Annotated[
+    Path | None,
+    typer.Option("--kubeconfig", metavar="FILE", help="Default: KUBECONFIG, or ~/.kube/config."),
 ]
 Overlay = Annotated[
     str | None,

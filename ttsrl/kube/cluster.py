@@ -7,6 +7,7 @@ own service account.
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from typing import Any, Literal
@@ -16,10 +17,14 @@ from kubernetes.client.exceptions import ApiException
 from urllib3.exceptions import HTTPError
 
 from ttsrl.errors import BadInput, Failure
+from ttsrl.kube.place import Place, chosen
 
 Object = dict[str, Any]
 
 TIMEOUT_S = 20.0
+RETRY_S = 2.0
+OUTAGE_S = 120.0
+"""How long what follows a job waits for an API server that is away."""
 
 
 class HiddenError(BadInput):
@@ -30,9 +35,11 @@ class Cluster:
     """One namespace, the current context's where none is given."""
 
     def __init__(self, namespace: str | None = None) -> None:
-        self.configuration, here = _configuration()
+        self.configuration, here = _configuration(chosen)
         self.namespace = namespace or here
         self.api = client.ApiClient(self.configuration)
+        self.patience_s = 0.0
+        """How long an API server that does not answer may take to come back, for reading."""
 
     def get(self, path: str) -> Object | None:
         """One object; None if there is none. Raises BadInput, Failure."""
@@ -61,6 +68,11 @@ class Cluster:
         with explained(path):
             self._call("POST", path, query, body)
 
+    def patch(self, path: str, body: Object) -> None:
+        """Change what `body` has of an object (a JSON merge patch); null removes."""
+        with explained(path):
+            self._call("PATCH", path, body=body, content="application/merge-patch+json")
+
     def delete(self, path: str, foreground: bool = False) -> None:
         """Delete an object and what it owns, if it is there."""
         policy: Literal["Foreground", "Background"] = "Foreground" if foreground else "Background"
@@ -77,10 +89,17 @@ class Cluster:
         container: str | None = None,
         tail_lines: int | None = None,
         limit_bytes: int | None = None,
+        *,
+        previous: bool = False,
     ) -> str:
         """What a pod has written, or its last lines, or its first bytes; nothing where it has not
-        started."""
-        given = {"container": container, "tail_lines": tail_lines, "limit_bytes": limit_bytes}
+        started. `previous`: what its container had written before it was started again."""
+        given = {
+            "container": container,
+            "tail_lines": tail_lines,
+            "limit_bytes": limit_bytes,
+            "previous": previous or None,
+        }
         options: Object = {name: value for name, value in given.items() if value is not None}
         with explained(pod):
             try:
@@ -92,19 +111,16 @@ class Cluster:
                     return ""
                 raise
 
-    def follow_log(self, pod: str, container: str | None = None) -> Iterator[str]:
-        """Lines of a pod's log from its beginning, as they come, until its end."""
-        options: Object = {"container": container} if container else {}
-        with explained(pod):
-            answer = client.CoreV1Api(self.api).read_namespaced_pod_log(
-                pod, self.namespace, follow=True, _preload_content=False, **options
-            )
-            buffer = b""
-            for chunk in answer.stream():
-                *lines, buffer = (buffer + chunk).split(b"\n")
-                yield from (line.decode(errors="replace") for line in lines)
-            if buffer:
-                yield buffer.decode(errors="replace")
+    def open_log(self, pod: str, container: str | None, since: str | None) -> Iterator[bytes]:
+        """Chunks of a pod's log as they come, each line after its time; `since` is such a time.
+
+        Raises ApiException, HTTPError.
+        """
+        query = {"follow": "true", "timestamps": "true"}
+        query |= {"container": container} if container else {}
+        query |= {"sinceTime": since} if since else {}
+        answer = self._send("GET", self.core(f"pods/{pod}/log"), query, timeout_s=None)
+        return answer.stream()
 
     def core(self, rest: str) -> str:
         """Path of core objects of this namespace."""
@@ -120,19 +136,45 @@ class Cluster:
         path: str,
         query: dict[str, str] | None = None,
         body: Object | None = None,
+        content: str = "application/json",
     ) -> Any:
-        answer: Any = self.api.call_api(
+        deadline = time.monotonic() + (self.patience_s if method == "GET" else 0.0)
+        while True:
+            try:
+                return json.loads(self._send(method, path, query, body, content).data)
+            except (HTTPError, OSError, ApiException) as error:
+                if not is_outage(error) or time.monotonic() > deadline:
+                    raise
+            time.sleep(RETRY_S)
+
+    def _send(
+        self,
+        method: str,
+        path: str,
+        query: dict[str, str] | None = None,
+        body: Object | None = None,
+        content: str = "application/json",
+        timeout_s: float | None = TIMEOUT_S,
+    ) -> Any:
+        return self.api.call_api(
             path,
             method,
             query_params=list((query or {}).items()),
-            header_params={"Accept": "application/json", "Content-Type": "application/json"},
+            header_params={"Accept": "application/json", "Content-Type": content},
             body=body,
             auth_settings=["BearerToken"],
             _preload_content=False,
             _return_http_data_only=True,
-            _request_timeout=TIMEOUT_S,
+            _request_timeout=timeout_s,
         )
-        return json.loads(answer.data)
+
+
+def is_outage(error: Exception) -> bool:
+    """Whether the same request may succeed a little later: no answer, or one of a server that is
+    starting, ending or overloaded."""
+    if isinstance(error, ApiException):
+        return error.status in (429, 500, 502, 503, 504)
+    return isinstance(error, (HTTPError, OSError))
 
 
 @contextmanager
@@ -169,15 +211,19 @@ def explain(error: ApiException, what: str) -> BadInput | Failure:
             return Failure(f"the cluster answers {error.status} to {what}: {said}")
 
 
-def _configuration() -> tuple[client.Configuration, str]:
-    """(how to reach the cluster, namespace of the current context)."""
+def _configuration(place: Place) -> tuple[client.Configuration, str]:
+    """(how to reach the cluster, namespace of the context)."""
     configuration = client.Configuration()
     try:
-        config.load_kube_config(client_configuration=configuration)
-        _, context = config.list_kube_config_contexts()
-        return configuration, context["context"].get("namespace", "default")
+        config.load_kube_config(place.file, place.context, client_configuration=configuration)
+        contexts, current = config.list_kube_config_contexts(place.file)
+        names = {one["name"]: one for one in contexts}
+        chosen = current if place.context is None else names[place.context]
+        return configuration, chosen["context"].get("namespace", "default")
     except config.ConfigException as error:
         problem = str(error)
+    if place.as_given:
+        raise BadInput(f"{place.as_given}: {problem}; see `kubectl config get-contexts`")
     try:
         config.load_incluster_config(client_configuration=configuration)
     except config.ConfigException:

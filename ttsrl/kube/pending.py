@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 
 from ttsrl.kube.names import GPU_PRODUCT_LABEL, POOL_LABEL
 from ttsrl.kube.objects import Object, condition, entries, labels_of, part
 
-GPU = "nvidia.com/gpu"
+GPU = re.compile(r"gpu\.[^/]+/.+|[^/]+/(.*gpu.*|mig-.+)")
+"""Resources that are GPUs: nvidia.com/gpu, nvidia.com/mig-3g.40gb, amd.com/gpu, gpu.intel.com/x."""
 HOW_TO_POOL = f"label nodes: kubectl label node NAME {POOL_LABEL}="
 WRONG_ARCHITECTURE = ("no match for platform", "exec format error", "does not match the specified")
 
@@ -37,7 +39,11 @@ def why_pending(
 def gpus_wanted(pod: Object) -> int:
     """GPUs that a pod asks for."""
     containers = entries(pod, "spec", "containers")
-    return sum(int(part(one, "resources", "limits").get(GPU, 0)) for one in containers)
+    return sum(_gpus(part(one, "resources", "limits")) for one in containers)
+
+
+def _gpus(amounts: Object) -> int:
+    return sum(int(count) for resource, count in amounts.items() if GPU.fullmatch(resource))
 
 
 def _unscheduled(
@@ -96,7 +102,7 @@ def fits_labels(pod: Object, node: Object) -> bool:
 
 def gpus_of(node: Object) -> int:
     """GPUs of a node that pods may have."""
-    return int(part(node, "status", "allocatable").get(GPU, 0))
+    return _gpus(part(node, "status", "allocatable"))
 
 
 def _required_terms(pod: Object) -> list[Object]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from decimal import Decimal
 
 from kubernetes.utils import parse_quantity
@@ -40,6 +41,51 @@ def lacking(job: Manifest, quota: Object) -> list[str]:
                 f"and the job takes {_shown(wanted[name], name)}"
             )
     return lines
+
+
+def unnamed(job: Manifest, quota: Object, limit_ranges: Sequence[Object]) -> list[str]:
+    """Amounts that a quota wants every container to name, and some do not, a line a resource.
+
+    What a LimitRange of the namespace gives to containers that name none counts as named.
+    """
+    lines: list[str] = []
+    for name in part(quota, "spec", "hard"):
+        kind, _, resource = name.rpartition(".")
+        if resource not in ("cpu", "memory") or kind not in ("", "requests", "limits"):
+            continue
+        where = kind or "requests"
+        if any(_gives(one, where, resource) for one in limit_ranges):
+            continue
+        lacking_it = sorted(
+            {
+                container["name"]
+                for pod, _ in pods_of(job)
+                for container in entries(pod, "spec", "containers")
+                if not _names(container, where, resource)
+            }
+        )
+        if lacking_it:
+            lines.append(
+                f"{quota['metadata']['name']} wants {where}.{resource} of every container, and "
+                f"{', '.join(lacking_it)} of the job names none"
+            )
+    return lines
+
+
+def _names(container: Object, where: str, resource: str) -> bool:
+    """Kubernetes takes a limit for the request that is not named."""
+    kinds = ("limits",) if where == "limits" else ("requests", "limits")
+    return any(resource in part(container, "resources", kind) for kind in kinds)
+
+
+def _gives(limit_range: Object, where: str, resource: str) -> bool:
+    kinds = ("default",) if where == "limits" else ("defaultRequest", "default")
+    return any(
+        resource in part(limit, kind)
+        for limit in entries(limit_range, "spec", "limits")
+        if limit.get("type") == "Container"
+        for kind in kinds
+    )
 
 
 def quantity(amount: str | int) -> Decimal:

@@ -10,12 +10,14 @@ from typing import Any
 
 from ttsrl.errors import BadInput
 from ttsrl.kube import bucket
+from ttsrl.kube.claim import pending_claim
 from ttsrl.kube.cluster import Cluster, HiddenError
+from ttsrl.kube.images import images_for
 from ttsrl.kube.manifests import Kind, Manifest, gpus_of, pods_of
 from ttsrl.kube.objects import Object, entries, labels_of, part
 from ttsrl.kube.pending import fits_labels
 from ttsrl.kube.pending import gpus_of as gpus_of_node
-from ttsrl.kube.quota import lacking
+from ttsrl.kube.quota import lacking, unnamed
 from ttsrl.kube.release import Release
 from ttsrl.runtime.doctor import Check
 
@@ -26,6 +28,7 @@ APIS: Mapping[Kind, tuple[str, str, str]] = {
 ARCHITECTURE = "amd64"
 """What the images are built for."""
 HIDDEN = "this user may not see it"
+SCALED = "where an autoscaler adds such nodes when a pod waits for one"
 
 
 def examine(cluster: Cluster, release: Release, kind: Kind, job: Manifest) -> list[Check]:
@@ -48,7 +51,12 @@ def examine(cluster: Cluster, release: Release, kind: Kind, job: Manifest) -> li
     nodes = cluster.items("/api/v1/nodes")
     checks += [Check("nodes", "note", HIDDEN)] if nodes is None else nodes_for(job, nodes)
     quotas = cluster.items(cluster.core("resourcequotas"))
-    checks.append(Check("quota", "note", HIDDEN) if quotas is None else quota_for(job, quotas))
+    if quotas is None:
+        checks.append(Check("quota", "note", HIDDEN))
+    else:
+        ranges = cluster.items(cluster.core("limitranges")) if quotas else []
+        checks.append(quota_for(job, quotas, ranges))
+    checks += images_for(job, nodes)
     return checks
 
 
@@ -99,18 +107,18 @@ def _nodes_for(pod: Manifest, count: int, nodes: Sequence[Object]) -> Check:
         ]
         return Check(
             what,
-            "bad",
-            f"no node has {' and '.join(wanted)}; nodes are {_kinds(nodes)}",
-            "label the nodes, or take another --overlay",
+            "note",
+            f"no node has {' and '.join(wanted)} yet; nodes are {_kinds(nodes)}",
+            f"right {SCALED}; else label the nodes, or take another --overlay",
         )
     fitting = [node for node in labelled if gpus_of_node(node) >= gpus]
     if not fitting:
         most = max(gpus_of_node(node) for node in labelled)
         return Check(
             what,
-            "bad",
+            "note",
             f"the largest node has {most} GPUs",
-            "lower train.gpus_per_node and use more nodes",
+            f"right {SCALED}; else lower train.gpus_per_node and use more nodes",
         )
     right = [
         n for n in fitting if part(n, "status", "nodeInfo").get("architecture") == ARCHITECTURE
@@ -119,16 +127,26 @@ def _nodes_for(pod: Manifest, count: int, nodes: Sequence[Object]) -> Check:
         other = {str(part(n, "status", "nodeInfo").get("architecture")) for n in fitting}
         return Check(
             what,
-            "bad",
+            "note",
             f"they are {', '.join(sorted(other))}, and the images are {ARCHITECTURE}",
-            "use nodes of that architecture, or build the images for theirs",
+            f"right {SCALED}; else add nodes of that architecture",
         )
     return Check(what, "ok", f"{len(right)} could take one: {_kinds(right)}")
 
 
-def quota_for(job: Manifest, quotas: Sequence[Object]) -> Check:
-    """Whether the namespace's quotas have room for all pods of the job together."""
+def quota_for(
+    job: Manifest, quotas: Sequence[Object], limit_ranges: Sequence[Object] | None = ()
+) -> Check:
+    """Whether the namespace's quotas have room for all pods of the job together, and find named
+    what they count. `limit_ranges` is None where this user may not see them."""
     short = [line for quota in quotas for line in lacking(job, quota)]
+    if silent := [line for quota in quotas for line in unnamed(job, quota, limit_ranges or ())]:
+        return Check(
+            "quota",
+            "note" if limit_ranges is None else "bad",
+            "; ".join([*short, *silent]),
+            "name it in the values' resources, or ask for a LimitRange with a default",
+        )
     if short:
         return Check(
             "quota", "bad", "; ".join(short), "ask the cluster's owner, or use fewer nodes"
@@ -192,6 +210,10 @@ def _secret(cluster: Cluster, name: str, key: str, optional: bool) -> Check:
 
 
 def _storage(cluster: Cluster, release: Release) -> Check:
+    tested = cluster.get(cluster.core(f"pods/{release.names.fullname}-test-storage"))
+    if part(tested or {}, "status").get("phase") == "Succeeded":
+        when = part(tested or {}, "metadata").get("creationTimestamp", "")
+        return Check(bucket.WHAT, "ok", f"`helm test` of {when} wrote there and read it")
     secret = cluster.get(cluster.core(f"secrets/{release.names.s3}"))
     encoded = part(secret or {}, "data").get("credentials")
     keys = None if encoded is None else base64.b64decode(encoded).decode(errors="replace")
@@ -206,6 +228,8 @@ def _volume(cluster: Cluster, name: str) -> Check:
     if phase == "Lost":
         return Check(f"volume {name}", "bad", "its disk is lost", "delete the claim, helm upgrade")
     modes = ", ".join(part(claim, "spec").get("accessModes", []))
+    if phase == "Pending":
+        return pending_claim(cluster, name, claim, modes)
     return Check(f"volume {name}", "ok", f"{phase}, {modes}")
 
 

@@ -7,7 +7,9 @@ from typing import Literal
 
 from ttsrl.kube.objects import Object, entries, part
 
-Phase = Literal["starting", "running", "retrying", "suspended", "done", "stopped", "failed"]
+Phase = Literal[
+    "starting", "running", "retrying", "suspended", "paused", "done", "stopped", "failed"
+]
 
 
 @dataclass(frozen=True)
@@ -22,8 +24,14 @@ class JobState:
         return self.phase in ("done", "stopped", "failed")
 
 
+PAUSED = "ttsrl.dev/paused"
+"""Annotation of a job that `ttsrl stop` has suspended."""
+
+
 def state_of(job: Object) -> JobState:
     """The state of a RayJob or PyTorchJob."""
+    if PAUSED in part(job, "metadata", "annotations"):
+        return JobState("paused", "suspended by `ttsrl stop`; `ttsrl submit` resumes it")
     return _of_rayjob(job) if job["kind"] == "RayJob" else _of_pytorchjob(job)
 
 

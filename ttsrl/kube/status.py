@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from ttsrl.errors import Failure, Stopped
 from ttsrl.kube import follow, training
-from ttsrl.kube.cluster import Cluster
+from ttsrl.kube.cluster import OUTAGE_S, Cluster
 from ttsrl.kube.names import Names
 from ttsrl.kube.objects import Object, condition, part
 from ttsrl.kube.pending import why_pending
@@ -17,6 +19,9 @@ from ttsrl.runtime.exit_codes import STOPPED_BY
 from ttsrl.runtime.progress import Progress
 
 POLL_S = 3.0
+LOOK_EVERY_S = 60.0
+ON_NODES = "spec.nodeName!=,status.phase!=Succeeded,status.phase!=Failed"
+"""Pods that hold something of a node."""
 TAIL_LINES = 200
 HEAD_BYTES = 256 * 1024
 """Of a log, in which its line of the policy stands."""
@@ -39,6 +44,22 @@ class Status:
     stopped: str | None = None
     """What the log says of the guard that ended the run."""
 
+    def as_json(self, evaluation: Sequence[str]) -> str:
+        """The same for programs; `evaluation` has the lines of its other jobs."""
+        step = self.step and {"step": self.step.step, "total": self.step.total}
+        whole = {
+            "job": self.job,
+            "phase": self.state.phase,
+            "state": self.state.words,
+            "pods": self.pods,
+            "trouble": self.trouble,
+            "step": step,
+            "policy": self.policy or None,
+            "stopped_by": self.stopped,
+            "evaluation": list(evaluation),
+        }
+        return json.dumps(whole, indent=2)
+
     def lines(self) -> list[str]:
         """All of it, as a user reads it."""
         lines = [f"{self.job}: {self.state.words}", *(f"  {line}" for line in self.pods)]
@@ -51,21 +72,38 @@ class Status:
         return lines
 
 
-def status(cluster: Cluster, names: Names) -> Status:
+class Surroundings:
+    """Nodes of the cluster and the pods on them; asked for at most once in LOOK_EVERY_S."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+        self._until = 0.0
+        self.nodes: list[Object] | None = None
+        self.pods: list[Object] | None = None
+
+    def look(self) -> None:
+        """Ask, unless the last answer is young."""
+        if time.monotonic() < self._until:
+            return
+        self.nodes = self._cluster.items("/api/v1/nodes")
+        self.pods = self.nodes and self._cluster.items("/api/v1/pods", {"fieldSelector": ON_NODES})
+        self._until = time.monotonic() + LOOK_EVERY_S
+
+
+def status(cluster: Cluster, names: Names, surroundings: Surroundings | None = None) -> Status:
     """Ask the cluster. Raises BadInput where the release has no training job."""
+    around = surroundings or Surroundings(cluster)
     kind, job = training.the_job(cluster, names)
     found = training.pods(cluster, names)
     waiting = [pod for pod in found if part(pod, "status").get("phase") == "Pending"]
-    nodes = everyone = None
     events: list[Object] = []
     if waiting:
-        nodes = cluster.items("/api/v1/nodes")
-        everyone = cluster.items("/api/v1/pods")
+        around.look()
         events += cluster.items(cluster.core("events")) or []
     lines: list[str] = []
     trouble: list[str] = []
     for pod in found:
-        why = why_pending(pod, nodes, everyone, events)
+        why = why_pending(pod, around.nodes, around.pods, events)
         trouble += [why] if why else []
         lines.append(pod_line(pod, why))
     driver = training.driver(kind, names, found)
@@ -118,10 +156,12 @@ def job_line(job: Object) -> str:
 
 def watch(cluster: Cluster, names: Names, progress: Progress) -> None:
     """Show progress until the job has ended. Raises Failure where it failed."""
+    cluster.patience_s = OUTAGE_S
+    around = Surroundings(cluster)
     stage = progress.stage(names.train)
     said = ""
     while True:
-        now = status(cluster, names)
+        now = status(cluster, names, around)
         words = "; ".join(dict.fromkeys(now.trouble)) or now.state.words
         if now.step is not None and now.state.phase == "running" and not now.trouble:
             note = now.step.note
@@ -133,6 +173,8 @@ def watch(cluster: Cluster, names: Names, progress: Progress) -> None:
             said = words
         if now.state.phase == "done":
             stage.finish(now.step.note if now.step else "")
+            return
+        if now.state.phase == "paused":
             return
         if now.state.phase == "stopped":
             raise Stopped(now.stopped or f"{now.job}: {now.state.words}; see `ttsrl logs`")

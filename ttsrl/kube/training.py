@@ -17,6 +17,7 @@ from ttsrl.kube.objects import Object, part
 from ttsrl.kube.readiness import APIS, examine, refuse
 from ttsrl.kube.release import Release
 from ttsrl.kube.state import state_of
+from ttsrl.kube.suspend import resume
 
 RUN_HASH = "ttsrl.dev/run-sha256"
 """Annotation of a job: which run it was made for."""
@@ -75,6 +76,12 @@ def submit(cluster: Cluster, release: Release, request: JobRequest) -> str:
             continue
         state = state_of(there)
         if not state.has_ended:
+            if state.phase == "paused" and _is_the_same(there, job):
+                resume(cluster, release.names, kind)
+                return f"{there['kind']} {name} was suspended, and runs again"
+            if state.phase == "paused":
+                delete(cluster, release.names, kind)
+                continue
             _check_same_job(there, job, request.kind, kind, name)
             return f"{there['kind']} {name} is there already: {state.words}"
         delete(cluster, release.names, kind)
@@ -130,6 +137,11 @@ def driver(kind: Kind, names: Names, found: list[Any]) -> Object | None:
     }[kind]
     fitting = [pod for pod in found if part(pod, "metadata", "labels").get(label) == value]
     return fitting[-1] if fitting else None
+
+
+def _is_the_same(there: Object, job: Manifest) -> bool:
+    made_for = part(there, "metadata", "annotations").get(RUN_HASH)
+    return there["kind"] == job["kind"] and made_for == job["metadata"]["annotations"][RUN_HASH]
 
 
 def _check_same_job(there: Object, job: Manifest, wanted: Kind, kind: Kind, name: str) -> None:

@@ -13,6 +13,7 @@ from ttsrl.config.load import config_hash, load_run
 from ttsrl.config.schema import RunConfig
 from ttsrl.errors import BadInput
 from ttsrl.kube import follow
+from ttsrl.kube.images import images_for
 from ttsrl.kube.manifests import (
     BASES,
     FOLLOW,
@@ -23,6 +24,7 @@ from ttsrl.kube.manifests import (
     training_job,
 )
 from ttsrl.kube.names import Names
+from ttsrl.kube.pending import gpus_of, gpus_wanted
 from ttsrl.kube.quota import lacking, needed
 from ttsrl.kube.readiness import nodes_for, quota_for, refuse, secret_has
 from ttsrl.kube.release import Release, check_same, parse_run
@@ -175,12 +177,51 @@ def test_nodes_for_a_job() -> None:
         ([node("a", product, 8, "arm64")], "they are arm64, and the images are amd64"),
         ([], "nodes are none"),
     ):
-        [bad] = nodes_for(job, nodes)
-        assert bad.state == "bad"
-        assert said in bad.found
-        with pytest.raises(BadInput, match="nodes for 1 x 8 GPU"):
-            refuse([good, bad])
-    refuse([good])
+        [absent] = nodes_for(job, nodes)
+        assert absent.state == "note"  # an autoscaler adds nodes when a pod waits for one
+        assert said in absent.found
+        assert "autoscaler" in absent.advice
+        refuse([good, absent])
+
+
+@pytest.mark.parametrize(
+    "resource", ["amd.com/gpu", "nvidia.com/mig-3g.40gb", "gpu.intel.com/i915", GPU]
+)
+def test_a_gpu_is_one_whatever_its_resource_is_called(resource: str) -> None:
+    limits = {resource: "2", "rdma/hca": "1", "vpc.amazonaws.com/efa": "4"}
+    pod = {"spec": {"containers": [{"resources": {"limits": limits}}]}}
+    assert gpus_wanted(pod) == 2
+    assert gpus_of({"status": {"allocatable": limits | {"cpu": "8"}}}) == 2
+
+
+def test_a_quota_that_wants_every_container_to_name_its_limit() -> None:
+    job = training_job("rayjob", Names("ttsrl"))
+    quota = {
+        "metadata": {"name": "q"},
+        "spec": {"hard": {"limits.cpu": "1000", "requests.memory": "9Ti"}},
+        "status": {},
+    }
+    check = quota_for(job, [quota])
+    assert check.state == "bad"
+    assert "q wants limits.cpu of every container" in check.found
+    assert "requests.memory" not in check.found
+    hidden = quota_for(job, [quota], None)
+    assert hidden.state == "note"
+    default = {"spec": {"limits": [{"type": "Container", "default": {"cpu": "4"}}]}}
+    assert quota_for(job, [quota], [default]).state == "ok"
+    of_pods = {"spec": {"limits": [{"type": "Pod", "default": {"cpu": "4"}}]}}
+    assert quota_for(job, [quota], [of_pods]).state == "bad"
+
+
+def test_images_that_a_node_has_and_those_that_must_be_pulled() -> None:
+    job = training_job("rayjob", Names("ttsrl"), image="ghcr.io/me/ttsrl-train:2")
+    there = {"status": {"images": [{"names": ["ghcr.io/me/ttsrl-train:2"]}]}}
+    assert [one.state for one in images_for(job, [there])] == ["ok"]
+    [absent] = images_for(job, [])
+    assert absent.state == "note"
+    assert "skopeo inspect docker://ghcr.io/me/ttsrl-train:2" in absent.advice
+    [plain] = images_for(training_job("rayjob", Names("ttsrl")), None)
+    assert "its name has no registry" in plain.found
 
 
 def test_quota_counts_every_pod_of_the_job() -> None:
