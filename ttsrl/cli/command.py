@@ -54,7 +54,7 @@ def _let_choose_the_cluster(run: Callable[..., None]) -> None:
         for name, annotation in (("context", Context), ("kubeconfig", KubeConfig))
     ]
     given = [one.replace(kind=named) for one in signature.parameters.values()]
-    run.__signature__ = signature.replace(parameters=[*given, *more])  # pyright: ignore[reportFunctionMemberAccess]
+    run.__signature__ = signature.replace(parameters=[*given, *more])
 
 
 def _in_place(options: dict[str, object]) -> dict[str, object]:

@@ -10,14 +10,14 @@ import json
 import time
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from kubernetes import client, config
 from kubernetes.client.exceptions import ApiException
 from urllib3.exceptions import HTTPError
 
 from ttsrl.errors import BadInput, Failure
-from ttsrl.kube.place import Place, chosen
+from ttsrl.kube.place import ClusterChoice, chosen
 
 Object = dict[str, Any]
 
@@ -211,12 +211,13 @@ def explain(error: ApiException, what: str) -> BadInput | Failure:
             return Failure(f"the cluster answers {error.status} to {what}: {said}")
 
 
-def _configuration(place: Place) -> tuple[client.Configuration, str]:
+def _configuration(place: ClusterChoice) -> tuple[client.Configuration, str]:
     """(how to reach the cluster, namespace of the context)."""
     configuration = client.Configuration()
     try:
         config.load_kube_config(place.file, place.context, client_configuration=configuration)
-        contexts, current = config.list_kube_config_contexts(place.file)
+        listed: tuple[list[Any], Any] = cast(Any, config.list_kube_config_contexts(place.file))
+        contexts, current = listed
         names = {one["name"]: one for one in contexts}
         chosen = current if place.context is None else names[place.context]
         return configuration, chosen["context"].get("namespace", "default")

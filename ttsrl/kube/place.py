@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 @dataclass
-class Place:
+class ClusterChoice:
     """None is what kubectl itself would take."""
 
     context: str | None = None
@@ -24,4 +24,4 @@ class Place:
         return " ".join(f"{name} {value}" for name, value in given.items() if value is not None)
 
 
-chosen = Place()
+chosen = ClusterChoice()

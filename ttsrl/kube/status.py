@@ -78,15 +78,16 @@ class Surroundings:
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
         self._until = 0.0
-        self.nodes: list[Object] | None = None
-        self.pods: list[Object] | None = None
+        self.nodes: Sequence[Object] | None = None
+        self.pods: Sequence[Object] | None = None
 
     def look(self) -> None:
         """Ask, unless the last answer is young."""
         if time.monotonic() < self._until:
             return
         self.nodes = self._cluster.items("/api/v1/nodes")
-        self.pods = self.nodes and self._cluster.items("/api/v1/pods", {"fieldSelector": ON_NODES})
+        if self.nodes is not None:
+            self.pods = self._cluster.items("/api/v1/pods", {"fieldSelector": ON_NODES})
         self._until = time.monotonic() + LOOK_EVERY_S
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
@@ -111,7 +112,11 @@ def test_the_whole_cluster_is_not_listed_at_every_look(tmp_path: Path) -> None:
 
 
 def test_a_job_that_is_suspended_tells_who_did_it_and_runs_again(tmp_path: Path) -> None:
-    job = {"kind": "RayJob", "metadata": {"annotations": {}}, "spec": {"backoffLimit": 5}}
+    job: dict[str, Any] = {
+        "kind": "RayJob",
+        "metadata": {"annotations": {}},
+        "spec": {"backoffLimit": 5},
+    }
     paths: list[str] = []
 
     def answer(asked: Asked) -> Answer:
