@@ -19,7 +19,7 @@ def time_pattern(language: str) -> re.Pattern[str]:
     """A time of day: hours, minutes, perhaps seconds, and what the language writes after it."""
     table = speech(language)
     end = "" if language in BY_CHARACTER else r"(?!\w)"
-    clock = rf"(?:\s?(?:{table.clock}){end})?" if table.clock else ""
+    clock = rf"(?P<clock>\s?(?:{table.clock}){end})?" if table.clock else ""
     return re.compile(
         rf"(?P<h>[01]?\d|2[0-4])(?:{table.hour_mark})(?P<m>[0-5]\d)(?:[:](?P<s>[0-5]\d))?"
         rf"(?![\d]|[.,:]\d){clock}"
@@ -37,6 +37,24 @@ def read_time(match: re.Match[str], language: str) -> Reading:
     return reading
 
 
+@lru_cache(maxsize=128)
+def hour_pattern(language: str) -> re.Pattern[str]:
+    """An hour after noon without minutes, with the language's word: "19 Uhr"."""
+    words = "|".join(map(re.escape, speech(language).hour_alone)) or "(?!)"
+    return re.compile(rf"(?P<h>1[3-9]|2[0-4])\s?(?P<word>{words})(?!\w|\s?\d)")
+
+
+def read_hour(match: re.Match[str], language: str) -> Reading:
+    """The readings of a match of `hour_pattern`: "sieben Uhr abends", too."""
+    table, hour = speech(language), int(match["h"])
+    template = table.hour_alone[match["word"]]
+    plain, later = (
+        fill(template, {"h": choice(cardinal(str(h), language))}, language)
+        for h in (hour, hour - 12)
+    )
+    return choice([plain, *(fill(t, {"t": later}, language) for t in table.afternoon)])
+
+
 def _clock(hour: int, match: re.Match[str], table: Speech) -> Reading:
     language, minute = table.language, int(match["m"])
     words = {
@@ -46,9 +64,12 @@ def _clock(hour: int, match: re.Match[str], table: Speech) -> Reading:
         "z": choice(_with_zero(match["m"], table)),
         "o": choice(ordinal(str(hour % 12 or 12), language)),
         "q": choice(ordinal(str(hour % 12 + 1), language)),
+        "k": choice(ordinal(str(hour), language)),
         "r": choice(cardinal(str(60 - minute), language)),
     }
     templates = [*table.time] if minute else [*table.full_hour]
+    if not minute and match.groupdict().get("clock"):  # a word that is written is said
+        templates = [template for template in templates if template != "{h}"]
     readings = [fill(t, words, language) for t in templates or ("{h} {z}", "{h} {m}")]
     spoken = [*table.at.get(str(minute), ())]
     if minute:

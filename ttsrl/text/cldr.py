@@ -140,6 +140,20 @@ CURRENCIES = {
     "EGP": "E£",
     "ZAR": "",
     "BTC": "₿",
+    "IDR": "Rp",
+    "MYR": "RM",
+    "BDT": "৳",
+    "PKR": "",
+    "RON": "",
+    "BGN": "лв.",
+    "ARS": "",
+    "COP": "",
+    "CLP": "",
+    "PEN": "S/",
+    "GEL": "₾",
+    "ISK": "",
+    "KES": "",
+    "GHS": "₵",
 }
 """ISO 4217 -> its signs; the code itself is a sign too."""
 

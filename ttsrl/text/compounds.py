@@ -22,6 +22,9 @@ ARC = re.compile(
 INCHES = re.compile(r"(\d+/\d+|\d+(?:\.\d+)?)(?:\"|\u2033)(?!\w)")
 LETTERS = re.compile(r"(?<!\w)([A-Z])[-\u2013]([A-Z])(?!\w)")
 
+BETWEEN_LETTERS = re.compile(r"(?<![A-Za-z0-9])([BCDGMP])2([BCGMP])(?![A-Za-z0-9])")
+"""B2B, P2P: the digit is a word of English, in every language."""
+
 Found = tuple[Reading, int]
 """Readings and the position after what was read."""
 
@@ -102,6 +105,14 @@ def _letters(text: str, at: int, table: Speech) -> Found | None:
     return (*next(ends), *words, *next(ends)), match.end()
 
 
+def _between_letters(text: str, at: int, table: Speech) -> Found | None:
+    """ "B2B": "b to b"."""
+    if not (match := BETWEEN_LETTERS.match(text, at)):
+        return None
+    one, other = (said(match[n], table.language) for n in (1, 2))
+    return (*one, *choice([number("2", table.language), "to", "two"]), *other), match.end()
+
+
 def _bare_unit(text: str, at: int, table: Speech) -> Found | None:
     """ "in km/h": a unit with a stroke, without a number."""
     if not (match := _stroke_units(table.language).match(text, at)):
@@ -110,7 +121,7 @@ def _bare_unit(text: str, at: int, table: Speech) -> Found | None:
 
 
 _READERS: tuple[Callable[[str, int, Speech], Found | None], ...] = (
-    _lap, _feet, _prime, _arc, _inches, _days, _letters, _bare_unit
+    _lap, _feet, _prime, _arc, _inches, _days, _letters, _between_letters, _bare_unit
 )  # fmt: skip
 
 

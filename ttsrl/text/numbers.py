@@ -30,7 +30,11 @@ def cardinal(digits: str, language: str) -> tuple[str, ...]:
     said = [*_spelled(digits, language, FormatPurpose.CARDINAL)]
     if len(digits) == 4 and language not in BY_CHARACTER:  # theirs lose a last 0; see `by_digit`
         said += _spelled(digits, language, FormatPurpose.YEAR)
-    return _varied(said, language) or (digits,)
+    varied = _varied(said, language)
+    if len(digits) > 3:  # Lithuanian rules of CLDR say 100,000 as 100
+        thousands = cardinal(digits[:-3], language)
+        varied = tuple(text for text in varied if text not in thousands)
+    return varied or (digits,)
 
 
 @lru_cache(maxsize=8_192)

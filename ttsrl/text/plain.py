@@ -12,7 +12,7 @@ from ttsrl.text.languages import BY_CHARACTER
 from ttsrl.text.lattice import Reading
 from ttsrl.text.speech import speech
 from ttsrl.text.spelling import KEPT_COMPATIBLE, audible, is_sign
-from ttsrl.text.words import BARE_UNITS, abbreviations
+from ttsrl.text.words import BARE_UNITS, ROMAN_INSIDE, abbreviations
 
 STOPS = (
     "\u037e\u0387\u0589\u05be\u060c\u061b\u061f\u06d4\u0964\u0965"
@@ -76,6 +76,10 @@ def _odd(language: str) -> tuple[re.Pattern[str], frozenset[str], re.Pattern[str
     if language == "en":
         odd += r"|[A-Z][a-z]+\sI(?![\w'\u2019])"
     single = "[VX]" if language == "en" else "[VXI]"
+    if table.letters:
+        odd += r"|(?<!\w)[A-Z]{2,5}(?!\w)"
+    if language in BY_CHARACTER:
+        odd += f"|{ROMAN_INSIDE.pattern}"
     roman = (
         rf"[IVXLCDM]{{2,}}|[ivx]{{2,}}|{single}|[IVXLCDM]+(?:{table.roman_ordinal})"
         if table.roman

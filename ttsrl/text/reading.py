@@ -21,18 +21,21 @@ from ttsrl.text.numbers import cardinal, ordinal
 from ttsrl.text.plain import STOPS, plain_words
 from ttsrl.text.speech import speech
 from ttsrl.text.spelling import audible, composed, is_sign
-from ttsrl.text.values import fill, one_of, said
+from ttsrl.text.values import fill, one_of
 from ttsrl.text.words import (
     ADDRESS,
+    INITIALISM,
     INITIALS,
+    ROMAN_INSIDE,
     abbreviations,
     address,
     filler,
+    initials,
     key_of,
     word,
 )
 
-SAID = frozenset("%‰$€£¥₹₽₩°+=×÷±&@")
+SAID = frozenset("%‰$€£¥₹₽₩°+=×÷±&@♯♭")
 """Symbols that are never silent: where a language has no words for one, it stands for itself."""
 NEXT = frozenset([*".@:/&-\u2013+$_", *"0123456789"])
 """What follows a word that may be an abbreviation, an address or a currency."""
@@ -91,6 +94,8 @@ class _Scanner:
     def __init__(self, text: str, language: str, reference: bool) -> None:
         self.text, self.language, self.reference = text, language, reference
         self.table = speech(language)
+        self.shouted = text.isupper() and len(text.split()) > 1
+        """In capitals throughout, so that they tell nothing."""
         self.at = 0
 
     def parts(self) -> Iterator[Reading]:
@@ -121,12 +126,19 @@ class _Scanner:
             return (Choice((*spellings.readings, ())),) if self.reference else (spellings,)
         if self.language in BY_CHARACTER:
             known, _ = abbreviations(self.language)
-            if inner := known.search(self.text, match.start() + 1, match.end()):
-                self.at = inner.start()
+            for pattern, start in ((known, match.start() + 1), (ROMAN_INSIDE, match.start())):
+                if inner := pattern.search(self.text, start, self.at):
+                    self.at = max(inner.start(), match.start() + 1)
+            if numeral := ROMAN_INSIDE.match(self.text, match.start()):
+                self.at = numeral.end()
+                return word(numeral[0], self.language, match.start() > 0)
             return word(self.text[match.start() : self.at], self.language, False)
         if match[0] == "x" and self._between("x", self.text[: match.start()], self.text[self.at :]):
             return one_of(self.table.between.get("x", "x"), self.language)
-        return word(match[0], self.language, self._after_name(match.start()))
+        reading = word(match[0], self.language, self._after_name(match.start()))
+        if INITIALISM.fullmatch(match[0]) and len(reading) == 1 and not self.shouted:
+            return initials(match[0], self.language) if isinstance(reading[0], str) else reading
+        return reading
 
     def _after_name(self, start: int) -> bool:
         before = self.text[:start].split()
@@ -151,7 +163,7 @@ class _Scanner:
             return known[key_of(match[0])]
         if match := INITIALS.match(text, at):
             self.at = match.end()
-            return said(re.sub(r"[.\s]", "", match[0]), language)
+            return initials(re.sub(r"[.\s]", "", match[0]), language)
         if months := calendar.month_patterns(language):
             for pattern, templates in zip(
                 months, (self.table.day_month, self.table.month_day), strict=True
@@ -172,6 +184,9 @@ class _Scanner:
             time = calendar.read_time(match, language)
             number_too = amount_pattern(language).fullmatch(match[0])
             return choice([time, read_amount(number_too, language)]) if number_too else time
+        if not glued and (match := calendar.hour_pattern(language).match(text, at)):
+            self.at = match.end()
+            return calendar.read_hour(match, language)
         if found := marked(text, at, language):
             reading, self.at = found
             return reading

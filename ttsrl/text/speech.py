@@ -94,7 +94,7 @@ class Speech:
     """Number -> its ordinals beside CLDR's."""
     ordinal_said: Sequence[str] = ()
     """Templates of an ordinal with {c}, the cardinal: languages in which CLDR has none."""
-    roman: Sequence[str] = ()
+    roman: Sequence[str] = ("{o}", "{c}")
     """Templates of a Roman numeral with {c}, the cardinal, or {o}, an ordinal."""
     roman_ordinal: str = "(?!)"
     """Regular expression of what makes a Roman numeral an ordinal: the e of "XIXe"."""
@@ -115,8 +115,11 @@ class Speech:
     """Number of digits -> words of such a decimal fraction; "0": after the whole."""
     time: Sequence[str] = ()
     """Templates of a time of day with {h}; {m}, minutes; {z}, the same with "oh" below ten; {n},
-    the next hour; {o}, {q}, the ordinals of both; {r}, minutes until the next."""
+    the next hour; {o}, {q}, ordinals of both in 12 hours, {k} in 24; {r},
+    minutes until the next."""
     full_hour: Sequence[str] = ()
+    hour_alone: Mapping[str, str] = field(default_factory=dict)
+    """Word after an hour without minutes -> template of both with {h}: "19 Uhr"."""
     at: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """Minute -> templates: "quarter past {h}"."""
     past: Sequence[str] = ()
@@ -156,6 +159,8 @@ class Speech:
     """As written, dots included -> readings; a final dot may be missing."""
     words: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """Word in lower case -> its readings and spellings."""
+    letters: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """Letter -> its names as a recogniser may write them: "eff bee eye" for FBI."""
     endings: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """Ending after an apostrophe -> its readings: "'ll" -> "will"."""
     endings_kept: Sequence[str] = ()

@@ -211,6 +211,7 @@ RESPELL: dict[str, Callable[[str], str]] = {
     "fa": _letters({"ي": "ی", "ك": "ک", "أ": "ا", "إ": "ا", "ؤ": "و", "ۀ": "ه", "ة": "ه"}),
     "ur": _letters({"ي": "ی", "ك": "ک", "ۂ": "ہ", "ة": "ہ", "ه": "ہ"}),
     "hi": _devanagari,
+    "nl": _marks("\u0301\u0308", {}),  # ideeën, één: where syllables end, and stress
     "mr": _devanagari,
     "ne": _devanagari,
     "el": _marks("\u0301\u0342\u0300\u0313\u0314\u0345", {}),

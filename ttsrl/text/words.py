@@ -19,6 +19,11 @@ ADDRESS = re.compile(
     r"(?![\w])(?:/[^\s,;()<>]*[\w/])?"
 )
 ROMAN = re.compile(r"M{0,3}(?:CM|CD|D?C{0,3})(?:XC|XL|L?X{0,3})(?:IX|IV|V?I{0,3})")
+ROMAN_INSIDE = re.compile(
+    r"(?<![A-Za-z])(?:[IVX]{2,}|(?<=[\u4e00-\u9fff])[IVX]|(?<=[a-z] )[VX])(?![A-Za-z])"
+)
+"""Roman numerals in scripts without spaces: 第II章."""
+INITIALISM = re.compile(r"[A-Z]{2,5}")
 BARE_UNITS = frozenset(
     ["km", "kg", "cm", "mm", "mg", "ml", "kHz", "MHz", "GHz", "kW", "kWh", "mph", "GB", "MB", "TB"]
 )
@@ -49,6 +54,15 @@ def word(text: str, language: str, after_name: bool) -> Reading:
     if "'" in text and (reading := _contraction(lower, language)):
         return reading
     return (plain,) if plain else ()
+
+
+def initials(text: str, language: str) -> Reading:
+    """Letters that are said one by one; a recogniser may write their names: "aitch eye vee"."""
+    names = speech(language).letters
+    plain = audible(text, language)
+    if not names or not set(plain) <= set(names):
+        return (plain,) if plain else ()
+    return choice([plain, tuple(p for c in plain for p in one_of([c, *names[c]], language))])
 
 
 def filler(text: str, language: str) -> Choice | None:

@@ -51,11 +51,13 @@ def test_there_are_forty_rows_or_more(language: str) -> None:
     assert len(rows(language)) >= 40
 
 
-NUMBERS = [3, 13, 15, 30, 50, 105, 150, 516, 1050, 1500, 5160, 15_000, 50_000]
+NUMBERS = [3, 13, 15, 30, 50, 105, 150, 500, 516, 1050, 1500, 5000, 5160, 15_000, 50_000, 500_000]
 FORMS = ["1.5", "1,5", "10.50", "10,50", "-5", "5", "5%", "5 km", "5°", "2+2", "22"]
 
 
-@pytest.mark.parametrize("language", ["ar", "de", "en", "fi", "fr", "hi", "ja", "pl", "vi", "zh"])
+@pytest.mark.parametrize(
+    "language", ["ar", "de", "en", "fi", "fr", "hi", "ja", "lt", "pl", "vi", "zh"]
+)
 def test_no_number_is_another(language: str) -> None:
     """Fifteen is not fifty, and no sign or decimal mark is silent."""
     written = [str(number) for number in NUMBERS] + FORMS
