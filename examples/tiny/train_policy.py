@@ -74,8 +74,8 @@ def train(
     run = Training("policy", list(model.parameters()), steps, rate=2e-3, decay=0.02)
     for _ in run.steps():
         chosen = rng.sample(examples, batch)
-        ids = _padded([e.prompt + e.response for e in chosen], value=0)
-        targets = _padded([[-100] * len(e.prompt) + e.response for e in chosen], value=-100)
+        ids = padded([e.prompt + e.response for e in chosen], value=0)
+        targets = padded([[-100] * len(e.prompt) + e.response for e in chosen], value=-100)
         logits = model(ids, use_cache=False).logits[:, :-1]
         run.descend(speech_tokens=F.cross_entropy(logits.transpose(1, 2), targets[:, 1:]))
     return model.eval(), tokenizer
@@ -93,7 +93,8 @@ def tokenised(recordings: list[CorpusRecording], family: Llasa) -> list[Example]
     return examples
 
 
-def _padded(rows: list[list[int]], value: int) -> torch.Tensor:
+def padded(rows: list[list[int]], value: int) -> torch.Tensor:
+    """Rows of one length, [B, T], filled up with `value`."""
     tensors = [torch.tensor(row) for row in rows]
     return nn.utils.rnn.pad_sequence(tensors, batch_first=True, padding_value=value)
 

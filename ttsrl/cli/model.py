@@ -67,6 +67,12 @@ def say(
     voice_text: Annotated[
         str | None, typer.Option(help="What is said in it: the model continues from there.")
     ] = None,
+    style: Annotated[
+        str | None, typer.Option(help="How to speak, as the model was taught to be told.")
+    ] = None,
+    language: Annotated[
+        str | None, typer.Option(help="Its code, for a model that was taught to be told.")
+    ] = None,
     family: Annotated[
         str | None, typer.Option(help="Line of models; default: that of its run, or llasa.")
     ] = None,
@@ -94,6 +100,8 @@ def say(
         codec=codec,
         voice=voice,
         voice_text=voice_text,
+        style=style,
+        language=language,
         family=family,
         greedy=greedy,
         temperature=temperature,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -94,15 +95,16 @@ def prefer_compare(
         raise BadInput(f"no model in {run_dir / 'pulled'}; pull it, or name one with --after")
     run = load_run(run_dir / "run.json")
     suite = held_out_suite(run, run_dir / "data" / "held_out.parquet")
-    chosen = [text.text for text in suite.texts[:texts]]
+    suite = replace(suite, texts=suite.texts[:texts])
+    count = len(suite.texts)
     models = [before or run.model, after or str(run_dir / "pulled")]
     spoken = []
     with Progress() as progress:
         for name, model in zip(("before", "after"), models, strict=True):
-            stage = progress.stage(f"speak {name}", len(chosen))
+            stage = progress.stage(f"speak {name}", count)
             device = torch_device()
-            spoken.append(speak(run, model, chosen, suite.sampling, seed, device, stage.update))
-            stage.finish(f"{len(chosen)} texts")
+            spoken.append(speak(run, model, suite, seed, device, stage.update))
+            stage.finish(f"{count} texts")
     pairs, equal, silent = pair_up(spoken[0], spoken[1], seed)
     folder = out or run_dir / FOLDER
     page = write_comparison(pairs, spoken[1], [model_digest(model) for model in models], folder)

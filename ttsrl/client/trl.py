@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 from ttsrl.client.reward_client import RewardClient
 from ttsrl.errors import BadInput
 from ttsrl.families.base import Family
+from ttsrl.families.conditions import Conditions
 from ttsrl.families.registry import load_family
 from ttsrl.wire import Failed, Gated, Ok, Outcome, Utterance
 
@@ -49,9 +50,13 @@ def adapt(tokenizer: PreTrainedTokenizerBase, family: str = "llasa") -> Family:
     return adapted
 
 
-def row(family: Family, text: str, language: str = "en") -> dict[str, Any]:
+def row(
+    family: Family, text: str, language: str = "en", style: str | None = None
+) -> dict[str, Any]:
     """A row of TRL's data set: the prompt, and the text that `SpeechReward` compares with."""
-    return {"prompt": family.messages(text), "text": text, "language": language}
+    conditions = Conditions(style, language)
+    carried = {"text": text, "language": language, **({"style": style} if style else {})}
+    return {"prompt": family.chat(text, conditions), **carried}
 
 
 class _ServedReward:

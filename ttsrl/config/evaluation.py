@@ -93,7 +93,7 @@ class SuiteConfig(Strict):
     path: Annotated[str, DataPath()]
     """seed-tts-eval: a meta list, such as zh/hardcase.lst. cv3-eval: a folder with text,
     prompt_text and prompt_wav.scp, such as data/zero_shot/zh. jsonl: lines with `text` and optional
-    `language`, `id`, `prompt_audio`, `prompt_text`."""
+    `language`, `id`, `style`, `label`, `prompt_audio`, `prompt_text`."""
     language: str
     """ISO 639-1 code of the texts; a line of a JSONL file may name its own."""
     prompt_audio: bool = True

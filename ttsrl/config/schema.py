@@ -25,6 +25,7 @@ from ttsrl.facts import (
     StorageAddress,
     models_in,
 )
+from ttsrl.families.conditions import PromptConfig
 from ttsrl.families.registry import FAMILIES, known_family
 from ttsrl.reward.config import RewardConfig, without_unheard_whisper
 
@@ -50,6 +51,7 @@ class RunConfig(Strict):
     voice: Annotated[Fixed[str | None], ModelPath("voice"), InReward("digest")] = None
     """Voice that CosyVoice2's codec speaks in: a recording of 0.5 to 30 s beside this file, or
     the name of a speaker in its spk2info.pt. Other codecs have none."""
+    prompt: Fixed[PromptConfig] = PromptConfig()
     data: Fixed[DataConfig]
     rollout: RolloutConfig = RolloutConfig()
     train: TrainConfig

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,8 +17,8 @@ from ttsrl.data.speech_prefix import check_codes, prefix_of, tokens_per_s_of
 from ttsrl.data.split import is_held_out, words
 from ttsrl.data.texts import OPTIONAL, Text, Unwanted, read_texts
 from ttsrl.errors import BadInput, shorten
+from ttsrl.families.conditions import UNCONDITIONED, Conditions
 from ttsrl.families.registry import family_class
-from ttsrl.families.templated import TemplatedFamily
 from ttsrl.models.labels import labels_of
 from ttsrl.reward.components import Classifier, Speaker, Style
 from ttsrl.storage.atomic import replace_file
@@ -86,11 +86,10 @@ def prepare(
 
     `on_progress` gets (texts done, texts in all). Raises BadInput, and then has written nothing.
     """
-    family = family_class(run.family)
     hearings = Hearings.of(run)
 
     def accept(text: Text) -> None:
-        check_spoken(run, text.text, text.language)
+        check_spoken(run, text.text, text.language, conditions_of(run, text))
         spoken = family_class(run.family).spoken(text.text)
         if beyond := hearings.too_much(spoken, text.language):
             raise Unwanted(*beyond)
@@ -98,10 +97,10 @@ def prepare(
     read = read_texts(run.data, accept)
     texts = read.texts
     _check_fields(run, texts)
-    first: dict[str, Text] = {}
+    first: dict[tuple[str, str | None], Text] = {}
     for text in texts:
         same = text.text if run.data.duplicates == "text" else " ".join(words(text.text))
-        first.setdefault(same, text)
+        first.setdefault((same, conditions_of(run, text).style), text)
     unique = list(first.values())
     by_split: dict[str, list[Text]] = {"train": [], "held_out": []}
     for done, text in enumerate(unique, 1):
@@ -119,7 +118,7 @@ def prepare(
         duplicates=len(texts) - len(unique),
         overlapping=len(candidates) - len(by_split["train"]),
         prefixed=sum(map(bool, prefixes)),
-        notes=[*hearings.notes(), *read.notes],
+        notes=[*hearings.notes(), *read.notes, *_untold(run)],
     )
     if not prepared.train or not prepared.held_out:
         side = "training" if not prepared.train else "evaluation"
@@ -130,11 +129,11 @@ def prepare(
         )
     rows = {
         "train": [
-            _row(family, "train", i, text, prefix)
+            _row(run, "train", i, text, prefix)
             for i, (text, prefix) in enumerate(zip(by_split["train"], prefixes, strict=True))
         ],
         "held_out": [
-            _row(family, "held_out", i, text, []) for i, text in enumerate(by_split["held_out"])
+            _row(run, "held_out", i, text, []) for i, text in enumerate(by_split["held_out"])
         ],
     }
     _write(rows, out_dir)
@@ -146,12 +145,28 @@ def are_prepared(folder: Path) -> bool:
     return all((folder / f"{name}.parquet").is_file() for name in ("train", "held_out"))
 
 
-def check_spoken(run: RunConfig, text: str, language: str) -> None:
+def conditions_of(run: RunConfig, text: Text) -> Conditions:
+    """What the policy is told of a text beside its words."""
+    return run.prompt.conditions(style=text.style, label=text.label, language=text.language)
+
+
+def conditions_in(run: RunConfig, extra_info: Mapping[str, Any]) -> Conditions:
+    """The same of a row that `prepare` has written."""
+    return run.prompt.conditions(
+        style=extra_info.get("style"),
+        label=extra_info.get("label"),
+        language=extra_info.get("language") or run.data.language,
+    )
+
+
+def check_spoken(
+    run: RunConfig, text: str, language: str, conditions: Conditions = UNCONDITIONED
+) -> None:
     """Refuse a text that the policy's family cannot take, of which nothing can be heard, or in a
-    language that it cannot speak."""
+    language that it cannot speak; and a condition that it cannot be told."""
     family = family_class(run.family)
     check_text(family.spoken(text), language)
-    family.messages(text)
+    family.messages(text, conditions, run.prompt)
     spoken = run.languages or family.languages
     if spoken is not None and language not in spoken:
         raise BadInput(
@@ -184,6 +199,20 @@ def _check_fields(run: RunConfig, texts: Iterable[Text]) -> None:
                     f"{component.type} compares speech to it; give each text a {field!r}, or set "
                     f"the component's {way_out!r}"
                 )
+
+
+def _untold(run: RunConfig) -> list[str]:
+    """What the reward compares each rollout with, and the policy is not told."""
+    own = {
+        "style": any(isinstance(c, Style) and c.text is None for c in run.reward.components),
+        "label": any(isinstance(c, Classifier) and not c.labels for c in run.reward.components),
+    }
+    return [
+        f"the reward compares speech with each text's {field}, which the policy is not told "
+        f'(prompt.style_from = "{field}" tells it)'
+        for field, compared in own.items()
+        if compared and run.prompt.style_from != field
+    ]
 
 
 def _check_labels(component: Classifier, texts: Iterable[Text]) -> None:
@@ -220,15 +249,16 @@ def _prefixes(run: RunConfig, texts: Sequence[Text]) -> list[list[int]]:
 
 
 def _row(
-    family: type[TemplatedFamily],
+    run: RunConfig,
     split: str,
     index: int,
     text: Text,
     prefix: list[int],
 ) -> dict[str, Any]:
+    family = family_class(run.family)
     return {
         "data_source": DATA_SOURCE,
-        "prompt": family.messages(text.text),
+        "prompt": family.messages(text.text, conditions_of(run, text), run.prompt),
         "ability": "text-to-speech",
         "reward_model": {"style": "rule", "ground_truth": family.spoken(text.text)},
         "extra_info": {

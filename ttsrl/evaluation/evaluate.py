@@ -15,9 +15,9 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ttsrl.audio.voice_prompt import read_voice
 from ttsrl.codecs.registry import codec_digest
 from ttsrl.config.schema import RunConfig
+from ttsrl.evaluation.asked import Voices, conditions_of, synthesiser_of, told_of
 from ttsrl.evaluation.independence import check_independent
 from ttsrl.evaluation.judge import Judge
 from ttsrl.evaluation.quality import Quality, quality_digest
@@ -42,7 +42,6 @@ from ttsrl.records.record import append_lines, read_file, to_text, write_lines
 from ttsrl.records.sampling import Sampling
 from ttsrl.storage.atomic import replace_text
 from ttsrl.synthesis.synthesiser import SynthesisedSpeech, Synthesiser, write_wav
-from ttsrl.synthesis.voice import VoicePrompt
 from ttsrl.text.benchmark_wer import BENCHMARK_VERSION
 from ttsrl.text.normalise import NORMALISER_VERSION
 
@@ -126,7 +125,7 @@ def speak_and_hear(
     judges = [Judge(config, device, size, suite.wer) for config in suite.judges]
     for judge in judges:
         judge.check_languages(texts)
-    synthesiser = Synthesiser(model, run.codec, run.family, device, run.voice)
+    synthesiser = synthesiser_of(run, model, device)
     voices = Voices(suite, synthesiser)
     similarity = Similarity(suite, device, size) if suite.speaker_model else None
     quality = [Quality(config, device, size) for config in run.eval.quality]
@@ -202,25 +201,6 @@ def texts_with_wav(texts: Sequence[SuiteText]) -> set[int]:
     return {text.index for text in ranked[:TEXTS_WITH_WAV]}
 
 
-class Voices:
-    """The recordings of a suite as speech tokens, each encoded once."""
-
-    def __init__(self, suite: Suite, synthesiser: Synthesiser) -> None:
-        self._folder = suite.folder
-        self._synthesiser = synthesiser
-        self._encoded: dict[tuple[str, str], VoicePrompt] = {}
-
-    def of(self, text: SuiteText) -> VoicePrompt | None:
-        """The voice that a text is to be spoken in. Raises BadInput."""
-        if (voice := text.voice) is None:
-            return None
-        key = voice.sha256, voice.text
-        if key not in self._encoded:
-            recording = read_voice(self._folder / voice.audio)
-            self._encoded[key] = self._synthesiser.voice(voice.text, *recording)
-        return self._encoded[key]
-
-
 def _speak(
     run: RunConfig,
     sampling: Sampling,
@@ -239,7 +219,8 @@ def _speak(
         max_tokens=sampling.max_speech_tokens,
         batch_size=run.eval.batch_size,
         first=begin,
-        voices=[voices.of(text) for text in batch],
+        voices=voices.of(batch),
+        conditions=[conditions_of(run, text) for text in batch],
     )
     return speeches
 
@@ -303,6 +284,7 @@ def protocol_of(run: RunConfig, suite: Suite) -> str:
         "texts": [
             [text.index, text.text, text.language, text.id]
             + ([text.voice.text, text.voice.sha256] if text.voice else [])
+            + told_of(run, text)
             for text in suite.texts
         ],
     }

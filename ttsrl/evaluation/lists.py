@@ -18,7 +18,7 @@ from ttsrl.errors import BadInput, shorten
 from ttsrl.lines.folders import is_file
 from ttsrl.lines.text import lines_of
 
-JSONL_KEYS = ("text", "language", "id", "prompt_text", "prompt_audio")
+JSONL_KEYS = ("text", "language", "id", "prompt_text", "prompt_audio", "style", "label")
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,8 @@ class ListedText:
     language: str
     prompt_text: str | None = None
     prompt_audio: Path | None = None
+    style: str | None = None
+    label: str | None = None
 
 
 def read_list(suite: SuiteConfig) -> Iterator[ListedText]:
@@ -119,7 +121,8 @@ def _kaldi(path: Path) -> dict[str, tuple[str, str]]:
 
 
 def _jsonl(path: Path, language: str) -> Iterator[ListedText]:
-    """Lines with `text` and optional `language`, `id`, `prompt_text`, `prompt_audio`."""
+    """Lines with `text` and optional `language`, `id`, `style`, `label`, `prompt_text`,
+    `prompt_audio`."""
     for place, fields in read_rows(path, Keys(JSONL_KEYS), needed="text"):
         strings = {key: fields.get(key) for key in JSONL_KEYS}
         for key, value in strings.items():
@@ -133,6 +136,8 @@ def _jsonl(path: Path, language: str) -> Iterator[ListedText]:
             strings["language"] or language,
             strings["prompt_text"],
             path.parent / audio if audio else None,
+            strings["style"] or None,
+            strings["label"] or None,
         )
 
 

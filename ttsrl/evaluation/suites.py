@@ -35,6 +35,8 @@ class SuiteText:
     language: str
     id: str | None
     voice: PromptRecording | None = None
+    style: str | None = None
+    label: str | None = None
 
 
 @dataclass(frozen=True)
@@ -91,6 +93,8 @@ def held_out_suite(run: RunConfig, held_out: Path) -> Suite:
             row["extra_info"]["text"],
             row["extra_info"].get("language") or run.data.language,
             row["extra_info"].get("id"),
+            style=row["extra_info"].get("style"),
+            label=row["extra_info"].get("label"),
         )
         for index, row in enumerate(rows)
     ]
@@ -112,6 +116,8 @@ def listed_suite(run: RunConfig, config: SuiteConfig) -> Suite:
             line.language,
             line.id,
             _voice(config, line, folder, digests) if config.prompt_audio else None,
+            line.style,
+            line.label,
         )
         for index, line in enumerate(lines)
     ]
@@ -133,7 +139,10 @@ def listed_suite(run: RunConfig, config: SuiteConfig) -> Suite:
 
 def _checked(run: RunConfig, config: SuiteConfig, line: ListedText) -> str:
     try:
-        check_spoken(run, line.text, line.language)
+        conditions = run.prompt.conditions(
+            style=line.style, label=line.label, language=line.language
+        )
+        check_spoken(run, line.text, line.language, conditions)
         if config.prompt_audio and line.prompt_text:
             family_class(run.family).messages(line.prompt_text)
         return line.text

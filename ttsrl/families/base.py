@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
+from ttsrl.families.conditions import UNCONDITIONED, Conditions
+
 
 class Family(Protocol):
     """What training, evaluation and inference must agree on about one TTS line."""
@@ -14,8 +16,6 @@ class Family(Protocol):
     stop_token_ids: list[int]
     speech_token_ids: range
     """Token ids of the codebook, in order: id = speech_token_ids[speech token]."""
-    text_joint: str
-    """What stands between the text of a voice prompt and the text to speak."""
 
     @property
     def allowed_token_ids(self) -> list[int]:
@@ -28,18 +28,24 @@ class Family(Protocol):
         `allowed_in_frame[k % n]`, where n is the number of places, 1 in most codebooks."""
         ...
 
-    def messages(self, text: str) -> list[dict[str, str]]:
-        """The chat that asks for `text` to be spoken."""
+    def chat(self, text: str, conditions: Conditions = UNCONDITIONED) -> list[dict[str, str]]:
+        """The messages that ask for `text` to be spoken under the conditions."""
         ...
 
     def spoken(self, text: str) -> str:
         """What is heard of `text` that is spoken right: it without what only guides the model."""
         ...
 
-    def prompt_ids(self, text: str, speech_prefix: Sequence[int] = ()) -> list[int]:
+    def prompt_ids(
+        self,
+        text: str,
+        speech_prefix: Sequence[int] = (),
+        conditions: Conditions = UNCONDITIONED,
+    ) -> list[int]:
         """Token ids of the prompt: the same in training, evaluation and inference.
 
-        `speech_prefix`: speech tokens with which the speech begins; the model continues from them.
+        `speech_prefix`: speech tokens with which the speech begins, after those of the conditions'
+        reference; the model continues from them.
         """
         ...
 

@@ -7,6 +7,10 @@ pretrained_to_huggingface.py is accepted too.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+from ttsrl.errors import BadInput, shorten
+from ttsrl.families.conditions import Conditions
 from ttsrl.families.templated import TemplatedFamily
 from ttsrl.records.sampling import Sampling
 
@@ -43,6 +47,23 @@ class CosyVoice2(TemplatedFamily):
     markers_in_text = frozenset([INSTRUCTION_END])
     markup = frozenset(MARKUP)
     languages = frozenset(["zh", "yue", "en", "ja", "ko"])
+    styled_request = f"{{style}}{INSTRUCTION_END}{{text}}"
+    """`inference_instruct2` of cosyvoice/cli/cosyvoice.py."""
+    continues_in_style = False
+    """`frontend_instruct2` of cosyvoice/cli/frontend.py drops the prompt's speech tokens."""
+
+    @classmethod
+    def parted(cls, text: str, conditions: Conditions) -> tuple[str, Conditions]:
+        """An instruction that stands before the text is its style."""
+        instruction, end, words = text.rpartition(INSTRUCTION_END)
+        if not end:
+            return text, conditions
+        if conditions.style is not None:
+            raise BadInput(
+                f"the text {shorten(text)} holds an instruction, and has the style "
+                f"{shorten(conditions.style)}; keep one of them"
+            )
+        return words, replace(conditions, style=instruction)
 
     @classmethod
     def spoken(cls, text: str) -> str:

@@ -38,6 +38,11 @@ class Llasa(TemplatedFamily):
     markers = (SPEECH_START, TEXT_START, TEXT_END)
     stops = (SPEECH_END,)
     text_joint = " "
+    styled_request = (
+        f"Speak in this style: {{style}}\nConvert the text to speech:{TEXT_START}{{text}}{TEXT_END}"
+    )
+    """An instruction before the words of every prompt of its training. The published models were
+    taught none: it is what a policy learns in GRPO, or what its fine-tune had."""
 
     @classmethod
     def request(cls, text: str) -> str:

@@ -6,6 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from ttsrl.families.base import Family
+from ttsrl.families.conditions import PromptConfig
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -23,10 +24,16 @@ FAMILIES: dict[str, str] = {
 
 
 def load_family(
-    name: str, tokenizer: PreTrainedTokenizerBase, codebook_size: int | None = None
+    name: str,
+    tokenizer: PreTrainedTokenizerBase,
+    codebook_size: int | None = None,
+    told: PromptConfig | None = None,
 ) -> Family:
-    """Build a family around a loaded tokenizer and check that its speech tokens fit the codec."""
-    return family_class(name)(tokenizer, codebook_size)
+    """Build a family around a loaded tokenizer and check that its speech tokens fit the codec.
+
+    `told`: the run's `prompt`. Raises BadInput.
+    """
+    return family_class(name)(tokenizer, codebook_size, told)
 
 
 def family_class(name: str) -> type[TemplatedFamily]:

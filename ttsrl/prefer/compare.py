@@ -13,14 +13,14 @@ import numpy as np
 
 from ttsrl.config.schema import RunConfig
 from ttsrl.errors import BadInput
+from ttsrl.evaluation.asked import Voices, conditions_of, synthesiser_of
+from ttsrl.evaluation.suites import Suite
 from ttsrl.prefer.answers import Answer, check_sides, read_answers
 from ttsrl.prefer.clips import Clip, Pair, clip_of
 from ttsrl.prefer.page import page_id, write_page
 from ttsrl.records.listening import CHOICE, KEY, ListenersChoice, ListeningKey
 from ttsrl.records.record import read_file, to_text
-from ttsrl.records.sampling import Sampling
 from ttsrl.storage.atomic import replace_text
-from ttsrl.synthesis.synthesiser import Synthesiser
 
 PAGE_TITLE = "Which do you prefer?"
 
@@ -28,26 +28,28 @@ PAGE_TITLE = "Which do you prefer?"
 def speak(
     run: RunConfig,
     model: str,
-    texts: Sequence[str],
-    sampling: Sampling,
+    suite: Suite,
     seed: int,
     device: str = "cpu",
     on_progress: Callable[[int, int], object] = lambda done, total: None,
 ) -> list[Clip | None]:
-    """Each text once, sampled as the evaluation samples; None where the model says nothing.
+    """Each text of a suite once, sampled as the evaluation samples; None where there is no speech.
 
     `on_progress` gets (texts spoken, texts in all). Raises BadInput.
     """
-    synthesiser = Synthesiser(model, run.codec, run.family, device, run.voice)
+    synthesiser = synthesiser_of(run, model, device)
+    texts, sampling = suite.texts, suite.sampling
     clips: list[Clip | None] = []
     for batch in synthesiser.batches(
-        texts,
+        [text.text for text in texts],
         temperature=sampling.temperature,
         top_p=sampling.top_p,
         top_k=sampling.top_k,
         max_tokens=sampling.max_speech_tokens,
         seed=seed,
         batch_size=run.eval.batch_size,
+        voices=Voices(suite, synthesiser).of(texts),
+        conditions=[conditions_of(run, text) for text in texts],
     ):
         clips += [
             clip_of(speech.text, speech.waveform, speech.sample_rate_hz)

@@ -16,6 +16,7 @@ from ttsrl.config.load import load_run
 from ttsrl.config.models import check_models
 from ttsrl.config.schema import RunConfig
 from ttsrl.errors import BadInput, Failure
+from ttsrl.families.conditions import PromptConfig
 from ttsrl.families.registry import family_class
 from ttsrl.models.hub import local_folder
 from ttsrl.records.sampling import Sampling
@@ -45,6 +46,8 @@ def say(
     codec: str | None = None,
     voice: str | None = None,
     voice_text: str | None = None,
+    style: str | None = None,
+    language: str | None = None,
     family: str | None = None,
     greedy: bool = False,
     temperature: float | None = None,
@@ -58,6 +61,7 @@ def say(
     Sampled as the family's authors do, but for what is given; `greedy` takes the likeliest token
     each time.
 
+    `style` and `language` are told as the run's `prompt` says.
     With a recording and what is said in it, the model continues in that voice; a codec that speaks
     in a given voice takes the recording alone, too. Codec, voice and family are those of the
     model's run (the run.json in its folder or above it, or the published one) unless given.
@@ -89,6 +93,11 @@ def say(
             or (run.rollout.max_speech_tokens if run else None),
         },
     )
+    if style is not None and run is not None and run.prompt.style_from is None:
+        raise BadInput(
+            "--style: the policy of this run was told no style (prompt.style_from is null); leave "
+            "it out"
+        )
     if greedy and (temperature, top_p, top_k) != (None, None, None):
         raise BadInput(
             "--greedy takes the likeliest token each time: leave --temperature, --top-p and "
@@ -106,11 +115,13 @@ def say(
         family,
         torch_device(),
         voice or (run.voice if run else None),
+        told := run.prompt if run else PromptConfig(),
     )
     voices = [synthesiser.voice(voice_text, *recording)] if recording and voice_text else None
     [speech] = synthesiser.synthesise(
         [text],
         voices=voices,
+        conditions=[told.conditions(style=style, label=style, language=language)],
         temperature=0.0 if greedy else sampling.temperature,
         top_p=sampling.top_p,
         top_k=sampling.top_k,

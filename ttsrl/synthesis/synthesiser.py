@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +15,7 @@ from ttsrl.audio.waveform import Waveform
 from ttsrl.codecs.base import Codec, Encoder, VoicedCodec
 from ttsrl.codecs.registry import load_codec, load_encoder
 from ttsrl.errors import BadInput
+from ttsrl.families.conditions import UNCONDITIONED, Conditions, PromptConfig, VoiceReference
 from ttsrl.families.registry import load_family
 from ttsrl.models.hub import LOST, load_model, load_part, local_folder
 from ttsrl.sampler.sampler import Sampler
@@ -53,13 +54,14 @@ class Synthesiser:
         family_name: str,
         device: str = "cpu",
         voice: str | None = None,
+        told: PromptConfig | None = None,
     ) -> None:
-        """`voice` is for codecs that speak in a given one."""
+        """`voice` is for codecs that speak in a given one; `told` is the run's `prompt`."""
         folder = local_folder(model_path)
         tokenizer = load_part(AutoTokenizer, folder)
         try:
             self.codec = load_codec(str(local_folder(codec_path)), device, voice=voice)
-            self.family = load_family(family_name, tokenizer, self.codec.codebook_size)
+            self.family = load_family(family_name, tokenizer, self.codec.codebook_size, told)
         except BadInput:
             raise
         except (ValueError, OSError) as error:
@@ -90,7 +92,7 @@ class Synthesiser:
         codec: Codec | None = None
         if isinstance(self.codec, VoicedCodec):
             codec = self.codec.in_voice(waveform, sample_rate_hz)
-        return VoicePrompt(text, self._encoder.encode([heard])[0], codec)
+        return VoicePrompt(VoiceReference(text, self._encoder.encode([heard])[0]), codec)
 
     def synthesise(
         self,
@@ -103,6 +105,7 @@ class Synthesiser:
         top_k: int = -1,
         group_size: int = 1,
         voices: Sequence[VoicePrompt | None] | None = None,
+        conditions: Sequence[Conditions] | None = None,
     ) -> list[SynthesisedSpeech]:
         """Speak every text `group_size` times; all that `batches` yields with its defaults."""
         spoken = self.batches(
@@ -114,6 +117,7 @@ class Synthesiser:
             max_tokens=max_tokens,
             group_size=group_size,
             voices=voices,
+            conditions=conditions,
         )
         return [speech for batch in spoken for speech in batch]
 
@@ -130,11 +134,13 @@ class Synthesiser:
         batch_size: int = 64,
         first: int = 0,
         voices: Sequence[VoicePrompt | None] | None = None,
+        conditions: Sequence[Conditions] | None = None,
     ) -> Iterator[list[SynthesisedSpeech]]:
         """Speak every text `group_size` times, text-major, `batch_size` utterances at once.
 
         With a voice for a text the model continues it (zero-shot): its text and then the text to
         speak are the prompt's, its tokens begin the speech. What is returned begins after them.
+        `conditions`: what else the model is told of each text.
         `temperature` 0 is greedy; `max_tokens` counts the end token. The same seed, texts and batch
         size give the same speech. `first` is the place of the first text in a longer list: a part
         of whole batches is then spoken as it is within that list. Raises BadInput for an empty text
@@ -146,8 +152,14 @@ class Synthesiser:
         for start in range(0, len(texts), per_batch):
             batch = texts[start : start + per_batch]
             of_batch = voices[start : start + per_batch] if voices else [None] * len(batch)
+            told = conditions[start : start + per_batch] if conditions else []
             sampled = self.sampler.sample(
-                [self._prompt_ids(*both) for both in zip(batch, of_batch, strict=True)],
+                [
+                    self._prompt_ids(text, voice, asked)
+                    for text, voice, asked in zip(
+                        batch, of_batch, told or [UNCONDITIONED] * len(batch), strict=True
+                    )
+                ],
                 group_size,
                 temperature=temperature,
                 top_p=top_p,
@@ -202,7 +214,9 @@ class Synthesiser:
     ) -> list[Waveform]:
         """Each in its voice: by a codec that takes one, else after the recording's own tokens."""
         if not any(voice and voice.codec for voice in voices_B):
-            return self.decode(tokens_B, [voice.tokens if voice else [] for voice in voices_B])
+            return self.decode(
+                tokens_B, [list(voice.reference.tokens) if voice else [] for voice in voices_B]
+            )
         return [
             ((voice and voice.codec) or self.codec).decode([tokens])[0]
             if tokens
@@ -210,10 +224,12 @@ class Synthesiser:
             for voice, tokens in zip(voices_B, tokens_B, strict=True)
         ]
 
-    def _prompt_ids(self, text: str, voice: VoicePrompt | None) -> list[int]:
-        if voice is None:
-            return self.family.prompt_ids(text)
-        return self.family.prompt_ids(voice.text + self.family.text_joint + text, voice.tokens)
+    def _prompt_ids(
+        self, text: str, voice: VoicePrompt | None, conditions: Conditions
+    ) -> list[int]:
+        if voice is not None:
+            conditions = replace(conditions, reference=voice.reference)
+        return self.family.prompt_ids(text, conditions=conditions)
 
 
 def write_wav(path: str | Path, waveform: Waveform, sample_rate_hz: int) -> None:

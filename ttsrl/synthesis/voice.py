@@ -5,15 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ttsrl.codecs.base import Codec
+from ttsrl.families.conditions import VoiceReference
 
 
 @dataclass(frozen=True)
 class VoicePrompt:
     """A recording as a model is prompted with it."""
 
-    text: str
-    """What is said in it."""
-    tokens: list[int]
-    """Its speech tokens."""
+    reference: VoiceReference
     codec: Codec | None = None
     """The codec as it speaks in this voice, where it is one that takes a voice."""

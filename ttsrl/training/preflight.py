@@ -15,6 +15,7 @@ from ttsrl.config.load import load_run
 from ttsrl.config.models import check_models
 from ttsrl.config.schema import RunConfig
 from ttsrl.data.audit_clips import clips_of
+from ttsrl.data.prompts import conditions_in
 from ttsrl.data.sources import read_parquet
 from ttsrl.errors import BadInput
 from ttsrl.families.base import Family
@@ -48,7 +49,7 @@ def check_policy(run: RunConfig, codebook_size: int | None = None) -> Family:
 
     tokenizer = load_part(AutoTokenizer, folder)
     try:
-        return load_family(run.family, tokenizer, codebook_size)
+        return load_family(run.family, tokenizer, codebook_size, run.prompt)
     except ValueError as error:
         raise BadInput(f"policy {run.model}: {error}") from None
 
@@ -72,10 +73,12 @@ def check_prompts(run: RunConfig, work_dir: Path, family: Family) -> None:
                 f"the recording of text {text!r} has the speech token {max(prefix)}, outside the "
                 f"codebook [0, {codes}); encode it with the run's codec"
             )
+        conditions = conditions_in(run, row["extra_info"])
         # a token is a byte or more, and few texts are near the limit
-        if frame + len(text.encode()) + len(prefix) <= longest:
+        [message] = family.chat(text, conditions)
+        if frame + len(message["content"].encode()) + len(prefix) <= longest:
             continue
-        if (length := len(family.prompt_ids(text, prefix))) > longest:
+        if (length := len(family.prompt_ids(text, prefix, conditions))) > longest:
             raise BadInput(
                 f"the prompt of text {text!r} has {length} tokens, {len(prefix)} of them speech, "
                 f"and rollout.max_prompt_tokens = {longest}; raise it, or prepare shorter ones "

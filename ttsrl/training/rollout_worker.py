@@ -22,6 +22,7 @@ from verl.utils.tensordict_utils import list_of_dict_to_tensordict
 
 from ttsrl.client.reward_client import RewardClient
 from ttsrl.config.schema import RunConfig
+from ttsrl.data.prompts import conditions_in
 from ttsrl.families.registry import load_family
 from ttsrl.records.rollout import Rollout
 from ttsrl.text.normalise import normalise
@@ -69,7 +70,7 @@ class SpeechRolloutWorker(_PlainWorker):
         super().__init__(*args, **kwargs)
 
         self.run = run_here()
-        self.family = load_family(self.run.family, self.tokenizer)
+        self.family = load_family(self.run.family, self.tokenizer, told=self.run.prompt)
         self.limits = limits_of(self.family)
         self.reward_client = RewardClient.of(self.run.reward, reward_here().spec_hash)
 
@@ -84,7 +85,8 @@ class SpeechRolloutWorker(_PlainWorker):
         uid = prompt["uid"]
         partition = "val" if trajectory["validate"] else "train"
         info = prompt["extra_info"]
-        prompt_ids = self.family.prompt_ids(info["text"], prefix_of(info))
+        conditions = conditions_in(self.run, info)
+        prompt_ids = self.family.prompt_ids(info["text"], prefix_of(info), conditions)
         sampling_params = {**sampling_params, **self.limits}
         group = range(self.rollout_config.n)
         try:

@@ -13,6 +13,7 @@ from ttsrl.config.schema import RunConfig
 from ttsrl.data.prompts import prepare
 from ttsrl.data.split import is_held_out, words
 from ttsrl.errors import BadInput
+from ttsrl.families.conditions import PromptConfig
 
 GOOD = [
     {"text": f"{first} {second} {third}", "id": f"{first}-{second}-{third}"}
@@ -55,8 +56,8 @@ def test_rows_have_verls_columns_and_the_familys_chat(tmp_path: Path) -> None:
     assert row["prompt"] == [
         {
             "role": "user",
-            "content": "Convert the text to speech:<|TEXT_UNDERSTANDING_START|>Olá, mundo!"
-            "<|TEXT_UNDERSTANDING_END|>",
+            "content": "Speak in this style: sad\nConvert the text to speech:"
+            "<|TEXT_UNDERSTANDING_START|>Olá, mundo!<|TEXT_UNDERSTANDING_END|>",
         }
     ]
     assert (row["data_source"], row["ability"]) == ("ttsrl", "text-to-speech")
@@ -67,6 +68,30 @@ def test_rows_have_verls_columns_and_the_familys_chat(tmp_path: Path) -> None:
     assert info["id"] is None
     english = rows(out, "train")[0]["extra_info"]
     assert (english["language"], english["split"], english["index"]) == ("en", "train", 0)
+
+
+def test_a_text_in_two_styles_is_two_prompts_on_one_side(tmp_path: Path) -> None:
+    lines = [{**line, "id": None, "style": style} for line in GOOD for style in ("sad", "happy")]
+    run = run_config(write(tmp_path / "t.jsonl", [*lines, lines[0]]))
+    prepared = prepare(run, tmp_path / "told")
+    assert prepared.duplicates == 1
+    for split in ("train", "held_out"):
+        styles = [
+            (r["extra_info"]["text"], r["extra_info"]["style"])
+            for r in rows(tmp_path / "told", split)
+        ]
+        assert len(set(styles)) == len(styles) == 2 * len({text for text, _ in styles})
+    hidden = run.model_copy(update={"prompt": PromptConfig(style_from=None)})
+    assert prepare(hidden, tmp_path / "hidden").duplicates == len(GOOD) + 1
+    prompts = [r["prompt"][0]["content"] for r in rows(tmp_path / "hidden", "train")]
+    assert not any("style" in prompt for prompt in prompts)
+
+
+def test_a_style_that_a_family_cannot_be_told_names_its_line(tmp_path: Path) -> None:
+    texts = write(tmp_path / "t.jsonl", [*GOOD, {"text": "hello", "style": "sad"}])
+    run = run_config(texts).model_copy(update={"family": "qwen2-cosy"})
+    with pytest.raises(BadInput, match=r"t.jsonl:37: the text has the style \"sad\", and Qwen2"):
+        prepare(run, tmp_path / "data")
 
 
 def test_the_text_alone_decides_its_side_and_the_files_are_the_same_twice(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from ttsrl.errors import BadInput
+from ttsrl.families.conditions import VoiceReference
 from ttsrl.synthesis.synthesiser import SynthesisedSpeech, Synthesiser, write_wav
 from ttsrl.synthesis.voice import VoicePrompt
 
@@ -64,8 +65,8 @@ def test_a_voice_is_gone_on_from_and_left_out_of_what_is_returned(tiny: Synthesi
     begun = 9
     recording = tiny.decode([whole.speech_tokens[:begun]])[0]
     voice = tiny.voice("three", recording, tiny.sample_rate_hz)
-    assert len(voice.tokens) == begun
-    exact = VoicePrompt("three", whole.speech_tokens[:begun])
+    assert len(voice.reference.tokens) == begun
+    exact = VoicePrompt(VoiceReference("three", whole.speech_tokens[:begun]))
     after, alone = tiny.synthesise(["blue robots", text], voices=[exact, None], **options)
     assert after.speech_tokens == whole.speech_tokens[begun:]
     assert (after.text, after.finished) == ("blue robots", whole.finished)
