@@ -13,7 +13,7 @@ from examples.hack.chart import alone, both
 from examples.hack.sides import Side, read_sides
 from examples.hack.tricks import JUDGE, TRICKS, Trick
 from ttsrl.audio.io import flac_uri, read_recording
-from ttsrl.evaluation.report.comparison import percent
+from ttsrl.evaluation.report.comparison import in_points, percent
 from ttsrl.evaluation.report.inputs import Evaluation
 from ttsrl.evaluation.report.listening import PlayedClip, Spoken, marked
 from ttsrl.records.evaluation import SAMPLED
@@ -65,18 +65,14 @@ def _row(side: Side) -> tuple[str, str, str, str, str]:
     moved = side.end.difference
     end = f"stopped after step {side.steps[-1].step}" if side.stopped else "the last step"
     first, last = (side.steps[at].reward or 0.0 for at in (0, -1))
-    interval = f"{_points(moved.low)} to {_points(moved.high)}"
+    interval = f"{in_points(moved.low)} to {in_points(moved.high)}"
     return (
         side.name,
         end if side.stopped else f"all {side.steps[-1].step} steps",
         f"{first:.2f} → {last:.2f}",
         percent(side.end.after.value),
-        f"{_points(moved.value)} ({interval})",
+        f"{in_points(moved.value)} ({interval})",
     )
-
-
-def _points(share: float) -> str:
-    return f"{100 * share:+.1f}".replace("-", "−")
 
 
 def _spoken(sides: Sequence[Side]) -> Iterator[Spoken]:

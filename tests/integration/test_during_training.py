@@ -121,6 +121,9 @@ def test_a_killed_evaluation_goes_on_and_does_nothing_twice(
         assert [judge.name for judge in report.judges] == ["judge"]
         assert report.model == store.checkpoint(step)
     assert store.list_evaluated("held_out") == []
+    best = store.storage.read_json(store.best)
+    assert best is not None  # of equal models the earlier one
+    assert (best["step"], best["suite"]) == (10, "held_out.during")
 
     # and a third one finds all done
     third = start_following(run, tmp_path / "another")

@@ -19,6 +19,8 @@ from ttsrl.evaluation.report.inputs import read_run_folder
 from ttsrl.evaluation.report.listening import Recorder, before_and_after, marked, rollouts
 from ttsrl.evaluation.report.page import render, write_report
 from ttsrl.evaluation.report.svg import nice_ticks
+from ttsrl.records.best import BEST, BestModel
+from ttsrl.records.record import to_text
 from ttsrl.storage.local_s3 import LocalS3
 from ttsrl.storage.run_store import RunStore
 
@@ -57,7 +59,7 @@ def sentences(folder: Path) -> str:
 def test_verdict_of_a_cut(finished: Path) -> None:
     said = sentences(finished)
     assert re.match(
-        r"Heard by judge, a judge that is independent of the reward, GRPO cut the character error "
+        r"As measured by judge, which is independent of the reward, GRPO cut the character error "
         r"rate from \d+\.\d % to \d+\.\d % \(−\d+ %; 95 % interval −\d+ % to −\d+ %\) in sampled "
         r"speech \(temperature 1\), and from .* in greedy speech, on 60 held-out texts\. "
         r"whisper, kin of what gave the reward, hears a fall of the error rate by \d+ % "
@@ -71,8 +73,12 @@ def test_a_verdict_that_rests_on_kin_or_on_what_is_not_known_says_so(folder: Pat
     path = folder / "eval" / "after" / "report.json"
     report = json.loads(path.read_text())
     for kinship, begins, ends in (
-        ("kin", "Only kin of what gave the reward heard it: by judge, GRPO cut", "another lineage"),
-        ("unknown", "Heard by judge, a judge that gave no reward and may be kin", "is known."),
+        (
+            "kin",
+            "As measured by judge, which is kin to what gave the reward, GRPO cut",
+            "another lineage",
+        ),
+        ("unknown", "As measured by judge, which gave no reward and may be kin", "is known."),
     ):
         report["judges"][0]["kinship"] = kinship
         path.write_text(json.dumps(report))
@@ -181,6 +187,20 @@ def test_a_change_whose_interval_leaves_out_0_is_said(
 ) -> None:
     write_changes(folder, "judge", {3: change})
     assert f"{said} the base&#39;s 30.0 %; the lowest" in render(read_run_folder(folder))
+
+
+def test_the_page_says_which_model_is_the_best_and_why(folder: Path) -> None:
+    assert "The best model" not in render(read_run_folder(folder))
+    best = BestModel(
+        step=2,
+        model="runs/quickstart/model/step_000002",
+        judge={"name": "judge", "kinship": "unlike"},
+        scores={"cer": 0.2},
+        why="step 2 has the lowest held-out CER; left out, as a guard was broken: step 3 (pitch)",
+    )
+    (folder / "during").mkdir()
+    (folder / "during" / BEST).write_text(to_text(best))
+    assert f"The best model</strong>: {best.why}." in render(read_run_folder(folder))
 
 
 def test_running_training_may_be_in_the_middle_of_a_line(folder: Path) -> None:

@@ -87,7 +87,7 @@ def test_page_is_whole_and_offline(devtools_url: str, report: Path) -> None:
     assert all(figure["width"] > 200 for figure in page["figures"])
     assert page["unnamed"] == 0
     assert page["verdict"].startswith(
-        "Heard by judge, a judge that is independent of the reward, GRPO cut"
+        "As measured by judge, which is independent of the reward, GRPO cut"
     )
 
 

@@ -14,6 +14,7 @@ from support.paths import ROOT
 from support.records import report_of, row_of, step_of
 from ttsrl.config.load import dump_run, load_run
 from ttsrl.records.evaluation import REPORT, ROWS
+from ttsrl.records.guard import GUARDS, GuardEvent
 from ttsrl.records.record import append_lines, parse, to_text, write_lines
 from ttsrl.records.rollout import RolloutSample
 from ttsrl.records.step import TrainingStep
@@ -59,6 +60,19 @@ class TrackedRun:
         judges = [j.model_dump() for j in self.run.eval.judges]
         report = report_of({"sampled": {judge: sum(CERS[name]) / 2}}, judges=judges)
         (folder / REPORT).write_text(to_text(report))
+
+    def trip(self, guard: str, step: int) -> None:
+        """A guard of the run trips."""
+        event = GuardEvent(
+            event="tripped",
+            guard=guard,
+            then="warn",
+            first=step,
+            step=step,
+            said=f"guard {guard} at step {step}: too far",
+            at_s=1000.0 + step,
+        )
+        append_lines(self.folder / "train" / GUARDS, [event])
 
     def follow(self) -> subprocess.Popen[bytes]:
         """The process that tells the trackers while training runs, to be killed by the test."""

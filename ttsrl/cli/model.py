@@ -34,7 +34,7 @@ def pull(
 ) -> None:
     """Bring a published model or checkpoint here, verified; an interrupted pull resumes."""
     from ttsrl.runtime.progress import Progress
-    from ttsrl.storage.published import best_step, open_run, pull_from
+    from ttsrl.storage.published import best_model, open_run, pull_from
 
     if "/" not in run:
         from ttsrl.kube.cluster import Cluster
@@ -46,9 +46,12 @@ def pull(
     with Progress() as progress:
         stage = progress.stage("pull")
         store = open_run(run)
-        step = best_step(store) if best else step
+        chosen = best_model(store) if best else None
+        step = chosen.step if chosen else step
         pulled = pull_from(store, what.value, step, to, stage.update_bytes)
         stage.finish(f"{what} of step {pulled}")
+    if chosen is not None and chosen.why:
+        print(chosen.why)
     print(to)
 
 

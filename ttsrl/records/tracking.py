@@ -12,6 +12,8 @@ class Told(Record):
     """Last step of training; 0: none."""
     evaluations: list[str] = []
     """Evaluations as `SUITE/STEP`."""
+    findings: list[str] = []
+    """What guards found, as `EVENT/GUARD/STEP`."""
 
     def with_step(self, step: int) -> Told:
         """The same with a later step."""
@@ -20,6 +22,10 @@ class Told(Record):
     def with_evaluation(self, name: str) -> Told:
         """The same with one more evaluation."""
         return self.model_copy(update={"evaluations": [*self.evaluations, name]})
+
+    def with_finding(self, name: str) -> Told:
+        """The same with one more of what guards found."""
+        return self.model_copy(update={"findings": [*self.findings, name]})
 
 
 class TrackerState(Record):

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
 from ttsrl.errors import BadInput
+from ttsrl.records.best import BestModel
+from ttsrl.records.record import parse
 from ttsrl.storage.run_store import RunStore
 
 What = Literal["model", "checkpoint"]
@@ -26,16 +29,16 @@ def open_run(address: str) -> RunStore:
     return RunStore(found[1] or ".", found[2])
 
 
-def best_step(store: RunStore) -> int:
-    """Step of the model that evaluated best. Raises BadInput where none was evaluated."""
+def best_model(store: RunStore) -> BestModel:
+    """The model that evaluated best. Raises BadInput where none was evaluated."""
     pointer = store.storage.read_json(store.best)
     if pointer is None:
         raise BadInput(
             f"no model is known to be the best: {store.storage.address(store.best)} is written by "
-            "the evaluation in a cluster (kubectl apply -f jobs/eval); leave --best out for the "
-            "newest"
+            "the evaluation in a cluster (kubectl apply -f jobs/eval) and by that beside training "
+            "(eval.during_training), where a model broke no guard; leave --best out for the newest"
         )
-    return int(pointer["step"])
+    return parse(BestModel, json.dumps(pointer), store.storage.address(store.best))
 
 
 def pull_from(

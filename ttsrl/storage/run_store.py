@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ttsrl.errors import BadInput
+from ttsrl.records.best import BestModel
 from ttsrl.storage.errors import StorageError
 from ttsrl.storage.storage import open_storage
 
@@ -106,19 +106,9 @@ class RunStore:
         """Point latest.json to a complete checkpoint."""
         self._point(self.latest, {"step": step, "checkpoint": self.checkpoint(step)})
 
-    def write_best(
-        self,
-        step: int,
-        scores: Mapping[str, float | None],
-        judge: Mapping[str, str],
-        left_out: Mapping[int, Sequence[str]],
-    ) -> None:
-        """Point best.json to a complete model, with the scores that made it the best, the judge
-        that heard them, and the models that were not to be chosen: step -> guards."""
-        pointer = {"step": step, "model": self.model(step)}
-        of_guards = {str(at): list(guards) for at, guards in left_out.items()}
-        told = {"judge": dict(judge), "scores": dict(scores), "left_out": of_guards}
-        self._point(self.best, {**pointer, **told})
+    def write_best(self, best: BestModel) -> None:
+        """Point best.json to a complete model, with what made it the best."""
+        self._point(self.best, best.model_dump(mode="json"))
 
     def _point(self, key: str, pointer: dict[str, Any]) -> None:
         target = str(pointer.get("checkpoint") or pointer.get("model"))

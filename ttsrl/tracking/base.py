@@ -17,6 +17,8 @@ STEP = "train/step"
 """Figure of every step: its number."""
 EVALUATED_STEP = "eval/step"
 """Figure of every evaluation: the step of its model."""
+FINDING = "guards"
+"""What guards found: the line in words, and a figure for each event and guard."""
 
 
 class RefusedError(ValueError):
@@ -80,6 +82,25 @@ class EvaluationNote:
         return f"{self.suite}/{self.step}"
 
 
+@dataclass(frozen=True)
+class FindingNote:
+    """What a guard found: an event of guards.jsonl."""
+
+    event: str
+    """tripped, cleared, rolling_back, rolled_back."""
+    guard: str
+    step: int
+    said: str
+    """In one line."""
+    at_s: float
+    """Seconds since the epoch."""
+
+    @property
+    def name(self) -> str:
+        """As `Told` has it."""
+        return f"{self.event}/{self.guard}/{self.step}"
+
+
 class Tracker(Protocol):
     """A tracker's run, open. Its methods raise whatever its client does, and RefusedError."""
 
@@ -93,6 +114,10 @@ class Tracker(Protocol):
 
     def evaluation(self, note: EvaluationNote) -> None:
         """Tell it of an evaluation; it has all of it or nothing."""
+        ...
+
+    def finding(self, note: FindingNote) -> None:
+        """Tell it of what a guard found; it has all of it or nothing."""
         ...
 
     def close(self) -> None:

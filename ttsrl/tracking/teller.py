@@ -12,13 +12,14 @@ from typing import TypeVar
 from ttsrl.config.schema import RunConfig
 from ttsrl.config.tracking import TrackerConfig
 from ttsrl.errors import BadInput, reason_of
-from ttsrl.records.record import Record
+from ttsrl.records.guard import GUARDS, GuardEvent
+from ttsrl.records.record import Record, read_lines
 from ttsrl.records.rollout import RolloutSample
 from ttsrl.records.step import TrainingStep
 from ttsrl.records.tracking import Told, TrackerStatus
 from ttsrl.storage.run_store import RunStore
 from ttsrl.tracking.about import about
-from ttsrl.tracking.base import RefusedError, StepNote, Tracker
+from ttsrl.tracking.base import FindingNote, RefusedError, StepNote, Tracker
 from ttsrl.tracking.clips import RolloutAudio
 from ttsrl.tracking.evaluations import Evaluations
 from ttsrl.tracking.figures import of_step
@@ -114,6 +115,10 @@ class Teller:
             self._told = self._told.with_step(step.step)
             self._steps.take()
             self._kept.save(self._told)
+        for finding in self._findings():
+            self._attempt(lambda finding=finding: tracker.finding(finding))
+            self._told = self._told.with_finding(finding.name)
+            self._kept.save(self._told)
 
     def _attempt(self, tell: Callable[[], None]) -> None:
         """What is refused is dropped; what fails otherwise is raised."""
@@ -136,6 +141,13 @@ class Teller:
         if self._tracker is not None:
             self._tracker.close()
             self._kept.save(self._told, now=True)
+
+    def _findings(self) -> list[FindingNote]:
+        """What guards found that the tracker has not."""
+        events = read_lines(GuardEvent, self._sources.work_dir / "train" / GUARDS)
+        notes = [FindingNote(e.event, e.guard, e.step, e.said, e.at_s) for e in events]
+        new = {note.name: note for note in notes if note.name not in self._told.findings}
+        return list(new.values())
 
     def _next_step(self) -> TrainingStep | None:
         """The next step of the log that the tracker has not; one done again after it was told of

@@ -24,7 +24,16 @@ from ttsrl.audio.io import flac_uri
 from ttsrl.config.tracking import MlflowConfig
 from ttsrl.records.record import to_line
 from ttsrl.records.tracking import Told
-from ttsrl.tracking.base import About, EvaluationNote, Figures, RefusedError, RolloutClip, StepNote
+from ttsrl.tracking.base import (
+    FINDING,
+    About,
+    EvaluationNote,
+    Figures,
+    FindingNote,
+    RefusedError,
+    RolloutClip,
+    StepNote,
+)
 from ttsrl.tracking.rollout_table import columns_of, row_of
 
 ID, TOLD, VERDICT = "ttsrl.run", "ttsrl.told", "verdict"
@@ -78,6 +87,11 @@ class MlflowTracker:
             self._client.set_tag(self._id, VERDICT, note.verdict[:LONGEST_PARAM])
         told = self._told.with_evaluation(note.name)
         self._figures(note.figures, note.step, note.ended_at_s, told)
+
+    def finding(self, note: FindingNote) -> None:
+        self._client.set_tag(self._id, f"{FINDING}/{note.guard}", note.said[:LONGEST_PARAM])
+        figure = {f"{FINDING}/{note.event}/{note.guard}": float(note.step)}
+        self._figures(figure, note.step, note.at_s, self._told.with_finding(note.name))
 
     def close(self) -> None:
         self._client.set_terminated(self._id, "FINISHED")

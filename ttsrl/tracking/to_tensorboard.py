@@ -14,10 +14,12 @@ from torch.utils.tensorboard import SummaryWriter
 from ttsrl.records.tracking import Told
 from ttsrl.tracking.base import (
     EVALUATED_STEP,
+    FINDING,
     STEP,
     About,
     EvaluationNote,
     Figures,
+    FindingNote,
     RolloutClip,
     StepNote,
 )
@@ -66,6 +68,11 @@ class TensorboardTracker:
         figures = {**note.figures, mark: float(note.step)}
         self._scalars(figures, mark, note.step, note.ended_at_s)
 
+    def finding(self, note: FindingNote) -> None:
+        self._writer.add_text(FINDING, note.said, note.step, note.at_s)
+        mark = f"{FINDING}/{note.event}/{note.guard}"
+        self._scalars({mark: float(note.step)}, mark, note.step, note.at_s)
+
     def close(self) -> None:
         self._writer.close()
 
@@ -85,7 +92,13 @@ def _read_back(folder: Path) -> Told:
         if tag.startswith(f"{EVALUATED_STEP}/")
         for event in events.Scalars(tag)
     ]
-    return Told(step=max(steps, default=0), evaluations=evaluations)
+    findings = [
+        f"{tag.removeprefix(f'{FINDING}/')}/{event.step}"
+        for tag in tags
+        if tag.startswith(f"{FINDING}/")
+        for event in events.Scalars(tag)
+    ]
+    return Told(step=max(steps, default=0), evaluations=evaluations, findings=findings)
 
 
 def _mark(suite: str) -> str:

@@ -10,7 +10,16 @@ import numpy as np
 
 from ttsrl.config.tracking import TrackioConfig
 from ttsrl.records.tracking import Told
-from ttsrl.tracking.base import EVALUATED_STEP, STEP, About, EvaluationNote, RolloutClip, StepNote
+from ttsrl.tracking.base import (
+    EVALUATED_STEP,
+    STEP,
+    About,
+    EvaluationNote,
+    FindingNote,
+    RolloutClip,
+    StepNote,
+)
+from ttsrl.tracking.findings import finding_name, finding_row
 from ttsrl.tracking.rollout_table import caption_of, columns_of, row_of
 
 LOUDEST_PCM = 32767
@@ -51,6 +60,8 @@ class TrackioTracker:
                 told = told.with_step(int(row[STEP]))
             elif EVALUATED_STEP in row:
                 told = told.with_evaluation(f"{row['eval/suite']}/{int(row[EVALUATED_STEP])}")
+            elif name := finding_name(row):
+                told = told.with_finding(name)
         return told
 
     def step(self, note: StepNote) -> None:
@@ -73,6 +84,9 @@ class TrackioTracker:
         if note.verdict:
             row["verdict"] = self._trackio.Markdown(note.verdict)
         self._run.log(row, step=note.step)
+
+    def finding(self, note: FindingNote) -> None:
+        self._run.log(finding_row(note), step=note.step)
 
     def close(self) -> None:
         self._run.finish()

@@ -10,7 +10,16 @@ import wandb
 
 from ttsrl.config.tracking import WandbConfig
 from ttsrl.records.tracking import Told
-from ttsrl.tracking.base import EVALUATED_STEP, STEP, About, EvaluationNote, StepNote
+from ttsrl.tracking.base import (
+    EVALUATED_STEP,
+    FINDING,
+    STEP,
+    About,
+    EvaluationNote,
+    FindingNote,
+    StepNote,
+)
+from ttsrl.tracking.findings import finding_row
 from ttsrl.tracking.rollout_table import columns_of, row_of
 from ttsrl.tracking.wandb_files import read_back
 
@@ -58,6 +67,7 @@ class WandbTracker:
         for names in ("train/*", "raw/*", "utility/*", "rollouts"):
             self._run.define_metric(names, step_metric=STEP)
         self._run.define_metric("eval/*", step_metric=EVALUATED_STEP)
+        self._run.define_metric(f"{FINDING}/*", step_metric=f"{FINDING}/step")
 
     def told(self, known: Told) -> Told:
         if self._written is not None:
@@ -74,6 +84,9 @@ class WandbTracker:
     def evaluation(self, note: EvaluationNote) -> None:
         verdict = {"verdict": note.verdict} if note.verdict else {}
         self._run.log({**note.figures, "eval/suite": note.suite, **verdict})
+
+    def finding(self, note: FindingNote) -> None:
+        self._run.log(finding_row(note))
 
     def close(self) -> None:
         self._run.finish()

@@ -16,6 +16,7 @@ from typing import Any
 
 from ttsrl.records.tracking import Told
 from ttsrl.tracking.base import EVALUATED_STEP, STEP
+from ttsrl.tracking.findings import finding_name
 
 FILE_HEADER_BYTES = 7
 BLOCK_BYTES = 32 * 1024
@@ -33,6 +34,8 @@ def read_back(folder: Path, run_id: str) -> Told:
                 told = told.with_evaluation(f"{row['eval/suite']}/{int(row[EVALUATED_STEP])}")
             elif STEP in row:
                 told = told.with_step(int(row[STEP]))
+            elif name := finding_name(row):
+                told = told.with_finding(name)
     return told
 
 

@@ -103,7 +103,7 @@ MUST_NOT: dict[str, Callable[[int], dict[str, Any]]] = {
     "pitch": lambda n: {"pitch_spread": slide(2, 1.7, n)},
     "voicing": lambda n: {"voiced_share": slide(0.7, 0.6, n)},
     "quality_distillmos": lambda n: {"dnsmos": slide(3, 2, n), "distillmos": slide(3, 2, n)},
-    "quality_dnsmos": lambda n: {"dnsmos": slide(3, 4, n), "distillmos": slide(3, 4, n)},
+    "quality_dnsmos": lambda n: {"dnsmos": slide(3, 2, n), "distillmos": slide(3, 2, n)},
     "gated": lambda n: {"gated_share": slide(0.6, 0.1, n)},  # a policy that learns to speak
     "failed": lambda n: {"failed_share": 1.0 if n % 5 == 0 else 0.1},
     "collapse": lambda n: {"distinct_share": slide(0.55, 0.3, n)},
@@ -289,3 +289,55 @@ def test_a_rising_limit_a_lower_one_and_one_of_zero_tell_their_way() -> None:
     assert (share(math.nan, not_finite=True), share(1.0, not_finite=True)) == (math.inf, 0)
     assert share(math.nan, above=1.0) == 0
     assert share(5.0, None, rises=1.0) == 0
+
+
+# A guard -> figures at a share of the way from the base to the limit that docs/trust.md gives.
+WAY: dict[str, Callable[[float], dict[str, float]]] = {
+    "end_token": lambda way: {"end_token_rate": 1.0 - 0.2 * way},
+    "rate_up": lambda way: {"chars_per_s": 14 * (1 + 0.2 * way)},
+    "rate_down": lambda way: {"chars_per_s": 14 * (1 - 0.25 * way)},
+    "duration_down": lambda way: {"duration_s": 4 * (1 - 0.25 * way)},
+    "duration_up": lambda way: {"duration_s": 4 * (1 + 0.5 * way)},
+    "pitch": lambda way: {"pitch_spread": 2 * (1 - 0.25 * way)},
+    "voicing": lambda way: {"voiced_share": 0.7 * (1 - 0.25 * way)},
+    "quality_distillmos": lambda way: {"dnsmos": 3 + way, "distillmos": 3 - 0.2 * way},
+    "quality_dnsmos": lambda way: {"distillmos": 3 + way, "dnsmos": 3 - 0.2 * way},
+    "gated": lambda way: {"gated_share": 0.1 + 0.2 * way},
+    "failed": lambda way: {"failed_share": 0.5 * way},
+    "collapse": lambda way: {"distinct_share": 1 - 0.6 * way},
+    "entropy_down": lambda way: {"entropy": 2 * (1 - 0.9 * way)},
+    "entropy_up": lambda way: {"entropy": 2 * (1 + way)},
+    "kl": lambda way: {"kl": 1.0 * way},
+    "likelihood": lambda way: {"nll": 2 * (1 - 0.1 * way), "cer": 0.2 + 0.1 * way},
+}
+
+
+@pytest.mark.parametrize("name", WAY)
+def test_a_guard_trips_at_the_fifth_step_beyond_its_limit_and_at_none_before_it(name: str) -> None:
+    def trips(way: float) -> list[int]:
+        history = History(base_steps=3)
+        for number in range(1, 13):
+            history.add_step(step_of(number, **WAY[name](way if number > 3 else 0.0)))
+        return [found.step for found in findings(GUARDS[name], history)]
+
+    assert trips(0.97) == []
+    assert trips(1.03) == [8, 9, 10, 11, 12]
+
+
+def test_every_guard_on_steps_has_its_limit_in_that_table() -> None:
+    once = {"gradient", "loss"}  # a number that is not finite has no way to it
+    assert WAY.keys() | once | OF_EVALUATIONS.keys() == GUARDS.keys()
+
+
+def test_a_held_out_quality_that_falls_beside_the_other_one_is_not_fooled() -> None:
+    fallen = evaluated(
+        lambda step: {"quality.distillmos_change_high": -0.1},
+        lambda n: {"dnsmos": slide(3, 2, n)},
+    )
+    assert list(findings(GUARDS["held_out_distillmos"], fallen)) == []
+
+
+def test_an_adaptation_of_25_points_is_the_limit() -> None:
+    for low, trips in ((0.24, 0), (0.26, 3)):
+        history = evaluated(lambda step, low=low: {"adaptation_low": low}, lambda n: {})
+        assert len(list(findings(GUARDS["adaptation"], history))) == trips

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from ttsrl.errors import BadInput
+from ttsrl.records.best import BestModel
 from ttsrl.storage.errors import StorageError
 from ttsrl.storage.journal import Journal
 from ttsrl.storage.manifest import MANIFEST
@@ -366,15 +367,16 @@ def test_keys_of_a_run(tmp_path: Path, source: Path) -> None:
         "checkpoint": "runs/quick/checkpoints/step_000100",
     }
     store.storage.publish(source, store.model(100))
-    judge = {"name": "judge", "kinship": "unlike"}
-    store.write_best(100, {"judge_cer": 0.25}, judge, {200: ["kl"]})
-    assert store.storage.read_json(store.best) == {
-        "step": 100,
-        "model": "runs/quick/model/step_000100",
-        "judge": judge,
-        "scores": {"judge_cer": 0.25},
-        "left_out": {"200": ["kl"]},
-    }
+    best = BestModel(
+        step=100,
+        model=store.model(100),
+        judge={"name": "judge", "kinship": "unlike"},
+        scores={"cer": 0.25},
+        left_out={"200": ["kl"]},
+    )
+    store.write_best(best)
+    assert store.storage.read_json(store.best) == best.model_dump()
+    assert best.model == "runs/quick/model/step_000100"
     with pytest.raises(BadInput, match=r"complete there: .*step_000020, .*step_000100"):
         store.storage.pull(store.checkpoint(300), tmp_path / "pulled")
 

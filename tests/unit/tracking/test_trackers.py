@@ -25,6 +25,8 @@ from ttsrl.tracking.wandb_files import history
 
 STEPS = [1, 2, 3, 4]
 NAMES = ("tensorboard", "wandb", "mlflow", "trackio")
+FOUND = {"pitch": 2, "rate_up": 4}
+"""Guard -> the step at which it tripped."""
 BEST_TOKENS = [1, 2, 3, 4] * 5
 
 
@@ -51,11 +53,13 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Generator[ToldRun]:
     with mlflow_server(folder / "server", port) as address:
         run.evaluate("before")
         run.log(1, 2)
+        run.trip("pitch", 2)
         first = run.follow()
         wait_for(lambda: all((s := run.status(name)) and s.step >= 2 for name in NAMES))
         os.killpg(first.pid, signal.SIGKILL)
         first.wait()
         run.log(3, 4)
+        run.trip("rate_up", 4)
         run.evaluate("after")
         run.tell_rest()
         yield ToldRun(run, address)
@@ -90,6 +94,9 @@ def test_tensorboard_has_every_step_once_with_audio(told: ToldRun) -> None:
     assert events.Audio("rollouts/gated_too_short")
     tensors: Any = events.Tags()["tensors"]
     assert {"about/text_summary", "verdict/text_summary", "rollouts/text_summary"} <= {*tensors}
+    for guard, step in FOUND.items():  # each once, though the first process was killed
+        assert [event.step for event in events.Scalars(f"guards/tripped/{guard}")] == [step]
+    assert "guards/text_summary" in tensors
 
 
 def test_tensorboards_files_are_in_storage_too(told: ToldRun) -> None:
@@ -115,6 +122,10 @@ def test_wandbs_offline_runs_have_every_step_once_and_one_id(told: ToldRun) -> N
     assert "cut the character error rate" in verdicts[0]
     evaluated = [row["eval/step"] for row in rows if "eval/step" in row]
     assert evaluated == [0, 4]
+    found = [row for row in rows if "guards/event" in row]
+    assert {row["guards/guard"]: row["guards/step"] for row in found} == FOUND
+    assert len(found) == 2
+    assert found[0]["guards/said"] == "guard pitch at step 2: too far"
     sounds = [path for path in folder.rglob("*") if path.is_file() and _is_wav(path)]
     assert any(same_sound(path) for path in sounds)
 
@@ -136,6 +147,10 @@ def test_mlflow_has_one_run_with_every_step_once(told: ToldRun) -> None:
     assert run.data.tags["reward specification"] == "abc"
     assert "cut the character error rate" in run.data.tags["verdict"]
     assert run.info.status == "FINISHED"
+    assert run.data.tags["guards/rate_up"] == "guard rate_up at step 4: too far"
+    for guard, step in FOUND.items():
+        tripped = client.get_metric_history(run.info.run_id, f"guards/tripped/{guard}")
+        assert [metric.step for metric in tripped] == [step]
     judge = told.run.run.eval.judges[0].name
     assert run.data.metrics[f"eval/held_out/sampled/cer/{judge}/high"] == pytest.approx(0.2)
 
@@ -167,6 +182,8 @@ def test_trackios_database_has_every_step_once_with_audio(told: ToldRun) -> None
     verdicts = [row["verdict"]["_value"] for _, row in logged if "verdict" in row]
     assert len(verdicts) == 1
     assert json.loads(configs[0][0])["train"]["steps"] == 4
+    found = [row for _, row in logged if "guards/event" in row]
+    assert [(row["guards/guard"], row["guards/step"]) for row in found] == list(FOUND.items())
 
 
 def _is_wav(path: Path) -> bool:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from ttsrl.config.schema import RunConfig
 from ttsrl.errors import BadInput, Failure
+from ttsrl.evaluation.best import best_checkpoint, point_to_best
 from ttsrl.evaluation.during.measure import evaluate_checkpoint
 from ttsrl.evaluation.during.models import CheckpointModels, wait_for
 from ttsrl.evaluation.during.outcome import note_of
@@ -82,6 +83,7 @@ class CheckpointEvaluator:
                 if left:
                     self._evaluate(left[0])
                 elif has_ended or self._last_is_done():
+                    self.point_to_best()  # once more, with what the guards found since
                     return
                 else:
                     self._wait("the next checkpoint")
@@ -125,7 +127,28 @@ class CheckpointEvaluator:
         else:
             if not done:
                 print(EvaluatedLine(step, note_of(self.plan, step)), flush=True)
+            if step != BASE:
+                self.point_to_best()
+                self.models.forget(step)
         self._publish_state()
+
+    def point_to_best(self) -> None:
+        """Publish the best checkpoint so far as a model, and have best.json name it.
+
+        Raises StorageError.
+        """
+        store, during = self.store, self.plan.during
+        best = best_checkpoint(self.run, store, during.folder)
+        try:
+            if best is not None and not store.storage.is_complete(store.model(best)):
+                store.storage.publish(self.models.of(best), store.model(best))
+                self.models.forget(best)
+        except StorageError:
+            raise
+        except (BadInput, Failure) as error:  # its merge failed, or another machine was faster
+            if not store.storage.is_complete(store.model(best or BASE)):
+                print(f"the model of step {best}, the best, is not published: {error}", flush=True)
+        point_to_best(self.run, store, during.suite, self.beside.folder)
 
     def _attempt_often(self, step: int) -> None:
         attempt = 0
@@ -149,7 +172,6 @@ class CheckpointEvaluator:
         arguments = self.beside.config, step, model, self.beside.data, folder
         log = folder / "logs" / "evaluate.log"
         wait_for(Job("evaluate", evaluate_checkpoint, arguments, log, self.beside.environment))
-        self.models.forget(step)
 
     def _storage_was_away(self) -> bool:
         """Waits until storage answers; whether that took any waiting."""

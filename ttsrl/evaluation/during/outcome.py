@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ttsrl.evaluation.during.plan import BASE, Plan
-from ttsrl.evaluation.report.comparison import percent
+from ttsrl.evaluation.report.comparison import in_points, percent
 from ttsrl.records.during import CHANGE, ChangeFromBase
 from ttsrl.records.evaluation import REPORT, SAMPLED, EvaluationReport
 from ttsrl.records.record import parse
@@ -38,10 +38,6 @@ def note_of(plan: Plan, step: int) -> str:
         return f"{said}, not to be compared with the base: the judge failed"
     moved = change.difference
     return (
-        f"{said}, {_points(moved.value)} points against the base "
-        f"(95 % interval {_points(moved.low)} to {_points(moved.high)})"
+        f"{said}, {in_points(moved.value)} points against the base "
+        f"(95 % interval {in_points(moved.low)} to {in_points(moved.high)})"
     )
-
-
-def _points(share: float) -> str:
-    return f"{share * 100:+.1f}".replace("-", "−")

@@ -36,11 +36,11 @@ _INDEPENDENCE: dict[Kinship, str] = {
 """What a measure says of the speech, by how it is related to the reward."""
 
 
-_HEARD_BY: dict[Kinship, str] = {
-    "unlike": "Heard by {}, a judge that is independent of the reward, GRPO",
-    "unknown": "Heard by {}, a judge that gave no reward and may be kin to what gave it, GRPO",
-    "kin": "Only kin of what gave the reward heard it: by {}, GRPO",
-    "same": "Only what gave the reward heard it: by {}, GRPO",
+_MEASURED_BY: dict[Kinship, str] = {
+    "unlike": "As measured by {}, which is independent of the reward, GRPO",
+    "unknown": "As measured by {}, which gave no reward and may be kin to what gave it, GRPO",
+    "kin": "As measured by {}, which is kin to what gave the reward, GRPO",
+    "same": "As measured by {}, which gave the reward itself, GRPO",
 }
 """How the verdict begins, by how its judge is related to the reward."""
 _CAUTION: dict[Kinship, str] = {
@@ -218,7 +218,7 @@ def verdict(folder: RunFolder, comparison: Comparison | None) -> list[str]:
     }
     sampling = f" ({comparison.sampling})" if comparison.sampling else ""
     sentence = (
-        f"{_HEARD_BY[judge.relation].format(judge.name)} {verb[effect]} {_move(sampled.result)} "
+        f"{_MEASURED_BY[judge.relation].format(judge.name)} {verb[effect]} {_move(sampled.result)} "
         f"in sampled speech{sampling}"
     )
     if greedy is not None:
@@ -254,6 +254,11 @@ def direction(result: PairedBootstrap) -> int:
 def percent(value: float, digits: int = 1) -> str:
     """A ratio in percent, with a true minus."""
     return f"{value * 100:.{digits}f} %".replace("-", "−")
+
+
+def in_points(value: float) -> str:
+    """A difference of two ratios in percentage points, with its sign."""
+    return f"{value * 100:+.1f}".replace("-", "−")
 
 
 def signed_percent(value: float) -> str:

@@ -10,6 +10,7 @@ from ttsrl.config.schema import RunConfig
 from ttsrl.errors import BadInput
 from ttsrl.models.kinship import as_said_now, verdict_judge
 from ttsrl.records import listening
+from ttsrl.records.best import BEST, BestModel
 from ttsrl.records.during import CHANGE, FOLDER, ChangeFromBase
 from ttsrl.records.evaluation import REPORT, ROWS, EvaluationReport, EvaluationRow
 from ttsrl.records.guard import GUARDS, GuardEvent
@@ -59,6 +60,8 @@ class RunFolder:
     rollouts: list[RolloutSample]
     timeline: list[TimelineEvent]
     guards: list[GuardEvent]
+    best: BestModel | None
+    """The model to use, where the evaluation beside training has chosen one."""
     choice: ListenersChoice | None
     """What listeners chose, once `ttsrl prefer count` has counted."""
 
@@ -95,5 +98,6 @@ def read_run_folder(path: Path) -> RunFolder:
         rollouts=read_lines(RolloutSample, path / "train" / "rollouts.jsonl"),
         timeline=read_lines(TimelineEvent, path / "train" / "timeline.jsonl"),
         guards=read_lines(GuardEvent, path / "train" / GUARDS),
+        best=read_file(BestModel, path / FOLDER / BEST),
         choice=read_file(ListenersChoice, path / listening.FOLDER / listening.CHOICE),
     )

@@ -114,6 +114,8 @@ class GuardsShown:
     armed: str
     said: list[str]
     """A line per event."""
+    best: str
+    """Which model to use, and why; empty where none is known."""
 
 
 def _guards(folder: RunFolder) -> GuardsShown | None:
@@ -121,7 +123,9 @@ def _guards(folder: RunFolder) -> GuardsShown | None:
     if not folder.steps:
         return None
     words = armed(folder.run).words
-    return GuardsShown(words[0].upper() + words[1:], [event.said for event in folder.guards])
+    said = [event.said for event in folder.guards]
+    best = folder.best.why if folder.best else ""
+    return GuardsShown(words[0].upper() + words[1:], said, best)
 
 
 def _facts(folder: RunFolder) -> str:
