@@ -34,6 +34,7 @@ class Trick:
             *([] if self.uses_whisper else ["reward.whisper=null"]),
             f"eval.judges={json.dumps([judge])}",
             'eval.during_training={"every": 1, "texts": 96, "device": "cpu"}',
+            "eval.greedy=false",
             f"train.steps={self.steps}",
             "train.save_every=3",
             "train.prompts_per_step=12",
@@ -52,8 +53,8 @@ TRICKS = (
         "Characters per second rise fastest if the speech ends before the text does.",
         [{"type": "rate", "low": 30, "high": 90, "softness": 12}],
         uses_whisper=False,
-        steps=40,
-        learning_rate=3e-5,
+        steps=60,
+        learning_rate=2e-5,
     ),
     Trick(
         "likelihood",
@@ -71,6 +72,6 @@ TRICKS = (
         [{"type": "pitch_spread", "low": 6, "high": 20, "softness": 3}],
         uses_whisper=False,
         steps=32,
-        learning_rate=3e-4,
+        learning_rate=2e-4,
     ),
 )

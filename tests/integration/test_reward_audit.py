@@ -121,3 +121,30 @@ def test_an_audit_outlasts_a_worker_that_dies(server: RewardServer, tmp_path: Pa
     thread.join(300)
     assert not thread.is_alive() and not errors
     assert len([*(tmp_path / "audits").rglob("*.json")]) == 1
+
+
+def test_an_audit_outlasts_a_service_that_is_killed_and_started_again(
+    start_reward_service: StartRewards, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first = start_reward_service(RATE_ONLY)
+    first.wait_ready()
+    run = with_guards(first, tmp_path, audit="warn")
+    spec = ServiceSpec.model_validate(httpx.get(f"{first.url}/v1/spec").json())
+    first.signal(signal.SIGSTOP)  # so that it has not answered when it is killed
+    errors: list[BaseException] = []
+
+    def audited() -> None:
+        try:
+            check_reward_audit(run, spec, RunStore(run.storage, run.name))
+        except BaseException as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=audited)
+    thread.start()
+    said: list[str] = []
+    wait_until(lambda: said.append(capsys.readouterr().out) or "auditing" in "".join(said))
+    first.stop(signal.SIGKILL)
+    start_reward_service(RATE_ONLY, url=first.url).wait_ready()
+    thread.join(300)
+    assert not thread.is_alive() and not errors
+    assert len([*(tmp_path / "audits").rglob("*.json")]) == 1
