@@ -29,13 +29,14 @@ from prometheus_client.parser import text_string_to_metric_families
 from reward_speed import server, wait_loaded
 from train_speed import REWARD, make_all, run_steps, write_texts
 
-from ttsrl.config.load import load_run
+from ttsrl.config.load import dump_run, load_run
 from ttsrl.evaluation.merge import merge
 from ttsrl.families.registry import load_family
 from ttsrl.lines.json_lines import json_objects
 from ttsrl.runtime.machine import GIB, gpus
 from ttsrl.storage.run_store import RunStore
-from ttsrl.training.verl_args import limits_of
+from ttsrl.training.environment import RUN
+from ttsrl.training.verl_args import ONLY_SPEECH
 
 WHISPER = "large-v3-turbo"
 PROMPTS, TOKENS = 4, 32
@@ -175,6 +176,7 @@ def speak(config: Path, folder: Path) -> None:
     rows = islice(json_objects(folder / "texts.jsonl", '{"text": "..."}'), PROMPTS)
     prompts = [family.prompt_ids(row["text"]) for _, row in rows]
     start = time.perf_counter()
+    os.environ[RUN] = dump_run(run)  # where the processor finds its family
     os.environ["VLLM_WORKER_MULTIPROC_METHOD"] = "spawn"  # merging may have begun to use the GPU
     engine = LLM(
         str(model),
@@ -183,9 +185,11 @@ def speak(config: Path, folder: Path) -> None:
         enforce_eager=True,
         max_model_len=1024,
         gpu_memory_utilization=run.rollout.gpu_memory_utilization,
+        logits_processors=[ONLY_SPEECH],
     )
-    limits: dict[str, Any] = limits_of(family)
-    asked = SamplingParams(temperature=0.0, max_tokens=TOKENS, logprobs=0, **limits)
+    asked = SamplingParams(
+        temperature=0.0, max_tokens=TOKENS, logprobs=0, stop_token_ids=family.stop_token_ids
+    )
     said = engine.generate([{"prompt_token_ids": p} for p in prompts], asked)
     print(f"vLLM has loaded {size / GIB:.1f} GiB and spoken in {time.perf_counter() - start:.0f} s")
     torch_model: Any = AutoModelForCausalLM.from_pretrained(model, dtype=torch.bfloat16)

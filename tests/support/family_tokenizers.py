@@ -7,6 +7,7 @@ tokens that no text contains.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, processors
@@ -94,6 +95,24 @@ def qwen2_cosy_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
     write_qwen2_tokenizer(folder)
     tokenizer = AutoTokenizer.from_pretrained(folder)
     tokenizer.add_tokens([*(f"<|s_{n}|>" for n in range(6561)), "<|SPEECH_GENERATION_START|>"])
+    return tokenizer
+
+
+NEUTTS_MARKERS = (
+    "<|TEXT_REPLACE|>", "<|TEXT_PROMPT_START|>", "<|TEXT_PROMPT_END|>", "<|SPEECH_REPLACE|>",
+    "<|SPEECH_GENERATION_START|>", "<|SPEECH_GENERATION_END|>",
+)  # fmt: skip
+
+
+def neutts_tokenizer(
+    base: str, folder: Path, markers: Sequence[str] = NEUTTS_MARKERS
+) -> PreTrainedTokenizerBase:
+    """Qwen2's as NeuTTS Air has it, or one that begins a text itself, as a Llama's."""
+    tokenizer: PreTrainedTokenizerBase = llama_3_tokenizer()
+    if base == "qwen2":
+        write_qwen2_tokenizer(folder)
+        tokenizer = AutoTokenizer.from_pretrained(folder)
+    tokenizer.add_tokens([*markers, *(f"<|speech_{n}|>" for n in range(65_536))])
     return tokenizer
 
 

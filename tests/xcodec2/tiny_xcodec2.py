@@ -1,15 +1,21 @@
 """XCodec2 of random weights in the real format, small enough for a test."""
 
 from pathlib import Path
+from typing import Any
 
 import torch
 import transformers
 
 
-def save_tiny_xcodec2(path: Path) -> Path:
+def save_tiny_xcodec2(
+    path: Path,
+    config_class: Any = transformers.Xcodec2Config,
+    model_class: Any = transformers.Xcodec2Model,
+    extractor_class: Any = transformers.Xcodec2FeatureExtractor,
+) -> Path:
     """Write config, weights and feature extractor into the folder; norms and biases not neutral."""
     torch.manual_seed(0)
-    config = transformers.Xcodec2Config(
+    config = config_class(
         hidden_size=64, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4,
         num_key_value_heads=4, encoder_hidden_size=8, decoder_hidden_size=64, quantization_dim=96,
         semantic_model_config={
@@ -17,7 +23,7 @@ def save_tiny_xcodec2(path: Path) -> Path:
             "num_attention_heads": 2, "intermediate_size": 32, "output_hidden_size": 32,
         },
     )  # fmt: skip
-    model = transformers.Xcodec2Model(config)
+    model = model_class(config)
     with torch.no_grad():
         for name, weight in sorted(model.named_parameters()):
             if "acoustic_encoder" in name or name.startswith(("fc_encoder", "quantizer")):
@@ -28,5 +34,5 @@ def save_tiny_xcodec2(path: Path) -> Path:
                 weight.normal_(1.0 if norm else 0.0, 0.1)
         model.quantizer.project_in.weight.mul_(8.0)
     model.save_pretrained(path)
-    transformers.Xcodec2FeatureExtractor().save_pretrained(path)
+    extractor_class().save_pretrained(path)
     return path

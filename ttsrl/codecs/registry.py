@@ -14,7 +14,7 @@ from ttsrl.models.hub import local_folder
 if TYPE_CHECKING:
     from ttsrl.reward.config import RewardConfig
 
-KNOWN = "tiny_codec, xcodec2, cosyvoice2, snac"
+KNOWN = "tiny_codec, xcodec2, cosyvoice2, snac, neucodec"
 
 
 def resolve_precision(reward: RewardConfig, device: str) -> Precision:
@@ -44,6 +44,10 @@ def load_codec(
             from ttsrl.codecs.xcodec2 import XCodec2
 
             return XCodec2(path, device, precision)
+        case "neucodec":
+            from ttsrl.codecs.neucodec import NeuCodec
+
+            return NeuCodec(path, device, precision)
         case "snac":
             from ttsrl.codecs.snac import SnacCodec
 
@@ -67,6 +71,10 @@ def load_encoder(path: str, device: str = "cpu") -> Encoder:
             from ttsrl.codecs.s3_tokenizer import S3Tokenizer
 
             return S3Tokenizer(path, device)
+        case "neucodec":
+            from ttsrl.codecs.neucodec import NeuCodecEncoder
+
+            return NeuCodecEncoder(path, device)
         case "snac":
             from ttsrl.codecs.snac import SnacEncoder
 

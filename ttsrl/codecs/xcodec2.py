@@ -30,9 +30,14 @@ TOKENS_AT_ONCE = 16_384
 class XCodec2:
     """XCodec2's decoder; see `ttsrl.codecs.base.Codec`."""
 
+    model_class = "Xcodec2Model"
+    """Of transformers."""
+    rate_key = "sampling_rate"
+    """Where its configuration has the rate of the waveform."""
+
     def __init__(self, path: str, device: str = "cpu", precision: Precision = "float32") -> None:
         """`precision`: what a GPU multiplies in; weights and sums stay in float32."""
-        model = load_xcodec2(path)
+        model = load_xcodec2(path, self.model_class)
         for part in (model.quantizer, model.acoustic_decoder):  # the encoder stays where it is
             part.to(device)
         self.device = torch.device(device)
@@ -42,7 +47,7 @@ class XCodec2:
         self.decoder = MaskedDecoder(model, torch.float16 if rounded else None)
         levels = model.config.quantization_levels
         self.codebook_size = int(torch.tensor(levels).prod())
-        self.sample_rate_hz = int(model.config.sampling_rate)
+        self.sample_rate_hz = int(getattr(model.config, self.rate_key))
         self.tokens_per_s = self.sample_rate_hz / model.config.hop_length
 
     @torch.inference_mode()
@@ -80,14 +85,15 @@ class XCodec2:
         return arriving, arrived
 
 
-def load_xcodec2(path: str) -> Any:
+def load_xcodec2(path: str, name: str = XCodec2.model_class) -> Any:
     """transformers' own class with the weights of a folder, in its format or as the authors
     published them. Raises BadInput."""
-    model_class: Any = getattr(transformers, "Xcodec2Model", None)
+    model_class: Any = getattr(transformers, name, None)
     if model_class is None:
         raise BadInput(
-            f"codec {path!r} is an XCodec2, which transformers {transformers.__version__} does "
-            "not have; use an environment made with `uv sync --extra reward --extra xcodec2`"
+            f"codec {path!r} is of the class {name}, which transformers "
+            f"{transformers.__version__} does not have; use an environment made with "
+            "`uv sync --extra reward --extra xcodec2`"
         )
     folder = Path(path)
     if not is_published_form(names_of_weights(folder)):

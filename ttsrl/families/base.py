@@ -18,14 +18,9 @@ class Family(Protocol):
     """Token ids of the codebook, in order: id = speech_token_ids[speech token]."""
 
     @property
-    def allowed_token_ids(self) -> list[int]:
-        """All ids that a response may hold: every generator is limited to them."""
-        ...
-
-    @property
     def allowed_in_frame(self) -> list[list[int]]:
-        """The same for each place of a frame: the k-th token of a response may be any of
-        `allowed_in_frame[k % n]`, where n is the number of places, 1 in most codebooks."""
+        """Ids that a response may hold, to which every generator is limited: the k-th one is of
+        `allowed_in_frame[k % n]`, n being the number of places of a frame, 1 in most codebooks."""
         ...
 
     def chat(self, text: str, conditions: Conditions = UNCONDITIONED) -> list[dict[str, str]]:

@@ -17,6 +17,10 @@ FAMILIES: dict[str, str] = {
     "llasa": "ttsrl.families.llasa:Llasa",
     "cosyvoice2": "ttsrl.families.cosyvoice2:CosyVoice2",
     "qwen2-cosy": "ttsrl.families.qwen2_cosy:Qwen2Cosy",
+    "neutts": "ttsrl.families.neutts:NeuTts",
+    "neutts-de": "ttsrl.families.neutts:NeuTtsGerman",
+    "neutts-es": "ttsrl.families.neutts:NeuTtsSpanish",
+    "neutts-fr": "ttsrl.families.neutts:NeuTtsFrench",
     "orpheus": "ttsrl.families.orpheus:Orpheus",
     "maya1": "ttsrl.families.orpheus:Maya1",
 }

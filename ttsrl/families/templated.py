@@ -35,6 +35,8 @@ class TemplatedFamily:
     """Tokens that end the speech."""
     speech: ClassVar[SpeechVocabulary] = SpeechVocabulary()
     """How its speech tokens are written."""
+    own_beginning: ClassVar[bool] = False
+    """Whether a prompt begins with what the tokenizer puts before any text, as a Llama's does."""
     markers_in_text: ClassVar[frozenset[str]] = frozenset()
     """Markers that a text may contain, because the model was trained on such texts."""
     markup: ClassVar[frozenset[str]] = frozenset()
@@ -70,11 +72,6 @@ class TemplatedFamily:
                 )
         self.stop_token_ids = [vocabulary[stop] for stop in self.stops]
         self.speech_token_ids = self.speech.ids(tokenizer, self.title, codebook_size)
-
-    @property
-    def allowed_token_ids(self) -> list[int]:
-        """All ids that a response may hold, in order."""
-        return sorted([*self.speech_token_ids, *self.stop_token_ids])
 
     @property
     def allowed_in_frame(self) -> list[list[int]]:
@@ -182,7 +179,7 @@ class TemplatedFamily:
             add_generation_prompt=True,
             tokenize=False,
         )
-        ids = self.tokenizer.encode(str(rendered), add_special_tokens=False)
+        ids = self.tokenizer.encode(str(rendered), add_special_tokens=self.own_beginning)
         reference = self.continued(self.parted(text, conditions)[1])
         begun = [*(reference.tokens if reference else ()), *speech_prefix]
         return [*ids, *(self.speech_token_ids[token] for token in begun)]

@@ -32,7 +32,7 @@ from ttsrl.training.advantage import (
     leave_one_out_advantages,
 )
 from ttsrl.training.environment import reward_here, run_here
-from ttsrl.training.verl_args import GROUP_METRIC, limits_of
+from ttsrl.training.verl_args import GROUP_METRIC
 from ttsrl.training.verl_fields import extra_fields_of, reward_of, utilities_of
 from ttsrl.wire import Outcome, Utterance
 
@@ -71,7 +71,6 @@ class SpeechRolloutWorker(_PlainWorker):
 
         self.run = run_here()
         self.family = load_family(self.run.family, self.tokenizer, told=self.run.prompt)
-        self.limits = limits_of(self.family)
         self.reward_client = RewardClient.of(self.run.reward, reward_here().spec_hash)
 
     async def _run_prompt(
@@ -87,7 +86,7 @@ class SpeechRolloutWorker(_PlainWorker):
         info = prompt["extra_info"]
         conditions = conditions_in(self.run, info)
         prompt_ids = self.family.prompt_ids(info["text"], prefix_of(info), conditions)
-        sampling_params = {**sampling_params, **self.limits}
+        sampling_params = {**sampling_params, "stop_token_ids": self.family.stop_token_ids}
         group = range(self.rollout_config.n)
         try:
             rows = await asyncio.gather(

@@ -10,7 +10,6 @@ from pathlib import Path
 
 from ttsrl.config.schema import RunConfig
 from ttsrl.errors import BadInput
-from ttsrl.families.base import Family
 from ttsrl.families.registry import family_class
 
 Value = str | int | float | bool | list[float] | list[str] | None
@@ -44,11 +43,8 @@ def weight_bucket_mib(run: RunConfig) -> int:
     return 2048 if run.train.lora is None else 1024
 
 
-LONGEST_MASK = 10_000
-"""Speech tokens of a codebook that vLLM is limited to: it takes them as a list with each request.
-
-XCodec2's 65 536 would cost more than the text that a Llasa says instead of speech, which is gated.
-"""
+ONLY_SPEECH = "ttsrl.training.plugin.vllm_speech:OnlySpeech"
+"""The logits processor that vLLM loads: the ids of a codebook are too many for each request."""
 
 PACKED_ATTENTION = "ttsrl_packed"
 """The name under which transformers knows ttsrl.training.plugin.packed_attention."""
@@ -63,17 +59,6 @@ ESTIMATORS = {"grpo": "ttsrl_grpo", "gdpo": "ttsrl_gdpo", "rloo": "ttsrl_rloo"}
 """`train.advantage` -> the name that ttsrl.training.advantage registers."""
 GROUP_METRIC = "advantage"
 """Field of a rollout's `reward_extra_info`: a group in which it is one number teaches nothing."""
-
-
-def limits_of(family: Family) -> dict[str, list[int]]:
-    """What vLLM is told beside temperature, top-p and top-k: where to stop, and its output mask.
-
-    The torch engine knows both from the family itself.
-    """
-    limits = {"stop_token_ids": family.stop_token_ids}
-    if len(family.speech_token_ids) <= LONGEST_MASK:
-        limits["allowed_token_ids"] = family.allowed_token_ids
-    return limits
 
 
 def rollout_engine(run: RunConfig, device: str) -> str:
@@ -236,6 +221,9 @@ def _rollout(run: RunConfig, device: str) -> dict[str, Value]:
         f"{rollout}.max_model_len": run.rollout.longest,
         f"{rollout}.checkpoint_engine.update_weights_bucket_megabytes": weight_bucket_mib(run),
         f"{rollout}.calculate_log_probs": True,
+        f"+{rollout}.engine_kwargs.vllm.logits_processors": (
+            [ONLY_SPEECH] if engine == "vllm" else None
+        ),
         f"{rollout}.agent.num_workers": run.train.nodes,
         f"+{rollout}.agent.agent_loop_manager_class": (
             "ttsrl.training.rollout_worker.SpeechRolloutManager"

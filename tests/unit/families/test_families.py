@@ -67,7 +67,7 @@ def test_llasa_prompts_are_channel_ios_with_the_date_pinned(
 def test_llasa_ids_are_those_of_its_card(llasa: Family) -> None:
     assert llasa.speech_token_ids == range(128_264, 193_800)
     assert llasa.stop_token_ids == [128_261]
-    assert llasa.allowed_token_ids == [128_261, *range(128_264, 193_800)]
+    assert llasa.allowed_in_frame == [[128_261, *range(128_264, 193_800)]]
     assert llasa.speech_tokens([128_264, 193_799, 5, 128_261, 128_264]) == ([0, 65_535, -1], True)
     assert llasa.speech_tokens([128_264]) == ([0], False)
 
@@ -92,7 +92,7 @@ def test_cosyvoice2_prompts_are_text_between_start_and_task(tmp_path: Path, text
     assert family.prompt_ids(text) == [start, *tokenizer.encode(text), start + 1]
     assert family.speech_token_ids == range(first, first + 6561)
     assert family.stop_token_ids == [first + 6561, first + 6562, first + 6563]
-    assert len(family.allowed_token_ids) == 6561 + 3
+    assert [len(ids) for ids in family.allowed_in_frame] == [6561 + 3]
     assert family.prompt_ids(text, [0, 6560])[-2:] == [first, first + 6560]
 
 

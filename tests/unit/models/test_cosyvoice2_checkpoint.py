@@ -45,7 +45,7 @@ def logits_of(folder: Path) -> tuple[torch.Tensor, torch.Tensor]:
     assert type(model) is Qwen2ForCausalLM
     with torch.no_grad():
         logits = model(torch.tensor([family.prompt_ids(TEXT, SPEECH)])).logits[0]
-    return logits, logits[:, family.allowed_token_ids]
+    return logits, logits[:, family.allowed_in_frame[0]]
 
 
 def official(checkpoint: Path, llm: str = "llm.pt") -> torch.Tensor:

@@ -9,14 +9,13 @@ from verl.trainer.ppo.rollout_corr_helper import compute_rollout_correction_and_
 from verl.utils.config import omega_conf_to_dataclass
 from verl.workers.config.actor import ActorConfig
 
-from support.family_tokenizers import llasa_tokenizer, qwen2_cosy_tokenizer
-from support.paths import TINY
+from support.paths import ROOT, TINY
 from ttsrl.config.load import load_run
 from ttsrl.config.schema import RunConfig
 from ttsrl.errors import BadInput
-from ttsrl.families.registry import FAMILIES, family_class, load_family
+from ttsrl.families.registry import FAMILIES, family_class
 from ttsrl.training.environment import of_driver
-from ttsrl.training.verl_args import PACKED_ATTENTION, RayHere, RayThere, limits_of, verl_keys
+from ttsrl.training.verl_args import PACKED_ATTENTION, RayHere, RayThere, verl_keys
 from ttsrl.training.verl_config import configuration
 
 TINY_RUN = TINY / "run.json"
@@ -250,13 +249,16 @@ def test_what_lives_once_a_machine_is_as_many_as_the_machines() -> None:
     assert storage.required_node_resource == "GPU", "a head without CPU slots would wait for ever"
 
 
-def test_vllm_is_told_where_to_stop_and_the_codebook_unless_it_is_huge(tmp_path: Path) -> None:
-    qwen = load_family("qwen2-cosy", qwen2_cosy_tokenizer(tmp_path), 6561)
-    assert limits_of(qwen) == {
-        "stop_token_ids": qwen.stop_token_ids,
-        "allowed_token_ids": [qwen.stop_token_ids[0], *qwen.speech_token_ids],
-    }
-    assert limits_of(load_family("llasa", llasa_tokenizer())) == {"stop_token_ids": [128_261]}
+@pytest.mark.parametrize("family", FAMILIES)
+def test_vllm_samples_speech_only_whatever_the_family(family: str) -> None:
+    run = load_run(TINY_RUN, [f"family={family}", "rollout.engine=vllm"])
+    vllm = configuration(keys_of(run, "cuda")).actor_rollout_ref.rollout.engine_kwargs.vllm
+    (processor,) = vllm.logits_processors
+    module, _, name = processor.partition(":")
+    source = (ROOT / module.replace(".", "/")).with_suffix(".py").read_text()
+    assert f"class {name}(LogitsProcessor):" in source, "vLLM is not installed where tests run"
+    torch_engine = configuration(keys_of(load_run(TINY_RUN, [f"family={family}"])))
+    assert not torch_engine.actor_rollout_ref.rollout.engine_kwargs.vllm.get("logits_processors")
 
 
 @pytest.mark.parametrize("family", FAMILIES)

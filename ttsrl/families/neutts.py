@@ -1,0 +1,78 @@
+"""NeuTTS: a Qwen2.5 (Air) or a Llama (Nano) that answers in NeuCodec's tokens <|speech_N|>.
+
+Prompt format: `_apply_chat_template` and `_to_phones` of neuphonic/neutts. The text is told as
+phonemes, so each of the published models speaks one language, and each language is a family.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from ttsrl.families.speech_ids import SpeechVocabulary
+from ttsrl.families.templated import TemplatedFamily
+from ttsrl.records.sampling import Sampling
+from ttsrl.text.phonemes import phonemes_of
+
+TEXT_START, TEXT_END = "<|TEXT_PROMPT_START|>", "<|TEXT_PROMPT_END|>"
+SPEECH_START, SPEECH_END = "<|SPEECH_GENERATION_START|>", "<|SPEECH_GENERATION_END|>"
+
+CHAT_TEMPLATE = (
+    "user: Convert the text to speech:" + TEXT_START + "{{ messages[0]['content'] }}" + TEXT_END
+    + "{{ '\\n' }}assistant:" + SPEECH_START
+)  # fmt: skip
+
+
+class NeuTts(TemplatedFamily):
+    """neuphonic/neutts-air and neutts-nano, which speak English, and their fine-tunes."""
+
+    title = "NeuTTS"
+    chat_template = CHAT_TEMPLATE
+    inference = Sampling(temperature=1.0, top_k=50, max_speech_tokens=2048)
+    """`_infer_torch` of neutts 1.2, but for its least number of 50 tokens."""
+    markers = (TEXT_START, TEXT_END, SPEECH_START)
+    stops = (SPEECH_END,)
+    speech = SpeechVocabulary("<|speech_{}|>")
+    own_beginning = True
+    text_joint = "\n"
+    """The text of a reference and the text to speak are pronounced each on its own."""
+    languages = frozenset(["en"])
+    espeak_voice: ClassVar[str] = "en-us"
+
+    @classmethod
+    def request(cls, text: str) -> str:
+        """The phonemes of each line. Raises BadInput without espeak-ng or its language."""
+        return " ".join(cls.phonemes(line) for line in text.split("\n") if line.strip())
+
+    @classmethod
+    def phonemes(cls, line: str) -> str:
+        """A line as its models read it."""
+        return phonemes_of(line, cls.espeak_voice)
+
+
+class NeuTtsGerman(NeuTts):
+    """neuphonic/neutts-nano-german."""
+
+    title = "NeuTTS in German"
+    languages = frozenset(["de"])
+    espeak_voice = "de"
+
+
+class NeuTtsSpanish(NeuTts):
+    """neuphonic/neutts-nano-spanish."""
+
+    title = "NeuTTS in Spanish"
+    languages = frozenset(["es"])
+    espeak_voice = "es"
+
+
+class NeuTtsFrench(NeuTts):
+    """neuphonic/neutts-nano-french."""
+
+    title = "NeuTTS in French"
+    languages = frozenset(["fr"])
+    espeak_voice = "fr"
+
+    @classmethod
+    def phonemes(cls, line: str) -> str:
+        """Without the dashes between words that are spoken together, as `FrenchPhonemizer`."""
+        return " ".join(super().phonemes(line).replace("-", "").split())
