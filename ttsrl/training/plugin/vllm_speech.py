@@ -16,7 +16,7 @@ from ttsrl.training.environment import run_here
 from ttsrl.training.plugin.speech_mask import SpeechMask
 
 
-class OnlySpeech(LogitsProcessor):
+class OnlySpeech(LogitsProcessor):  # pyright: ignore[reportUntypedBaseClass]
     """See vLLM's LogitsProcessor; the family is that of the run that this process belongs to."""
 
     def __init__(self, vllm_config: Any, device: torch.device, is_pin_memory: bool) -> None:
