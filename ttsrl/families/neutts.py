@@ -39,7 +39,7 @@ class NeuTts(TemplatedFamily):
     espeak_voice: ClassVar[str] = "en-us"
 
     @classmethod
-    def request(cls, text: str) -> str:
+    def read(cls, text: str) -> str:
         """The phonemes of each line. Raises BadInput without espeak-ng or its language."""
         return " ".join(cls.phonemes(line) for line in text.split("\n") if line.strip())
 

@@ -1,11 +1,13 @@
 """Orpheus: a Llama-3.2 that answers in SNAC's codes, seven tokens <custom_token_N> a frame.
 
 Prompt format: `_format_prompt` and finetune/ of canopyai/Orpheus-TTS. The published models are
-told a voice before the text, as in "tara: Hello."; the voice is the text's style here.
+told a voice before the text, as in "tara: Hello."; it is what a text's style says here.
 """
 
 from __future__ import annotations
 
+from ttsrl.errors import BadInput
+from ttsrl.families.conditions import Conditions, VoiceReference
 from ttsrl.families.speech_ids import SpeechVocabulary
 from ttsrl.families.templated import TemplatedFamily
 from ttsrl.records.sampling import Sampling
@@ -32,10 +34,22 @@ class Orpheus(TemplatedFamily):
     stops = (SPEECH_END,)
     styled_request = "{style}: {text}"
     speech = SpeechVocabulary("<custom_token_{}>", first=10, count=7 * 4096, frame_tokens=7)
+    styled_request = "{style}: {text}"
+    """The style is the name of a voice: tara, leah, jess, leo, dan, mia, zac or zoe in English."""
     markup = frozenset(
         f"<{tag}>"
         for tag in ("laugh", "chuckle", "sigh", "cough", "sniffle", "groan", "yawn", "gasp")
     )
+
+    @classmethod
+    def continued(cls, conditions: Conditions) -> VoiceReference | None:
+        """None: its models have learned voices. Raises BadInput for a recording."""
+        if conditions.reference is not None:
+            raise BadInput(
+                f"{cls.title} was not taught to continue a recording, and a text or a suite gives "
+                "it one; its voice is told in words, as the text's style"
+            )
+        return None
 
 
 class Maya1(Orpheus):
@@ -44,6 +58,7 @@ class Maya1(Orpheus):
     title = "Maya1"
     inference = Sampling(temperature=0.4, top_p=0.9, max_speech_tokens=2048)
     """Its model card's, but for the repetition penalty."""
+    styled_request = '<description="{style}"> {text}'
     styled_request = '<description="{style}"> {text}'
     markup = frozenset(
         f"<{tag}>"

@@ -121,7 +121,8 @@ class TemplatedFamily:
         language = conditions.language
         if conditions.style is None:
             form = told.request
-            return fill(form, text=spoken, language=language) if form else cls.request(spoken)
+            read = cls.read(spoken)
+            return fill(form, text=read, language=language) if form else cls.request(read)
         form = told.styled_request or cls.styled_request
         if form is None:
             raise BadInput(
@@ -133,7 +134,7 @@ class TemplatedFamily:
         style = told.written(conditions.style)
         if not told.styles:
             cls._check(style, "style", markers=frozenset())
-        return fill(form, style=style, text=spoken, language=language)
+        return fill(form, style=style, text=cls.read(spoken), language=language)
 
     @classmethod
     def _check(cls, told: str, what: str, markers: frozenset[str] | None = None) -> None:
@@ -156,6 +157,11 @@ class TemplatedFamily:
     def spoken(cls, text: str) -> str:
         """What is heard of a text that is spoken right: it without markup."""
         return without_marks(text)
+
+    @classmethod
+    def read(cls, text: str) -> str:
+        """A text as the model reads it: its words, or their phonemes."""
+        return text
 
     @classmethod
     def request(cls, text: str) -> str:

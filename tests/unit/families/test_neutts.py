@@ -9,6 +9,7 @@ from transformers import PreTrainedTokenizerBase
 
 from support.family_tokenizers import neutts_tokenizer
 from ttsrl.errors import BadInput
+from ttsrl.families.conditions import Conditions, VoiceReference
 from ttsrl.families.registry import family_class, load_family
 from ttsrl.text import phonemes
 from ttsrl.text.phonemes import phonemes_of
@@ -62,8 +63,8 @@ def test_prompts_are_those_of_its_package(tokenizer: PreTrainedTokenizerBase) ->
     codes = [vocabulary[f"<|speech_{n}|>"] for n in (7, 65_535)]
     expected = [*ids[:at], *text, *ids[at + 1 : -1], end, *codes]
     family = load_family("neutts", tokenizer, CODES)
-    both = "So I'm Dave." + family_class("neutts").text_joint + "What? No."
-    assert family.prompt_ids(both, [7, 65_535]) == expected
+    reference = Conditions(reference=VoiceReference("So I'm Dave.", [7, 65_535]))
+    assert family.prompt_ids("What? No.", conditions=reference) == expected
     assert family.stop_token_ids == [vocabulary["<|SPEECH_GENERATION_END|>"]]
     assert family.speech_token_ids.start == vocabulary["<|speech_0|>"]
 

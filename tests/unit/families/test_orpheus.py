@@ -10,6 +10,7 @@ from transformers import PreTrainedTokenizerBase
 from support.family_tokenizers import llama_3_tokenizer
 from support.orpheus_files import orpheus_tokenizer, write_orpheus, write_snac
 from ttsrl.errors import BadInput
+from ttsrl.families.conditions import Conditions, VoiceReference
 from ttsrl.families.frames import misplaced
 from ttsrl.families.registry import family_class, load_family
 from ttsrl.models.hub import load_model
@@ -36,6 +37,21 @@ def test_prompts_are_those_of_its_package(
     family = load_family(name, tokenizer, CODES)
     assert family.prompt_ids(text) == expected
     assert family.prompt_ids(text, [5, 4096])[-2:] == [128_271, 128_266 + 4096]
+
+
+def test_a_voice_is_told_as_its_authors_tell_it(tokenizer: PreTrainedTokenizerBase) -> None:
+    told = {
+        # `_format_prompt` of orpheus_tts; `build_prompt` of maya1's card
+        "orpheus": ("tara", "tara: Hello."),
+        "maya1": ("A calm man.", '<description="A calm man."> Hello.'),
+    }
+    for name, (style, request) in told.items():
+        family = load_family(name, tokenizer, CODES)
+        ids = tokenizer(request)["input_ids"]
+        assert family.prompt_ids("Hello.", conditions=Conditions(style=style))[1:-4] == ids
+        reference = VoiceReference("Hi.", [4096 * k for k in range(7)])
+        with pytest.raises(BadInput, match="not taught to continue a recording"):
+            family.prompt_ids("Hello.", conditions=Conditions(reference=reference))
 
 
 def test_ids_are_those_of_its_decoder(tokenizer: PreTrainedTokenizerBase) -> None:
