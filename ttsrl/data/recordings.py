@@ -103,9 +103,11 @@ def read_recordings(
         _check_ids(found.recordings, from_files=source.is_dir())
     if not found.recordings:
         packed = ", ".join(file.name for file in packed_in(source)[:3])
+        unread = ", ".join(file.name for file in found.survey.unread[:3])
         raise BadInput(
             f"{source} holds no recording; {', '.join(SUFFIXES)} files are looked for"
             + (f"; unpack {packed}" if packed else "")
+            + (f"; {unread} was not understood (docs/data.md)" if unread and not packed else "")
         )
     if layout != "none":
         found.survey.check()

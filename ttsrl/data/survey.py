@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+import gzip
 import re
+import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from ttsrl.data.layouts.base import Corpus
 from ttsrl.errors import BadInput, shorten
-from ttsrl.lines.text import suffix_of
+from ttsrl.lines.text import GZIP, suffix_of
 
 TEXT_SUFFIXES = frozenset(
-    [".txt", ".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".lst", ".list", ".lab", ".trn",
-     ".trans", ".textgrid", ".srt", ".vtt", ".mlf", ".stm", ".ctm", ".xml", ".xlsx", ".scp", ".tar"]
+    [".txt", ".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".parquet", ".arrow", ".feather",
+     ".xlsx", ".xls", ".ods", ".docx", ".odt", ".rtf", ".sqlite", ".db", ".pkl", ".tar"]
 )  # fmt: skip
-"""Endings of files that may hold transcripts."""
-
-TEXT_NAMES = frozenset(["text", "transcript", "transcripts", "metadata", "filelist"])
+"""Endings of files that may hold transcripts; of others the content says whether they are text."""
+NO_TEXT_SUFFIXES = frozenset(
+    [".py", ".sh", ".pl", ".rb", ".c", ".m", ".r", ".ipynb", ".js", ".css", ".html", ".htm", ".svg",
+     ".md", ".rst", ".bib", ".cff", ".log", ".ini", ".cfg", ".conf", ".toml", ".lock", ".sha1",
+     ".rttm", ".f0", ".pitch", ".uem", ".spk", ".patch"]
+)  # fmt: skip
+"""Endings of files of text that hold no transcripts: programs, pages, speakers, pitch."""
+HEAD = 512
+"""Bytes of a file by which text is told from what is not."""
 
 NO_TEXTS = re.compile(
     r"(readme|licen[cs]e|copying|notice|note|changelog|citation|authors|requirements|speakers?|"
@@ -72,14 +80,38 @@ class Survey:
 def unread_in(corpus: Corpus, read: Iterable[Path]) -> list[Path]:
     """Files of a corpus that may hold transcripts and were not read."""
     known = frozenset(read)
-    return [file for file in corpus.others if file not in known and _may_hold_texts(file)]
+    is_text: dict[str, bool] = {}
+    return [file for file in corpus.others if file not in known and _may_hold_texts(file, is_text)]
 
 
-def _may_hold_texts(file: Path) -> bool:
+def _may_hold_texts(file: Path, is_text: dict[str, bool]) -> bool:
+    """`is_text`: whether files of an ending are text, by the first of each."""
     name = file.name.lower().removesuffix(".gz")
     if NO_TEXTS.fullmatch(name) or name.endswith(NO_TEXT_ENDINGS):
         return False
-    return suffix_of(file) in TEXT_SUFFIXES or name in TEXT_NAMES
+    if (suffix := suffix_of(file)) in TEXT_SUFFIXES:
+        return True
+    if suffix in NO_TEXT_SUFFIXES:
+        return False
+    kind = suffix or name
+    if kind not in is_text:
+        is_text[kind] = _is_text(file)
+    return is_text[kind]
+
+
+def _is_text(file: Path) -> bool:
+    """Whether a file begins with text, compressed or not."""
+    try:
+        with file.open("rb") as content:
+            head = content.read(HEAD)
+        if head.startswith(GZIP):
+            with gzip.open(file) as content:
+                head = content.read(HEAD)
+        text = head.decode("utf-8", errors="ignore")
+    except (OSError, EOFError, zlib.error):
+        return False
+    whole = len(text.encode()) > len(head) - 4  # a letter may be cut at the end
+    return bool(text.strip()) and whole and all(c.isprintable() or c.isspace() for c in text)
 
 
 def _names(files: Iterable[Path], source: Path) -> str:

@@ -8,6 +8,20 @@ from ttsrl.errors import BadInput
 
 HEAD = 262
 SHEETS = (".xlsx", ".xlsm", ".xls", ".ods", ".numbers")
+UNREAD = {
+    **dict.fromkeys([".srt", ".vtt", ".sbv", ".ass", ".ssa", ".lrc"], "subtitles"),
+    **dict.fromkeys([".stm", ".ctm", ".trn"], "a transcript in NIST's format"),
+    **dict.fromkeys([".textgrid", ".collection"], "Praat's annotation"),
+    **dict.fromkeys([".lab", ".mlf"], "HTK's labels"),
+    **dict.fromkeys([".phn", ".wrd"], "TIMIT's labels"),
+    **dict.fromkeys([".yaml", ".yml"], "YAML, such as MuST-C's list of segments"),
+    ".eaf": "ELAN's annotation",
+    ".cha": "CHAT's transcript",
+    ".rttm": "a list of speakers",
+    ".xml": "XML",
+    ".html": "a web page",
+}
+"""Ending of a name -> what such a file is."""
 STARTS = {
     b"PK\x03\x04": "a zip archive; unpack it",
     b"Rar!\x1a": "a RAR archive; unpack it",
@@ -28,6 +42,13 @@ def refuse_other_kinds(file: Path, head: bytes) -> None:
     """Raise BadInput for a file whose name or first `HEAD` bytes say that it is not text."""
     if file.suffix.lower() in SHEETS:
         raise BadInput(f"{file} is a spreadsheet, which is not read; save it as CSV (UTF-8)")
+    suffix = Path(file.name.lower().removesuffix(".gz")).suffix
+    if what := UNREAD.get(suffix):
+        raise BadInput(
+            f"{file} holds {what}, and such files are not read; write JSON lines: of recordings "
+            '{"audio": "PATH", "text": "...", "offset": SECONDS, "duration": SECONDS}, of texts '
+            '{"text": "..."}'
+        )
     for start, kind in STARTS.items():
         if head.startswith(start):
             raise BadInput(f"{file} is {kind}")

@@ -16,6 +16,7 @@ DELIMITER_OF = {".csv": ",", ".tsv": "\t"}
 def table_rows(file: Path, delimiter: str) -> Iterator[tuple[str, dict[str, str]]]:
     """(file:line, column -> value) of every row below the header; blank lines are skipped.
 
+    A file with commas may have semicolons instead, if its header has no comma.
     Between commas a value may stand in double quotes, and then hold commas, line ends and doubled
     quotes (RFC 4180). Between tabs and bars a double quote is a character like any other, as Common
     Voice and LJSpeech write them. Raises BadInput naming the line of a row with more or fewer
@@ -48,7 +49,11 @@ def _records(file: Path, delimiter: str) -> Iterator[tuple[str, list[str]]]:
             if line.strip():
                 yield f"{file}:{number}", line.split(delimiter)
         return
-    reader = csv.reader((f"{line}\n" for _, line in numbered_lines(file)), strict=True)
+    first = next((line for _, line in numbered_lines(file) if line.strip()), "")
+    if ";" in first and "," not in first:  # where a comma is the decimal mark
+        delimiter = ";"
+    lines = (f"{line}\n" for _, line in numbered_lines(file))
+    reader = csv.reader(lines, delimiter=delimiter, strict=True)
     while True:
         number = reader.line_num + 1
         try:

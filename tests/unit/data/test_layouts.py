@@ -191,6 +191,22 @@ REFUSED: dict[str, tuple[Files, str]] = {
         {"content.txt": "a.wav\t你好\n", "a.wav": ""},
         r"content\.txt:1: .* is not characters and their pinyin by turns",
     ),
+    "no header": (
+        {"metadata.csv": "a.wav,ten of clubs\nb.wav,four\n", "a.wav": "", "b.wav": ""},
+        r'its first line names the recording "a\.wav", and should name the columns',
+    ),
+    "MuST-C": (
+        {
+            "data/train/txt/train.yaml": "- {duration: 1.0, offset: 0.0, wav: ted_1.wav}\n",
+            "data/train/txt/train.en": "Thank you.\n",
+            "data/train/wav/ted_1.wav": "",
+        },
+        r"none of 1 recordings .* and data/train/txt/train\.en, .*train\.yaml was not understood",
+    ),
+    "data set without its state": (
+        {"data-00000-of-00001.arrow": b"ARROW1\0\0", "dataset_info.json": "{}"},
+        r"holds no recording; .*; data-00000-of-00001\.arrow was not understood",
+    ),
     "only candidates": (
         {"a.wav": "", "labels.lst": "a ten", "list.jsonl": "{}", "README.md": "hello"},
         r"none of 1 recordings in .* has a transcript, and .*labels\.lst.* --layout none",
@@ -243,6 +259,34 @@ def test_a_layout_or_a_column_that_is_named_decides(tmp_path: Path) -> None:
     assert (recording.text, recording.speaker) == ("ten of clubs", "coqui")
     two = {"metadata.csv": "file_name,sentence,transcript\na.wav,ten,2\n", "a.wav": ""}
     assert read(make(tmp_path / "c", two), text="sentence")[0].text == "ten"
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.stm", "a 1 spk 0.0 1.0 <o,f0,male> ten\n"), ("a.ctm", "a 1 0.0 0.5 ten\n"),
+        ("a.TextGrid", 'File type = "ooTextFile"\n'), ("a.eaf", "<ANNOTATION_DOCUMENT/>"),
+        ("a.srt", "1\n00:00:00,000 --> 00:00:01,000\nten\n"), ("a.vtt", "WEBVTT\n"),
+        ("a.trn", "ten (a)\n"), ("a.lab", "ten\n"), ("a.wrd", "0 100 ten\n"), ("a.cha", "@Begin\n"),
+        ("PROMPTS", "a ten\n"), ("etc/prompts-original", "a ten\n"), ("utts.data", '( a "ten" )\n'),
+        ("a.ort", "zehn\n"), ("a.psv", "a|ten\n"), ("a.new", "тысяча" * 200), ("x.docx", b"PK\3\4"),
+        ("list.gz", gzip.compress(b"a ten\n")),
+    ],
+)  # fmt: skip
+def test_a_list_of_any_kind_is_named(tmp_path: Path, name: str, content: str | bytes) -> None:
+    corpus = make(tmp_path, {name: content, "a.wav": ""})
+    with pytest.raises(BadInput, match=f"none of 1 recordings .* {name} was not understood"):
+        read(corpus)
+    assert [r.text for r in read(corpus, "none")] == [None]
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [("a.f0", "1 2"), ("run.sh", "ls"), ("a.npy", b"\x93NUMPY\0\1"), ("m.bin", b"\0\0")],
+)
+def test_what_is_no_list_is_left_alone(tmp_path: Path, name: str, content: str | bytes) -> None:
+    found = read_recordings(make(tmp_path, {name: content, "b.wav": ""}), {}, None)
+    assert found.survey.unread == ()
 
 
 def test_a_survey_tells_where_texts_are_and_what_was_not_read(tmp_path: Path) -> None:

@@ -66,6 +66,7 @@ def test_manifests_that_do_not_fit_are_named(
     [
         ("filelist.txt", "a.wav|One fox.\n", ("One fox.", None, None)),
         ("x.list", "a.wav|ann|EN|One fox.\n", ("One fox.", "en", "ann")),
+        ("m.csv", "audio;text;lang\na.wav;One fox.;en\n", ("One fox.", "en", None)),
         ("m.json", '[{"audio": "a.wav",\n "text": "One fox."}]', ("One fox.", None, None)),
     ],
 )
@@ -87,6 +88,9 @@ def test_lists_of_other_projects(
         ("f.csv", b"a.wav,One fox\nb.wav,Two\n", "its first line names the recording"),
         ("f.json", b'[{"audio": "a.wav"}, 7]', "f.json: item 1: 7 is not a JSON object"),
         ("f.json", b'[{"audio": "a.wav"},\n {"audio" 7]', "not JSON at line 2, column 11"),
+        ("f.srt", b"1\n00:00:00,000 --> 00:00:01,000\nOne\n", "holds subtitles, and such files"),
+        ("f.yaml", b"- {wav: a.wav}\n", "holds YAML, such as MuST-C's list of segments"),
+        ("f.TextGrid", b'File type = "ooTextFile"\n', "holds Praat's annotation"),
         ("f.xlsx", b"PK\x03\x04", "is a spreadsheet, which is not read; save it as CSV"),
         ("f.jsonl", b"PK\x03\x04", "is a zip archive; unpack it"),
         ("f.jsonl", b"\x28\xb5\x2f\xfdx", "is compressed with zstd; decompress it"),

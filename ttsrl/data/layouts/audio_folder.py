@@ -12,6 +12,7 @@ from typing import Any
 from ttsrl.data.fields import Keys, typed
 from ttsrl.data.layouts.base import Corpus, Listed, Listing, Matching
 from ttsrl.data.layouts.ljspeech import is_barred
+from ttsrl.data.layouts.manifest import check_header
 from ttsrl.data.layouts.rows import ROW, row_of
 from ttsrl.data.sources import read_parquet
 from ttsrl.lines.json_lines import json_objects
@@ -53,5 +54,6 @@ def _rows(file: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
             return read_parquet(file)
         case suffix:
             barred = "|" in next(iter(header_of(file, "\n")), "")
-            rows = table_rows(file, "|" if barred else DELIMITER_OF[suffix])
+            rows = table_rows(file, mark := "|" if barred else DELIMITER_OF[suffix])
+            check_header(file, mark)
             return ((place, typed(row)) for place, row in rows)

@@ -188,7 +188,7 @@ class Matching:
     def done(self) -> tuple[str, ...]:
         """What to say of lines that did not match. Raises BadInput if none did."""
         if not self._missing:
-            return ()
+            return () if self.listed else (f"{self.source} has no line that names a recording",)
         named = f"the first is {shorten(self._missing[0])}"
         if not self.listed:
             raise BadInput(

@@ -56,14 +56,19 @@ def _there(file: Path, folder: Path, listed: list[Listed]) -> list[Listed]:
 
 def _rows(file: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     if (suffix := suffix_of(file)) in DELIMITER_OF:
-        names = header_of(file, DELIMITER_OF[suffix])
-        if first := next((name for name in names if name.lower().endswith(SUFFIXES)), None):
-            raise BadInput(
-                f"{file}: its first line names the recording {shorten(first)}, and should name the "
-                "columns; write audio and text above it"
-            )
+        check_header(file, DELIMITER_OF[suffix])
         return ((place, typed(row)) for place, row in table_rows(file, DELIMITER_OF[suffix]))
     return json_objects(file, '{"audio": "PATH", "text": "..."}')
+
+
+def check_header(file: Path, delimiter: str) -> None:
+    """Raise BadInput for a table without a header."""
+    names = header_of(file, delimiter)
+    if first := next((name for name in names if name.lower().endswith(SUFFIXES)), None):
+        raise BadInput(
+            f"{file}: its first line names the recording {shorten(first)}, and should name the "
+            "columns; write audio and text above it"
+        )
 
 
 def _listed(file: Path, folder: Path, place: str, raw: Mapping[str, Any], keys: Keys) -> Listed:
