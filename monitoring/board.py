@@ -41,7 +41,8 @@ class BoardVariable:
 
 
 RELEASE = (
-    BoardVariable("namespace", "Namespace", f"label_values({SEEN}}}, namespace)", every=True),
+    # Never all of them: releases of several teams often have the same name.
+    BoardVariable("namespace", "Namespace", f"label_values({SEEN}}}, namespace)"),
     BoardVariable("release", "Release", f'label_values({SEEN},namespace=~"$namespace"}}, release)'),
 )
 

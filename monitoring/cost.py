@@ -7,7 +7,7 @@ and a point have a price where nothing of Kubernetes is scraped; on CPUs read pr
 
 from __future__ import annotations
 
-from monitoring.board import Board, BoardVariable
+from monitoring.board import Board
 from monitoring.panels import COUNT, PLAIN, SECONDS, SHARE, YELLOW, Panel, PanelRow
 from monitoring.reward import OF as SERVICE
 from monitoring.reward import gpu
@@ -28,16 +28,15 @@ def over_range(vector: str) -> str:
     return f"sum_over_time(({vector})[$__range:{STEP_S}s]) * {STEP_S}"
 
 
-HELD = (
-    "sum by (component) ("
-    + component(
-        f'kube_pod_container_resource_requests{{{PODS},resource="nvidia_com_gpu"}} '
-        "* on (namespace, pod) group_left () "
-        f'max by (namespace, pod) (kube_pod_status_phase{{{PODS},phase="Running"}} == 1)'
-    )
-    + ")"
-)
-"""GPUs that running pods hold, by component."""
+RELEASE = 'namespace=~"$namespace",release=~"$release"'
+HELD = f"sum by (component) (ttsrl:gpus_held:sum{{{RELEASE}}})"
+"""GPUs that running pods hold, by component; recorded once a minute (helm/rules/ttsrl.yaml)."""
+
+
+def recorded(metric: str) -> str:
+    """Hours of a series that is recorded once a minute, summed over the range shown."""
+    return f"sum by (component) (sum_over_time({metric}{{{RELEASE}}}[$__range])) / 60"
+
 
 BUSY = f"sum by (component) ({component(gpu('DCGM_FI_DEV_GPU_UTIL', PODS))}) / 100"
 """GPUs' worth of utilisation, by component."""
@@ -65,7 +64,7 @@ BOARD = Board(
     title="ttsrl / Cost",
     about="What a run costs in GPU-seconds, and what they buy. Sums are over the range shown: "
     "choose the run's whole time.",
-    variables=(RUN, BoardVariable("price", "Price of a GPU-hour", default="2.00")),
+    variables=(RUN,),
     since="now-24h",
     rows=(
         PanelRow(
@@ -75,19 +74,20 @@ BOARD = Board(
                     "GPU-seconds held",
                     "By component: GPUs that its running pods request, times their time.",
                     SECONDS,
-                    ((over_range(HELD), "{{component}}"),),
+                    ((f"3600 * {recorded('ttsrl:gpus_held:sum')}", "{{component}}"),),
                     kind="gauge",
-                    no_value="no GPU requested, or no kube-state-metrics",
+                    no_value="no GPU requested, or no rules of the chart",
                     width=6,
                     height=6,
                 ),
                 Panel(
                     "Price",
-                    "GPU-hours held times the price above, in its currency.",
+                    "GPU-hours held times the price of their pool, "
+                    "metrics.prometheusRule.pricePerGpuHour in the chart's values.",
                     PLAIN,
-                    ((f"({over_range(HELD)}) / 3600 * $price", "{{component}}"),),
+                    ((recorded("ttsrl:price_per_hour:sum"), "{{component}}"),),
                     kind="gauge",
-                    no_value="no GPU requested, or no kube-state-metrics",
+                    no_value="no GPU requested, or no rules of the chart",
                     width=6,
                     height=6,
                 ),
@@ -133,7 +133,7 @@ BOARD = Board(
                     COUNT,
                     ((HELD, "{{component}}"),),
                     kind="stacked",
-                    no_value="no GPU requested, or no kube-state-metrics",
+                    no_value="no GPU requested, or no rules of the chart",
                 ),
                 Panel(
                     "GPUs busy",

@@ -48,6 +48,50 @@ def gpu(field: str, pods: str = PODS) -> str:
 
 
 OUTCOMES = "ttsrl_reward_outcomes_total"
+REQUESTS = "ttsrl_reward_requests_total"
+
+
+def recorded(name: str) -> tuple[tuple[str, str], ...]:
+    """A share that helm/rules records, over the windows whose burn rates are alerted on."""
+    return tuple(
+        (f"max(ttsrl:reward_{name}:ratio_rate{window}{{{OF}}})", window)
+        for window in ("5m", "1h", "6h")
+    )
+
+
+OBJECTIVES = PanelRow(
+    "Objectives",
+    (
+        Panel(
+            "Requests that failed",
+            "Share of 5xx. The objective allows thresholds.availabilityObjective of 30 days.",
+            SHARE,
+            recorded("failed_requests"),
+            width=8,
+        ),
+        Panel(
+            "Requests that were late",
+            "Share that took longer than thresholds.sloSeconds.",
+            SHARE,
+            recorded("slow_requests"),
+            width=8,
+        ),
+        Panel(
+            "Requests turned away",
+            "Share that found the queue full (429). Trainers ask again, and wait longer.",
+            SHARE,
+            (
+                (
+                    "("
+                    + rate(REQUESTS, where=',code="429"')
+                    + f" or 0 * {rate(REQUESTS)}) / {rate(REQUESTS)}",
+                    "429",
+                ),
+            ),
+            width=8,
+        ),
+    ),
+)
 
 BOARD = Board(
     uid="ttsrl-reward",
@@ -132,6 +176,7 @@ BOARD = Board(
                 ),
             ),
         ),
+        OBJECTIVES,
         PanelRow(
             "Load and queue",
             (

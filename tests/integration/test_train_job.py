@@ -163,6 +163,32 @@ def test_ctrl_c_stops_within_ten_seconds_and_leaves_nothing(
     assert not [p for p in family if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]
 
 
+def test_sigterm_saves_the_step_that_is_under_way_and_leaves(
+    reward_service: RewardServer, tmp_path: Path
+) -> None:
+    """A checkpoint is due only at the end of 40 steps, which nobody waits for."""
+    run = run_on(
+        reward_service,
+        tmp_path,
+        *("train.steps=40", "train.save_every=40", "train.termination_grace_s=600"),
+    )
+    store = RunStore(run.storage, run.name)
+    work_dir = tmp_path / "run"
+    job = start_training(run, work_dir)
+    wait_until(lambda: bool(lines_of(work_dir / "train" / "steps.jsonl")), job)
+    assert store.newest_checkpoint() is None
+    family = psutil.Process(job.pid).children(recursive=True)
+
+    job.send_signal(signal.SIGTERM)
+    output, _ = job.communicate(timeout=900)
+
+    assert job.returncode == 143, output
+    saved = store.newest_checkpoint()
+    assert saved == lines_of(work_dir / "train" / "steps.jsonl")[-1]["step"] < 40
+    assert "train.termination_grace_s" in output and "saved and published" in output
+    assert not [p for p in family if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]
+
+
 def test_a_resumed_run_refuses_a_service_that_measures_something_else(
     reward_service: RewardServer, tmp_path: Path
 ) -> None:

@@ -13,8 +13,9 @@ from typing import Any
 
 import httpx
 import pytest
+import yaml
 
-from support.paths import ROOT
+from support.helm_chart import EVERY_API, render
 from support.reward_server import free_port
 
 INSTALL = "apt-get install --no-install-recommends prometheus"
@@ -30,15 +31,10 @@ def program(name: str) -> str:
 
 def release_rules(folder: Path, namespace: str, release: str) -> Path:
     """The chart's rules as they are installed for a release."""
-    text = (ROOT / "helm/rules/ttsrl.yaml").read_text()
-    for mark, value in {
-        "@namespace@": namespace,
-        "@release@": release,
-        "@runbook@": "docs/troubleshooting.md",
-    }.items():
-        text = text.replace(mark, value)
+    manifests = render({}, release=release, namespace=namespace, apis=EVERY_API)
+    [rule] = [one for one in manifests if one["kind"] == "PrometheusRule"]
     rules = folder / "ttsrl.rules.yaml"
-    rules.write_text(text)
+    rules.write_text(yaml.safe_dump({"groups": rule["spec"]["groups"]}))
     return rules
 
 

@@ -138,6 +138,10 @@ class TrainConfig(Strict):
     """Checkpoints kept on the local disk; the one before the newest may still be uploading."""
     step_deadline_s: Adjustable[float] = Field(default=1800.0, gt=0)
     """A step that takes longer is taken for hung and ends the run, to be resumed."""
+    termination_grace_s: Adjustable[float] = Field(default=45.0, ge=0)
+    """After SIGTERM: seconds for the step that is under way and for its checkpoint; training then
+    ends without them, and resumes from the newest. A pod's terminationGracePeriodSeconds has to be
+    longer by a quarter of a minute."""
     metrics_port: Annotated[Adjustable[int | None], OfDeployment()] = Field(
         default=None, ge=1, le=65535
     )

@@ -297,12 +297,48 @@ class Monitor(Section):
     interval: Duration
 
 
+class Thresholds(Section):
+    """When alerts fire."""
+
+    availabilityObjective: float = Field(gt=0, lt=1)
+    latencyObjective: float = Field(gt=0, lt=1)
+    sloSeconds: Literal["2.5", "5.0", "10.0", "30.0", "60.0", "120.0", "300.0"]
+    errorShare: float = Field(gt=0, le=1)
+    gatedShare: float = Field(gt=0, le=1)
+    rejectedShare: float = Field(gt=0, le=1)
+    waitingShare: float = Field(gt=0, le=1)
+    restarts: int = Field(ge=1)
+    modelsFree: float = Field(gt=0, lt=1)
+    idlePercent: float = Field(gt=0, le=100)
+
+
+class Prices(Section):
+    """Of a GPU-hour, by component."""
+
+    reward: float = Field(ge=0)
+    train: float = Field(ge=0)
+    merge: float = Field(ge=0)
+    eval: float = Field(ge=0)
+    follow: float = Field(ge=0)
+
+
+class AlertChange(Section):
+    """What of one alert is another than the chart's."""
+
+    enabled: bool
+    duration: Duration = Field(alias="for")
+    labels: Labels
+
+
 class Rules(Section):
     """The PrometheusRule."""
 
     enabled: bool
     additionalLabels: Labels
     runbookUrl: str = Field(min_length=1)
+    thresholds: Thresholds
+    pricePerGpuHour: Prices
+    alerts: dict[Annotated[str, Field(pattern=r"^Ttsrl[A-Za-z]+$")], AlertChange]
 
 
 class Dashboards(Section):

@@ -62,6 +62,10 @@ class GuardWatch:
         self._log = train_dir / GUARDS
         self._stop_file = train_dir / STOP_FILE
 
+    def save_and_end(self) -> None:
+        """Have the trainer save a checkpoint after its step, and leave."""
+        self._stop_file.touch()
+
     @property
     def rollbacks(self) -> int:
         """How often the run has been set back."""
@@ -193,7 +197,7 @@ class GuardWatch:
     def _ask_to_stop(self, found: Trip) -> None:
         self.stop = found
         self._publish()
-        self._stop_file.touch()
+        self.save_and_end()
 
     def _publish(self) -> None:
         try:

@@ -30,6 +30,7 @@ from ttsrl.runtime.job import Job
 from ttsrl.runtime.scratch import scratch
 from ttsrl.storage.run_store import RunStore
 from ttsrl.training import environment, rendezvous
+from ttsrl.training.ending import Ending
 from ttsrl.training.pod_starts import AGAIN, PodStarts
 from ttsrl.training.supervisor import train
 from ttsrl.training.verl_args import cpus_of_machine
@@ -113,16 +114,20 @@ def lead(
         others.tell({"ray": address, "token": token})
         os.environ["RAY_ADDRESS"] = address
 
+        ending = Ending()
+        ending.listen()
+
         def look() -> None:
-            others.look()
+            if others.look():
+                ending.ask()
             if not ray.is_running():
                 raise Failure(f"Ray ended; log: {ray.log}")
 
         code = AGAIN
         try:
-            code = starts.exit_code(exit_code(lambda: train(config, work_dir, look)))
-        except SystemExit as ending:  # SIGTERM
-            code = int(ending.code or 0)
+            code = starts.exit_code(exit_code(lambda: train(config, work_dir, look, ending)))
+        except SystemExit as left:  # SIGTERM
+            code = int(left.code or 0)
         finally:
             others.tell({"exit": code})
         return code
@@ -137,7 +142,12 @@ def join(place: Place, run: RunConfig, work_dir: Path) -> int:
         os.environ |= authentication(said["token"])
         head = [f"--address={said['ray']}"]
         with start_ray(run, leader.own_address, head, work_dir) as ray:
+            ending = Ending()
+            ending.listen()
+            ending.can_save = True
             while (said := leader.poll(POLL_S)) is None:
+                if ending.is_new():
+                    leader.send({"ending": place.rank})
                 if not ray.is_running():
                     raise Failure(f"Ray ended on rank {place.rank}; log: {ray.log}")
         return int(said["exit"])

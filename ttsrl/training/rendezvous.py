@@ -1,8 +1,9 @@
 """How the pods of one job find each other and learn how it ended: a TCP connection to rank 0 each.
 
 Lines of JSON: `{"rank": 1}` from a pod, then from rank 0 `{"ray": "host:port", "token": "..."}`
-and, at the end, `{"exit": 0}`. A connection that breaks before that is a pod that is lost, on
-either side; the kernel's keep-alive finds the machines that vanish without a word.
+and, at the end, `{"exit": 0}`. A pod that is to end says `{"ending": 1}`, its rank, before. A
+connection that breaks before that is a pod that is lost, on either side; the kernel's keep-alive
+finds the machines that vanish without a word.
 """
 
 from __future__ import annotations
@@ -89,16 +90,18 @@ class Others:
             with suppress(OSError):
                 line.send(message)
 
-    def look(self) -> None:
-        """Raises Failure where a pod is lost."""
+    def look(self) -> bool:
+        """Whether a pod has said that it is to end. Raises Failure where a pod is lost."""
+        is_ending = False
         for rank, line in self.lines.items():
             try:
-                line.poll(0)
+                is_ending |= line.poll(0) is not None
             except Failure:
                 raise Failure(
                     f"the pod of rank {rank} is lost; all end, and when all are started again the "
                     "run resumes from the last published checkpoint"
                 ) from None
+        return is_ending
 
 
 @contextmanager

@@ -7,6 +7,8 @@ it starts it again: it resumes from the last published checkpoint.
 from __future__ import annotations
 
 import json
+import os
+import sys
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -19,7 +21,7 @@ from ttsrl.data.prompts import are_prepared, prepare
 from ttsrl.errors import Failure, Stopped
 from ttsrl.models.hub import local_folder
 from ttsrl.records.step_line import POLICY
-from ttsrl.runtime.exit_codes import STOPPED_BY, exit_on_sigterm
+from ttsrl.runtime.exit_codes import STOPPED_BY
 from ttsrl.runtime.job import Job
 from ttsrl.runtime.scratch import scratch
 from ttsrl.storage.atomic import replace_text
@@ -27,6 +29,7 @@ from ttsrl.storage.published import RUN
 from ttsrl.storage.run_store import RunStore
 from ttsrl.tracking.beside import Trackers
 from ttsrl.training import environment, preflight
+from ttsrl.training.ending import EXIT_CODE, Ending
 from ttsrl.training.evaluations_seen import EvaluationsSeen
 from ttsrl.training.follower import Follower
 from ttsrl.training.guarding import GuardWatch
@@ -47,10 +50,16 @@ POLL_S = 0.2
 
 
 def train_until_terminated(config: Path, work_dir: Path | None = None) -> None:
-    """`train`, as a program of its own: SIGTERM ends it as Ctrl-C does, with exit code 143."""
-    exit_on_sigterm()
+    """`train`, as a program of its own: after SIGTERM it saves, within the run's
+    train.termination_grace_s, and ends with exit code 143."""
+    ending = Ending()
+    ending.listen()
     try:
-        train(config, work_dir)
+        train(config, work_dir, ending=ending)
+    except SystemExit as left:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(int(left.code or 0))  # a thread that still waits for storage is not waited for
     except Stopped as stop:
         from ttsrl.training.ray_job import end_as_stopped, own_submission_id
 
@@ -61,11 +70,15 @@ def train_until_terminated(config: Path, work_dir: Path | None = None) -> None:
 
 
 def train(
-    config: Path, work_dir: Path | None = None, look: Callable[[], None] = lambda: None
+    config: Path,
+    work_dir: Path | None = None,
+    look: Callable[[], None] = lambda: None,
+    ending: Ending | None = None,
 ) -> None:
     """Run to the last step from wherever it stands. Raises BadInput, Failure, Stopped.
 
-    `look` is called all the while, and what it raises ends the run.
+    `look` is called all the while, and what it raises ends the run. Where `ending` asks to end, a
+    checkpoint is saved, and SystemExit raised.
     """
     started_s = time.monotonic()
     run = load_run(config)
@@ -84,7 +97,7 @@ def train(
     spec = preflight.check_service(run, family, started_s)
     check_run_identity(run, store)
     check_reward_identity(run, spec, store)
-    training = _Training(run, work_dir, store, device, spec, metrics, look)
+    training = _Training(run, work_dir, store, device, spec, metrics, look, ending or Ending())
     while not training.attempt():
         metrics.start_s = time.time()  # what is done again was counted
 
@@ -107,6 +120,7 @@ class _Training:
     spec: ServiceSpec
     metrics: TrainMetrics
     look: Callable[[], None]
+    ending: Ending
 
     def attempt(self) -> bool:
         """Train from the newest checkpoint; False where a guard has set the run back.
@@ -171,12 +185,33 @@ class _Training:
 
             def look() -> bool:
                 self.look()
+                self._end_if_asked(guards)
                 guards.on_evaluations(evaluations.new())
                 trackers.look()
                 self.metrics.trackers = trackers.status
                 return guards.rollback is None
 
-            _watch(run, verl, Follower(train_dir, self.metrics, guards.on_step), look)
+            follower = Follower(train_dir, self.metrics, guards.on_step)
+            self.ending.can_save = True
+            stack.callback(setattr, self.ending, "can_save", False)
+            _watch(run, verl, follower, look)
+            if self.ending.is_asked:
+                print("saved and published: the same command resumes there", flush=True)
+                raise SystemExit(EXIT_CODE)
+
+    def _end_if_asked(self, guards: GuardWatch) -> None:
+        """After SIGTERM: have the trainer save and leave, for as long as there is time."""
+        grace_s = self.run.train.termination_grace_s
+        if self.ending.is_new():
+            guards.save_and_end()
+            print(
+                f"SIGTERM: up to {grace_s:.0f} s (train.termination_grace_s) for this step and its "
+                "checkpoint",
+                flush=True,
+            )
+        if self.ending.is_late(grace_s):
+            print("the step took longer: the same command resumes from the newest checkpoint")
+            raise SystemExit(EXIT_CODE)
 
 
 def _watch(run: RunConfig, verl: Job, follower: Follower, look: Callable[[], bool]) -> None:

@@ -3,6 +3,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -68,6 +69,24 @@ def test_pods_that_have_ipv6_alone_meet(port: int) -> None:
         others.tell({"ray": "[::1]:6379"})
         others.tell({"exit": 0})
         assert pod.ended() == [{"ray": "[::1]:6379"}, {"exit": 0}]
+
+
+def test_rank_0_hears_of_a_pod_that_is_to_end(port: int) -> None:
+    def pod() -> dict[str, Any]:
+        with rendezvous.join(HOST, port, 1) as leader:
+            leader.wait()
+            leader.send({"ending": 1})
+            return leader.wait()
+
+    leaving = InThread(pod)
+    with rendezvous.gather(port, 1) as others:
+        assert not others.look()
+        others.tell({"ray": "somewhere"})
+        deadline = time.monotonic() + 120
+        while not others.look():
+            assert time.monotonic() < deadline
+        others.tell({"exit": 143})
+        assert leaving.ended() == {"exit": 143}
 
 
 def test_rank_0_notices_a_pod_that_is_lost(port: int) -> None:
