@@ -6,13 +6,17 @@ from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import boto3
 import pytest
+from botocore.config import Config
+from botocore.exceptions import ClientError
 from s3_proxy import ProxiedRequest, Proxy, first
 
 from ttsrl.cli.app import main
 from ttsrl.errors import BadInput
 from ttsrl.storage.errors import StorageError
 from ttsrl.storage.local_s3 import LocalS3
+from ttsrl.storage.s3_answers import NotS3Error, watch
 from ttsrl.storage.storage import Storage, open_storage
 
 Answer = tuple[int, dict[str, str], bytes]
@@ -118,6 +122,31 @@ def test_an_endpoint_that_is_not_s3_is_told_at_the_first_contact(
     assert asked == ["GET"]  # once, and nothing was written
     for never in ("delete", "Signature", "the-secret", "Traceback"):
         assert never not in message
+
+
+@pytest.mark.parametrize(
+    ("operation", "answer", "is_s3"),
+    [
+        ("head_object", (301, {}, b""), False),
+        ("head_object", (301, {"x-amz-bucket-region": "eu-west-1"}, b""), True),
+        ("head_object", (404, {}, b""), True),
+        ("get_object", (304, {}, b""), True),
+        ("get_object", (200, {}, b"x"), False),
+        ("get_object", (404, {}, b"gone"), False),
+        ("get_object", (404, {}, b"<Error><Code>NoSuchKey</Code></Error>"), True),
+        ("put_object", (304, {}, b""), False),
+        ("put_object", (200, {}, b""), False),
+    ],
+)
+def test_any_later_answer_is_told_from_one_of_s3(
+    stranger: Callable[[Answer], list[str]], operation: str, answer: Answer, is_s3: bool
+) -> None:
+    stranger(answer)
+    client = boto3.client("s3", config=Config(s3={"addressing_style": "path"}))
+    watch(client)
+    with pytest.raises((NotS3Error, ClientError)) as refused:
+        getattr(client, operation)(Bucket="bucket", Key="a")
+    assert isinstance(refused.value, ClientError) == is_s3
 
 
 @pytest.mark.parametrize("status", [500, 502, 503, 504])

@@ -56,6 +56,19 @@ def test_a_text_longer_than_the_window_is_left_out(tmp_path: Path) -> None:
     assert found[0] == "takes longer to say than the 30 s that reward.whisper takes"
 
 
+def test_a_text_may_have_every_token_that_a_recogniser_writes(tmp_path: Path) -> None:
+    run = run_config(write(tmp_path), TINY / "whisper")
+    (hearing,) = Hearings.of(run).here  # the judge is not a Whisper
+    assert hearing.key == "reward.whisper"
+    most = hearing.tokens.max_new(len(hearing.tokens.prompt("en")))
+    fits = "é" * ((most - 1) // 2)  # two tokens each
+    fits += "q" * (most - len(hearing.tokens.encode(f" {fits}")))
+    assert len(hearing.tokens.encode(f" {fits}")) == most, "with the space that Whisper writes"
+    assert hearing.too_much(fits, "en") is None
+    found = hearing.too_much(f"{fits}é", "en")
+    assert found is not None and found[1] == most + 2
+
+
 def test_a_recogniser_that_is_not_here_is_told(tmp_path: Path) -> None:
     prepared = prepare(run_config(write(tmp_path), Path("w")), tmp_path / "data")
     assert prepared.notes == [
