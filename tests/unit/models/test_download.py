@@ -132,6 +132,15 @@ def test_what_cannot_be_had_is_told_in_one_line(
     assert said.startswith(("BadInput", "Failure")) and len(said.splitlines()) == 1
 
 
+def test_what_is_here_already_needs_no_space(hub: LocalHub, tmp_path: Path) -> None:
+    hub.push(REPOSITORY, whisper())
+    code = REFUSED.format(name=REPOSITORY)
+    folder = python(code, hub, tmp_path)
+    hub.claimed_sizes["model.safetensors"] = 10**15  # no longer fits on the disk
+    assert python(code, hub, tmp_path) == folder
+    assert "no space left" in python(code, hub, tmp_path / "elsewhere")
+
+
 def test_without_a_network_the_cache_is_taken(hub: LocalHub, tmp_path: Path) -> None:
     commit = hub.push(REPOSITORY, whisper())
     code = REFUSED.format(name=REPOSITORY)

@@ -10,7 +10,11 @@ import numpy as np
 import pytest
 import torch
 from pydantic import ValidationError
-from transformers import AutoFeatureExtractor, AutoModelForAudioClassification
+from transformers import (
+    AutoFeatureExtractor,
+    AutoModelForAudioClassification,
+    Wav2Vec2ForSequenceClassification,
+)
 
 from support.tiny_classifiers import KINDS, LABELS, save_tiny_classifier
 from ttsrl.audio.waveform import Waveform
@@ -65,6 +69,21 @@ def test_it_is_the_same_alone_and_in_company_however_long(
     together = [values["classifier"] for values in scorer.score(speeches)]
     assert together == pytest.approx([score(scorer, c, "sad") for c in clips], abs=1e-5)
     assert len({round(value, 7) for value in together}) == len(clips)
+
+
+def test_no_more_windows_than_asked_for_are_heard_at_once(
+    folders: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scorer, heard = load(folders["wav2vec2"], "sad"), list[int]()
+    forward = Wav2Vec2ForSequenceClassification.forward
+
+    def counted(self: Any, input_values: torch.Tensor, *given: Any, **named: Any) -> Any:
+        heard.append(len(input_values))
+        return forward(self, input_values, *given, **named)
+
+    monkeypatch.setattr(Wav2Vec2ForSequenceClassification, "forward", counted)
+    scorer.score([SpeechSample(voice(1.0), RATE_HZ, "any", "en")] * 5)
+    assert heard == [2, 2, 1]
 
 
 @pytest.mark.parametrize("kind", ["ast", "whisper"])
