@@ -18,6 +18,16 @@ class Wire(BaseModel):
     )
 
 
+class SpokenAfter(Wire):
+    """The reference that an utterance continues."""
+
+    speech_tokens: list[int] = Field(default=[], max_length=65_536)
+    """Of it: decoded before the utterance's, and cut away from what is measured."""
+    audio: Base64Bytes | None = None
+    """An audio file's contents, where the codec speaks in its voice or a component compares with
+    it."""
+
+
 class Utterance(Wire):
     """One rollout as the reward service sees it."""
 
@@ -37,6 +47,7 @@ class Utterance(Wire):
     """Name of the reference voice."""
     label: str | None = None
     """What a classifier is to hear, such as an emotion or an accent."""
+    reference: SpokenAfter | None = None
 
 
 class Ok(Wire):

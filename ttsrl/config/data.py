@@ -37,13 +37,22 @@ class PrefixConfig(Strict):
         return self
 
 
+class ReferencesConfig(Strict):
+    """Voices in which texts are spoken that name no recording of their own."""
+
+    voices: Annotated[str, DataPath()]
+    """A folder that `ttsrl encode` wrote; or one with recordings NAME.wav (flac, ogg, mp3) and what
+    is said in each in NAME.txt beside it. Each text gets one of them, drawn by `seed` and the text,
+    the same for its whole group; never a recording of the text itself."""
+
+
 class DataConfig(Strict):
     """What to speak: texts, and how they are split."""
 
     texts: Annotated[str, DataPath()]
-    """JSON lines with `text` and optional `language`, `id`, `style`, `speaker`, `label`; plain text
-    (.txt, one text per line); parquet, a file or a folder of files; or a Hugging Face data set
-    folder."""
+    """JSON lines with `text` and optional `language`, `id`, `style`, `speaker`, `label`, and
+    `prompt_text` with `prompt_audio` or `prompt_tokens`; plain text (.txt, one text per line);
+    parquet, a file or a folder of files; or a Hugging Face data set folder."""
     language: str = "en"
     """ISO 639-1 code of texts that name none."""
     held_out_fraction: float = Field(default=0.1, gt=0, lt=1)
@@ -68,8 +77,19 @@ class DataConfig(Strict):
     duplicates: Literal["text", "words"] = "text"
     """Which texts are the same one: equal ones, or those with equal words, whatever their case and
     punctuation. The first is taken."""
+    references: ReferencesConfig | None = None
+    """Voices for the texts without `prompt_audio` or `prompt_tokens`; null: these have none."""
     prefix: PrefixConfig | None = None
     """Let training prompts begin with real speech; null: none does. Held-out ones never do."""
+
+    @model_validator(mode="after")
+    def _speech_begins_with_one_recording(self) -> Self:
+        if self.prefix is not None and self.references is not None:
+            raise ValueError(
+                "prefix and references are both given: a prompt begins with the text's own "
+                "recording or with another one; leave one of them out"
+            )
+        return self
 
     @model_validator(mode="after")
     def _limits_can_be_met(self) -> Self:

@@ -30,6 +30,7 @@ ALSO = {
     "label": (),
     "prompt_text": (),
     "prompt_audio": ("prompt_wav",),
+    "prompt_tokens": (),
 }
 """Field -> names under which it is read too, where its own is not there: those of NeMo, Emilia,
 Common Voice, AudioFolder, Coqui and Hugging Face's data sets."""

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 from pyarrow import parquet
 
+from ttsrl.codecs.registry import takes_voice
 from ttsrl.config.schema import RunConfig
 from ttsrl.data.hearing import Hearings
+from ttsrl.data.references import DataVoice, reference_in, references_of
 from ttsrl.data.speech_prefix import check_codes, prefix_of, tokens_per_s_of
 from ttsrl.data.split import is_held_out, words
 from ttsrl.data.texts import OPTIONAL, Text, Unwanted, read_texts
 from ttsrl.errors import BadInput, shorten
-from ttsrl.families.conditions import UNCONDITIONED, Conditions
+from ttsrl.families.conditions import UNCONDITIONED, Conditions, VoiceReference
 from ttsrl.families.registry import family_class
+from ttsrl.models.hub import local_folder
 from ttsrl.models.labels import labels_of
 from ttsrl.reward.components import Classifier, Speaker, Style
 from ttsrl.storage.atomic import replace_file
@@ -43,6 +46,14 @@ SCHEMA = pa.schema(
                 "speaker": pa.string(),
                 "label": pa.string(),
                 "speech_prefix": pa.list_(pa.int32()),
+                "reference": pa.struct(
+                    {
+                        "text": pa.string(),
+                        "tokens": pa.list_(pa.int32()),
+                        "audio": pa.string(),
+                        "sha256": pa.string(),
+                    }
+                ),
             }
         ),
     }
@@ -63,6 +74,8 @@ class Prepared:
     """Training texts left out because they contain a held-out text's words in their order."""
     prefixed: int
     """Training prompts that begin with real speech."""
+    in_voices: int
+    """Training texts that are spoken in the voice of a reference."""
     notes: list[str]
     """What could not be checked."""
 
@@ -74,6 +87,7 @@ class Prepared:
             *((count, f"whose text {reason}") for reason, count in self.left_out.items()),
         ]
         prefixed = f", {self.prefixed} of them with a speech prefix" if self.prefixed else ""
+        prefixed += f", {self.in_voices} of them with a reference" if self.in_voices else ""
         left_out = ", ".join(f"{count} {why}" for count, why in gone if count) or "none"
         kept = f"{self.train} texts to train on{prefixed}, {self.held_out} held out"
         return "; ".join([kept, f"left out: {left_out}", *self.notes])
@@ -97,10 +111,11 @@ def prepare(
     read = read_texts(run.data, accept)
     texts = read.texts
     _check_fields(run, texts)
-    first: dict[tuple[str, str | None], Text] = {}
+    first: dict[tuple[object, ...], Text] = {}
     for text in texts:
         same = text.text if run.data.duplicates == "text" else " ".join(words(text.text))
-        first.setdefault((same, conditions_of(run, text).style), text)
+        carried = conditions_of(run, text).style, text.prompt_text, text.prompt_audio
+        first.setdefault((same, *carried), text)
     unique = list(first.values())
     by_split: dict[str, list[Text]] = {"train": [], "held_out": []}
     for done, text in enumerate(unique, 1):
@@ -111,6 +126,7 @@ def prepare(
     candidates = by_split["train"]
     by_split["train"] = _without_held_out_words(candidates, by_split["held_out"])
     prefixes = _prefixes(run, by_split["train"])
+    voices = {split: _voices(run, chosen) for split, chosen in by_split.items()}
     prepared = Prepared(
         train=len(by_split["train"]),
         held_out=len(by_split["held_out"]),
@@ -118,6 +134,7 @@ def prepare(
         duplicates=len(texts) - len(unique),
         overlapping=len(candidates) - len(by_split["train"]),
         prefixed=sum(map(bool, prefixes)),
+        in_voices=sum(map(bool, voices["train"])),
         notes=[*hearings.notes(), *read.notes, *_untold(run)],
     )
     if not prepared.train or not prepared.held_out:
@@ -129,11 +146,16 @@ def prepare(
         )
     rows = {
         "train": [
-            _row(run, "train", i, text, prefix)
-            for i, (text, prefix) in enumerate(zip(by_split["train"], prefixes, strict=True))
+            _row(run, "train", i, *of_text)
+            for i, of_text in enumerate(
+                zip(by_split["train"], prefixes, voices["train"], strict=True)
+            )
         ],
         "held_out": [
-            _row(run, "held_out", i, text, []) for i, text in enumerate(by_split["held_out"])
+            _row(run, "held_out", i, text, [], voice)
+            for i, (text, voice) in enumerate(
+                zip(by_split["held_out"], voices["held_out"], strict=True)
+            )
         ],
     }
     _write(rows, out_dir)
@@ -145,9 +167,14 @@ def are_prepared(folder: Path) -> bool:
     return all((folder / f"{name}.parquet").is_file() for name in ("train", "held_out"))
 
 
-def conditions_of(run: RunConfig, text: Text) -> Conditions:
+def conditions_of(run: RunConfig, text: Text, voice: DataVoice | None = None) -> Conditions:
     """What the policy is told of a text beside its words."""
-    return run.prompt.conditions(style=text.style, label=text.label, language=text.language)
+    return run.prompt.conditions(
+        style=text.style,
+        label=text.label,
+        language=text.language,
+        reference=VoiceReference(voice.text, voice.tokens) if voice else None,
+    )
 
 
 def conditions_in(run: RunConfig, extra_info: Mapping[str, Any]) -> Conditions:
@@ -156,6 +183,7 @@ def conditions_in(run: RunConfig, extra_info: Mapping[str, Any]) -> Conditions:
         style=extra_info.get("style"),
         label=extra_info.get("label"),
         language=extra_info.get("language") or run.data.language,
+        reference=reference_in(extra_info),
     )
 
 
@@ -183,7 +211,7 @@ def _check_fields(run: RunConfig, texts: Iterable[Text]) -> None:
         match component:
             case Style(text=None):
                 field, way_out = "style", "text"
-            case Speaker(voice=None):
+            case Speaker(voice=None, voices=str()):
                 field, way_out = "speaker", "voice"
             case Classifier():
                 _check_labels(component, texts)
@@ -199,6 +227,35 @@ def _check_fields(run: RunConfig, texts: Iterable[Text]) -> None:
                     f"{component.type} compares speech to it; give each text a {field!r}, or set "
                     f"the component's {way_out!r}"
                 )
+
+
+def _voices(run: RunConfig, texts: Sequence[Text]) -> list[DataVoice | None]:
+    """The reference of each text, with its recording where the reward hears it: its codec speaks in
+    that voice, or a component compares with it.
+
+    Raises BadInput for a reference without the recording, and a text without a reference, that the
+    reward needs.
+    """
+    voices = references_of(run, texts)
+    compares = any(isinstance(c, Speaker) and c.voices is None for c in run.reward.components)
+    if compares and not all(voices):
+        raise BadInput(
+            "the reward's component speaker compares speech with each text's reference, and a text "
+            "has none; give prompt_audio and prompt_text, data.references, or the component's "
+            "`voices`"
+        )
+    if not any(voices):
+        return voices
+    if not compares and not takes_voice(str(local_folder(run.codec))):
+        return [voice and replace(voice, audio=None, sha256=None) for voice in voices]
+    bare = next((voice for voice in voices if voice is not None and voice.audio is None), None)
+    if bare is not None:
+        raise BadInput(
+            f"the reference {shorten(bare.text)} has speech tokens and no recording, which the "
+            "reward needs (CosyVoice2's codec speaks in its voice, the component speaker compares "
+            "with it); add prompt_audio, or encode it where the recordings are"
+        )
+    return voices
 
 
 def _untold(run: RunConfig) -> list[str]:
@@ -254,11 +311,12 @@ def _row(
     index: int,
     text: Text,
     prefix: list[int],
+    voice: DataVoice | None,
 ) -> dict[str, Any]:
     family = family_class(run.family)
     return {
         "data_source": DATA_SOURCE,
-        "prompt": family.messages(text.text, conditions_of(run, text), run.prompt),
+        "prompt": family.messages(text.text, conditions_of(run, text, voice), run.prompt),
         "ability": "text-to-speech",
         "reward_model": {"style": "rule", "ground_truth": family.spoken(text.text)},
         "extra_info": {
@@ -266,6 +324,7 @@ def _row(
             "index": index,
             **{name: getattr(text, name) for name in ("text", *OPTIONAL)},
             "speech_prefix": prefix,
+            "reference": voice.row if voice else None,
         },
     }
 

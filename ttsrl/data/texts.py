@@ -17,6 +17,7 @@ from ttsrl.errors import BadInput, shorten
 from ttsrl.text.languages import check_language, language_of
 
 OPTIONAL = ("language", "id", "style", "speaker", "label")
+PROMPT = ("prompt_text", "prompt_audio", "prompt_tokens")
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,12 @@ class Text:
     label: str | None = None
     speech_tokens: list[int] = field(default_factory=list[int])
     """Of its recording, where the data has them and prefixes are wanted."""
+    prompt_text: str | None = None
+    """What is said in the recording in whose voice it is to be spoken."""
+    prompt_audio: Path | None = None
+    """That recording ..."""
+    prompt_tokens: list[int] | None = None
+    """... or its speech tokens; with both, these are not made again."""
 
 
 @dataclass(frozen=True)
@@ -106,11 +113,10 @@ def read_texts(data: DataConfig, accept: Callable[[Text], object]) -> Texts:
 
 
 def _keys(data: DataConfig) -> Keys:
+    fields = "text", "duration_s", *OPTIONAL, *PROMPT
     if data.prefix is None:
-        return Keys(("text", "duration_s", *OPTIONAL))
-    return Keys(
-        ("text", "duration_s", *OPTIONAL, "speech_tokens"), {"speech_tokens": data.prefix.column}
-    )
+        return Keys(fields)
+    return Keys((*fields, "speech_tokens"), {"speech_tokens": data.prefix.column})
 
 
 def _check_wanted(text: Text, duration_s: float | None, data: DataConfig) -> None:
@@ -143,8 +149,37 @@ def _text_of(fields: Mapping[str, Any], data: DataConfig) -> tuple[Text, float |
         optional["speaker"],
         optional["label"],
         _speech_tokens(fields.get("speech_tokens"), data.prefix.column) if data.prefix else [],
+        *_prompt(fields, Path(data.texts)),
     )
     return text, duration_s
+
+
+def _prompt(
+    fields: Mapping[str, Any], source: Path
+) -> tuple[str | None, Path | None, list[int] | None]:
+    """(what is said in its reference, the recording, its speech tokens)"""
+    text, audio = _string_or_none(fields, "prompt_text"), _string_or_none(fields, "prompt_audio")
+    given = fields.get("prompt_tokens")
+    tokens = cast("list[object]", given)
+    if given is not None and (
+        not isinstance(given, list) or not tokens or any(type(t) is not int for t in tokens)
+    ):
+        raise BadInput(
+            f"prompt_tokens = {shorten(tokens)} are not speech tokens; make them with "
+            "`ttsrl encode`, or leave them out"
+        )
+    if text is None and (audio is not None or given is not None):
+        raise BadInput(
+            "a reference without its transcript: the policy needs to be told what is said in it; "
+            "add prompt_text, or leave the reference out"
+        )
+    if text is not None and audio is None and given is None:
+        raise BadInput(
+            "prompt_text without the recording in which it is said; add prompt_audio or "
+            "prompt_tokens, or leave it out"
+        )
+    folder = source if source.is_dir() else source.parent
+    return text, folder / audio if audio else None, cast("list[int] | None", given)
 
 
 def _string(value: object) -> str:

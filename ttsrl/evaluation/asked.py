@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ttsrl.audio.voice_prompt import read_voice
+from ttsrl.codecs.base import Codec
 from ttsrl.config.schema import RunConfig
 from ttsrl.evaluation.suites import Suite, SuiteText
 from ttsrl.families.conditions import Conditions
@@ -38,12 +39,16 @@ class Voices:
         self._folder = suite.folder
         self._synthesiser = synthesiser
         self._encoded: dict[tuple[str, str], VoicePrompt] = {}
+        self._codecs: dict[str, Codec | None] = {}
 
     def of(self, texts: Sequence[SuiteText]) -> list[VoicePrompt | None]:
         """The voice that each text is to be spoken in. Raises BadInput."""
         return [self._of(text) for text in texts]
 
     def _of(self, text: SuiteText) -> VoicePrompt | None:
+        if text.reference is not None:
+            codec = self._codec(text) if text.voice else None
+            return VoicePrompt(text.reference, codec)
         if (voice := text.voice) is None:
             return None
         key = voice.sha256, voice.text
@@ -51,3 +56,11 @@ class Voices:
             recording = read_voice(self._folder / voice.audio)
             self._encoded[key] = self._synthesiser.voice(voice.text, *recording)
         return self._encoded[key]
+
+    def _codec(self, text: SuiteText) -> Codec | None:
+        """The codec in the voice of a text's recording, for one that takes a voice."""
+        assert text.voice is not None
+        if (digest := text.voice.sha256) not in self._codecs:
+            recording = read_voice(self._folder / text.voice.audio)
+            self._codecs[digest] = self._synthesiser.codec_in(*recording)
+        return self._codecs[digest]

@@ -284,6 +284,7 @@ def protocol_of(run: RunConfig, suite: Suite) -> str:
         "texts": [
             [text.index, text.text, text.language, text.id]
             + ([text.voice.text, text.voice.sha256] if text.voice else [])
+            + ([text.reference.text, *text.reference.tokens] if text.reference else [])
             + told_of(run, text)
             for text in suite.texts
         ],

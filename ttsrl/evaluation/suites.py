@@ -7,10 +7,11 @@ an hour of synthesis would be one hour too late.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pyarrow import parquet
 
@@ -18,9 +19,11 @@ from ttsrl.audio.voice_prompt import read_voice
 from ttsrl.config.evaluation import HELD_OUT, JudgeConfig, SuiteConfig
 from ttsrl.config.schema import RunConfig
 from ttsrl.data.prompts import check_spoken, prepare
+from ttsrl.data.references import reference_in
 from ttsrl.errors import BadInput, did_you_mean, reason_of
 from ttsrl.evaluation.lists import ListedText, read_list
 from ttsrl.evaluation.sampling import sampling_of
+from ttsrl.families.conditions import VoiceReference
 from ttsrl.families.registry import family_class
 from ttsrl.records.evaluation import PromptRecording
 from ttsrl.records.sampling import Sampling
@@ -37,6 +40,8 @@ class SuiteText:
     voice: PromptRecording | None = None
     style: str | None = None
     label: str | None = None
+    reference: VoiceReference | None = None
+    """Of a held-out text: its voice as the prompt has it."""
 
 
 @dataclass(frozen=True)
@@ -95,10 +100,20 @@ def held_out_suite(run: RunConfig, held_out: Path) -> Suite:
             row["extra_info"].get("id"),
             style=row["extra_info"].get("style"),
             label=row["extra_info"].get("label"),
+            reference=reference_in(row["extra_info"]),
+            voice=_voice_in(row["extra_info"]),
         )
         for index, row in enumerate(rows)
     ]
     return Suite(HELD_OUT, texts, run.eval.judges, sampling_of(run))
+
+
+def _voice_in(extra_info: Mapping[str, Any]) -> PromptRecording | None:
+    """The recording of a held-out text's reference, where there is one."""
+    found = extra_info.get("reference")
+    if not found or not found["audio"]:
+        return None
+    return PromptRecording(text=found["text"], audio=found["audio"], sha256=found["sha256"])
 
 
 def listed_suite(run: RunConfig, config: SuiteConfig) -> Suite:

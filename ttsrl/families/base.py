@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from ttsrl.families.conditions import UNCONDITIONED, Conditions
+from ttsrl.families.conditions import UNCONDITIONED, Conditions, VoiceReference
 
 
 class Family(Protocol):
@@ -25,6 +25,10 @@ class Family(Protocol):
 
     def chat(self, text: str, conditions: Conditions = UNCONDITIONED) -> list[dict[str, str]]:
         """The messages that ask for `text` to be spoken under the conditions."""
+        ...
+
+    def continued(self, conditions: Conditions) -> VoiceReference | None:
+        """The reference that the model is prompted with; None where it is told none."""
         ...
 
     def spoken(self, text: str) -> str:

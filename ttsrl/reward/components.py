@@ -290,8 +290,9 @@ class Speaker(Ramp):
     model: ScorerModel = "microsoft/wavlm-base-plus-sv"
     """Folder of a Hugging Face WavLM with an x-vector head, or its id; Seed-TTS-eval's
     wavlm_large_finetune.pth; or `resemblyzer`, whose package has its weights."""
-    voices: Annotated[str, ModelPath("voice"), InReward("digest")]
-    """Folder with the reference voices: NAME.wav (flac, ogg, mp3) for the speaker NAME."""
+    voices: Annotated[str | None, ModelPath("voice"), InReward("digest")] = None
+    """Folder with the reference voices: NAME.wav (flac, ogg, mp3) for the speaker NAME; null: each
+    utterance is compared with its own reference, the recording that its text is spoken after."""
     voice: str | None = None
     """Speaker of every text that names none."""
     max_cer: float | None = Field(default=0.2, ge=0)
@@ -301,6 +302,15 @@ class Speaker(Ramp):
     """Cosine at and below which the utility is 0 ..."""
     high: float = Field(default=1.0, gt=-1, le=1)
     """... and at and above which it is 1."""
+
+    @model_validator(mode="after")
+    def _voice_is_in_a_folder(self) -> Self:
+        if self.voices is None and self.voice is not None:
+            raise ValueError(
+                f"voice = {self.voice!r} names a recording of `voices`, which is missing; add it, "
+                "or leave `voice` out to compare with each text's reference"
+            )
+        return self
 
     def utility(self, raw: float) -> float:
         """(cosine - low) / (high - low), within [0, 1]; as it stands (1 + cosine) / 2, as GLM-TTS

@@ -42,6 +42,8 @@ class SpeechSample:
     style: str | None = None
     speaker: str | None = None
     label: str | None = None
+    reference: bytes | None = None
+    """Contents of the audio file in whose voice it is to be spoken."""
 
     @property
     def duration_s(self) -> float:

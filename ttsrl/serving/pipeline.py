@@ -21,6 +21,7 @@ import torch
 from ttsrl.audio.io import resample
 from ttsrl.audio.waveform import Waveform
 from ttsrl.codecs.base import frame_tokens_of
+from ttsrl.codecs.in_voices import ALONE, DecodedAfter, VoiceDecoder, digest_of
 from ttsrl.codecs.registry import codec_digest, load_codec, resolve_precision
 from ttsrl.config.schema import RunConfig
 from ttsrl.errors import BadInput
@@ -103,6 +104,7 @@ class Pipeline:
         precision = resolve_precision(run.reward, device)
         self.codec = load_codec(str(codec_folder), device, precision, run.voice)
         self.frame_tokens = frame_tokens_of(self.codec)
+        self.decoder = VoiceDecoder(self.codec)
         self.whisper = load_whisper(run.reward, device)
         self.scorers: dict[str, Scorer | RemoteScorer] = load_scorers(run.reward, device)
         names = [*([WHISPER] if self.whisper else []), *self.scorers]
@@ -219,8 +221,10 @@ class Pipeline:
 
     def _decode(self, items: list[Item]) -> list[State]:
         utterances = [item.utterance for item in items]
-        tokens_B = [u.speech_tokens for u in utterances if not isinstance(u, RecordedUtterance)]
-        decoded = iter(self.codec.decode(tokens_B) if tokens_B else [])
+        spoken = [u for u in utterances if not isinstance(u, RecordedUtterance)]
+        after = [_after(u) for u in spoken]
+        tokens_B = [u.speech_tokens for u in spoken]
+        decoded = iter(self.decoder.decode(tokens_B, after) if tokens_B else [])
         rate_hz = self.codec.sample_rate_hz
         waveforms = [
             resample(u.waveform, u.sample_rate_hz, rate_hz)
@@ -431,7 +435,14 @@ def _speech(item: Item, sample_rate_hz: int) -> SpeechSample:
     u = item.utterance
     assert item.waveform is not None
     return SpeechSample(
-        item.waveform, sample_rate_hz, u.text, u.language, u.style, u.speaker, u.label
+        item.waveform,
+        sample_rate_hz,
+        u.text,
+        u.language,
+        u.style,
+        u.speaker,
+        u.label,
+        u.reference.audio if u.reference else None,
     )
 
 
@@ -461,4 +472,11 @@ def _key(utterance: Utterance) -> Hashable:
     u = utterance
     recorded = isinstance(u, RecordedUtterance)
     spoken = (u.samples, u.sample_rate_hz) if recorded else tuple(u.speech_tokens)
-    return spoken, u.text, u.language, u.finished, u.style, u.speaker, u.label
+    after = _after(u)
+    voice = tuple(after.tokens), digest_of(after.audio)
+    return spoken, u.text, u.language, u.finished, u.style, u.speaker, u.label, voice
+
+
+def _after(utterance: Utterance) -> DecodedAfter:
+    reference = utterance.reference
+    return DecodedAfter(reference.speech_tokens, reference.audio) if reference else ALONE

@@ -13,6 +13,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from ttsrl.audio.io import resample
 from ttsrl.audio.waveform import Waveform
 from ttsrl.codecs.base import Codec, Encoder, VoicedCodec
+from ttsrl.codecs.in_voices import decode_after
 from ttsrl.codecs.registry import load_codec, load_encoder
 from ttsrl.errors import BadInput
 from ttsrl.families.conditions import UNCONDITIONED, Conditions, PromptConfig, VoiceReference
@@ -89,10 +90,14 @@ class Synthesiser:
         if self._encoder is None:
             self._encoder = load_encoder(self._codec_folder, self._device)
         heard = resample(waveform, sample_rate_hz, self._encoder.sample_rate_hz)
-        codec: Codec | None = None
-        if isinstance(self.codec, VoicedCodec):
-            codec = self.codec.in_voice(waveform, sample_rate_hz)
+        codec = self.codec_in(waveform, sample_rate_hz)
         return VoicePrompt(VoiceReference(text, self._encoder.encode([heard])[0]), codec)
+
+    def codec_in(self, waveform: Waveform, sample_rate_hz: int) -> Codec | None:
+        """The codec in the voice of a recording [T]; None for one that takes no voice."""
+        if not isinstance(self.codec, VoicedCodec):
+            return None
+        return self.codec.in_voice(waveform, sample_rate_hz)
 
     def synthesise(
         self,
@@ -197,17 +202,7 @@ class Synthesiser:
         An utterance is decoded after its prefix, so that it continues in that voice, and returned
         without it.
         """
-        none: list[list[int]] = [[]] * len(tokens_B)
-        prefixes_B = prefixes_B or none
-        both = zip(prefixes_B, tokens_B, strict=True)
-        spoken = [prefix + tokens for prefix, tokens in both if tokens]
-        waveforms = iter(self.codec.decode(spoken) if spoken else [])
-        per_token = self.codec.sample_rate_hz / self.codec.tokens_per_s
-        silence = np.zeros(0, np.float32)
-        return [
-            next(waveforms)[round(len(prefix) * per_token) :] if tokens else silence
-            for prefix, tokens in zip(prefixes_B, tokens_B, strict=True)
-        ]
+        return decode_after(self.codec, prefixes_B or [[]] * len(tokens_B), tokens_B)
 
     def _decode_in(
         self, voices_B: Sequence[VoicePrompt | None], tokens_B: Sequence[list[int]]

@@ -68,19 +68,21 @@ def check_prompts(run: RunConfig, work_dir: Path, family: Family) -> None:
     frame = len(family.prompt_ids("a"))
     for _, row in read_parquet(work_dir / "data" / "train.parquet"):
         text, prefix = row["extra_info"]["text"], row["extra_info"]["speech_prefix"]
-        if prefix and max(prefix) >= codes:
-            raise BadInput(
-                f"the recording of text {text!r} has the speech token {max(prefix)}, outside the "
-                f"codebook [0, {codes}); encode it with the run's codec"
-            )
         conditions = conditions_in(run, row["extra_info"])
+        reference = family.continued(conditions)
+        begun = [*(reference.tokens if reference else ()), *prefix]
+        if begun and max(begun) >= codes:
+            raise BadInput(
+                f"the recording before text {text!r} has the speech token {max(begun)}, outside "
+                f"the codebook [0, {codes}); encode it with the run's codec"
+            )
         # a token is a byte or more, and few texts are near the limit
         [message] = family.chat(text, conditions)
-        if frame + len(message["content"].encode()) + len(prefix) <= longest:
+        if frame + len(message["content"].encode()) + len(begun) <= longest:
             continue
         if (length := len(family.prompt_ids(text, prefix, conditions))) > longest:
             raise BadInput(
-                f"the prompt of text {text!r} has {length} tokens, {len(prefix)} of them speech, "
+                f"the prompt of text {text!r} has {length} tokens, {len(begun)} of them speech, "
                 f"and rollout.max_prompt_tokens = {longest}; raise it, or prepare shorter ones "
                 "(data.max_chars, data.prefix.max_s)"
             )

@@ -7,8 +7,11 @@ measurement failed carries NO_REWARD, which the advantage estimator leaves out o
 from __future__ import annotations
 
 import asyncio
+import base64
 import time
 from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
@@ -34,7 +37,10 @@ from ttsrl.training.advantage import (
 from ttsrl.training.environment import reward_here, run_here
 from ttsrl.training.verl_args import GROUP_METRIC
 from ttsrl.training.verl_fields import extra_fields_of, reward_of, utilities_of
-from ttsrl.wire import Outcome, Utterance
+from ttsrl.wire import Outcome, SpokenAfter, Utterance
+
+KEPT_RECORDINGS = 1_024
+"""Files of references whose contents are kept."""
 
 
 def prefix_of(info: dict[str, Any]) -> list[int]:
@@ -71,7 +77,20 @@ class SpeechRolloutWorker(_PlainWorker):
 
         self.run = run_here()
         self.family = load_family(self.run.family, self.tokenizer, told=self.run.prompt)
+        self._recording = lru_cache(maxsize=KEPT_RECORDINGS)(lambda file: Path(file).read_bytes())
         self.reward_client = RewardClient.of(self.run.reward, reward_here().spec_hash)
+
+    def _reference(self, info: dict[str, Any]) -> SpokenAfter | None:
+        """The reference of a row, as the reward service is told it."""
+        if (found := info.get("reference")) is None:
+            return None
+        told = self.family.continued(conditions_in(self.run, info))
+        # there where the reward hears it
+        audio = self._recording(found["audio"]) if found["audio"] else None
+        return SpokenAfter(
+            speech_tokens=[*told.tokens] if told else [],
+            audio=audio and base64.b64encode(audio),
+        )
 
     async def _run_prompt(
         self,
@@ -136,6 +155,7 @@ class SpeechRolloutWorker(_PlainWorker):
             style=info.get("style"),
             speaker=info.get("speaker"),
             label=info.get("label"),
+            reference=self._reference(info),
         )
         (outcome,) = await self.reward_client.score([utterance])
         rollout = Rollout(
