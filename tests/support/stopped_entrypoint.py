@@ -8,7 +8,7 @@ from ttsrl.runtime.exit_codes import exit_code
 from ttsrl.training import supervisor
 
 
-def stopped(*_: object) -> None:
+def stopped(*_: object, **__: object) -> None:
     raise Stopped("guard pitch at step 7")
 
 

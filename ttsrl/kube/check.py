@@ -19,6 +19,8 @@ from ttsrl.families.frames import example_tokens
 from ttsrl.wire import Failed, Outcome, Utterance
 
 READY_TIMEOUT_S = 60.0
+WAKE_TIMEOUT_S = 240.0
+"""For a service that is scaled to zero and starts when it is asked; `helm test` waits 300 s."""
 UTTERANCE_S = 1.5
 QUEUE_METRIC = "ttsrl_reward_queue_depth"
 
@@ -43,7 +45,7 @@ def score(run: RunConfig) -> str:
 
 async def _score(run: RunConfig) -> Outcome:
     async with RewardClient.of(run.reward) as client:
-        spec = await client.wait_ready(READY_TIMEOUT_S)
+        spec = await client.wait_ready(WAKE_TIMEOUT_S)
         count = int(UTTERANCE_S * spec.tokens_per_s)
         tokens = example_tokens(count, spec.codebook_size, spec.frame_tokens)
         utterance = Utterance(text="Hello there.", speech_tokens=tokens, language=run.data.language)

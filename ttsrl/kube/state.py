@@ -55,7 +55,9 @@ def _of_rayjob(job: Object) -> JobState:
             return JobState("suspended", "suspended: its queue has not admitted it")
         case "Complete" if status.get("jobStatus") == "STOPPED":
             return JobState(
-                "stopped", "stopped by a guard, or by `ray job stop`: it is not retried"
+                "stopped",
+                "stopped by a guard, for bad input, or by `ray job stop`: it is not retried; see "
+                "`ttsrl logs`",
             )
         case "Complete":
             return JobState("done", f"done, {attempt}")

@@ -122,6 +122,7 @@ class Keda(Section):
     queueDepth: float = Field(gt=0)
     query: str
     pollingInterval: int = Field(ge=1)
+    cooldownPeriod: int = Field(ge=0)
     fallback: Fallback
     authenticationRef: KubernetesObject
     extraTriggers: list[KubernetesObject]
@@ -138,7 +139,7 @@ class Hpa(Section):
 class Autoscaling(Section):
     """Limits and the autoscaler; at most one."""
 
-    minReplicas: int = Field(ge=1)
+    minReplicas: int = Field(ge=0)
     maxReplicas: int = Field(ge=1)
     keda: Keda
     hpa: Hpa
@@ -279,6 +280,16 @@ class Models(Section):
     keep: bool
 
 
+class Egress(Section):
+    """Where all pods may connect to."""
+
+    enabled: bool
+    dns: list[KubernetesObject]
+    ports: list[Annotated[int, Field(ge=1, le=65535)]]
+    blocked: list[Annotated[str, Field(pattern=r"^[0-9a-fA-F.:]+/[0-9]+$")]]
+    to: list[KubernetesObject]
+
+
 class NetworkPolicies(Section):
     """Who may reach the pods."""
 
@@ -287,6 +298,7 @@ class NetworkPolicies(Section):
     rewardFrom: list[KubernetesObject]
     rayFrom: list[KubernetesObject]
     trainTo: list[KubernetesObject]
+    egress: Egress
 
 
 class Monitor(Section):

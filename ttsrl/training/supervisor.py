@@ -18,7 +18,7 @@ from pathlib import Path
 from ttsrl.config.load import dump_run, load_run
 from ttsrl.config.schema import RunConfig
 from ttsrl.data.prompts import are_prepared, prepare
-from ttsrl.errors import Failure, Stopped
+from ttsrl.errors import BadInput, Failure, Stopped
 from ttsrl.models.hub import local_folder
 from ttsrl.records.step_line import POLICY
 from ttsrl.runtime.exit_codes import STOPPED_BY
@@ -60,13 +60,20 @@ def train_until_terminated(config: Path, work_dir: Path | None = None) -> None:
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(int(left.code or 0))  # a thread that still waits for storage is not waited for
-    except Stopped as stop:
-        from ttsrl.training.ray_job import end_as_stopped, own_submission_id
-
-        if own_submission_id() is not None:
-            print(f"{STOPPED_BY}{stop}", flush=True)  # Ray lets nobody say it later
-            end_as_stopped()
+    except (BadInput, Stopped) as end:
+        if environment.ray_address() is not None:
+            _end_ray_job(f"{STOPPED_BY}{end}" if isinstance(end, Stopped) else f"error: {end}")
         raise
+
+
+def _end_ray_job(words: str) -> None:
+    """End the Ray job that this process is, so that KubeRay does not try again what another
+    attempt cannot do better."""
+    from ttsrl.training.ray_job import end_as_stopped, own_submission_id
+
+    if own_submission_id() is not None:
+        print(words, flush=True)  # Ray lets nobody say it later
+        end_as_stopped()
 
 
 def train(

@@ -48,7 +48,9 @@ def merged(*parts: dict[str, Any]) -> dict[str, Any]:
         ("reward.replicas", 0, "'/reward/replicas': minimum: got 0, want 1"),
         ("reward.replicas", 1.5, "want integer"),
         ("reward.replicas", "2", "got string, want integer"),
-        ("reward.autoscaling.minReplicas", 0, "'/reward/autoscaling/minReplicas': minimum"),
+        ("reward.autoscaling.minReplicas", -1, "'/reward/autoscaling/minReplicas': minimum"),
+        ("networkPolicy.egress.blocked", ["metadata"], "does not match pattern"),
+        ("metrics.prometheusRule.thresholds.sloSeconds", "7.0", "must be one of"),
         ("reward.autoscaling.keda.queueDepth", 0, "'/reward/autoscaling/keda/queueDepth': "),
         ("reward.autoscaling.keda.serverAddress", "prometheus:9090", "does not match pattern"),
         ("reward.autoscaling.hpa.cpuUtilization", 101, "maximum: got 101, want 100"),
@@ -116,6 +118,7 @@ def test_the_schema_refuses(path: str, value: object, told: str) -> None:
             ),
             "both choose nodes",
         ),
+        (nested("reward.autoscaling.minReplicas", 0), "only KEDA scales to zero"),
         (nested("run.storage", ""), "run.storage is empty"),
         (nested("run.storage", "storage"), 'run.storage is "storage"'),
         (

@@ -431,6 +431,48 @@ def test_a_user_without_a_name_gets_one_from_the_environment() -> None:
     assert given["TORCHINDUCTOR_CACHE_DIR"].startswith("/tmp/")
 
 
+def test_the_reward_service_is_woken_from_zero_by_a_pod_that_will_ask_it() -> None:
+    def scaled(least: int) -> Manifest:
+        scaling = {"minReplicas": least, "keda": {"enabled": True}}
+        manifests = render({"reward": {"autoscaling": scaling}}, release="true", apis=EVERY_API)
+        return find(manifests, "ScaledObject", "true-ttsrl-reward")["spec"]
+
+    queue, askers = scaled(0)["triggers"]
+    assert scaled(0)["minReplicaCount"] == 0 and scaled(0)["cooldownPeriod"] == 300
+    assert queue["metadata"]["query"].endswith("or vector(0)")
+    assert askers["type"] == "kubernetes-workload"
+    assert askers["metadata"]["podSelector"] == (
+        "app.kubernetes.io/name=ttsrl,app.kubernetes.io/instance=true,"
+        "app.kubernetes.io/component in (train,test)"
+    )
+    [alone] = scaled(1)["triggers"]
+    assert "vector" not in alone["metadata"]["query"] and "cooldownPeriod" not in scaled(1)
+
+
+def test_pods_reach_what_they_need_and_never_the_node_s_metadata() -> None:
+    values = {
+        "networkPolicy": {"egress": {"enabled": True, "to": [{"ports": [{"port": 3128}]}]}},
+        "s3": {"endpoint": "http://minio.storage:9000"},
+    }
+    spec = find(render(values), "NetworkPolicy", "ttsrl-egress")["spec"]
+    kubernetes_validate.validate(
+        find(render(values), "NetworkPolicy", "ttsrl-egress"), KUBE_VERSION, strict=True
+    )
+    assert spec["policyTypes"] == ["Egress"]
+    labels = {"app.kubernetes.io/name": "ttsrl", "app.kubernetes.io/instance": "ttsrl"}
+    assert spec["podSelector"]["matchLabels"] == labels
+    own, dns, outside, more = spec["egress"]
+    assert own == {"to": [{"podSelector": {"matchLabels": labels}}]}
+    assert {(one["port"], one["protocol"]) for one in dns["ports"]} == {(53, "UDP"), (53, "TCP")}
+    assert [one["port"] for one in outside["ports"]] == [443, 9000]
+    assert [one["ipBlock"] for one in outside["to"]] == [
+        {"cidr": "0.0.0.0/0", "except": ["169.254.0.0/16"]},
+        {"cidr": "::/0", "except": ["fd00:ec2::254/128"]},
+    ]
+    assert more == {"ports": [{"port": 3128}]}
+    assert not [one for one in render() if one["metadata"]["name"] == "ttsrl-egress"]
+
+
 def test_no_request_to_the_release_itself_goes_through_a_proxy() -> None:
     proxy = {"https": "http://proxy:3128", "exceptions": ["10.0.0.0/8"]}
     manifests = render({"proxy": proxy}, release="news", namespace="tts")

@@ -232,7 +232,8 @@ RAYJOB = {"kind": "RayJob", "spec": {"backoffLimit": 5}}
         (
             {"jobDeploymentStatus": "Complete", "jobStatus": "STOPPED"},
             "stopped",
-            "stopped by a guard, or by `ray job stop`: it is not retried",
+            "stopped by a guard, for bad input, or by `ray job stop`: it is not retried; see "
+            "`ttsrl logs`",
         ),
         (
             # seen: the head is gone, and jobStatus stays RUNNING for ever
