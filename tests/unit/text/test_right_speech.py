@@ -4,6 +4,7 @@ A row of tables/LANGUAGE.tsv has a text as users write it, as it is said, and as
 it hears. Two texts of a row of tables/LANGUAGE.wrong.tsv are not the same speech.
 """
 
+from itertools import combinations
 from pathlib import Path
 
 import pytest
@@ -61,7 +62,6 @@ FORMS = ["1.5", "1,5", "10.50", "10,50", "-5", "5", "5%", "5 km", "5°", "2+2", 
 def test_no_number_is_another(language: str) -> None:
     """Fifteen is not fifty, and no sign or decimal mark is silent."""
     written = [str(number) for number in NUMBERS] + FORMS
-    for one in written:
-        for other in written:
-            equal = one == other or {one, other} in ({"1.5", "1,5"}, {"10.50", "10,50"})
-            assert equal or cer(one, other, language) > 0, (one, other)
+    for one, other in combinations(written, 2):
+        equal = {one, other} in ({"1.5", "1,5"}, {"10.50", "10,50"})
+        assert equal or cer(one, other, language) > 0, (one, other)
