@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import product
@@ -37,7 +38,7 @@ from ttsrl.storage.published import RUN
 from ttsrl.storage.run_store import RunStore
 from ttsrl.training.verl_args import ESTIMATORS
 
-COVERED = {"llasa-channel-io", "llasa-deep-unlearning"}
+COVERED = {"llasa-channel-io", "llasa-deep-unlearning", "neutts-air"}
 """All that they train with, the others train with too: `make test-recipes` starts these."""
 RECIPES = [
     pytest.param(
@@ -100,10 +101,23 @@ def cosyvoice2(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def tiny_stack(family: str, cosyvoice2: Callable[[], Path]) -> dict[str, Path]:
+def as_neutts(folder: Path) -> Path:
+    """The tiny policy with NeuTTS' markers and names of speech tokens at the same ids."""
+    shutil.copytree(TINY / "policy", folder)
+    names = {"TEXT_UNDERSTANDING": "TEXT_PROMPT", "<|s_": "<|speech_"}
+    for file in folder.glob("tokenizer*.json"):
+        text = file.read_text()
+        for old, new in names.items():
+            text = text.replace(old, new)
+        file.write_text(text)
+    return folder
+
+
+def tiny_stack(family: str, cosyvoice2: Callable[[], Path], own: Path) -> dict[str, Path]:
     """Keys that say what a recipe of this family speaks with, and to whom."""
-    if family == "llasa":
-        keys = {"model": TINY / "policy", "codec": TINY / "codec"}
+    if family in ("llasa", "neutts"):
+        policy = TINY / "policy" if family == "llasa" else as_neutts(own / "policy")
+        keys = {"model": policy, "codec": TINY / "codec"}
         return keys | {"reward.whisper.model": TINY / "whisper", "data.texts": TINY / "texts.jsonl"}
     folder = cosyvoice2()
     keys = {"model": folder / family, "codec": folder, "voice": folder / "voice.wav"}
@@ -151,7 +165,7 @@ def test_a_recipe_trains(
     tmp_path: Path,
 ) -> None:
     published = load_run(recipe)
-    models = tiny_stack(published.family, lambda: request.getfixturevalue("cosyvoice2"))
+    models = tiny_stack(published.family, lambda: request.getfixturevalue("cosyvoice2"), tmp_path)
     models |= tiny_scorers(published, tmp_path)
     overrides = [*SMALL, *(f"{key}={path}" for key, path in models.items())]
     overrides.append(f"train.prompts_per_step={min(2, published.train.prompts_per_step)}")

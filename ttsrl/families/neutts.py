@@ -6,8 +6,11 @@ phonemes, so each of the published models speaks one language, and each language
 
 from __future__ import annotations
 
+import unicodedata
 from typing import ClassVar
 
+from ttsrl.errors import BadInput, shorten
+from ttsrl.families.conditions import Conditions, PromptConfig
 from ttsrl.families.speech_ids import SpeechVocabulary
 from ttsrl.families.templated import TemplatedFamily
 from ttsrl.records.sampling import Sampling
@@ -76,3 +79,38 @@ class NeuTtsFrench(NeuTts):
     def phonemes(cls, line: str) -> str:
         """Without the dashes between words that are spoken together, as `FrenchPhonemizer`."""
         return " ".join(super().phonemes(line).replace("-", "").split())
+
+
+EMOTIONS = ("neutral", "angry", "disgusted", "fearful", "happy", "sad", "surprised")
+QUOTES = str.maketrans("‘’“”", "''\"\"")
+
+
+class NeuTts2E(NeuTts):
+    """neuphonic/neutts-2e: English as it is written, with an emotion, in one of four known voices.
+
+    A text's style is its emotion; the token stands between the reference's text and the text.
+    """
+
+    title = "NeuTTS-2E"
+    chat_template = TEXT_START + "{{ messages[0]['content'] }}" + TEXT_END + SPEECH_START
+    markers = (*NeuTts.markers, *(f"<|{emotion.upper()}|>" for emotion in EMOTIONS))
+    own_beginning = False
+    styled_request = "{style}{text}"
+
+    @classmethod
+    def phonemes(cls, line: str) -> str:
+        """None: the characters that its authors normalise texts to."""
+        return unicodedata.normalize("NFKC", line.translate(QUOTES))
+
+    @classmethod
+    def _request(cls, spoken: str, conditions: Conditions, told: PromptConfig) -> str:
+        if told.styled_request or told.request:
+            return super()._request(spoken, conditions, told)
+        emotion = told.written(conditions.style or EMOTIONS[0])
+        if emotion.lower() not in EMOTIONS:
+            raise BadInput(
+                f"the style {shorten(emotion)} is not an emotion of {cls.title}, which has "
+                f"{', '.join(EMOTIONS)}; change it, or set prompt.style_from to null"
+            )
+        reference, _, text = spoken.rpartition(cls.text_joint)
+        return f"{cls.read(reference)}<|{emotion.upper()}|>{cls.read(text)}"

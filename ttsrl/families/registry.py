@@ -21,6 +21,7 @@ FAMILIES: dict[str, str] = {
     "neutts-de": "ttsrl.families.neutts:NeuTtsGerman",
     "neutts-es": "ttsrl.families.neutts:NeuTtsSpanish",
     "neutts-fr": "ttsrl.families.neutts:NeuTtsFrench",
+    "neutts-2e": "ttsrl.families.neutts:NeuTts2E",
     "orpheus": "ttsrl.families.orpheus:Orpheus",
     "maya1": "ttsrl.families.orpheus:Maya1",
 }

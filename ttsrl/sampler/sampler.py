@@ -18,7 +18,7 @@ from transformers import PreTrainedModel
 
 from ttsrl.errors import BadInput
 
-ARCHITECTURES = ("llama", "qwen2")
+ARCHITECTURES = ("llama", "qwen2", "qwen3")
 COMPACT_AT = 8
 """Ended rows are dropped once they are 1/8 of the batch: dropping copies the whole cache."""
 
@@ -249,6 +249,8 @@ class _Decoder:
         config = cast(Any, model).config
         self.body = cast(Any, model).model
         self.group_size = group_size
+        self.normed = config.model_type == "qwen3"
+        """Queries and keys are, head by head."""
         self.heads = config.num_attention_heads
         self.kv_heads = config.num_key_value_heads
         self.head_dim = getattr(config, "head_dim", None) or config.hidden_size // self.heads
@@ -340,8 +342,13 @@ class _Decoder:
         for i, layer in enumerate(self.body.layers):
             attention = layer.self_attn
             h = _rms_norm(layer.input_layernorm, x)
-            query = _rotate(heads(attention.q_proj(h), self.heads), cos, sin)
-            key = _rotate(heads(attention.k_proj(h), self.kv_heads), cos, sin)
+            query, key = (
+                heads(attention.q_proj(h), self.heads),
+                heads(attention.k_proj(h), self.kv_heads),
+            )
+            if self.normed:
+                query, key = _rms_norm(attention.q_norm, query), _rms_norm(attention.k_norm, key)
+            query, key = _rotate(query, cos, sin), _rotate(key, cos, sin)
             key, value = cache(i, key, heads(attention.v_proj(h), self.kv_heads))
             mixed = F.scaled_dot_product_attention(
                 query, key, value, attn_mask=mask, enable_gqa=self.heads != self.kv_heads

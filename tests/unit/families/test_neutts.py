@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 from transformers import PreTrainedTokenizerBase
 
-from support.family_tokenizers import neutts_tokenizer
+from support.family_tokenizers import NEUTTS_MARKERS, neutts_tokenizer
 from ttsrl.errors import BadInput
 from ttsrl.families.conditions import Conditions, VoiceReference
+from ttsrl.families.neutts import EMOTIONS
 from ttsrl.families.registry import family_class, load_family
 from ttsrl.text import phonemes
 from ttsrl.text.phonemes import phonemes_of
@@ -89,3 +90,23 @@ def test_without_espeak_or_its_language_one_line_says_so(monkeypatch: pytest.Mon
 def test_a_tokenizer_of_another_kind_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match=r"not a NeuTTS tokenizer: it lacks <\|TEXT_PROMPT_START\|>"):
         load_family("neutts", neutts_tokenizer("qwen2", tmp_path, markers=()))
+
+
+def test_2e_is_told_an_emotion_between_the_texts(tmp_path: Path) -> None:
+    """The prompt of the implementations of neutts-2e: written text, and no chat around it."""
+    emotions = [f"<|{name.upper()}|>" for name in EMOTIONS]
+    tokenizer = neutts_tokenizer("qwen2", tmp_path, markers=(*NEUTTS_MARKERS, *emotions))
+    family = load_family("neutts-2e", tokenizer, CODES)
+
+    def ids(prompt: str) -> list[int]:
+        return tokenizer.encode(prompt, add_special_tokens=False)
+
+    start, end = "<|TEXT_PROMPT_START|>", "<|TEXT_PROMPT_END|><|SPEECH_GENERATION_START|>"
+    assert family.prompt_ids("It’s me.") == ids(f"{start}<|NEUTRAL|>It's me.{end}")
+    told = Conditions(style="Happy", reference=VoiceReference("I am Emily.", [5]))
+    expected = ids(f"{start}I am Emily.<|HAPPY|>It's me.{end}<|speech_5|>")
+    assert family.prompt_ids("It's me.", conditions=told) == expected
+    with pytest.raises(BadInput, match=r'"bored" is not an emotion of NeuTTS-2E.*angry'):
+        family.prompt_ids("It's me.", conditions=Conditions(style="bored"))
+    with pytest.raises(BadInput, match=r"not a NeuTTS-2E tokenizer: it lacks <\|NEUTRAL\|>"):
+        load_family("neutts-2e", neutts_tokenizer("qwen2", tmp_path / "air"))

@@ -9,14 +9,18 @@ from transformers import PreTrainedTokenizerBase
 
 from support.family_tokenizers import llama_3_tokenizer
 from support.orpheus_files import orpheus_tokenizer, write_orpheus, write_snac
+from support.outcomes import gated
+from ttsrl.config.load import load_run
 from ttsrl.errors import BadInput
 from ttsrl.families.conditions import Conditions, VoiceReference
-from ttsrl.families.frames import misplaced
+from ttsrl.families.frames import example_tokens, misplaced
 from ttsrl.families.registry import family_class, load_family
 from ttsrl.models.hub import load_model
 from ttsrl.reward.gates import check_tokens
 from ttsrl.sampler.sampler import Sampler
+from ttsrl.serving.pipeline import Pipeline
 from ttsrl.synthesis.say import say
+from ttsrl.wire import Gated, Ok, Utterance
 
 CODES = 28_672
 
@@ -170,3 +174,17 @@ def test_orpheus_says_a_text(policy: Path, tmp_path: Path) -> None:
     assert said.tokens == 24
     assert len(samples) == 3 * 2048
     assert np.isfinite(samples).all()
+
+
+def test_rewards_of_what_it_says(tmp_path: Path) -> None:
+    codec = write_snac(tmp_path / "codec")
+    run = load_run("examples/tiny/run.json", ["family=orpheus", f"codec={codec}"])
+    pipeline = Pipeline(run)
+    pipeline.self_test()
+    tokens = example_tokens(90, CODES, 7)
+    spoken, swapped = pipeline.score(
+        [Utterance(text="red birds", speech_tokens=t) for t in (tokens, [*tokens[1:], tokens[0]])]
+    )
+    assert isinstance(spoken, Ok | Gated)
+    assert not (isinstance(spoken, Gated) and spoken.reason == "token_outside_codebook")
+    assert gated(swapped).reason == "token_outside_codebook"

@@ -4,7 +4,14 @@ from typing import Any, cast
 
 import pytest
 import torch
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel, Qwen2Config
+from transformers import (
+    LlamaConfig,
+    LlamaForCausalLM,
+    PreTrainedModel,
+    Qwen2Config,
+    Qwen3Config,
+    Qwen3ForCausalLM,
+)
 from transformers import Qwen2ForCausalLM as Qwen2
 from transformers.generation.logits_process import LogitsProcessor
 
@@ -50,10 +57,20 @@ def qwen2() -> Qwen2:
     return model
 
 
+def qwen3() -> Qwen3ForCausalLM:
+    torch.manual_seed(5)
+    model = Qwen3ForCausalLM(Qwen3Config(**SHAPE, num_key_value_heads=2, head_dim=12)).eval()
+    for layer in model.model.layers:  # initialised to 1, which would hide a forgotten weight
+        torch.nn.init.normal_(layer.get_parameter("self_attn.q_norm.weight"), 1.0)
+        torch.nn.init.normal_(layer.get_parameter("self_attn.k_norm.weight"), 1.0)
+    return model
+
+
 MODELS = {
     "llama": llama,
     "llama-3 rope, grouped queries": lambda: llama(num_key_value_heads=1, rope_parameters=ROPE),
     "qwen2": qwen2,
+    "qwen3": qwen3,
 }
 
 
