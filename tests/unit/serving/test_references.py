@@ -1,6 +1,7 @@
 """An utterance that is spoken after a reference: what is decoded, compared, and kept apart."""
 
 import base64
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 
 from examples.tiny.word_tokens import say
 from ttsrl.audio.io import read_recording
+from ttsrl.audio.waveform import Waveform
 from ttsrl.codecs.in_voices import DecodedAfter, VoiceDecoder
 from ttsrl.codecs.tiny import TinyCodec
 from ttsrl.config.load import load_run
@@ -33,10 +35,10 @@ class Voiced:
         self.voice = voice
         self.voices: list[float] = []
 
-    def decode(self, tokens_B: list[list[int]]) -> list[np.ndarray]:
+    def decode(self, tokens_B: Sequence[Sequence[int]]) -> list[Waveform]:
         return [np.full(len(tokens), self.voice, np.float32) for tokens in tokens_B]
 
-    def in_voice(self, waveform: np.ndarray, sample_rate_hz: int) -> "Voiced":
+    def in_voice(self, waveform: Waveform, sample_rate_hz: int) -> "Voiced":
         self.voices.append(float(waveform.max()))
         return Voiced(float(waveform.max()))
 
