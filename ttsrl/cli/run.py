@@ -63,7 +63,10 @@ def serve(
 
 @command(commands, "ttsrl train --config run.json")
 def train(config: Config, override: Override = None, work_dir: WorkDir = None) -> None:
-    """Train; the same command resumes from the newest checkpoint. Rewards must be served."""
+    """Train; the same command resumes from the newest checkpoint.
+
+    Rewards must be served, unless the run learns from pairs (`dpo`).
+    """
     from ttsrl.evaluation.during.beside import BesideTraining, check_during_training
     from ttsrl.models.kinship import verdict_notes
     from ttsrl.runtime.follow import steps
@@ -71,6 +74,10 @@ def train(config: Config, override: Override = None, work_dir: WorkDir = None) -
     from ttsrl.training.supervisor import train_until_terminated
 
     run, folder, resolved = resolve(config, override, work_dir)
+    if run.dpo is not None:
+        from ttsrl.training.dpo import train_by_preferences
+
+        return do("train", folder, train_by_preferences, resolved, folder)
     check_during_training(run, gpus_here(run))
     for note in verdict_notes(run):
         print(note)

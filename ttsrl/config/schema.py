@@ -12,6 +12,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from ttsrl.base import Strict
 from ttsrl.config.data import DataConfig
+from ttsrl.config.dpo import DpoConfig
 from ttsrl.config.evaluation import EvalConfig
 from ttsrl.config.guards import GuardsConfig
 from ttsrl.config.models import split_revision
@@ -55,6 +56,8 @@ class RunConfig(Strict):
     data: Fixed[DataConfig]
     rollout: RolloutConfig = RolloutConfig()
     train: TrainConfig
+    dpo: Fixed[DpoConfig | None] = None
+    """Learn from pairs of utterances instead of from rollouts; null: GRPO."""
     reward: Annotated[RewardConfig, AfterValidator(without_unheard_whisper)]
     eval: Adjustable[EvalConfig]
     guards: Adjustable[GuardsConfig] = GuardsConfig()
@@ -79,6 +82,16 @@ class RunConfig(Strict):
                 'train.advantage = "gdpo" compares components one by one, and only '
                 f"{weighted[0]!r} has a weight: give another component a weight, or use "
                 'train.advantage = "grpo"'
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _pairs_are_learned_on_one_device(self) -> Self:
+        t = self.train
+        if self.dpo is not None and (t.lora is not None or t.gpus_per_node * t.nodes > 1):
+            raise ValueError(
+                "dpo trains all weights on one device: leave train.lora out, and set "
+                "train.gpus_per_node and train.nodes to 1"
             )
         return self
 

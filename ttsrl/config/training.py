@@ -114,6 +114,9 @@ class TrainConfig(Strict):
     normalise_by_std: Fixed[bool] = True
     """Divide advantages by the group's standard deviation (GRPO); off is Dr. GRPO. RLOO never
     does."""
+    keep_pairs: Adjustable[bool] = False
+    """Write the best and the worst rollout of each group to pairs.jsonl beside the step log, for
+    `dpo.pairs` of another run."""
     dynamic_sampling: Fixed[bool] = False
     """Replace each group that teaches nothing, because all its measured rollouts got the same
     reward, by the group of another prompt (DAPO)."""

@@ -137,6 +137,11 @@ def check_shape(run: RunConfig, device: str) -> None:
 
 def check_configuration(run: RunConfig, device: str) -> None:
     """The checks that need nothing but the run. Raises BadInput."""
+    if run.dpo is not None:
+        raise BadInput(
+            "the run learns from pairs (dpo), which `ttsrl train` does on one machine; for a "
+            "cluster or a quickstart leave `dpo` out"
+        )
     check_verl_keys(run, device)
     armed(run)
     check_models({"model": run.model})

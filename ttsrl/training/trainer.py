@@ -30,6 +30,7 @@ from ttsrl.training.gpu_idle import GpusOfRun
 from ttsrl.training.guarding import STOP_FILE
 from ttsrl.training.learning_rate import set_rate
 from ttsrl.training.machines import machines_of
+from ttsrl.training.pairs import PAIRS, Spoken, pairs_of
 from ttsrl.training.publish import PublishCheckpoint
 from ttsrl.training.step_log import StepLog, on_our_clock
 from ttsrl.training.verl_args import NO_REWARD
@@ -163,6 +164,9 @@ class SpeechTrainer(PPOTrainerSync):
             time.time(),
             self.gpu_watch.take(),
         )
+        if run_here().train.keep_pairs:
+            train_dir = Path(self.config.trainer.default_local_dir).parent
+            append_lines(train_dir / PAIRS, pairs_of(global_steps, _spoken(batch)))
         self.publisher.on_logged(self.step_log.paths.values())
 
 
@@ -196,3 +200,12 @@ def _rollouts(batch: Any) -> list[Rollout | None]:
         None if tag.get("is_padding", False) else rollout_of(extra)
         for extra, tag in zip(data["extra_fields"], batch.tags, strict=True)
     ]
+
+
+def _spoken(batch: Any) -> list[Spoken]:
+    """The rollouts of a batch with the token ids of their prompts and responses."""
+    ids = tq.kv_batch_get(
+        keys=batch.keys, partition_id=batch.partition_id, select_fields=["prompts", "responses"]
+    )
+    rows = zip(_rollouts(batch), ids["prompts"].unbind(0), ids["responses"].unbind(0), strict=True)
+    return [(r, p.tolist(), a.tolist()) for r, p, a in rows if r is not None]
