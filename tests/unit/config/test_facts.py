@@ -99,6 +99,7 @@ def test_what_a_resumed_run_may_change() -> None:
         "rollout.gpu_memory_utilization",
         "storage",
         "train.gradient_checkpointing",
+        "train.keep_pairs",
         "train.max_checkpoints",
         "train.max_generation_batches",
         "train.max_tokens_per_micro_batch",
