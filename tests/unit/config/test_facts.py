@@ -107,6 +107,7 @@ def test_what_a_resumed_run_may_change() -> None:
         "train.save_every",
         "train.step_deadline_s",
         "train.steps",
+        "train.termination_grace_s",
     }
     everything = {setting.name for setting in walk_class(RunConfig)}
     assert {name for name in everything if name.startswith("eval.")} <= changeable
