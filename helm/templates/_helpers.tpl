@@ -24,6 +24,10 @@
 {{ .Values.huggingface.existingSecret | default (printf "%s-huggingface" (include "ttsrl.fullname" .)) }}
 {{- end }}
 
+{{- define "ttsrl.trackersSecret" -}}
+{{ .Values.trackers.existingSecret | default (printf "%s-trackers" (include "ttsrl.fullname" .)) }}
+{{- end }}
+
 {{- define "ttsrl.modelsClaim" -}}
 {{ .Values.models.existingClaim | default (printf "%s-models" (include "ttsrl.fullname" .)) }}
 {{- end }}
@@ -57,13 +61,6 @@ labels:
 annotations:
   {{- toYaml . | nindent 2 }}
 {{- end }}
-{{- end }}
-
-{{- define "ttsrl.rewardImage" -}}
-{{- $image := .Values.reward.image -}}
-{{- with .Values.image.registry | default (dig "imageRegistry" "" (.Values.global | default dict)) }}{{ . }}/{{ end -}}
-{{ $image.repository }}
-{{- if $image.digest }}@{{ $image.digest }}{{ else }}:{{ $image.tag | default .Values.image.tag | default .Chart.AppVersion }}{{ end }}
 {{- end }}
 
 {{/* The run as every pod reads it: what the values say, completed with what the release knows */}}

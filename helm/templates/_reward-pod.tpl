@@ -40,7 +40,7 @@ initContainers:
 {{- end }}
 containers:
   - name: reward
-    image: {{ include "ttsrl.rewardImage" . }}
+    image: {{ include "ttsrl.image" (list . "reward") }}
     imagePullPolicy: {{ .Values.image.pullPolicy }}
     command: [ttsrl, serve, --config, /etc/ttsrl/run.json, --host, "::", --port, "3000"]
     envFrom:
@@ -94,12 +94,7 @@ volumes:
       secretName: {{ include "ttsrl.huggingfaceSecret" . | quote }}
       optional: true
   - name: models
-    {{- if .Values.models.enabled }}
-    persistentVolumeClaim:
-      claimName: {{ include "ttsrl.modelsClaim" . | quote }}
-    {{- else }}
-    emptyDir: {}
-    {{- end }}
+    {{- include "ttsrl.modelsVolume" . | nindent 4 }}
   - name: tmp
     emptyDir: {}
   {{- with .Values.reward.extraVolumes }}

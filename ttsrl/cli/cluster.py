@@ -2,93 +2,136 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ttsrl.cli.command import (
     Namespace,
     OptionalConfig,
-    Overlay,
     Override,
+    Queue,
     ReleaseName,
+    RunName,
     TrainingJob,
     command,
 )
 from ttsrl.errors import BadInput
 
+if TYPE_CHECKING:
+    from ttsrl.kube.release import Release
+    from ttsrl.kube.runs import ClusterRun
+
 commands = typer.Typer()
 
+NewName = Annotated[
+    str | None,
+    typer.Option("--name", metavar="NAME", help="Name of a new run beside the release's own."),
+]
 
-@command(commands, "ttsrl submit --release ttsrl --overlay a100-80")
+
+@command(commands, "ttsrl submit --config run.json --name exp7 --set seed=7")
 def submit(
     release: ReleaseName = "ttsrl",
     namespace: Namespace = None,
     config: OptionalConfig = None,
     override: Override = None,
-    kind: Annotated[TrainingJob, typer.Option(help="Which operator runs it.")] = TrainingJob.rayjob,
-    overlay: Overlay = None,
-    image: Annotated[
-        str | None, typer.Option(help="Training image; default: beside the release's own.")
+    name: NewName = None,
+    kind: Annotated[
+        TrainingJob | None,
+        typer.Option(help="Which operator runs it; default: the values' train.kind."),
     ] = None,
-    queue: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Kueue's LocalQueue to wait in.")
-    ] = None,
+    queue: Queue = None,
+    show_only: Annotated[
+        bool, typer.Option("--print", help="Print the objects as YAML, and create nothing.")
+    ] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Check everything, and create nothing.")
     ] = False,
 ) -> None:
-    """Start or resume training in the cluster; checked before a GPU is spent."""
-    from ttsrl.config.load import load_run
+    """Start or resume training in the cluster; checked before a GPU is spent.
+
+    Without --config, --name and --set it is the run of the release's values. Others share the
+    release's reward service, if they want the same reward.
+    """
     from ttsrl.kube import follow
     from ttsrl.kube.cluster import Cluster
     from ttsrl.kube.readiness import examine, refuse
-    from ttsrl.kube.release import check_same, read_release
-    from ttsrl.kube.training import JobRequest, job_for, submit
+    from ttsrl.kube.release import read_release
+    from ttsrl.kube.training import job_for, printed, submit
     from ttsrl.models.kinship import verdict_notes
     from ttsrl.runtime.doctor import show
 
     cluster = Cluster(namespace)
     there = read_release(cluster, release)
-    if config is not None:
-        check_same(there, load_run(config, override or []))
-    for note in verdict_notes(there.run):
+    run = wanted_run(there, config, override, name)
+    operator = kind.value if kind is not None else there.kind
+    if show_only:
+        print(printed(there, run, operator, queue), end="")
+        return
+    for note in verdict_notes(run.run):
         print(note)
-    request = JobRequest(kind.value, overlay, image, queue)
     if dry_run:
-        checks = examine(cluster, there, kind.value, job_for(there, request))
+        checks = examine(cluster, there, operator, job_for(there, run, operator, queue))
         show(checks, as_json=False)
         refuse(checks)
         return
-    print(submit(cluster, there, request))
-    if there.run.eval.during_training is not None:
-        print(follow.submit(cluster, there, request))
+    print(submit(cluster, there, run, operator, queue))
+    if run.run.eval.during_training is not None:
+        print(follow.submit(cluster, there, run, queue))
+
+
+def wanted_run(
+    release: Release, config: Path | None, override: list[str] | None, name: str | None
+) -> ClusterRun:
+    """The run that the options describe. Raises BadInput."""
+    from ttsrl.config.load import load_run, load_text
+    from ttsrl.kube.runs import another_run, check_same, own_run
+
+    given = [*(override or []), *([f"name={name}"] if name is not None else [])]
+    if config is None and not given:
+        return own_run(release)
+    if config is None:
+        run = load_text(release.files["run.json"], given, f"ConfigMap of {release.names.release}")
+    else:
+        run = load_run(config, given)
+    if run.name != release.run.name:
+        return another_run(release, run)
+    check_same(release, run)
+    return own_run(release)
 
 
 @command(commands, "ttsrl status --release ttsrl --follow")
 def status(
     release: ReleaseName = "ttsrl",
     namespace: Namespace = None,
+    run: RunName = None,
     follow: Annotated[
         bool, typer.Option("--follow", "-f", help="Show progress until the job has ended.")
     ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")] = False,
 ) -> None:
-    """Show what the release's jobs do, and why a pod is pending."""
-    from ttsrl.kube import status
+    """List the release's runs; show what the jobs of one do, and why a pod is pending."""
+    from ttsrl.kube import status, training
     from ttsrl.kube.cluster import Cluster
-    from ttsrl.kube.names import Names
+    from ttsrl.kube.release import read_names
     from ttsrl.runtime.progress import Progress
 
-    cluster, names = Cluster(namespace), Names(release)
     if json and follow:
         raise BadInput("--json tells the state once: leave --follow out")
+    cluster = Cluster(namespace)
+    names = read_names(cluster, release, run)
     if json:
         print(status.status(cluster, names).as_json(status.evaluation(cluster, names)))
         return
     if follow:
         with Progress() as progress:
             status.watch(cluster, names, progress)
+        return
+    runs = training.runs(cluster, names)
+    if run is None and [one["metadata"]["name"] for one in runs] not in ([], [names.train]):
+        print("\n".join(training.run_line(one) for one in runs))
         return
     print("\n".join([*status.status(cluster, names).lines(), *status.evaluation(cluster, names)]))
 
@@ -97,6 +140,7 @@ def status(
 def logs(
     release: ReleaseName = "ttsrl",
     namespace: Namespace = None,
+    run: RunName = None,
     follow: Annotated[
         bool, typer.Option("--follow", "-f", help="Follow the log until the job has ended.")
     ] = False,
@@ -104,12 +148,14 @@ def logs(
         bool, typer.Option("--previous", "-p", help="Of the attempt before this one.")
     ] = False,
 ) -> None:
-    """Print what the release's training says."""
+    """Print what a run's training says."""
     from ttsrl.kube.cluster import Cluster
     from ttsrl.kube.logs import logs
-    from ttsrl.kube.names import Names
+    from ttsrl.kube.release import read_names
 
-    for line in logs(Cluster(namespace), Names(release), follow=follow, previous=previous):
+    cluster = Cluster(namespace)
+    names = read_names(cluster, release, run)
+    for line in logs(cluster, names, follow=follow, previous=previous):
         print(line, flush=follow)
 
 
@@ -117,17 +163,19 @@ def logs(
 def stop(
     release: ReleaseName = "ttsrl",
     namespace: Namespace = None,
+    run: RunName = None,
     delete: Annotated[
         bool, typer.Option("--delete", help="Delete the job; else it is suspended.")
     ] = False,
 ) -> None:
-    """Suspend the release's training; `ttsrl submit` resumes from the last published checkpoint."""
+    """Suspend a run's training; `ttsrl submit` resumes from the last published checkpoint."""
     from ttsrl.kube import follow, training
     from ttsrl.kube.cluster import Cluster
-    from ttsrl.kube.names import Names
     from ttsrl.kube.pause import pause
+    from ttsrl.kube.release import read_names
 
-    cluster, names = Cluster(namespace), Names(release)
+    cluster = Cluster(namespace)
+    names = read_names(cluster, release, run)
     kind, job = training.the_job(cluster, names)
     if not delete:
         print(pause(cluster, names, kind, job))

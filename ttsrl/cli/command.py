@@ -98,9 +98,14 @@ KubeConfig = Annotated[
     Path | None,
     typer.Option("--kubeconfig", metavar="FILE", help="Default: KUBECONFIG, or ~/.kube/config."),
 ]
-Overlay = Annotated[
+RunName = Annotated[
     str | None,
-    typer.Option(metavar="NAME", help="A folder of jobs/train/overlays: which GPUs, how many."),
+    typer.Option("--run", metavar="NAME", help="A run of the release; default: its own."),
+]
+
+Queue = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", help="Kueue's LocalQueue to wait in; default: the values'."),
 ]
 
 

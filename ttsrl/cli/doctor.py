@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from ttsrl.cli.command import Namespace, Overlay, ReleaseName, TrainingJob, command
+from ttsrl.cli.command import Namespace, ReleaseName, TrainingJob, command
 
 commands = typer.Typer()
 
@@ -20,9 +20,9 @@ def doctor(
     release: ReleaseName = "ttsrl",
     namespace: Namespace = None,
     kind: Annotated[
-        TrainingJob, typer.Option(help="Which operator is to run the training.")
-    ] = TrainingJob.rayjob,
-    overlay: Overlay = None,
+        TrainingJob | None,
+        typer.Option(help="Which operator is to train; default: the values' train.kind."),
+    ] = None,
 ) -> None:
     """Check this machine, or a cluster, and say how to fix what does not work."""
     from ttsrl.runtime.doctor import examine, show
@@ -33,9 +33,11 @@ def doctor(
     from ttsrl.kube import readiness
     from ttsrl.kube.cluster import Cluster
     from ttsrl.kube.release import read_release
-    from ttsrl.kube.training import JobRequest, job_for
+    from ttsrl.kube.runs import own_run
+    from ttsrl.kube.training import job_for
 
     cluster = Cluster(namespace)
     there = read_release(cluster, release)
-    job = job_for(there, JobRequest(kind.value, overlay))
-    show(readiness.examine(cluster, there, kind.value, job), as_json=json)
+    operator = kind.value if kind is not None else there.kind
+    job = job_for(there, own_run(there), operator)
+    show(readiness.examine(cluster, there, operator, job), as_json=json)

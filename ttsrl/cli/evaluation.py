@@ -7,15 +7,26 @@ from typing import Annotated
 
 import typer
 
-from ttsrl.cli.command import Config, Override, WorkDir, command
+from ttsrl.cli.command import (
+    Config,
+    Namespace,
+    OptionalConfig,
+    Override,
+    Queue,
+    ReleaseName,
+    RunName,
+    WorkDir,
+    command,
+)
 from ttsrl.cli.in_folder import do, resolve
+from ttsrl.errors import BadInput
 
 commands = typer.Typer()
 
 
 @command(commands, "ttsrl eval --config run.json --model runs/NAME/pulled --as after")
 def eval(
-    config: Config,
+    config: OptionalConfig = None,
     model: Annotated[
         str | None, typer.Option(help="Folder or Hugging Face id; default: the run's own policy.")
     ] = None,
@@ -27,8 +38,20 @@ def eval(
     ] = "before",
     override: Override = None,
     work_dir: WorkDir = None,
+    in_cluster: Annotated[
+        bool, typer.Option("--cluster", help="Merge and evaluate a release's run there instead.")
+    ] = False,
+    release: ReleaseName = "ttsrl",
+    namespace: Namespace = None,
+    run_name: RunName = None,
+    queue: Queue = None,
 ) -> None:
     """Speak the texts of a suite with a model and let every judge listen."""
+    if in_cluster:
+        _in_cluster(release, namespace, run_name, queue)
+        return
+    if config is None:
+        raise BadInput("which run? give its JSON file with --config, or --cluster for a release's")
     from ttsrl.config.evaluation import HELD_OUT
     from ttsrl.evaluation.one_suite import evaluate_suite
     from ttsrl.models.kinship import verdict_notes
@@ -42,6 +65,20 @@ def eval(
     arguments = (resolved, model or run.model, suite, data, out)
     do(f"evaluate-{suite}-{name}", folder, evaluate_suite, *arguments, watch=counts)
     print(out / "report.json")
+
+
+def _in_cluster(
+    release: str, namespace: str | None, run_name: str | None, queue: str | None
+) -> None:
+    from ttsrl.kube.cluster import Cluster
+    from ttsrl.kube.evaluation import submit
+    from ttsrl.kube.release import read_release
+    from ttsrl.kube.runs import newest_run
+
+    cluster = Cluster(namespace)
+    there = read_release(cluster, release)
+    for line in submit(cluster, there, newest_run(cluster, there, run_name), queue):
+        print(line)
 
 
 @command(commands, "ttsrl follow --config run.json")

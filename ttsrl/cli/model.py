@@ -9,7 +9,8 @@ from typing import Annotated
 
 import typer
 
-from ttsrl.cli.command import Namespace, command
+from ttsrl.cli.command import Namespace, RunName, command
+from ttsrl.errors import BadInput
 
 commands = typer.Typer()
 
@@ -23,29 +24,35 @@ class What(StrEnum):
 
 @command(commands, "ttsrl pull s3://bucket/prefix/runs/NAME --to model")
 def pull(
-    run: Annotated[
-        str, typer.Argument(help="Address of a published run; or a Helm release by its name.")
+    source: Annotated[
+        str,
+        typer.Argument(
+            metavar="RUN", help="Address of a published run; or a Helm release by its name."
+        ),
     ],
     to: Annotated[Path, typer.Option(help="Folder to make.", metavar="DIR")],
     what: Annotated[What, typer.Option(help="What to pull.")] = What.model,
     step: Annotated[int | None, typer.Option(help="Of which step; default: the newest.")] = None,
     best: Annotated[bool, typer.Option("--best", help="The model that evaluated best.")] = False,
     namespace: Namespace = None,
+    run: RunName = None,
 ) -> None:
     """Bring a published model or checkpoint here, verified; an interrupted pull resumes."""
     from ttsrl.runtime.progress import Progress
     from ttsrl.storage.published import best_model, open_run, pull_from
 
-    if "/" not in run:
+    if "/" not in source:
         from ttsrl.kube.cluster import Cluster
         from ttsrl.kube.release import read_release
 
-        release = read_release(Cluster(namespace), run)
-        run = release.address
+        release = read_release(Cluster(namespace), source)
+        source = release.address(run)
         os.environ |= release.storage_environment(os.environ)
+    elif run is not None:
+        raise BadInput(f"--run {run} is a run of a release, and {source} is an address; give one")
     with Progress() as progress:
         stage = progress.stage("pull")
-        store = open_run(run)
+        store = open_run(source)
         chosen = best_model(store) if best else None
         step = chosen.step if chosen else step
         pulled = pull_from(store, what.value, step, to, stage.update_bytes)

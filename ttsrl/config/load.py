@@ -40,6 +40,19 @@ def load_run(path: str | Path, overrides: Sequence[str] = ()) -> RunConfig:
         raise BadInput("\n".join(f"{path}: {line}" for line in lines)) from None
 
 
+def load_text(text: str, overrides: Sequence[str], where: str) -> RunConfig:
+    """The run of a JSON text with overrides applied; a path that one of these gives is found in the
+    working directory. Raises BadInput that names where the text comes from.
+    """
+    raw: dict[str, Any] = json.loads(text)
+    _find_paths(raw, None, [_apply(raw, override) for override in overrides])
+    try:
+        return RunConfig.model_validate(raw)
+    except ValidationError as error:
+        lines = explain(error, RunConfig, raw)
+        raise BadInput("\n".join(f"{where}: {line}" for line in lines)) from None
+
+
 def dump_run(run: RunConfig) -> str:
     """Canonical JSON of a run, every default written out; `load_run` reads it back equal."""
     dumped = run.model_dump(mode="json")
@@ -155,8 +168,9 @@ def _overlap(a: Parts, b: Parts) -> bool:
     return a[:shared] == b[:shared]
 
 
-def _find_paths(raw: dict[str, Any], folder: Path, given: Sequence[Parts]) -> None:
-    """Make absolute what exists beside the file, or, for an override, in the working directory."""
+def _find_paths(raw: dict[str, Any], folder: Path | None, given: Sequence[Parts]) -> None:
+    """Make absolute what exists beside the file, if there is one, or, for an override, in the
+    working directory."""
     raw.setdefault("storage", RunConfig.model_fields["storage"].default)
     for setting in list(walk_raw(RunConfig, raw)):
         location, value = setting.fact(Location), setting.value
@@ -167,7 +181,7 @@ def _find_paths(raw: dict[str, Any], folder: Path, given: Sequence[Parts]) -> No
         if isinstance(location, StorageAddress):
             _put(raw, key, _absolute(path))
             continue
-        bases = [folder]
+        bases = [] if folder is None else [folder]
         if any(_overlap(key, other) for other in given):
             bases.insert(0, Path.cwd())
         found = (base / path for base in bases)

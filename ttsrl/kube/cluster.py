@@ -62,14 +62,15 @@ class Cluster:
                 raise
         return answer["items"]
 
-    def create(self, path: str, body: Object, *, dry_run: bool = False) -> None:
-        """Create an object; a field that the cluster does not know is refused."""
+    def create(self, path: str, body: Object, *, dry_run: bool = False) -> Object:
+        """Create an object and return it; a field that the cluster does not know is refused."""
         query = {"fieldValidation": "Strict", **({"dryRun": "All"} if dry_run else {})}
         with explained(path):
-            self._call("POST", path, query, body)
+            return self._call("POST", path, query, body)
 
     def patch(self, path: str, body: Object) -> None:
-        """Change what `body` has of an object (a JSON merge patch); null removes."""
+        """Change what `body` has of an object (a JSON merge patch); null removes, and a list takes the
+        place of the one that is there."""
         with explained(path):
             self._call("PATCH", path, body=body, content="application/merge-patch+json")
 

@@ -1,51 +1,35 @@
-"""The Job that evaluates a release's checkpoints while training continues."""
+"""The Job that evaluates a run's checkpoints while training continues."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Sequence
 
-from ttsrl.config.load import config_hash
 from ttsrl.errors import Failure
 from ttsrl.kube.cluster import Cluster
-from ttsrl.kube.manifests import Manifest, following_job
 from ttsrl.kube.names import Names
 from ttsrl.kube.objects import Object, condition, part
 from ttsrl.kube.pending import why_pending
 from ttsrl.kube.release import Release
-from ttsrl.kube.training import DELETE_DEADLINE_S, POLL_S, RUN_HASH, JobRequest
+from ttsrl.kube.runs import ClusterRun, give_to
+from ttsrl.kube.training import DELETE_DEADLINE_S, POLL_S, RUN_HASH, made
 from ttsrl.records.during import EvaluatedLine
 
 
-def job_for(release: Release, request: JobRequest) -> Manifest:
-    """The Job of a release, with the images that came with it."""
-    job = following_job(
-        release.names,
-        on_cpu=release.run.train.device == "cpu",
-        images={
-            "ttsrl-train": request.image or release.train_image,
-            "ttsrl-jobs": release.jobs_image,
-        },
-        queue=request.queue,
-    )
-    job["metadata"]["annotations"] = {RUN_HASH: config_hash(release.run)}
-    return job
-
-
-def submit(cluster: Cluster, release: Release, request: JobRequest) -> str:
+def submit(cluster: Cluster, release: Release, run: ClusterRun, queue: str | None = None) -> str:
     """Start it, once: returns what was done, in words.
 
-    One that runs for the release's present run is left alone. Any other is created anew, which
-    loses nothing that it has published.
+    One that runs for the present run is left alone. Any other is created anew, which loses nothing
+    that it has published.
     """
-    job = job_for(release, request)
+    job = made(release, run, "followjob", queue)
     name = job["metadata"]["name"]
-    if (there := find(cluster, release.names)) is not None:
+    if (there := find(cluster, run.names)) is not None:
         made_for = part(there, "metadata", "annotations").get(RUN_HASH)
         if not _has_ended(there) and made_for in (None, job["metadata"]["annotations"][RUN_HASH]):
             return f"Job {name} is there already"
-        delete(cluster, release.names)
-    cluster.create(cluster.group("batch/v1", "jobs"), job)
+        delete(cluster, run.names)
+    give_to(cluster, release, run, [cluster.create(cluster.group("batch/v1", "jobs"), job)])
     return f"Job {name} created in {cluster.namespace}"
 
 
@@ -72,7 +56,7 @@ def delete(cluster: Cluster, names: Names) -> bool:
 
 def lines(cluster: Cluster, names: Names) -> list[str]:
     """What it has last evaluated, and why its pod does not run; nothing where there is no Job."""
-    selector = f"app.kubernetes.io/instance={names.release},app.kubernetes.io/component=follow"
+    selector = f"{names.selector},app.kubernetes.io/component=follow"
     pods = cluster.items(cluster.core("pods"), {"labelSelector": selector}) or []
     pods.sort(key=lambda pod: pod["metadata"]["creationTimestamp"])
     if not pods:

@@ -1,7 +1,6 @@
 """Names of the objects of one Helm release, and the paths at which pods find what they mount.
 
-The chart's templates give these names and the manifests of jobs/ use them; nothing else may spell
-them out.
+The chart's templates give these names and paths; a test holds both equal.
 """
 
 from __future__ import annotations
@@ -26,85 +25,56 @@ POOL_LABEL = "ttsrl.dev/pool"
 GPU_PRODUCT_LABEL = "nvidia.com/gpu.product"
 """Label that NVIDIA's feature discovery gives to nodes."""
 
+RUN_LABEL = "ttsrl.dev/run"
+"""Label of a run's jobs, their pods and its ConfigMap: the run's name."""
 MAX_RAYJOB_CHARS = 47
 """KubeRay refuses a longer name of a RayJob."""
 
 
 @dataclass(frozen=True)
 class Names:
-    """Names that the chart gives to what belongs to a release."""
+    """Names of what belongs to a release, and of the jobs of one of its runs."""
 
     release: str
+    fullname: str
+    """Prefix of every name that the chart gives."""
+    run: str
+    """The run's own name, which its jobs have as a label."""
+    own: bool = True
+    """Whether it is the run of the release's values; another run's jobs have its name in theirs."""
 
     def __post_init__(self) -> None:
         if len(self.train) > MAX_RAYJOB_CHARS:
             raise BadInput(
-                f"{self.train!r}, the RayJob of the release {self.release!r}, has "
-                f"{len(self.train)} characters and KubeRay takes {MAX_RAYJOB_CHARS}; "
-                "install under a shorter release name"
+                f"{self.train!r}, the RayJob of the run {self.run!r}, has {len(self.train)} "
+                f"characters and KubeRay takes {MAX_RAYJOB_CHARS}; give the run a shorter --name"
             )
 
-    @property
-    def fullname(self) -> str:
-        """Prefix of every name; a release whose name tells what it is needs no suffix."""
-        return self.release if "ttsrl" in self.release else f"{self.release}-ttsrl"
+    def of_run(self, run: str | None) -> Names:
+        """Names of another run of the same release; of its own run where None is given."""
+        return self if run in (None, self.run) else Names(self.release, self.fullname, run, False)
 
     @property
-    def run(self) -> str:
-        """ConfigMap with run.json."""
-        return f"{self.fullname}-run"
-
-    @property
-    def env(self) -> str:
-        """ConfigMap with the environment of every pod."""
-        return f"{self.fullname}-env"
-
-    @property
-    def token(self) -> str:
-        """Secret with the token of the scoring routes."""
-        return f"{self.fullname}-token"
-
-    @property
-    def s3(self) -> str:
-        """Secret with the S3 credentials, unless the values name another; made by the user."""
-        return f"{self.fullname}-s3"
-
-    @property
-    def huggingface(self) -> str:
-        """Secret with the Hugging Face token, unless the values name another; made by the user."""
-        return f"{self.fullname}-huggingface"
-
-    @property
-    def trackers(self) -> str:
-        """Secret with the keys of the run's trackers, as variables; made by the user."""
-        return f"{self.fullname}-trackers"
-
-    @property
-    def models(self) -> str:
-        """PersistentVolumeClaim of the model cache."""
-        return f"{self.fullname}-models"
-
-    @property
-    def reward(self) -> str:
-        """Deployment, Service and ServiceAccount of the reward service."""
-        return f"{self.fullname}-reward"
+    def job(self) -> str:
+        """Prefix of the names of the run's jobs."""
+        return self.fullname if self.own else f"{self.fullname}-{self.run}"
 
     @property
     def train(self) -> str:
-        """ServiceAccount of the trainer; RayJob or PyTorchJob."""
-        return f"{self.fullname}-train"
-
-    @property
-    def jobs(self) -> str:
-        """ServiceAccount of merge and evaluation."""
-        return f"{self.fullname}-jobs"
+        """RayJob or PyTorchJob."""
+        return f"{self.job}-train"
 
     @property
     def follow(self) -> str:
         """Job that evaluates checkpoints while training continues."""
-        return f"{self.fullname}-follow"
+        return f"{self.job}-follow"
 
     @property
-    def queue(self) -> str:
-        """LocalQueue of Kueue."""
-        return self.fullname
+    def reward(self) -> str:
+        """Deployment and Service of the reward service."""
+        return f"{self.fullname}-reward"
+
+    @property
+    def selector(self) -> str:
+        """Selects the objects of the run."""
+        return f"app.kubernetes.io/instance={self.release},{RUN_LABEL}={self.run}"

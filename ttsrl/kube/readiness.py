@@ -13,7 +13,7 @@ from ttsrl.kube import bucket
 from ttsrl.kube.claim import pending_claim
 from ttsrl.kube.cluster import Cluster, HiddenError
 from ttsrl.kube.images import images_for
-from ttsrl.kube.manifests import Kind, Manifest, gpus_of, pods_of
+from ttsrl.kube.manifests import Kind, Manifest, gpus_of, mounted, pods_of
 from ttsrl.kube.objects import Object, entries, labels_of, part
 from ttsrl.kube.pending import fits_labels
 from ttsrl.kube.pending import gpus_of as gpus_of_node
@@ -33,20 +33,20 @@ SCALED = "where an autoscaler adds such nodes when a pod waits for one"
 
 def examine(cluster: Cluster, release: Release, kind: Kind, job: Manifest) -> list[Check]:
     """Every check of a release and of the job that is to be made for it."""
-    names = release.names
     checks = [_look(f"{kind} API", lambda: _api(cluster, kind))]
     if checks[0].state == "ok":
         checks.append(_look("job, as the cluster takes it", lambda: _dry_run(cluster, kind, job)))
-    secrets = (
-        (names.token, "token", False),
-        (names.s3, "credentials", True),
-    )
-    checks += [
-        _look(f"Secret {name}", lambda n=name, k=key, o=optional: _secret(cluster, n, k, o))
-        for name, key, optional in secrets
-    ]
-    checks.append(_look("storage", lambda: _storage(cluster, release)))
-    checks.append(_look(f"volume {names.models}", lambda: _volume(cluster, names.models)))
+    volumes = mounted(job)
+    for volume, key in (("token", "token"), ("s3", "credentials")):
+        secret = part(volumes[volume], "secret")
+        name, optional = secret["secretName"], bool(secret.get("optional"))
+        checks.append(
+            _look(f"Secret {name}", lambda n=name, k=key, o=optional: _secret(cluster, n, k, o))
+        )
+    s3 = volumes["s3"]["secret"]["secretName"]
+    checks.append(_look("storage", lambda: _storage(cluster, release, s3)))
+    if claim := part(volumes["models"], "persistentVolumeClaim").get("claimName"):
+        checks.append(_look(f"volume {claim}", lambda: _volume(cluster, claim)))
     checks.append(_look("reward service", lambda: _reward(cluster, release)))
     nodes = cluster.items("/api/v1/nodes")
     checks += [Check("nodes", "note", HIDDEN)] if nodes is None else nodes_for(job, nodes)
@@ -100,7 +100,8 @@ def _nodes_for(pod: Manifest, count: int, nodes: Sequence[Object]) -> Check:
             "nodeAffinity",
             "requiredDuringSchedulingIgnoredDuringExecution",
         )
-        wanted = [
+        wanted = [f"{k} = {v}" for k, v in part(pod, "spec", "nodeSelector").items()]
+        wanted += [
             f"{one['key']} = {' or '.join(one['values'])}"
             for term in entries(required, "nodeSelectorTerms")
             for one in entries(term, "matchExpressions")
@@ -109,7 +110,7 @@ def _nodes_for(pod: Manifest, count: int, nodes: Sequence[Object]) -> Check:
             what,
             "note",
             f"no node has {' and '.join(wanted)} yet; nodes are {_kinds(nodes)}",
-            f"right {SCALED}; else label the nodes, or take another --overlay",
+            f"right {SCALED}; else label the nodes, or give the release other values",
         )
     fitting = [node for node in labelled if gpus_of_node(node) >= gpus]
     if not fitting:
@@ -209,12 +210,12 @@ def _secret(cluster: Cluster, name: str, key: str, optional: bool) -> Check:
     return secret_has(found, name, key, optional=optional)
 
 
-def _storage(cluster: Cluster, release: Release) -> Check:
+def _storage(cluster: Cluster, release: Release, secret_name: str) -> Check:
     tested = cluster.get(cluster.core(f"pods/{release.names.fullname}-test-storage"))
     if part(tested or {}, "status").get("phase") == "Succeeded":
         when = part(tested or {}, "metadata").get("creationTimestamp", "")
         return Check(bucket.WHAT, "ok", f"`helm test` of {when} wrote there and read it")
-    secret = cluster.get(cluster.core(f"secrets/{release.names.s3}"))
+    secret = cluster.get(cluster.core(f"secrets/{secret_name}"))
     encoded = part(secret or {}, "data").get("credentials")
     keys = None if encoded is None else base64.b64decode(encoded).decode(errors="replace")
     return bucket.look_at(release, keys)

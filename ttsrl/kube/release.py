@@ -1,27 +1,24 @@
-"""A Helm release as it is installed: its run, its environment, the images it came with."""
+"""A Helm release as it is installed: its run, its environment, the jobs that its chart made."""
 
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
 from pydantic import ValidationError
 
-from ttsrl.config.diff import describe
 from ttsrl.config.explain import explain
 from ttsrl.config.schema import RunConfig
 from ttsrl.errors import BadInput
-from ttsrl.facts import Location, OfDeployment, Setting, dump_where
 from ttsrl.kube.cluster import Cluster
+from ttsrl.kube.manifests import Kind, Template, fill
 from ttsrl.kube.names import Names
-from ttsrl.kube.objects import entries, part
-from ttsrl.runtime.resources import resource
+from ttsrl.kube.objects import Object, part
 
-APP = "/app"
-"""Where the images have what `resource` finds here."""
+DESCRIPTION = "release.json"
+"""In the ConfigMap of the jobs: what else of the release the commands want to know."""
 
 
 @dataclass(frozen=True)
@@ -29,22 +26,29 @@ class Release:
     """A release in the cluster's namespace."""
 
     names: Names
+    """Those of the run of its values."""
     run: RunConfig
+    files: Mapping[str, str]
+    """run.json and what lies beside it, as pods mount it."""
     environment: Mapping[str, str]
     """What its pods find in their environment: S3's endpoint, caches."""
-    train_image: str | None
-    """The training image beside the reward service's; None where that is named by a digest."""
+    kind: Kind
+    """Which operator trains, unless the user wants another."""
+    jobs: Object
+    """The ConfigMap with the jobs; it owns those that are created, so that they go with it."""
+
+    def job(self, template: Template, names: Names, config_map: str) -> str:
+        """The text of a job for one of its runs."""
+        return fill(part(self.jobs, "data")[f"{template}.yaml"], names, config_map)
 
     @property
-    def jobs_image(self) -> str | None:
-        """The image of evaluation beside the training image."""
-        image = self.train_image
-        return image and re.sub(r"ttsrl-train(?=:[^/]*$)", "ttsrl-jobs", image)
+    def owner(self) -> dict[str, str]:
+        """What a job of it names as its owner."""
+        return owner_of("v1", "ConfigMap", self.jobs)
 
-    @property
-    def address(self) -> str:
-        """Address of its published run."""
-        return f"{self.run.storage}/runs/{self.run.name}"
+    def address(self, run: str | None = None) -> str:
+        """Address of its own published run, or of another one's."""
+        return f"{self.run.storage.rstrip('/')}/runs/{run or self.run.name}"
 
     def storage_environment(self, here: Mapping[str, str]) -> dict[str, str]:
         """Where this release's S3 is, for a machine outside that is not told otherwise."""
@@ -54,21 +58,31 @@ class Release:
         return {name: self.environment[name] for name in wanted if name in self.environment}
 
 
+def owner_of(version: str, kind: str, owner: Object) -> dict[str, str]:
+    """A reference to an object by which the cluster deletes what it owns."""
+    metadata = owner["metadata"]
+    return {"apiVersion": version, "kind": kind, "name": metadata["name"], "uid": metadata["uid"]}
+
+
+def read_names(cluster: Cluster, release: str, run: str | None = None) -> Names:
+    """Names of a release's run, or of its own. Raises BadInput where there is no such release."""
+    return _names(release, _description(_jobs(cluster, release))).of_run(run)
+
+
 def read_release(cluster: Cluster, name: str) -> Release:
     """A release by its name. Raises BadInput where there is none, or its run is none."""
-    names = Names(name)
-    config_map = cluster.get(cluster.core(f"configmaps/{names.run}"))
-    if config_map is None:
-        raise BadInput(
-            f"no release {name!r} in the namespace {cluster.namespace}: there is no ConfigMap "
-            f"{names.run}; helm install {name} ./helm, or give --release and --namespace"
-        )
-    environment = cluster.get(cluster.core(f"configmaps/{names.env}")) or {}
+    jobs = _jobs(cluster, name)
+    about = _description(jobs)
+    config_map = about["run"]["configMap"]
+    files = part(cluster.get(cluster.core(f"configmaps/{config_map}")) or {}, "data")
+    environment = cluster.get(cluster.core(f"configmaps/{about['environment']}")) or {}
     return Release(
-        names,
-        parse_run(part(config_map, "data").get("run.json", ""), f"ConfigMap {names.run}"),
+        _names(name, about),
+        parse_run(files.get("run.json", ""), f"ConfigMap {config_map}"),
+        files,
         part(environment, "data"),
-        _train_image(cluster, names),
+        about["kind"],
+        jobs,
     )
 
 
@@ -85,34 +99,27 @@ def parse_run(text: str, where: str) -> RunConfig:
         raise BadInput("\n".join(f"{where}: {line}" for line in lines)) from None
 
 
-def check_same(release: Release, run: RunConfig) -> None:
-    """Raises BadInput where a run's file is not the run of the release."""
-    theirs = dump_where(release.run, _is_of_the_run)
-    ours = dump_where(run, _is_of_the_run, _in_pods)
-    if differs := describe(theirs, ours, most=3):
+def _jobs(cluster: Cluster, release: str) -> Object:
+    """Found by its labels: its name is what `fullnameOverride` makes it."""
+    selector = f"app.kubernetes.io/instance={release},app.kubernetes.io/component=jobs"
+    found = cluster.items(cluster.core("configmaps"), {"labelSelector": selector})
+    if found is None:
         raise BadInput(
-            f"the release {release.names.release!r} is of another run: {differs}. One release is "
-            "one run: `helm upgrade` it with this run in its values, install another release, or "
-            "leave --config out"
+            f"this user may not list ConfigMaps in the namespace {cluster.namespace}; the chart's "
+            "value `submitters` gives a user the rights that this command needs"
         )
+    if not found:
+        raise BadInput(
+            f"no release {release!r} in the namespace {cluster.namespace}; helm install {release} "
+            "./helm, or give --release and --namespace. If it was installed by an older chart, "
+            "helm upgrade it"
+        )
+    return found[0]
 
 
-def _is_of_the_run(setting: Setting) -> bool:
-    return setting.fact(OfDeployment) is None
+def _description(jobs: Object) -> dict[str, Any]:
+    return json.loads(part(jobs, "data")[DESCRIPTION])
 
 
-def _in_pods(setting: Setting) -> Any:
-    """The value, and a path of what comes with ttsrl as pods see it: the images have it too."""
-    value, root = setting.value, str(resource("."))
-    if setting.fact(Location) and isinstance(value, str) and value.startswith(f"{root}/"):
-        return APP + value.removeprefix(root)
-    return value
-
-
-def _train_image(cluster: Cluster, names: Names) -> str | None:
-    deployment = cluster.get(cluster.group("apps/v1", f"deployments/{names.reward}")) or {}
-    for container in entries(deployment, "spec", "template", "spec", "containers"):
-        found = re.fullmatch(r"((?:.*/)?)ttsrl-reward(:[^/@]+)", container.get("image", ""))
-        if found:
-            return f"{found[1]}ttsrl-train{found[2]}"
-    return None
+def _names(release: str, about: Mapping[str, Any]) -> Names:
+    return Names(release, about["fullname"], about["run"]["name"])

@@ -135,7 +135,7 @@ def evaluation(cluster: Cluster, names: Names) -> list[str]:
     checkpoint compares with the base."""
     found = cluster.items(
         cluster.group("batch/v1", "jobs"),
-        {"labelSelector": f"app.kubernetes.io/instance={names.release}"},
+        {"labelSelector": names.selector},
     )
     jobs = [job_line(job) for job in found or [] if _is_evaluation(job)]
     return [*jobs, *follow.lines(cluster, names)]

@@ -1,4 +1,4 @@
-"""The training job of a release: create it, find it, stop it."""
+"""The training job of a run: create it, find it, stop it."""
 
 from __future__ import annotations
 
@@ -7,86 +7,91 @@ import time
 from dataclasses import dataclass
 from typing import Any, get_args
 
-from ttsrl.config.load import config_hash
-from ttsrl.config.schema import RunConfig
+import yaml
+
 from ttsrl.errors import BadInput, Failure
 from ttsrl.kube.cluster import Cluster
-from ttsrl.kube.manifests import Kind, Manifest, machines_of, training_job
-from ttsrl.kube.names import Names
-from ttsrl.kube.objects import Object, part
+from ttsrl.kube.manifests import Kind, Manifest, Template, parse
+from ttsrl.kube.names import RUN_LABEL, Names
+from ttsrl.kube.objects import Object, labels_of, part
 from ttsrl.kube.readiness import APIS, examine, refuse
 from ttsrl.kube.release import Release
+from ttsrl.kube.runs import ClusterRun, give_to, hold
 from ttsrl.kube.state import state_of
 from ttsrl.kube.suspend import resume
 
 RUN_HASH = "ttsrl.dev/run-sha256"
 """Annotation of a job: which run it was made for."""
+QUEUE_LABEL = "kueue.x-k8s.io/queue-name"
+INSTANCE = "app.kubernetes.io/instance"
 DELETE_DEADLINE_S = 180.0
 POLL_S = 1.0
 
 
-@dataclass(frozen=True)
-class JobRequest:
-    """What of a training job is the user's choice."""
-
-    kind: Kind = "rayjob"
-    overlay: str | None = None
-    image: str | None = None
-    queue: str | None = None
+def job_for(release: Release, run: ClusterRun, kind: Kind, queue: str | None = None) -> Manifest:
+    """The training job of a run, as it is created."""
+    return made(release, run, kind, queue)
 
 
-def job_for(release: Release, request: JobRequest) -> Manifest:
-    """The job of a release. Raises BadInput where its machines are not those of the run."""
-    image = request.image or release.train_image
-    job = training_job(
-        request.kind,
-        release.names,
-        overlay=request.overlay,
-        image=image,
-        queue=request.queue,
-    )
-    check_machines(job, release.run, request)
-    job["metadata"]["annotations"] = {RUN_HASH: config_hash(release.run)}
+def made(
+    release: Release, run: ClusterRun, template: Template, queue: str | None = None
+) -> Manifest:
+    """A job of a run, which its release owns. `queue`: Kueue's, in place of the values'."""
+    job = parse(release.job(template, run.names, run.config_map))
+    metadata = job["metadata"]
+    metadata["annotations"] = {**part(job, "metadata", "annotations"), RUN_HASH: run.digest}
+    metadata["ownerReferences"] = [release.owner]
+    if queue is not None:
+        metadata["labels"][QUEUE_LABEL] = queue
     return job
 
 
-def check_machines(job: Manifest, run: RunConfig, request: JobRequest) -> None:
-    """Raises BadInput where a job has other machines or GPUs than its run wants."""
-    nodes, gpus = machines_of(job)
-    if (nodes, gpus) != (run.train.nodes, run.train.gpus_per_node):
-        what = f"the overlay {request.overlay!r}" if request.overlay else "the plain manifest"
-        raise BadInput(
-            f"{what} has {nodes} x {gpus} GPU, and the run wants train.nodes = {run.train.nodes} x "
-            f"train.gpus_per_node = {run.train.gpus_per_node}; choose another --overlay, or helm "
-            "upgrade with the overlay's values.yaml"
-        )
+def printed(release: Release, run: ClusterRun, kind: Kind, queue: str | None = None) -> str:
+    """What `submit` creates, as YAML for a repository or for kubectl: there nothing owns it."""
+    templates: list[Template] = [kind]
+    if run.run.eval.during_training is not None:
+        templates.append("followjob")
+    objects: list[Any] = [run.manifest()]
+    for template in templates:
+        job = made(release, run, template, queue)
+        del job["metadata"]["ownerReferences"]
+        objects.append(job)
+    return yaml.safe_dump_all(objects, sort_keys=False, allow_unicode=True, width=100)
 
 
-def submit(cluster: Cluster, release: Release, request: JobRequest) -> str:
+def submit(
+    cluster: Cluster, release: Release, run: ClusterRun, kind: Kind, queue: str | None = None
+) -> str:
     """Start training, once: returns what was done, in words.
 
     A job that runs already is left alone; one that has ended is created anew, and resumes from the
     last published checkpoint. Raises BadInput before anything starts where something is amiss.
     """
-    job = job_for(release, request)
+    job = job_for(release, run, kind, queue)
     name = job["metadata"]["name"]
-    for kind in get_args(Kind):
-        there = find(cluster, release.names, kind)
+    for other in get_args(Kind):
+        there = find(cluster, run.names, other)
         if there is None:
             continue
         state = state_of(there)
         if not state.has_ended:
             if state.phase == "paused" and _is_the_same(there, job):
-                resume(cluster, release.names, kind)
+                resume(cluster, run.names, other)
                 return f"{there['kind']} {name} was suspended, and runs again"
             if state.phase == "paused":
-                delete(cluster, release.names, kind)
+                hold(cluster, release, run)
+                delete(cluster, run.names, other)
                 continue
-            _check_same_job(there, job, request.kind, kind, name)
+            _check_same_job(there, job, kind, other, name)
             return f"{there['kind']} {name} is there already: {state.words}"
-        delete(cluster, release.names, kind)
-    refuse(examine(cluster, release, request.kind, job))
-    _create(cluster, request.kind, job)
+        hold(cluster, release, run)  # else it might go with the job that is deleted
+        delete(cluster, run.names, other)
+    refuse(examine(cluster, release, kind, job))
+    hold(cluster, release, run)
+    _create(cluster, kind, job)
+    created = find(cluster, run.names, kind)
+    if created is not None:
+        give_to(cluster, release, run, [created])
     return f"{job['kind']} {name} created in {cluster.namespace}"
 
 
@@ -94,7 +99,29 @@ def find(cluster: Cluster, names: Names, kind: Kind) -> Object | None:
     """The training job of a release, of one kind."""
     version, plural, _ = APIS[kind]
     found = cluster.get(cluster.group(version, f"{plural}/{names.train}"))
+    if found is not None and labels_of(found).get(INSTANCE) != names.release:
+        raise BadInput(
+            f"{found['kind']} {names.train} belongs to the release "
+            f"{labels_of(found).get(INSTANCE)!r}, not to {names.release!r}; give the run another "
+            "--name"
+        )
     return found
+
+
+def runs(cluster: Cluster, names: Names) -> list[Object]:
+    """The training jobs of all runs of a release, oldest first."""
+    selector = f"{INSTANCE}={names.release},app.kubernetes.io/component=train"
+    found: list[Object] = []
+    for version, plural, _ in APIS.values():
+        listed = cluster.items(cluster.group(version, plural), {"labelSelector": selector}) or []
+        found += [{"apiVersion": version, **job} for job in listed]
+    return sorted(found, key=lambda job: job["metadata"]["creationTimestamp"])
+
+
+def run_line(job: Object) -> str:
+    """`exp7: RayJob ttsrl-exp7-train: running, attempt 1 of 6`."""
+    run = labels_of(job).get(RUN_LABEL, "?")
+    return f"{run}: {job['kind']} {job['metadata']['name']}: {state_of(job).words}"
 
 
 def the_job(cluster: Cluster, names: Names) -> tuple[Kind, Object]:
@@ -102,8 +129,10 @@ def the_job(cluster: Cluster, names: Names) -> tuple[Kind, Object]:
     for kind in get_args(Kind):
         if (found := find(cluster, names, kind)) is not None:
             return kind, found
+    others = [labels_of(job).get(RUN_LABEL, "?") for job in runs(cluster, names)]
+    there = f"; there are runs {', '.join(others)}: give --run" if others else ""
     raise BadInput(
-        f"no training job {names.train!r} in the namespace {cluster.namespace}; start one: "
+        f"no training job {names.train!r} in the namespace {cluster.namespace}{there}; start one: "
         "`ttsrl submit`, or kubectl apply -f jobs/train"
     )
 
@@ -124,7 +153,7 @@ def delete(cluster: Cluster, names: Names, kind: Kind) -> None:
 
 def pods(cluster: Cluster, names: Names) -> list[Any]:
     """The pods of the training job, oldest first."""
-    selector = f"app.kubernetes.io/instance={names.release},app.kubernetes.io/component=train"
+    selector = f"{names.selector},app.kubernetes.io/component=train"
     found = cluster.items(cluster.core("pods"), {"labelSelector": selector}) or []
     return sorted(found, key=lambda pod: pod["metadata"]["creationTimestamp"])
 
@@ -153,8 +182,8 @@ def _check_same_job(there: Object, job: Manifest, wanted: Kind, kind: Kind, name
     made_for = part(there, "metadata", "annotations").get(RUN_HASH)
     if made_for not in (None, job["metadata"]["annotations"][RUN_HASH]):
         raise BadInput(
-            f"{there['kind']} {name} runs with another configuration than the release has now; "
-            "`ttsrl stop` it first, then submit again"
+            f"{there['kind']} {name} runs with another configuration than this one; "
+            "`ttsrl stop` it first, then submit again; or give this one another --name"
         )
 
 

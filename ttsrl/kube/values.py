@@ -9,57 +9,30 @@ another is refused by helm/templates/refusals.yaml.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Literal, cast
 
-from pydantic import ConfigDict, Field
+from pydantic import Field
 
-from ttsrl.base import Strict
 from ttsrl.config.schema import RunConfig
-
-JsonSchema = dict[str, Any]
+from ttsrl.kube.job_values import EvalValues, FollowValues, JobValues, MergeValues, TrainValues
+from ttsrl.kube.value_types import (
+    Duration,
+    EnvironmentVariable,
+    Image,
+    JsonSchema,
+    KubernetesObject,
+    Labels,
+    Name,
+    Quantity,
+    Reference,
+    Resources,
+    Section,
+    Share,
+    Toleration,
+)
 
 LARGEST_EXACT_INTEGER = 2**53 - 1
 """Helm holds numbers as float64: a larger integer would silently become another."""
-KubernetesObject = dict[str, Any]
-"""Passed on as it is; Kubernetes itself checks it."""
-Labels = dict[
-    Annotated[
-        str, Field(pattern=r"^([a-z0-9.-]+/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$")
-    ],
-    str,
-]
-Name = Annotated[str, Field(pattern=r"^([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?)?$")]
-"""Of an object; empty is the chart's own choice."""
-Quantity = Annotated[str, Field(pattern=r"^[0-9.]+(m|[kMGTPE]i?)?$")] | float
-Share = Annotated[int, Field(ge=0)] | Annotated[str, Field(pattern=r"^[0-9]{1,3}%$")]
-"""A number of pods, or per cent of them."""
-Duration = Annotated[str, Field(pattern=r"^([0-9]+(ms|s|m|h))+$")]
-
-
-def _plain(schema: JsonSchema) -> None:
-    """A section as Helm sees it: values.yaml gives every default, so nothing is required."""
-    for key in ("required", "description"):
-        schema.pop(key, None)
-
-
-class Section(Strict):
-    """Part of the values; its fields are optional and have their defaults in values.yaml."""
-
-    model_config = ConfigDict(json_schema_extra=_plain)
-
-
-class Image(Section):
-    """An image of the release; a digest wins over a tag."""
-
-    repository: str = Field(min_length=1)
-    tag: str = Field(pattern=r"^([\w][\w.-]{0,127})?$")
-    digest: str = Field(pattern=r"^(sha256:[0-9a-f]{64})?$")
-
-
-class Reference(Section):
-    """Names an object of the same namespace."""
-
-    name: str
 
 
 class Images(Section):
@@ -69,31 +42,6 @@ class Images(Section):
     tag: str = Field(pattern=r"^([\w][\w.-]{0,127})?$")
     pullPolicy: Literal["Always", "IfNotPresent", "Never"]
     pullSecrets: list[Reference]
-
-
-class Resources(Section):
-    """Requests and limits of a container."""
-
-    requests: dict[str, Quantity]
-    limits: dict[str, Quantity]
-
-
-class Toleration(Section):
-    """One toleration of a pod."""
-
-    key: str
-    operator: Literal["Exists", "Equal"]
-    value: str
-    effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"]
-    tolerationSeconds: int = Field(ge=0)
-
-
-class EnvironmentVariable(Section):
-    """One variable of a container's environment."""
-
-    name: str
-    value: str
-    valueFrom: KubernetesObject
 
 
 class GpuValues(Section):
@@ -260,6 +208,12 @@ class HuggingFace(Section):
     offline: bool
 
 
+class Trackers(Section):
+    """Where runs are shown beside their log."""
+
+    existingSecret: Name
+
+
 class Token(Section):
     """The bearer token of the scoring routes."""
 
@@ -271,6 +225,7 @@ class Models(Section):
 
     enabled: bool
     existingClaim: Name
+    hostPath: str = Field(pattern=r"^(/.+)?$")
     storageClass: str
     accessModes: list[Literal["ReadWriteOnce", "ReadWriteMany", "ReadWriteOncePod"]] = Field(
         min_length=1
@@ -414,10 +369,16 @@ class Values(Section):
     podSecurityContext: KubernetesObject
     containerSecurityContext: KubernetesObject
     reward: Reward
+    job: JobValues
+    train: TrainValues
+    merge: MergeValues
+    eval: EvalValues
+    follow: FollowValues
     serviceAccounts: Accounts
     submitters: list[Subject]
     s3: S3
     huggingface: HuggingFace
+    trackers: Trackers
     token: Token
     models: Models
     networkPolicy: NetworkPolicies

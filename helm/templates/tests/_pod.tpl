@@ -27,7 +27,7 @@ spec:
     {{- toYaml $root.Values.podSecurityContext | nindent 4 }}
   containers:
     - name: {{ .check }}
-      image: {{ include "ttsrl.rewardImage" $root }}
+      image: {{ include "ttsrl.image" (list $root "reward") }}
       imagePullPolicy: {{ $root.Values.image.pullPolicy }}
       command: [ttsrl, job, check, {{ .check }}, --config, /etc/ttsrl/run.json]
       envFrom:

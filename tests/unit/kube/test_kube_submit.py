@@ -1,144 +1,159 @@
 """What `ttsrl submit` would create, and what it refuses: pure parts, without a cluster."""
 
 import json
-import shutil
-import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from ttsrl.config.load import config_hash, load_run
+from support.releases import release, values_of
+from ttsrl.config.load import load_run, load_text
 from ttsrl.config.schema import RunConfig
 from ttsrl.errors import BadInput
-from ttsrl.kube import follow
+from ttsrl.kube.evaluation import jobs_for
 from ttsrl.kube.images import images_for
-from ttsrl.kube.manifests import (
-    BASES,
-    FOLLOW,
-    TRAIN,
-    machines_of,
-    overlays,
-    render,
-    training_job,
-)
-from ttsrl.kube.names import Names
+from ttsrl.kube.manifests import Manifest
 from ttsrl.kube.pending import gpus_of, gpus_wanted
 from ttsrl.kube.quota import lacking, needed
 from ttsrl.kube.readiness import nodes_for, quota_for, refuse, secret_has
-from ttsrl.kube.release import Release, check_same, parse_run
-from ttsrl.kube.training import RUN_HASH, JobRequest, job_for
+from ttsrl.kube.release import parse_run
+from ttsrl.kube.runs import another_run, check_same, own_run
+from ttsrl.kube.training import RUN_HASH, job_for, printed
 
 GPU = "nvidia.com/gpu"
 
 
-@pytest.fixture(scope="module")
-def run() -> RunConfig:
-    return load_run("examples/tiny/run.json", ["storage=s3://bucket"])
-
-
-def release(run: RunConfig, name: str = "ttsrl", image: str | None = None) -> Release:
-    return Release(Names(name), run, {"AWS_ENDPOINT_URL": "http://s3", "AWS_REGION": "r"}, image)
-
-
-@pytest.mark.skipif(
-    shutil.which("kubectl") is None, reason="no kubectl, which has kustomize: install it"
-)
-@pytest.mark.parametrize(
-    "folder",
-    [
-        *BASES.values(),
-        *(TRAIN / "overlays" / o for o in overlays()),
-        *(FOLLOW / "base", FOLLOW / "overlays/cpu"),
-    ],
-    ids=str,
-)
-def test_a_manifest_is_rendered_as_kustomize_renders_it(folder: Path) -> None:
-    rendered = subprocess.run(
-        ["kubectl", "kustomize", str(folder)], capture_output=True, text=True, check=True
-    )
-    assert render(folder) == yaml.safe_load(rendered.stdout)
-
-
 def test_what_is_submitted_for_the_release_ttsrl_is_what_is_committed() -> None:
-    committed = json.loads(json.dumps(yaml.safe_load(Path("jobs/train/rayjob.yaml").read_text())))
-    assert training_job("rayjob", Names("ttsrl")) == committed
+    there = release()
+    run = own_run(there)
+    for kind, path in (("rayjob", "rayjob.yaml"), ("pytorchjob", "pytorchjob/pytorchjob.yaml")):
+        committed = yaml.safe_load((Path("jobs/train") / path).read_text())
+        job = job_for(there, run, kind)
+        owner = {"apiVersion": "v1", "kind": "ConfigMap", "name": "ttsrl-jobs"}
+        assert job["metadata"].pop("ownerReferences") == [owner | {"uid": "of-the-jobs"}]
+        assert job["metadata"].pop("annotations") == {RUN_HASH: run.digest}
+        text = json.dumps(job)
+        assert run.config_map in text
+        assert json.loads(text.replace(run.config_map, "ttsrl-run")) == committed
 
 
-def test_another_release_has_its_own_names_and_the_images_of_its_registry() -> None:
-    job = training_job("rayjob", Names("news"), image="ghcr.io/me/ttsrl-train:2", queue="research")
-    text = json.dumps(job)
-    assert job["metadata"]["name"] == "news-ttsrl-train"
+def test_a_run_is_named_by_its_content_and_never_changes() -> None:
+    first, same, other = (own_run(release({"run": {"seed": seed}})) for seed in (1, 1, 2))
+    assert first.config_map == same.config_map != other.config_map
+    manifest = first.manifest()
+    assert manifest["immutable"] is True
+    assert manifest["data"] == {"run.json": first.files["run.json"]}
+    with_texts = own_run(release({"run": {"seed": 1}, "texts": '{"text": "hello"}'}))
+    assert with_texts.config_map != first.config_map
+    assert with_texts.manifest()["data"]["texts.jsonl"] == '{"text": "hello"}'
+
+
+def test_another_release_has_its_own_names_images_and_queue() -> None:
+    values = {"image": {"registry": "ghcr.io/me", "tag": "2"}, "fullnameOverride": "speech"}
+    there = release(values, "news")
+    text = json.dumps(job_for(there, own_run(there), "rayjob", "research"))
+    job = json.loads(text)
+    assert job["metadata"]["name"] == "speech-train"
     assert job["metadata"]["labels"]["kueue.x-k8s.io/queue-name"] == "research"
-    for name in ("run", "env", "token", "s3", "huggingface", "trackers", "models", "train"):
-        assert f'"news-ttsrl-{name}"' in text
+    for name in ("env", "token", "s3", "huggingface", "trackers", "models", "train"):
+        assert f'"speech-{name}"' in text
         assert f'"ttsrl-{name}"' not in text
     assert text.count('"app.kubernetes.io/instance": "news"') == 4
-    assert text.count('"app.kubernetes.io/name": "ttsrl"') == 4
+    assert text.count('"ttsrl.dev/run": "news"') == 4
     assert text.count('"ghcr.io/me/ttsrl-train:2"') == 3
-    assert '"ttsrl-train:' not in text
+    assert "@" not in text
 
 
-def test_what_follows_a_release_has_its_names_images_and_queue(run: RunConfig) -> None:
-    there = release(run, "news", "ghcr.io/me/ttsrl-train:2")
-    job = follow.job_for(there, JobRequest(queue="research"))
-    assert job["metadata"]["name"] == "news-ttsrl-follow"
-    assert job["metadata"]["annotations"] == {RUN_HASH: config_hash(run)}
-    assert job["metadata"]["labels"]["kueue.x-k8s.io/queue-name"] == "research"
-    pod = job["spec"]["template"]["spec"]
-    images = [pod["initContainers"][0]["image"], pod["containers"][0]["image"]]
-    assert images == ["ghcr.io/me/ttsrl-train:2", "ghcr.io/me/ttsrl-jobs:2"]
-    assert pod["serviceAccountName"] == "news-ttsrl-jobs"
-    assert GPU in json.dumps(pod)
-    committed = json.loads(json.dumps(yaml.safe_load((FOLLOW / "follow-job.yaml").read_text())))
-    plain = follow.job_for(release(run), JobRequest())
-    del plain["metadata"]["annotations"]
-    assert plain == committed
-    on_cpu = run.model_copy(update={"train": run.train.model_copy(update={"device": "cpu"})})
-    assert GPU not in json.dumps(follow.job_for(release(on_cpu), JobRequest()))
-
-
-def test_a_name_that_kuberay_would_refuse_and_an_overlay_that_is_none() -> None:
-    with pytest.raises(BadInput, match="KubeRay takes 47"):
-        Names("a" * 40)
-    with pytest.raises(BadInput, match=r"no overlay 'b200'; there are a100-40, a100-80"):
-        training_job("rayjob", Names("ttsrl"), overlay="b200")
-    with pytest.raises(BadInput, match="is of a PyTorchJob"):
-        training_job("rayjob", Names("ttsrl"), overlay="pytorchjob-many-nodes")
-
-
-def test_a_job_has_the_machines_of_its_run(run: RunConfig) -> None:
-    job = job_for(release(run), JobRequest())
-    assert machines_of(job) == (1, 1)
-    assert job["metadata"]["annotations"] == {RUN_HASH: config_hash(run)}
-    assert machines_of(job_for(release(run), JobRequest(overlay="cpu"))) == (1, 1)
-    with pytest.raises(BadInput, match=r"'a100-80' has 1 x 8 GPU, and the run wants .* = 1 x"):
-        job_for(release(run), JobRequest(overlay="a100-80"))
-    large = run.model_copy(
-        update={"train": run.train.model_copy(update={"gpus_per_node": 8, "nodes": 4})}
+def test_another_run_has_its_own_jobs_and_the_rest_of_its_release() -> None:
+    there = release(values_of("tiny-values", "cpu"))
+    run = another_run(there, load_text(there.files["run.json"], ["name=exp7", "seed=7"], "x"))
+    assert (run.run.seed, run.run.reward.url) == (7, there.run.reward.url)
+    assert run.run.storage == there.run.storage
+    job = job_for(there, run, "rayjob")
+    text = json.dumps(job)
+    assert job["metadata"]["name"] == "ttsrl-exp7-train"
+    assert text.count('"ttsrl.dev/run": "exp7"') == 4
+    assert text.count(f'"configMap": {{"name": "{run.config_map}"}}') == 2
+    assert run.config_map.startswith("ttsrl-exp7-run-")
+    for name in ("ttsrl-env", "ttsrl-token", "ttsrl-models"):
+        assert f'"{name}"' in text
+    own = job_for(there, own_run(there), "rayjob")
+    assert (
+        json.loads(
+            text.replace("ttsrl-exp7-", "ttsrl-")
+            .replace('"exp7"', '"ttsrl"')
+            .replace(run.config_map.replace("ttsrl-exp7-", "ttsrl-"), own_run(there).config_map)
+            .replace(run.digest, own_run(there).digest)
+        )
+        == own
     )
-    for request in (
-        JobRequest("rayjob", "many-nodes"),
-        JobRequest("pytorchjob", "pytorchjob-many-nodes"),
-    ):
-        job = job_for(release(large), request)
-        assert machines_of(job) == (4, 8)
-    with pytest.raises(BadInput, match="the plain manifest has 1 x 1 GPU"):
-        job_for(release(large), JobRequest())
 
 
-def test_a_runs_file_must_be_the_run_of_the_release(run: RunConfig) -> None:
-    """Its paths are those of this checkout, and in the images the checkout lies in /app."""
-    text = run.model_dump_json().replace(str(Path.cwd()), "/app")
-    there = parse_run(text, "ConfigMap x")
-    moved = there.reward.model_copy(update={"url": "http://x", "token_file": "/t"})
-    check_same(release(there.model_copy(update={"reward": moved})), run)
-    served = there.train.model_copy(update={"metrics_port": 9400})  # as the chart has it
-    check_same(release(there.model_copy(update={"train": served})), run)
-    other = run.model_copy(update={"seed": 7})
-    with pytest.raises(BadInput, match=r"seed is 1 there, 7 here\. One release is one run"):
-        check_same(release(there), other)
+def test_a_file_becomes_a_run_of_the_release_with_its_texts(tmp_path: Path) -> None:
+    there = release(values_of("tiny-values", "cpu"))
+    texts = tmp_path / "mine.txt"
+    texts.write_text("four red tigers\nsix dogs\n")
+    changes = ["name=exp8", f"data.texts={texts}", "train.device=cpu"]
+    run = another_run(there, load_run("examples/tiny/run.json", changes))
+    assert run.run.data.texts == "/etc/ttsrl/texts.txt"
+    assert run.files["texts.txt"] == "four red tigers\nsix dogs\n"
+    assert run.run.model == "/app/examples/tiny/policy"  # the images have it too
+    assert run.run.train.metrics_port == there.run.train.metrics_port
+    assert RunConfig.model_validate_json(run.files["run.json"]) == run.run
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        (
+            ["reward.composition=product"],
+            r"gives another reward .* composition is 'harmonic' there",
+        ),
+        (["reward.gates.max_s_per_char=0.4"], "gives another reward than the run 'exp9'"),
+        (["train.nodes=2"], r"are for train.nodes = 1 x train.gpus_per_node = 1, .* wants 2 x 1"),
+        (["name=a.b"], "cannot be called 'a.b'"),
+        (["model=tests"], r"model = .*tests lies on this machine, where no pod sees it"),
+        (["data.texts=uv.lock"], r"data.texts = .*uv.lock does not fit into the run's ConfigMap"),
+        ([f"name={'a' * 45}"], "KubeRay takes 47; give the run a shorter --name"),
+    ],
+    ids=lambda part: part[0] if isinstance(part, list) else "",
+)
+def test_a_run_that_a_release_cannot_serve_is_refused(changes: list[str], said: str) -> None:
+    there = release(values_of("tiny-values", "cpu"))
+    with pytest.raises(BadInput, match=said):
+        another_run(there, load_run("examples/tiny/run.json", ["name=exp9", *changes]))
+
+
+def test_a_release_s_own_run_has_its_name_for_itself() -> None:
+    there = release(values_of("tiny-values", "cpu"))
+    same = load_text(there.files["run.json"], [], "x")
+    check_same(there, same)
+    moved = same.model_copy(update={"reward": same.reward.model_copy(update={"url": "http://x"})})
+    check_same(there, moved)
+    with pytest.raises(BadInput, match=r"a run 'ttsrl' already.* seed is 1 there, 7 here\. Give"):
+        check_same(there, same.model_copy(update={"seed": 7}))
+
+
+def test_what_is_printed_is_what_kubectl_would_apply() -> None:
+    during = {"run": {"eval": {"during_training": {}}}}
+    there = release(during)
+    printed_objects = list(yaml.safe_load_all(printed(there, own_run(there), "rayjob")))
+    assert [one["kind"] for one in printed_objects] == ["ConfigMap", "RayJob", "Job"]
+    assert all("ownerReferences" not in one["metadata"] for one in printed_objects)
+    assert printed(there, own_run(there), "rayjob") == printed(
+        release(during), own_run(release(during)), "rayjob"
+    )
+
+
+def test_an_evaluation_is_three_jobs_or_one_jobset() -> None:
+    there = release()
+    run = own_run(there)
+    names = [
+        [job["metadata"]["name"] for job in jobs_for(there, run, as_jobset=one)]
+        for one in (False, True)
+    ]
+    assert names == [["ttsrl-merge", "ttsrl-eval", "ttsrl-eval-reduce"], ["ttsrl-eval"]]
 
 
 @pytest.mark.parametrize(
@@ -153,28 +168,34 @@ def test_a_release_whose_run_is_none(text: str, said: str) -> None:
         parse_run(text, "ConfigMap x")
 
 
-def test_gpus_that_verl_cannot_divide_are_refused(run: RunConfig) -> None:
-    raw = run.model_dump(mode="json")
+def test_gpus_that_verl_cannot_divide_are_refused() -> None:
+    raw = load_run("examples/tiny/run.json").model_dump(mode="json")
     raw["train"] |= {"gpus_per_node": 7}
     with pytest.raises(BadInput, match="are not divisible by 7 GPUs"):
         parse_run(json.dumps(raw), "ConfigMap x")
 
 
+def rayjob(values: str) -> Manifest:
+    there = release(values_of(values))
+    return job_for(there, own_run(there), "rayjob")
+
+
 def node(name: str, product: str, gpus: int, architecture: str = "amd64") -> dict[str, Any]:
     labels = {"nvidia.com/gpu.product": product, "ttsrl.dev/pool": "train"}
+    labels["kubernetes.io/arch"] = architecture
     status = {"allocatable": {GPU: str(gpus)}, "nodeInfo": {"architecture": architecture}}
     return {"metadata": {"name": name, "labels": labels}, "status": status}
 
 
 def test_nodes_for_a_job() -> None:
-    job = training_job("rayjob", Names("ttsrl"), overlay="a100-80")
+    job = rayjob("a100-80")
     product = "NVIDIA-A100-SXM4-80GB"
     [good] = nodes_for(job, [node("a", product, 8), node("b", "NVIDIA-RTX-A6000", 4)])
     assert (good.state, good.found) == ("ok", f"1 could take one: {product} (1)")
     for nodes, said in (
         ([node("b", "NVIDIA-RTX-A6000", 8)], "nodes are NVIDIA-RTX-A6000 (1)"),
         ([node("a", product, 4)], "the largest node has 4 GPUs"),
-        ([node("a", product, 8, "arm64")], "they are arm64, and the images are amd64"),
+        ([node("a", product, 8, "arm64")], "no node has kubernetes.io/arch = amd64"),
         ([], "nodes are none"),
     ):
         [absent] = nodes_for(job, nodes)
@@ -195,7 +216,8 @@ def test_a_gpu_is_one_whatever_its_resource_is_called(resource: str) -> None:
 
 
 def test_a_quota_that_wants_every_container_to_name_its_limit() -> None:
-    job = training_job("rayjob", Names("ttsrl"))
+    there = release()
+    job = job_for(there, own_run(there), "rayjob")
     quota = {
         "metadata": {"name": "q"},
         "spec": {"hard": {"limits.cpu": "1000", "requests.memory": "9Ti"}},
@@ -214,18 +236,19 @@ def test_a_quota_that_wants_every_container_to_name_its_limit() -> None:
 
 
 def test_images_that_a_node_has_and_those_that_must_be_pulled() -> None:
-    job = training_job("rayjob", Names("ttsrl"), image="ghcr.io/me/ttsrl-train:2")
+    own = release({"image": {"registry": "ghcr.io/me", "tag": "2"}})
+    job = job_for(own, own_run(own), "rayjob")
     there = {"status": {"images": [{"names": ["ghcr.io/me/ttsrl-train:2"]}]}}
     assert [one.state for one in images_for(job, [there])] == ["ok"]
     [absent] = images_for(job, [])
     assert absent.state == "note"
     assert "skopeo inspect docker://ghcr.io/me/ttsrl-train:2" in absent.advice
-    [plain] = images_for(training_job("rayjob", Names("ttsrl")), None)
+    [plain] = images_for(job_for(release(), own_run(release()), "rayjob"), None)
     assert "its name has no registry" in plain.found
 
 
 def test_quota_counts_every_pod_of_the_job() -> None:
-    job = training_job("rayjob", Names("ttsrl"), overlay="many-nodes")
+    job = rayjob("many-nodes")
     total = needed(job)
     assert total["pods"] == 6
     assert total[f"requests.{GPU}"] == 32
@@ -259,8 +282,10 @@ def test_a_secret_must_have_its_key() -> None:
     assert (wrong.state, wrong.found) == ("bad", "has key, but not 'credentials'")
 
 
-def test_a_release_tells_a_laptop_where_its_storage_is(run: RunConfig) -> None:
-    there = release(run)
-    assert there.address == "s3://bucket/runs/quickstart"
-    assert there.storage_environment({}) == {"AWS_ENDPOINT_URL": "http://s3", "AWS_REGION": "r"}
+def test_a_release_tells_a_laptop_where_its_storage_is() -> None:
+    there = release({"run": {"storage": "s3://bucket/x/"}, "s3": {"endpoint": "http://s3"}})
+    assert there.address() == "s3://bucket/x/runs/ttsrl"
+    assert there.address("exp7") == "s3://bucket/x/runs/exp7"
+    environment = {"AWS_ENDPOINT_URL": "http://s3", "AWS_REGION": "us-east-1"}
+    assert there.storage_environment({}) == environment
     assert there.storage_environment({"AWS_ENDPOINT_URL": "http://tunnel"}) == {}

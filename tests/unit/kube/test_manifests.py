@@ -1,16 +1,13 @@
-"""The manifests of jobs/: form, names, security, and that overlays fit the runs they are for.
+"""The manifests of jobs/: that they are what the chart renders, their form, names and security.
 
 Kubernetes' own objects are checked against its schemas. What only an operator refuses (a time to
-live without a shutdown, a submitter without security) is checked by hand: the API takes it. With
-kubectl on the path every kustomization is rendered; without it those tests are skipped by name.
+live without a shutdown, a submitter without security) is checked by hand: the API takes it.
 """
 
 import copy
 import json
 import re
 import shlex
-import shutil
-import subprocess
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,26 +19,25 @@ import yaml
 from kubernetes.utils import parse_quantity
 from typer.testing import CliRunner
 
+from support.helm_chart import find
+from support.helm_chart import render as render_chart
+from support.releases import VALUES, release, values_of
+from tools.jobs import FILES, rendered
 from ttsrl.cli.app import app
-from ttsrl.config.schema import RunConfig
 from ttsrl.kube import names
-from ttsrl.kube.manifests import machines_of
+from ttsrl.kube.manifests import Manifest, gpus_of, machines_of, parse
 from ttsrl.kube.names import MAX_RAYJOB_CHARS, Names
+from ttsrl.kube.runs import own_run
+from ttsrl.kube.training import job_for
 
 KUBERNETES = "1.34"
-NAMES = Names("ttsrl")
+NAMES = Names("ttsrl", "ttsrl", "ttsrl")
 APPLIED = {
     folder: sorted(Path("jobs", folder).glob("*.y*ml")) for folder in ("train", "eval", "follow")
 }
 PYTORCHJOB = Path("jobs/train/pytorchjob/pytorchjob.yaml")
 JOBSET = Path("jobs/eval/jobset/jobset.yaml")
-OVERLAYS = sorted(Path("jobs/train/overlays").iterdir())
-KUSTOMIZATIONS = sorted(file.parent for file in Path("jobs").rglob("kustomization.yaml"))
 VERSION = tomllib.loads(Path("pyproject.toml").read_text())["project"]["version"]
-
-needs_kubectl = pytest.mark.skipif(
-    shutil.which("kubectl") is None, reason="no kubectl, which has kustomize: install it"
-)
 
 
 def read(file: Path) -> list[dict[str, Any]]:
@@ -77,13 +73,6 @@ def pods(node: Any) -> Iterator[dict[str, Any]]:
             yield from pods(value)
 
 
-def render(folder: Path) -> list[dict[str, Any]]:
-    rendered = subprocess.run(
-        ["kubectl", "kustomize", str(folder)], capture_output=True, text=True, check=True
-    )
-    return list(yaml.safe_load_all(rendered.stdout))
-
-
 def worker_of(document: dict[str, Any]) -> tuple[int, dict[str, Any]]:
     """(number of machines, the pod of one) of a training job."""
     if document["kind"] == "RayJob":
@@ -94,6 +83,11 @@ def worker_of(document: dict[str, Any]) -> tuple[int, dict[str, Any]]:
     for one in replicas.values():
         assert one["template"] == replicas["Master"]["template"]
     return sum(one["replicas"] for one in replicas.values()), replicas["Master"]["template"]
+
+
+def test_the_files_are_what_the_chart_renders() -> None:
+    there = {file: Path("jobs", file).read_text() for file in FILES}
+    assert there == rendered(), "jobs/ is old: run `python -m tools.jobs` and read the diff"
 
 
 def test_apply_takes_exactly_the_jobs() -> None:
@@ -113,8 +107,8 @@ def test_names_are_those_of_the_chart(document: dict[str, Any]) -> None:
     assert instance == NAMES.release
     assert document["metadata"]["name"].startswith(NAMES.fullname)
     assert len(document["metadata"]["name"]) <= MAX_RAYJOB_CHARS
-    known = {NAMES.run, NAMES.env, NAMES.token, NAMES.s3, NAMES.huggingface, NAMES.models}
-    known |= {NAMES.trackers}
+    parts = ("run", "env", "token", "s3", "huggingface", "models", "trackers")
+    known = {f"{NAMES.fullname}-{part}" for part in parts}
     text = json.dumps(document)
     used = set(re.findall(r'"(?:claimName|secretName)": "([^"]+)"', text))
     used |= set(re.findall(r'"(?:configMap|configMapRef|secretRef)": {"name": "([^"]+)"', text))
@@ -124,7 +118,7 @@ def test_names_are_those_of_the_chart(document: dict[str, Any]) -> None:
     paths |= {"huggingface": names.HF_TOKEN_FILE, "models": names.MODELS_FOLDER + "/x"}
     for pod in pods(document):
         component = pod["metadata"]["labels"]["app.kubernetes.io/component"]
-        account = NAMES.train if component == "train" else NAMES.jobs
+        account = "ttsrl-train" if component == "train" else "ttsrl-jobs"
         assert pod["spec"]["serviceAccountName"] == account
         volumes = [volume["name"] for volume in pod["spec"]["volumes"]]
         for container in containers_of(pod):
@@ -225,7 +219,9 @@ def test_evaluation_ends_at_once_for_bad_input_and_knows_its_shards() -> None:
     shards, reduce, merge = (document for file in APPLIED["eval"] for document in read(file))
     for job in (merge, shards, reduce):
         fail, ignore = job["spec"]["podFailurePolicy"]["rules"]
-        assert fail == {"action": "FailJob", "onExitCodes": {"operator": "In", "values": [2]}}
+        container = container_of(job)["name"]
+        on = {"containerName": container, "operator": "In", "values": [2, 3]}
+        assert fail == {"action": "FailJob", "onExitCodes": on}
         assert ignore["onPodConditions"] == [{"type": "DisruptionTarget", "status": "True"}]
         assert job["spec"]["template"]["spec"]["restartPolicy"] == "Never"
         assert job["spec"]["activeDeadlineSeconds"] > wait_s(job)
@@ -241,7 +237,7 @@ def test_the_follower_outlives_training_and_merges_beside_itself_as_long_as_it_r
     spec = follow["spec"]
     assert spec["activeDeadlineSeconds"] > rayjob["spec"]["activeDeadlineSeconds"]
     fail, ignore = spec["podFailurePolicy"]["rules"]
-    assert fail["onExitCodes"] == {"containerName": "follow", "operator": "In", "values": [2]}
+    assert fail["onExitCodes"] == {"containerName": "follow", "operator": "In", "values": [2, 3]}
     assert ignore["onPodConditions"] == [{"type": "DisruptionTarget", "status": "True"}]
     assert spec["template"]["spec"]["restartPolicy"] == "Never"
     [beside], [main] = (spec["template"]["spec"][k] for k in ("initContainers", "containers"))
@@ -327,71 +323,60 @@ def test_a_pytorchjob_has_the_pod_of_a_ray_worker_and_the_name_its_webhook_wants
     for container in (*ours["spec"]["containers"], *theirs["spec"]["containers"]):
         for different in ("command", "args", "resources", "name"):
             container.pop(different, None)
-    keys = {"secretRef": {"name": NAMES.trackers, "optional": True}}
+    keys = {"secretRef": {"name": "ttsrl-trackers", "optional": True}}
     ours["spec"]["containers"][0]["envFrom"].remove(keys)  # of a Ray cluster the head alone
     assert ours == theirs
 
 
-def test_there_is_an_overlay_for_each_kind_of_cluster() -> None:
-    assert {folder.name for folder in OVERLAYS} >= {
-        *("a6000", "a100-40", "a100-80", "one-node", "many-nodes"),
-        *("lora-24gb", "pytorchjob-many-nodes"),
-    }
+def jobs_of(values: dict[str, Any]) -> dict[str, Manifest]:
+    """Every job that a release has with these values, by the name of its template."""
+    there = release(values)
+    templates = ("rayjob", "pytorchjob", "followjob", "mergejob", "shardsjob", "reducejob")
+    return {name: parse(there.job(name, there.names, "c")) for name in (*templates, "jobset")}
 
 
-@needs_kubectl
-@pytest.mark.parametrize("folder", KUSTOMIZATIONS, ids=str)
-def test_every_kustomization_renders_its_jobs(folder: Path) -> None:
-    rendered = [named(document) for document in render(folder)]
-    if folder.is_relative_to("jobs/eval"):
-        assert rendered == ["Job/ttsrl-eval", "Job/ttsrl-eval-reduce", "Job/ttsrl-merge"]
-    elif folder.is_relative_to("jobs/follow"):
-        assert rendered == ["Job/ttsrl-follow"]
-    else:
-        assert rendered in (["RayJob/ttsrl-train"], ["PyTorchJob/ttsrl-train"])
-
-
-@needs_kubectl
 def test_on_cpus_nothing_asks_for_a_gpu_or_a_labelled_node() -> None:
-    rooms = (Path("jobs", room, "overlays/cpu") for room in ("train", "eval", "follow"))
-    asked = [pod for folder in rooms for pod in pods(render(folder))]
-    assert len(asked) == 7  # submitter, head, worker; merge, shards, reduce; follow
+    jobs = jobs_of(values_of("tiny-values", "cpu"))
+    asked = [pod for job in jobs.values() for pod in pods(job)]
+    assert len(asked) == 11  # RayJob 3, PyTorchJob 1, follow, merge, shards, reduce, JobSet 3
     for pod in asked:
         assert "nvidia.com/gpu" not in json.dumps(pod)
         affinity = pod["spec"].get("affinity", {}).get("nodeAffinity", {})
         assert affinity.keys() <= {"preferredDuringSchedulingIgnoredDuringExecution"}
 
 
-@needs_kubectl
-@pytest.mark.parametrize("folder", OVERLAYS, ids=lambda folder: folder.name)
-def test_an_overlay_has_the_gpus_of_its_run(folder: Path) -> None:
-    values = yaml.safe_load((folder / "values.yaml").read_text())
-    assert values.keys() == {"run"}
-    base = yaml.safe_load(Path("helm/values.yaml").read_text())["run"]
-    run = RunConfig.model_validate({"name": "r", **merged(base, values["run"])})
-    [document] = render(folder)
-    nodes, pod = worker_of(document)
-    assert machines_of(document) == (nodes, run.train.gpus_per_node)
-    assert nodes == run.train.nodes
-    if run.train.device == "cpu":
-        return
-    affinity = pod["spec"]["affinity"]["nodeAffinity"]
-    [term] = affinity["requiredDuringSchedulingIgnoredDuringExecution"]["nodeSelectorTerms"]
-    pool, *products = term["matchExpressions"]
-    assert pool == {"key": names.POOL_LABEL, "operator": "In", "values": ["train"]}
-    assert [product["key"] for product in products] == [names.GPU_PRODUCT_LABEL] * len(products)
-    if document["kind"] == "RayJob":
-        [group] = document["spec"]["rayClusterSpec"]["workerGroupSpecs"]
-        check_shared_memory(group)
+@pytest.mark.parametrize("file", VALUES, ids=lambda file: file.stem)
+def test_a_values_file_has_the_machines_of_its_run(file: Path) -> None:
+    values = values_of(file.stem)
+    there = release(values)
+    for kind in ("rayjob", "pytorchjob"):
+        job = job_for(there, own_run(there), kind)
+        nodes, pod = worker_of(job)
+        train = there.run.train
+        assert nodes == train.nodes
+        assert gpus_of(pod) == (0 if train.device == "cpu" else train.gpus_per_node)
+        assert job["kind"].lower() != "rayjob" or machines_of(job) == (nodes, train.gpus_per_node)
+        for key, value in values.get("train", {}).get("nodeSelector", {}).items():
+            assert pod["spec"]["nodeSelector"][key] == value
+        [products] = [
+            term["matchExpressions"][0]["values"]
+            for required in [pod["spec"].get("affinity", {}).get("nodeAffinity", {})]
+            for term in required.get(
+                "requiredDuringSchedulingIgnoredDuringExecution",
+                {"nodeSelectorTerms": [{"matchExpressions": [{"values": []}]}]},
+            )["nodeSelectorTerms"]
+        ]
+        assert products == values.get("train", {}).get("gpu", {}).get("products", [])
+    rayjob = job_for(there, own_run(there), "rayjob")
+    check_shared_memory(rayjob["spec"]["rayClusterSpec"]["workerGroupSpecs"][0])
 
 
-def merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
-    """As Helm merges values."""
-    result = dict(base)
-    for key, value in changes.items():
-        inner = base.get(key)
-        if isinstance(value, dict) and isinstance(inner, dict):
-            result[key] = merged(inner, value)
-        else:
-            result[key] = value
-    return result
+def test_a_release_can_have_its_training_as_one_of_its_objects() -> None:
+    for kind in ("rayjob", "pytorchjob"):
+        made = render_chart({"train": {"create": True, "kind": kind}})
+        [job] = [m for m in made if m["kind"].lower() == kind]
+        there = release({"train": {"kind": kind}})
+        assert job == parse(there.job(kind, there.names, "ttsrl-run"))
+    during = {"run": {"eval": {"during_training": {}}}, "train": {"create": True}}
+    assert find(render_chart(during), "Job", "ttsrl-follow")
+    assert not [m for m in render_chart() if m["kind"] in ("RayJob", "PyTorchJob", "Job")]

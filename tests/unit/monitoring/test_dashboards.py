@@ -128,7 +128,7 @@ def test_the_run_serves_its_metrics_where_the_monitor_asks() -> None:
     run = json.loads(find(manifests, "ConfigMap", "ttsrl-run")["data"]["run.json"])
     (port,) = {
         port["containerPort"]
-        for path in ("base/rayjob.yaml", "pytorchjob/pytorchjob.yaml")
+        for path in ("rayjob.yaml", "pytorchjob/pytorchjob.yaml")
         for port in named(yaml.safe_load((ROOT / "jobs/train" / path).read_text()), "metrics")
     }
     assert run["train"]["metrics_port"] == port

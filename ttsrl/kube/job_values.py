@@ -1,0 +1,175 @@
+"""What the values say of jobs: training, merge, evaluation."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from ttsrl.kube.value_types import (
+    EnvironmentVariable,
+    Image,
+    KubernetesObject,
+    Labels,
+    Name,
+    Quantity,
+    Resources,
+    Section,
+    Toleration,
+)
+
+Seconds = Annotated[int, Field(ge=1)]
+RETRIES = Field(ge=0, le=1000)
+
+
+class Scratch(Section):
+    """Where a pod keeps what is not published yet."""
+
+    type: Literal["emptyDir", "claim", "hostPath"]
+    size: Quantity
+    request: Quantity | Literal[""]
+    storageClass: Name
+    path: str = Field(pattern=r"^(/.+)?$")
+
+
+class JobGpu(Section):
+    """Which GPUs."""
+
+    resource: str = Field(pattern=r"^[a-z0-9.-]+/[A-Za-z0-9._-]+$")
+    products: list[Annotated[str, Field(min_length=1)]]
+
+
+class CountedGpu(JobGpu):
+    """Which GPUs, and how many for each pod."""
+
+    count: int = Field(ge=0, le=16)
+
+
+class DeviceClaim(Section):
+    """A claim of a pod (dynamic resource allocation)."""
+
+    name: str = Field(min_length=1)
+    resourceClaimName: Name
+    resourceClaimTemplateName: Name
+
+
+class PodValues(Section):
+    """What any kind of pod may be given."""
+
+    nodeSelector: dict[str, str]
+    tolerations: list[Toleration]
+    affinity: KubernetesObject
+    topologySpreadConstraints: list[KubernetesObject]
+    priorityClassName: Name
+    runtimeClassName: Name
+    schedulerName: Name
+    pool: str
+    podLabels: Labels
+    podAnnotations: dict[str, str]
+    extraEnv: list[EnvironmentVariable]
+    extraEnvFrom: list[KubernetesObject]
+    extraVolumes: list[KubernetesObject]
+    extraVolumeMounts: list[KubernetesObject]
+    resources: Resources
+    scratch: Scratch
+
+
+class GpuPodValues(PodValues):
+    """What a pod with GPUs may be given."""
+
+    resourceClaims: list[DeviceClaim]
+    shm: Quantity
+
+
+class JobValues(GpuPodValues):
+    """What all jobs have in common."""
+
+    gpu: JobGpu
+    queue: Name
+
+
+class HeadValues(PodValues):
+    """The head of a RayJob."""
+
+    shm: Quantity
+    objectStoreBytes: int = Field(ge=78_643_200)
+    """Ray's least is 75 MiB."""
+
+
+class Submitter(Section):
+    """The pod that hands a RayJob's command to its head."""
+
+    resources: Resources
+
+
+class PytorchjobValues(Section):
+    """What differs where one pod is head and worker."""
+
+    resources: Resources
+
+
+class RayValues(Section):
+    """How Ray is started."""
+
+    version: str = Field(pattern=r"^\d+\.\d+\.\d+")
+    slots: int = Field(ge=1)
+    auth: bool
+
+
+class TrainValues(GpuPodValues):
+    """The training job."""
+
+    create: bool
+    gpu: JobGpu
+    kind: Literal["rayjob", "pytorchjob"]
+    image: Image
+    backoffLimit: int = RETRIES
+    activeDeadlineSeconds: Seconds
+    preRunningDeadlineSeconds: int = Field(ge=0)
+    ttlSecondsAfterFinished: int = Field(ge=0)
+    terminationGracePeriodSeconds: int = Field(ge=0)
+    objectStoreBytes: int = Field(ge=78_643_200)
+    ray: RayValues
+    head: HeadValues
+    submitter: Submitter
+    pytorchjob: PytorchjobValues
+
+
+class MergeValues(PodValues):
+    """The job that merges a checkpoint."""
+
+    backoffLimit: int = RETRIES
+    activeDeadlineSeconds: Seconds
+    ttlSecondsAfterFinished: int = Field(ge=0)
+    waitSeconds: Seconds
+
+
+class EvalValues(GpuPodValues):
+    """The jobs of an evaluation."""
+
+    image: Image
+    shards: int = Field(ge=1, le=1000)
+    gpu: CountedGpu
+    backoffLimit: int = RETRIES
+    activeDeadlineSeconds: Seconds
+    ttlSecondsAfterFinished: int = Field(ge=0)
+    waitSeconds: Seconds
+    reduceWaitSeconds: Seconds
+    reduce: PodValues
+
+
+class MergeBeside(Section):
+    """The container that merges beside one that evaluates."""
+
+    resources: Resources
+
+
+class FollowValues(GpuPodValues):
+    """The job that evaluates checkpoints while training runs."""
+
+    gpu: CountedGpu
+    backoffLimit: int = RETRIES
+    activeDeadlineSeconds: Seconds
+    ttlSecondsAfterFinished: int = Field(ge=0)
+    idleSeconds: Seconds
+    merge: MergeBeside
