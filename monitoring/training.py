@@ -153,7 +153,7 @@ BOARD = Board(
                             "{{run}} {{suite}} {{judge}} {{decoding}}",
                         ),
                     ),
-                    no_value="no evaluation yet: kubectl apply -f jobs/eval",
+                    no_value="no evaluation yet: ttsrl eval --cluster",
                 ),
                 Panel(
                     "Held-out CER against the base",

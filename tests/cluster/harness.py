@@ -217,7 +217,7 @@ def manifests(folder: Path, kind: str = "") -> list[Manifest]:
 def on_cpus(objects: list[Manifest], cpu: str = "50m", memory: str = "128Mi") -> list[Manifest]:
     """The same objects for a node of two cores without GPUs: small requests, no GPU's taint.
 
-    verl counts processes by GPUs: Ray is told of one slot, as jobs/train/overlays/cpu tells it.
+    verl counts processes by GPUs: Ray is told of one slot, as helm/values/cpu.yaml tells it.
     """
     for job in objects:
         if job["kind"] == "RayJob":

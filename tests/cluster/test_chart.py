@@ -16,7 +16,7 @@ from testbed.paths import REPOSITORY
 
 VALUES = sorted(
     path.relative_to(REPOSITORY)
-    for path in (*CHART.glob("ci/*.yaml"), *REPOSITORY.glob("jobs/train/overlays/*/values.yaml"))
+    for path in (*CHART.glob("ci/*.yaml"), *CHART.glob("values/*.yaml"))
 )
 SCHEMAS = "{{.ResourceKind}}{{.KindSuffix}}.json"
 

@@ -9,15 +9,11 @@ import pytest
 import yaml
 
 from harness import ClusterUnderTest, Namespace
+from support.releases import VALUES, release
 from testbed.paths import REPOSITORY
 
 JOBS = REPOSITORY / "jobs"
-FILES = sorted(
-    path.relative_to(REPOSITORY)
-    for path in JOBS.rglob("*.yaml")
-    if path.name not in ("kustomization.yaml", "values.yaml")
-)
-OVERLAYS = sorted(path.parent.relative_to(REPOSITORY) for path in JOBS.rglob("kustomization.yaml"))
+FILES = sorted(path.relative_to(REPOSITORY) for path in JOBS.rglob("*.yaml"))
 
 
 @pytest.mark.parametrize("path", FILES, ids=str)
@@ -30,14 +26,19 @@ def test_the_api_server_takes_each_manifest_as_it_stands(
     assert "serverside-applied" in said
 
 
-@pytest.mark.parametrize("path", OVERLAYS, ids=str)
-def test_the_api_server_takes_each_overlay_as_it_stands(
+@pytest.mark.parametrize("path", VALUES, ids=lambda path: path.stem)
+def test_the_api_server_takes_the_jobs_of_each_values_file(
     cluster: ClusterUnderTest, shared_namespace: Namespace, path: Path
 ) -> None:
-    for document in yaml.safe_load_all(cluster.kubectl("kustomize", path)):
-        cluster.require_api(kind_of(document))
-    said = shared_namespace.kubectl("apply", "--server-side", "--dry-run=server", "-k", path)
-    assert "serverside-applied" in said
+    values = yaml.safe_load(path.read_text())
+    there = release(values)
+    for template in ("rayjob", "pytorchjob", "followjob", "mergejob", "shardsjob", "reducejob"):
+        text = there.job(template, there.names, "run")
+        cluster.require_api(kind_of(yaml.safe_load(text)))
+        said = shared_namespace.kubectl(
+            "apply", "--server-side", "--dry-run=server", "-f", "-", input=text
+        )
+        assert "serverside-applied" in said
 
 
 def test_a_misspelt_field_is_refused(shared_namespace: Namespace) -> None:

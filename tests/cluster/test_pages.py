@@ -8,7 +8,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-import yaml
 
 from doc_commands import PageRunner
 from harness import Bucket, Namespace
@@ -90,7 +89,7 @@ def with_gpus(run: PageRunner, namespace: Namespace, bucket: Bucket) -> None:
     run("ttsrl doctor --cluster")
     for command in (
         "kubectl apply -f jobs/train",
-        "kubectl apply -k jobs/train/pytorchjob",
+        "kubectl apply -f jobs/train/pytorchjob",
         "ttsrl submit",
         "ttsrl submit --kind pytorchjob",
     ):
@@ -100,15 +99,14 @@ def with_gpus(run: PageRunner, namespace: Namespace, bucket: Bucket) -> None:
     for command in ("kubectl apply -f jobs/eval", "kubectl apply -f jobs/eval/jobset"):
         assert "ttsrl-eval created" in run(command)
         namespace.kubectl("delete", "-f", command.split()[-1])
-    overlay = REPOSITORY / "jobs/train/overlays/a100-80/values.yaml"
-    run.write_values(bucket, **yaml.safe_load(overlay.read_text()))
-    run.run(INSTALL.replace("install", "upgrade"))
-    for command in (
-        "kubectl apply -k jobs/train/overlays/a100-80",
-        "ttsrl submit --overlay a100-80",
-    ):
-        assert "created" in run(command)
-        run("ttsrl stop")
+    run("helm upgrade ttsrl ./helm -f my-values.yaml -f helm/values/a100-80.yaml")
+    assert "created" in run("ttsrl submit")
+    run("ttsrl submit --print")
+    for name in ("a", "b"):
+        assert "created" in run(f"ttsrl submit --name {name} --set seed={1 + (name == 'b')}")
+        run(f"ttsrl stop --run {name}")
+    run("ttsrl stop")
+    assert "created" in run("ttsrl eval --cluster")
     namespace.helm("uninstall", "ttsrl")
     until_gone(namespace)
 
@@ -118,21 +116,21 @@ def on_cpus(run: PageRunner, namespace: Namespace, bucket: Bucket) -> None:
     keda = f"enabled=true,reward.autoscaling.keda.serverAddress={prometheus_url()}"
     run(
         "helm install ttsrl ./helm -f helm/ci/tiny-values.yaml "
-        "-f jobs/train/overlays/cpu/values.yaml --set run.storage=s3://BUCKET",
+        "-f helm/values/cpu.yaml --set run.storage=s3://BUCKET",
         f"--set s3.endpoint={bucket.endpoint},{FEW_STEPS}",
         f"--set reward.autoscaling.maxReplicas=1,reward.autoscaling.keda.{keda}",
         *LABELS,
     )
     prometheus_of(namespace)
     run.run("kubectl rollout status deployment/ttsrl-reward --timeout=5m")
-    run("kubectl apply -k jobs/train/overlays/cpu")
+    run("ttsrl submit")
     assert "ttsrl-train" in run("kubectl get rayjob ttsrl-train --watch", ends_after=10)
     ask_prometheus(run, namespace)
     run("ttsrl status --follow")
     assert namespace.until("the end of training", lambda: ended(namespace), 600) == "Complete"
     assert "step 8/8" in run("ttsrl logs")
     assert "step 8/8" in run("ttsrl logs --follow")
-    run("kubectl apply -k jobs/eval/overlays/cpu")
+    run("ttsrl eval --cluster")
     reduced = "ttsrl-eval-reduce"
     namespace.until("the report", lambda: ending(namespace, "job", reduced) == "Complete", 600)
     assert reduced in run("kubectl get jobs")

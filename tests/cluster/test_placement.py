@@ -57,8 +57,7 @@ def test_workers_that_the_operator_makes_run_on_a100_and_the_head_on_a_cpu_node(
     namespace: Namespace,
 ) -> None:
     namespace.cluster.require_api("rayjobs.ray.io")
-    install(namespace)
-    namespace.kubectl("apply", "-k", "jobs/train/overlays/a100-80")
+    install(namespace, "-f", str(CHART / "values/a100-80.yaml"), "--set", "train.create=true")
     workers = placed(namespace, "ray.io/node-type=worker", 1)
     head = placed(namespace, "ray.io/node-type=head", 1)
     assert workers <= {"a100-1", "a100-2"}

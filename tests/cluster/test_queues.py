@@ -41,7 +41,7 @@ def queue(cluster: ClusterUnderTest, gpus: int) -> Iterator[str]:
 @pytest.mark.parametrize(
     ("gpus", "values", "submit"),
     [
-        (8, ["-f", A100], ["submit", "--overlay", "a100-80"]),
+        (8, ["-f", A100], ["submit"]),
         (1, [], ["submit", "--kind", "pytorchjob"]),
     ],
     ids=["rayjob", "pytorchjob"],

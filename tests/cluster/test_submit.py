@@ -18,7 +18,7 @@ from testbed import operators
 from testbed.paths import REPOSITORY
 
 TTSRL = Path(sys.executable).with_name("ttsrl")
-A100 = REPOSITORY / "jobs/train/overlays/a100-80/values.yaml"
+A100 = REPOSITORY / "helm/values/a100-80.yaml"
 
 
 class Cli:
@@ -88,6 +88,9 @@ def test_without_a_release_or_a_job_every_command_says_what_to_do(cli: Cli) -> N
     assert "no release 'ttsrl' in the namespace" in cli.refused("submit")
     assert "no release 'ttsrl' in the namespace" in cli.refused("doctor", "--cluster")
     for command in ("status", "logs", "stop"):
+        assert "no release 'ttsrl' in the namespace" in cli.refused(command)
+    install(cli.namespace)
+    for command in ("status", "logs", "stop"):
         assert "no training job 'ttsrl-train'" in cli.refused(command)
 
 
@@ -125,12 +128,59 @@ def test_a_changed_run_does_not_join_a_job_of_the_old_one(namespace: Namespace, 
     assert "seed is 2 there, 1 here" in said
 
 
+def test_runs_share_a_release_and_go_with_it(namespace: Namespace, cli: Cli) -> None:
+    """A sweep: each run has its own job and its own configuration, which goes with the job."""
+    namespace.cluster.require_api("rayjobs.ray.io")
+    install(namespace)
+    assert "ttsrl-train created" in cli.done("submit")
+    for seed in (2, 3):
+        said = cli.done("submit", "--name", f"seed{seed}", "--set", f"seed={seed}")
+        assert f"ttsrl-seed{seed}-train created" in said
+    lines = cli.done("status").splitlines()
+    assert [line.partition(":")[0] for line in lines] == ["ttsrl", "seed2", "seed3"]
+    assert "ttsrl-seed2-train" in cli.done("status", "--run", "seed2")
+    assert len(namespace.list("deployments", "app.kubernetes.io/component=reward")) == 1
+    runs = {
+        one["metadata"]["labels"]["ttsrl.dev/run"]: one
+        for one in namespace.list("configmaps", "app.kubernetes.io/component=run")
+    }
+    assert [json.loads(runs[f"seed{n}"]["data"]["run.json"])["seed"] for n in (2, 3)] == [2, 3]
+    job = namespace.existing("rayjobs", "ttsrl-seed2-train")
+    [owner] = runs["seed2"]["metadata"]["ownerReferences"]
+    assert owner["uid"] == job["metadata"]["uid"]
+    assert runs["seed2"]["immutable"] is True
+
+    said = cli.refused("submit", "--name", "other", "--set", "reward.composition=product")
+    assert "gives another reward" in said
+    cli.done("stop", "--delete", "--run", "seed2")
+    namespace.until(
+        "the run's ConfigMap is gone",
+        lambda: namespace.get("configmaps", runs["seed2"]["metadata"]["name"]) is None,
+        180,
+    )
+    assert namespace.get("rayjobs", "ttsrl-seed3-train")
+    namespace.helm("uninstall", "ttsrl")
+    namespace.releases.remove("ttsrl")
+    namespace.until("no job is left", lambda: namespace.list("rayjobs", "") == [], 180)
+    selector = "app.kubernetes.io/component=train"
+    namespace.until("no pod is left", lambda: namespace.list("pods", selector) == [], 180)
+
+
+def test_an_evaluation_is_submitted_once(namespace: Namespace, cli: Cli) -> None:
+    namespace.cluster.require_api("rayjobs.ray.io")
+    install(namespace)
+    said = cli.done("eval", "--cluster")
+    assert "created" in said and "ttsrl-eval" in said
+    assert "is there already" in cli.done("eval", "--cluster")
+    assert "no run 'exp7'" in cli.refused("eval", "--cluster", "--run", "exp7")
+
+
 def test_a_pending_pod_is_explained_by_who_holds_the_gpus(namespace: Namespace, cli: Cli) -> None:
     namespace.cluster.require_testbed("fake nodes with A6000 and A100")
     install(namespace, "-f", A100)
     for node in ("a100-1", "a100-2"):
         hold_gpus(namespace, node, 4)
-    cli.done("submit", "--overlay", "a100-80")
+    cli.done("submit")
     holder = f"{namespace.name}/holds-a100-1"
 
     def explained() -> str:
@@ -143,26 +193,27 @@ def test_a_pending_pod_is_explained_by_who_holds_the_gpus(namespace: Namespace, 
 def test_what_is_amiss_is_refused_before_anything_starts(namespace: Namespace, cli: Cli) -> None:
     namespace.cluster.require_testbed("fake nodes with A6000 and A100")
     install(namespace, "-f", A100)
-    assert "1 x 4 GPU, and the run wants" in cli.refused("submit", "--overlay", "a6000")
-    said = cli("doctor", "--cluster", "--overlay", "a100-40").stdout
-    assert "no node has ttsrl.dev/pool = train and nvidia.com/gpu.product =" in said
+    install(namespace, "-f", A100, "--set", "train.gpu.products={H100}")
+    said = cli("doctor", "--cluster").stdout
+    assert "ttsrl.dev/pool = train and nvidia.com/gpu.product = H100 yet" in said
     assert "where an autoscaler adds such nodes" in said
+    install(namespace, "-f", A100)
 
     quota = {"hard": {"requests.nvidia.com/gpu": "4", "requests.memory": "500Gi"}}
     metadata = {"name": "gpus"}
     namespace.apply(
         [{"apiVersion": "v1", "kind": "ResourceQuota", "metadata": metadata, "spec": quota}]
     )
-    said = cli.refused("submit", "--overlay", "a100-80")
+    said = cli.refused("submit")
     assert "of 4 requests.nvidia.com/gpu in use, and the job takes 8" in said
     assert "memory" not in said
     namespace.kubectl("delete", "resourcequota", "gpus")
 
     secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "ttsrl-s3"}}
     namespace.apply([{**secret, "stringData": {"key": "x"}}])
-    assert "has key, but not 'credentials'" in cli.refused("submit", "--overlay", "a100-80")
+    assert "has key, but not 'credentials'" in cli.refused("submit")
     namespace.kubectl("delete", "secret", "ttsrl-s3", "ttsrl-token")
-    assert "Secret ttsrl-token: absent" in cli.refused("submit", "--overlay", "a100-80")
+    assert "Secret ttsrl-token: absent" in cli.refused("submit")
     assert namespace.get("rayjobs", "ttsrl-train") is None
 
 

@@ -5,16 +5,16 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from support.releases import release
 from support.reward_server import RewardServer, StartRewards
 from ttsrl.config.load import load_run
 from ttsrl.errors import BadInput, Failure
 from ttsrl.kube import bucket, check
-from ttsrl.kube.names import Names
-from ttsrl.kube.release import Release
 from ttsrl.storage.local_s3 import LocalS3
 
 
@@ -74,7 +74,8 @@ def test_a_bucket_is_looked_for_with_the_keys_of_the_release(
 
     def look(storage: str, endpoint: str, keys: str | None) -> tuple[str, str]:
         run = load_run("examples/tiny/run.json", [f"storage={storage}"])
-        there = Release(Names("ttsrl"), run, {"AWS_ENDPOINT_URL": endpoint}, None)
+        environment = {"AWS_ENDPOINT_URL": endpoint}
+        there = replace(release(), run=run, environment=environment)
         found = bucket.look_at(there, keys)
         return found.state, found.found
 

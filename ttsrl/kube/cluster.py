@@ -69,8 +69,8 @@ class Cluster:
             return self._call("POST", path, query, body)
 
     def patch(self, path: str, body: Object) -> None:
-        """Change what `body` has of an object (a JSON merge patch); null removes, and a list takes the
-        place of the one that is there."""
+        """Change what `body` has of an object (a JSON merge patch); null removes, a list
+        takes the place of the one that is there."""
         with explained(path):
             self._call("PATCH", path, body=body, content="application/merge-patch+json")
 

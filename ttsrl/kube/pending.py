@@ -201,7 +201,7 @@ def _container(status: Object) -> str:
         case "ErrImagePull" | "ImagePullBackOff" | "ErrImageNeverPull" | "InvalidImageName":
             return (
                 f"the image {image} cannot be had: {waiting.get('message', waiting['reason'])}; "
-                "push it, or give another with --image"
+                "push it, or give the release another image"
             )
         case "CreateContainerConfigError":
             return f"{name} lacks what its configuration names: {waiting.get('message', '')}"

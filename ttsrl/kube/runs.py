@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,7 +29,6 @@ APP = "/app"
 MOUNTED = str(Path(RUN_FILE).parent)
 LARGEST_TEXTS_BYTES = 900_000
 """A ConfigMap holds 1 MiB."""
-NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 
 
 @dataclass(frozen=True)
@@ -83,7 +81,6 @@ def another_run(release: Release, run: RunConfig) -> ClusterRun:
     What says how a run is deployed is the release's. Raises BadInput where its reward is another
     one, where the release's jobs are not sized for it, and where it names what no pod can see.
     """
-    _check_name(release, run.name)
     whole = run.model_dump(mode="json")
     for setting in walk(release.run):
         if setting.fact(OfDeployment) is not None:
@@ -160,14 +157,6 @@ def _known(setting: Setting) -> Any:
     if setting.fact(Location) and isinstance(value, str) and value.startswith(f"{ours}/"):
         return f"{APP}/examples{value.removeprefix(ours)}"
     return value
-
-
-def _check_name(release: Release, name: str) -> None:
-    if not NAME.fullmatch(name) or len(name) > 63:
-        raise BadInput(
-            f"a run in the cluster cannot be called {name!r}: small letters, digits and hyphens; "
-            "give it a --name"
-        )
 
 
 def _check_reward(release: Release, run: RunConfig) -> None:

@@ -1,4 +1,4 @@
-"""The files that come with ttsrl: manifests of jobs/, examples/. They are not Python."""
+"""The files that come with ttsrl: examples/. They are not Python."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ def best_model(store: RunStore) -> BestModel:
     if pointer is None:
         raise BadInput(
             f"no model is known to be the best: {store.storage.address(store.best)} is written by "
-            "the evaluation in a cluster (kubectl apply -f jobs/eval) and by that beside training "
+            "the evaluation in a cluster (`ttsrl eval --cluster`) and by that beside training "
             "(eval.during_training), where a model broke no guard; leave --best out for the newest"
         )
     return parse(BestModel, json.dumps(pointer), store.storage.address(store.best))

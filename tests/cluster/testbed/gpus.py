@@ -15,6 +15,7 @@ def nodes() -> list[dict[str, Any]]:
 
 def _node(name: str, product: str, pool: str, count: int) -> dict[str, Any]:
     capacity = {"cpu": "64", "memory": "512Gi", "pods": "110", "nvidia.com/gpu": str(count)}
+    capacity["ephemeral-storage"] = "4Ti"
     labels = {
         "kubernetes.io/hostname": name,
         "kubernetes.io/os": "linux",

@@ -108,13 +108,12 @@ def test_a_file_becomes_a_run_of_the_release_with_its_texts(tmp_path: Path) -> N
     [
         (
             ["reward.composition=product"],
-            r"gives another reward .* composition is 'harmonic' there",
+            r"gives another reward .*composition is .harmonic. there",
         ),
         (["reward.gates.max_s_per_char=0.4"], "gives another reward than the run 'exp9'"),
         (["train.nodes=2"], r"are for train.nodes = 1 x train.gpus_per_node = 1, .* wants 2 x 1"),
-        (["name=a.b"], "cannot be called 'a.b'"),
         (["model=tests"], r"model = .*tests lies on this machine, where no pod sees it"),
-        (["data.texts=uv.lock"], r"data.texts = .*uv.lock does not fit into the run's ConfigMap"),
+        (["data.texts=tests"], r"data.texts = .*tests does not fit into the run's ConfigMap"),
         ([f"name={'a' * 45}"], "KubeRay takes 47; give the run a shorter --name"),
     ],
     ids=lambda part: part[0] if isinstance(part, list) else "",
