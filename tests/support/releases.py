@@ -33,8 +33,10 @@ def merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
     result = dict(base)
     for key, value in changes.items():
         inner = base.get(key)
-        nested = isinstance(value, dict) and isinstance(inner, dict)
-        result[key] = merged(inner, value) if nested else value
+        if isinstance(value, dict) and isinstance(inner, dict):
+            result[key] = merged(inner, value)
+        else:
+            result[key] = value
     return result
 
 

@@ -133,11 +133,11 @@ def test_a_job_that_is_suspended_tells_who_did_it_and_runs_again(tmp_path: Path)
 
     with api_server(answer, tmp_path) as file:
         chosen.kubeconfig = file
-        suspend(Cluster(), Names("ttsrl"), "rayjob")
+        suspend(Cluster(), Names("ttsrl", "ttsrl", "ttsrl"), "rayjob")
         assert state_of(job).phase == "paused" and job["spec"]["suspend"] is True
         assert not state_of(job).has_ended
-        resume(Cluster(), Names("ttsrl"), "rayjob")
+        resume(Cluster(), Names("ttsrl", "ttsrl", "ttsrl"), "rayjob")
         assert state_of(job).phase == "starting" and job["spec"]["suspend"] is False
-        suspend(Cluster(), Names("ttsrl"), "pytorchjob")
+        suspend(Cluster(), Names("ttsrl", "ttsrl", "ttsrl"), "pytorchjob")
         assert job["spec"]["runPolicy"] == {"suspend": True}
     assert [path.split("/")[-2] for path in paths] == ["rayjobs", "rayjobs", "pytorchjobs"]

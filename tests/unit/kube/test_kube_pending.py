@@ -139,8 +139,8 @@ def test_a_pod_held_back_by_a_queue() -> None:
     [
         (
             {"state": {"waiting": {"reason": "ImagePullBackOff", "message": "Back-off pulling"}}},
-            "the image ttsrl-train:1 cannot be had: Back-off pulling; push it, or give another "
-            "with --image",
+            "the image ttsrl-train:1 cannot be had: Back-off pulling; push it, or give "
+            "the release another image",
         ),
         (
             {

@@ -13,7 +13,7 @@ from ttsrl.config.schema import RunConfig
 from ttsrl.errors import BadInput
 from ttsrl.kube.evaluation import jobs_for
 from ttsrl.kube.images import images_for
-from ttsrl.kube.manifests import Manifest
+from ttsrl.kube.manifests import Kind, Manifest
 from ttsrl.kube.pending import gpus_of, gpus_wanted
 from ttsrl.kube.quota import lacking, needed
 from ttsrl.kube.readiness import nodes_for, quota_for, refuse, secret_has
@@ -27,8 +27,9 @@ GPU = "nvidia.com/gpu"
 def test_what_is_submitted_for_the_release_ttsrl_is_what_is_committed() -> None:
     there = release()
     run = own_run(there)
-    for kind, path in (("rayjob", "rayjob.yaml"), ("pytorchjob", "pytorchjob/pytorchjob.yaml")):
-        committed = yaml.safe_load((Path("jobs/train") / path).read_text())
+    kinds: dict[Kind, str] = {"rayjob": ".", "pytorchjob": "pytorchjob"}
+    for kind, folder in kinds.items():
+        committed = yaml.safe_load((Path("jobs/train") / folder / f"{kind}.yaml").read_text())
         job = job_for(there, run, kind)
         owner = {"apiVersion": "v1", "kind": "ConfigMap", "name": "ttsrl-jobs"}
         assert job["metadata"].pop("ownerReferences") == [owner | {"uid": "of-the-jobs"}]
