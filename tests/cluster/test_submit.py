@@ -194,7 +194,7 @@ def test_what_is_amiss_is_refused_before_anything_starts(namespace: Namespace, c
     namespace.cluster.require_testbed("fake nodes with A6000 and A100")
     install(namespace, "-f", A100)
     install(namespace, "-f", A100, "--set", "train.gpu.products={H100}")
-    said = cli("doctor", "--cluster").stdout
+    said = cli("doctor", "--cluster", "--json").stdout
     assert "ttsrl.dev/pool = train and nvidia.com/gpu.product = H100 yet" in said
     assert "where an autoscaler adds such nodes" in said
     install(namespace, "-f", A100)
