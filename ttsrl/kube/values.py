@@ -208,7 +208,7 @@ class HuggingFace(Section):
     offline: bool
 
 
-class Trackers(Section):
+class TrackerKeys(Section):
     """Where runs are shown beside their log."""
 
     existingSecret: Name
@@ -378,7 +378,7 @@ class Values(Section):
     submitters: list[Subject]
     s3: S3
     huggingface: HuggingFace
-    trackers: Trackers
+    trackers: TrackerKeys
     token: Token
     models: Models
     networkPolicy: NetworkPolicies
