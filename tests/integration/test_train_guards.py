@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -54,9 +55,12 @@ def test_a_run_is_set_back_to_a_good_checkpoint_and_then_stopped_with_one(
     rules = f"guards.rules={json.dumps(RULES)}"
     run = load_run(server.config, [*SMALL, storage, f"reward.url={server.url}", rules])
     server.wait_ready()
+    locks = set(Path(tempfile.gettempdir()).glob("ckpt_*.lock"))
     job = start_training(run, tmp_path / "run")
     output, _ = job.communicate(timeout=800)
     assert job.returncode == 3, output
+    # verl's locks of checkpoints went with the folder of the run's Ray
+    assert set(Path(tempfile.gettempdir()).glob("ckpt_*.lock")) <= locks
     assert "guard fast sets the run back to step 2; learning rate 0.0002 from now on" in output
     assert "going on from step 2" in output
     assert output.splitlines()[-1].startswith("stopped: guard slow at step 5: learning_rate is")

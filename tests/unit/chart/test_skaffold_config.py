@@ -43,7 +43,7 @@ def test_the_images_have_arguments_that_their_dockerfile_knows() -> None:
     patches = profile("cpu")
     for number, artifact in enumerate(CONFIG["build"]["artifacts"]):
         on_cpus = patches[f"/build/artifacts/{number}/docker/buildArgs"]
-        assert known == on_cpus.keys() == artifact["docker"]["buildArgs"].keys()
+        assert on_cpus.keys() == artifact["docker"]["buildArgs"].keys() <= known
         assert (
             f"--build-arg EXTRAS={on_cpus['EXTRAS']}" in DOCKERFILE or on_cpus["EXTRAS"] == "reward"
         )
