@@ -140,7 +140,7 @@ def test_a_run_learns_its_pairs_and_publishes_a_model_as_training_by_rollouts_do
 @pytest.mark.parametrize(
     ("changes", "problem"),
     [
-        ({"chosen_ids": [5, 6, 7]}, "is not speech of the family"),
+        ({"chosen_ids": [5, 6, 7]}, "is not speech of the run's family"),
         ({"rejected_ids": []}, "no two different responses"),
         ({"rejected_ids": [1] * 5_000}, "positions; leave it out"),
     ],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 
@@ -100,5 +101,5 @@ def check_scorer(name: str, scorer: Scorer | RemoteScorer) -> None:
             )
 
 
-def _fields(scorer: Scorer | RemoteScorer) -> dict[str, str]:
+def _fields(scorer: Scorer | RemoteScorer) -> dict[str, Any]:
     return {"text": "A reference clip.", "language": "en"} | dict(scorer.example)

@@ -69,22 +69,22 @@ class _Writer:
 
     steps: list[list[tuple[Label, int]]] = field(default_factory=lambda: [[]])
 
-    def follow(self, reading: Reading, froms: Iterable[int]) -> Iterable[int]:
+    def follow(self, reading: Reading, nodes: Iterable[int]) -> Iterable[int]:
         """Write a reading behind the nodes; where it ends."""
         for part in reading:
             if isinstance(part, Choice):
-                ends = (end for one in part.readings for end in self.follow(one, froms))
-                froms = tuple(dict.fromkeys(ends))
+                ends = (end for one in part.readings for end in self.follow(one, nodes))
+                nodes = tuple(dict.fromkeys(ends))
             else:
                 for word in part.split(" "):
                     for at, letter in enumerate(word):
-                        froms = self._step((letter, at == 0), froms)
-        return froms
+                        nodes = self._step((letter, at == 0), nodes)
+        return nodes
 
-    def _step(self, label: Label, froms: Iterable[int]) -> tuple[int]:
+    def _step(self, label: Label, nodes: Iterable[int]) -> tuple[int]:
         self.steps.append([])
         target = len(self.steps) - 1
-        for node in froms:
+        for node in nodes:
             self.steps[node].append((label, target))
         return (target,)
 

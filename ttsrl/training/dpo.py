@@ -11,7 +11,7 @@ import shutil
 import time
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from ttsrl.config.load import dump_run, load_run
 from ttsrl.config.schema import RunConfig
@@ -90,7 +90,9 @@ def _train(run: RunConfig, pairs: list[PreferencePair], folder: Path) -> Path:
     class PairTrainer(DPOTrainer):
         """TRL's, for pairs that are token ids already: text is not what a policy has said."""
 
-        def _prepare_dataset(self, dataset: Any, *_: Any) -> Any:
+        def _prepare_dataset(
+            self, dataset: Any, processing_class: Any, args: Any, dataset_name: str
+        ) -> Any:
             return dataset
 
     class UpdateLog(TrainerCallback):
@@ -116,7 +118,7 @@ def _train(run: RunConfig, pairs: list[PreferencePair], folder: Path) -> Path:
     trainer.train(resume_from_checkpoint=_last_saved(folder / SAVED))
     model = folder / "model"
     # as verl's merger writes them
-    trainer.model.to(torch.bfloat16).save_pretrained(model)
+    cast(Any, trainer.model).to(torch.bfloat16).save_pretrained(model)
     AutoTokenizer.from_pretrained(policy).save_pretrained(model)
     return model
 

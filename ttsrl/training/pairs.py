@@ -87,8 +87,8 @@ def _check(pair: PreferencePair, place: str, family: Family, positions: int) -> 
     chosen, _ = family.speech_tokens(pair.chosen_ids)
     if not chosen or min(chosen) < 0:
         raise BadInput(
-            f"{place}: what was chosen is not speech of the family {family.title}; pairs belong "
-            "to the policy whose run made them, and to its family"
+            f"{place}: what was chosen is not speech of the run's family; pairs belong to "
+            "the policy whose run made them, and to its family"
         )
     if pair.chosen_ids == pair.rejected_ids or not pair.rejected_ids:
         raise BadInput(f"{place}: there are no two different responses; leave it out")

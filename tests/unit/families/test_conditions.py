@@ -1,6 +1,7 @@
 """What each family's model is told beside the words: ids of style, reference and language."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import ValidationError
@@ -110,7 +111,7 @@ def test_a_fine_tune_is_told_in_the_form_that_it_was_taught(tmp_path: Path) -> N
 
 
 def test_a_label_may_be_told_as_the_style_or_nothing() -> None:
-    carried = {"style": "a happy woman", "label": "happy"}
+    carried: dict[str, Any] = {"style": "a happy woman", "label": "happy"}
     assert PromptConfig().conditions(**carried).style == "a happy woman"
     assert PromptConfig(style_from="label").conditions(**carried).style == "happy"
     assert PromptConfig(style_from=None).conditions(**carried).style is None

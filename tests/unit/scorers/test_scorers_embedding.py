@@ -45,7 +45,7 @@ def voices(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def speech(waveform: np.ndarray, rate_hz: int = RATE_HZ, **fields: str) -> SpeechSample:
+def speech(waveform: np.ndarray, rate_hz: int = RATE_HZ, **fields: Any) -> SpeechSample:
     return SpeechSample(waveform, rate_hz, "hello there", "en", **fields)
 
 

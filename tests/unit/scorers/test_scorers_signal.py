@@ -24,8 +24,9 @@ from ttsrl.scorers.reference import RATE_HZ, check_scorer, voice
 from ttsrl.scorers.registry import SCORER_OF, load_scorers
 
 
-def speech(waveform: np.ndarray, rate_hz: int = RATE_HZ, **fields: str) -> SpeechSample:
-    return SpeechSample(waveform, rate_hz, **{"text": "hello there", "language": "en"} | fields)
+def speech(waveform: np.ndarray, rate_hz: int = RATE_HZ, **fields: Any) -> SpeechSample:
+    said: dict[str, Any] = {"text": "hello there", "language": "en"} | fields
+    return SpeechSample(waveform, rate_hz, **said)
 
 
 @pytest.fixture(scope="module")
