@@ -1,4 +1,4 @@
-"""What a values file says of pods reaches all of them alike: reward, training, merge, evaluation."""
+"""What values say of pods reaches all of them alike: reward, training, merge, evaluation."""
 
 from __future__ import annotations
 
