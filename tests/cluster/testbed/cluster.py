@@ -37,6 +37,7 @@ def up(group: str) -> None:
 def _build_images() -> None:
     for name in images.TTSRL:
         _timed(f"image ttsrl-{name}", lambda name=name: images.build_ttsrl(name))
+    _timed("older images removed", images.prune)
 
 
 def _volumes() -> list[dict[str, Any]]:

@@ -79,6 +79,11 @@ def build_ttsrl(name: str) -> None:
     )
 
 
+def prune() -> None:
+    """Remove what earlier builds left and no image of today stands on: a changed uv.lock leaves GBs."""
+    buildah("rmi", "--prune")
+
+
 def build_tool(name: str) -> None:
     """An image of static binaries and an empty /tmp."""
     if _is_built(tool_image(name)):
