@@ -80,7 +80,7 @@ def build_ttsrl(name: str) -> None:
 
 
 def prune() -> None:
-    """Remove what earlier builds left and no image of today stands on: a changed uv.lock leaves GBs."""
+    """Remove what earlier builds left: a changed uv.lock leaves gigabytes that no image needs."""
     buildah("rmi", "--prune")
 
 
