@@ -84,7 +84,7 @@ def test_a_waveform_gets_the_reward_of_the_tokens_that_it_was_decoded_from(
         ({"prompt": "!?"}, "rejected"),
         ({"metadata": {"language": "Klingon"}}, "language 'Klingon' is not supported"),
         ({"metadata": {"style": 7}}, "metadata.style is 7; give words"),
-        ({"metadata": None}, "valid dictionary"),
+        ({"metadata": None}, "should be an object"),
     ],
     ids=str,
 )

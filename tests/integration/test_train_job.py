@@ -105,7 +105,8 @@ def test_nothing_is_lost_when_service_evaluation_and_trainer_are_killed(
     log = tmp_path / "another machine" / "log"
     assert evaluation.wait(900) == 0, log.read_text()
     assert store.list_evaluated("held_out.during") == [0, 2, 4]
-    assert store.list_models() == []
+    best = (store.storage.read_json(store.best) or {})["step"]
+    assert best in (2, 4) and best in store.list_models()  # while training goes on, too
     change = store.storage.read_json(f"{store.eval('held_out.during', 4)}/change.json") or {}
     assert change["metrics"]["cer/judge"]["sampled"]["texts"] == 4
     identities = [

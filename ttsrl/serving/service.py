@@ -124,11 +124,12 @@ class RewardService:
     async def score_one(self, request: OneUtterance, /) -> Response:
         """The route of channel-io's clients (NLL and transcript, every failure a 500) and of
         verl-omni's (a score)."""
-        if isinstance(request, WaveformRequest):
-            return await audio_scorer.measured(request)
+        asked = request.root
+        if isinstance(asked, WaveformRequest):
+            return await audio_scorer.measured(asked)
         language = self.run.data.language
         return await channel_io.measured(
-            Utterance(text=request.text, speech_tokens=request.tokens, language=language)
+            Utterance(text=asked.text, speech_tokens=asked.tokens, language=language)
         )
 
     async def outcomes(self, utterances: Sequence[Utterance]) -> list[Outcome]:

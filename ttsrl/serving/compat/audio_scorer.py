@@ -16,7 +16,15 @@ from typing import Annotated, Any
 
 import bentoml
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    RootModel,
+    Tag,
+    ValidationError,
+)
 from starlette.responses import JSONResponse, Response
 
 from ttsrl.audio.io import HIGHEST_RATE_HZ, LOWEST_RATE_HZ, check_samples
@@ -57,11 +65,18 @@ def protocol_of(body: Any) -> str:
     return "waveform" if isinstance(body, WaveformRequest) else "tokens"
 
 
-OneUtterance = Annotated[
-    Annotated[TokensRequest, Tag("tokens")] | Annotated[WaveformRequest, Tag("waveform")],
-    Discriminator(protocol_of),
-]
-"""Body of `POST /score`, which two protocols share."""
+class OneUtterance(
+    RootModel[
+        Annotated[
+            Annotated[TokensRequest, Tag("tokens")] | Annotated[WaveformRequest, Tag("waveform")],
+            Discriminator(protocol_of),
+        ]
+    ]
+):
+    """Body of `POST /score`, which two protocols share.
+
+    A model of its own, because BentoML answers 500 to a bare union that it cannot parse.
+    """
 
 
 async def measured(request: WaveformRequest) -> Response:
