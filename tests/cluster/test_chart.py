@@ -58,7 +58,7 @@ def rendered(namespace: Namespace, values: Path) -> str:
     """By helm, for this cluster and what it can do."""
     whole = namespace.helm(
         *("install", "ttsrl", CHART, "-f", values, "--dry-run=server", "--output", "json"),
-        *("--set", "metrics.dashboards.namespace="),
+        *("--set", "metrics.dashboards.namespace=", "--set", "run.storage=s3://speech"),
     )
     return json.loads(whole)["manifest"]
 
