@@ -65,8 +65,8 @@ def test_a_text_may_have_every_token_that_a_recogniser_writes(tmp_path: Path) ->
     fits += "q" * (most - len(hearing.tokens.encode(f" {fits}")))
     assert len(hearing.tokens.encode(f" {fits}")) == most, "with the space that Whisper writes"
     assert hearing.too_much(fits, "en") is None
-    found = hearing.too_much(f"{fits}é", "en")
-    assert found is not None and found[1] == most + 2
+    found = hearing.too_much(f"{fits}q", "en")
+    assert found is not None and found[1] == most + 1
 
 
 def test_a_recogniser_that_is_not_here_is_told(tmp_path: Path) -> None:
