@@ -141,7 +141,7 @@ def test_a_run_learns_its_pairs_and_publishes_a_model_as_training_by_rollouts_do
     ("changes", "problem"),
     [
         ({"chosen_ids": [5, 6, 7]}, "is not speech of the run's family"),
-        ({"rejected_ids": []}, "no two different responses"),
+        ({"rejected_ids": []}, "the two responses are the same, or one is missing"),
         ({"rejected_ids": [1] * 5_000}, "positions; leave it out"),
     ],
 )

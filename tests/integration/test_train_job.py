@@ -106,7 +106,7 @@ def test_nothing_is_lost_when_service_evaluation_and_trainer_are_killed(
     assert evaluation.wait(900) == 0, log.read_text()
     assert store.list_evaluated("held_out.during") == [0, 2, 4]
     best = (store.storage.read_json(store.best) or {})["step"]
-    assert best in (2, 4) and best in store.list_models()  # while training goes on, too
+    assert best in (2, 4) and best in store.list_models()  # published during training
     change = store.storage.read_json(f"{store.eval('held_out.during', 4)}/change.json") or {}
     assert change["metrics"]["cer/judge"]["sampled"]["texts"] == 4
     identities = [
@@ -167,7 +167,7 @@ def test_ctrl_c_stops_within_ten_seconds_and_leaves_nothing(
 def test_sigterm_saves_the_step_that_is_under_way_and_leaves(
     reward_service: RewardServer, tmp_path: Path
 ) -> None:
-    """A checkpoint is due only at the end of 40 steps, which nobody waits for."""
+    """A checkpoint is due only at the end of 40 steps, too late for any test to wait for."""
     run = run_on(
         reward_service,
         tmp_path,

@@ -61,7 +61,7 @@ def decode_after(
     codec: Codec, prefixes_B: Sequence[Sequence[int]], tokens_B: Sequence[Sequence[int]]
 ) -> list[Waveform]:
     """Waveform of each utterance, decoded after its prefix, so that it continues in that voice, and
-    returned without it; empty where there is no speech token."""
+    returned without it; empty without speech tokens."""
     both = list(zip(prefixes_B, tokens_B, strict=True))
     spoken = [[*prefix, *tokens] for prefix, tokens in both if tokens]
     waveforms = iter(codec.decode(spoken) if spoken else [])

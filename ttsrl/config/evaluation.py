@@ -150,7 +150,7 @@ class EvalConfig(Strict):
     """Evaluate published checkpoints while training continues; null: only before and after."""
 
     def judges_during_training(self) -> list[JudgeConfig]:
-        """Who listens to checkpoints while training continues; nobody where that is off."""
+        """Who listens to checkpoints while training continues; empty where that is off."""
         if self.during_training is None:
             return []
         judges, wanted = self._judges_of(self.during_training.suite), self.during_training.judges

@@ -65,7 +65,7 @@ def owner_of(version: str, kind: str, owner: Object) -> dict[str, str]:
 
 
 def read_names(cluster: Cluster, release: str, run: str | None = None) -> Names:
-    """Names of a release's run, or of its own. Raises BadInput where there is no such release."""
+    """Names of a release's run, or of its own. Raises BadInput if the release is not there."""
     return _names(release, _description(_jobs(cluster, release))).of_run(run)
 
 

@@ -33,7 +33,7 @@ def speak(
     device: str = "cpu",
     on_progress: Callable[[int, int], object] = lambda done, total: None,
 ) -> list[Clip | None]:
-    """Each text of a suite once, sampled as the evaluation samples; None where there is no speech.
+    """Each text of a suite once, sampled as the evaluation samples; None without speech.
 
     `on_progress` gets (texts spoken, texts in all). Raises BadInput.
     """

@@ -1,7 +1,7 @@
 """The commits of the models that a run gives by their ids, as they have rewarded it so far.
 
 An id stands for the newest commit of its branch. A service that is started again, or a replica that
-is added to others, loads those that gave the rewards before, so that a run goes on as it began.
+is added to others, loads those that gave the rewards before, so that a run continues as it began.
 """
 
 from __future__ import annotations

@@ -33,7 +33,7 @@ class SynthesisedSpeech:
     finished: bool
     """Whether the model ended the utterance itself with its end token."""
     waveform: Waveform
-    """Mono float32 in [-1, 1]; empty where there is no speech token."""
+    """Mono float32 in [-1, 1]; empty without speech tokens."""
     sample_rate_hz: int
 
     @property
@@ -197,7 +197,7 @@ class Synthesiser:
     def decode(
         self, tokens_B: Sequence[list[int]], prefixes_B: Sequence[list[int]] | None = None
     ) -> list[Waveform]:
-        """Waveform of each utterance; empty where there is no speech token.
+        """Waveform of each utterance; empty without speech tokens.
 
         An utterance is decoded after its prefix, so that it continues in that voice, and returned
         without it.

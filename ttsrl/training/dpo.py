@@ -29,7 +29,7 @@ from ttsrl.training.run_identity import at_recorded_commit, check_run_identity
 
 LOG = "dpo.jsonl"
 SAVED = "trl"
-"""What an interrupted run goes on from; removed once the model is published."""
+"""What an interrupted run continues from; removed once the model is published."""
 
 
 class DpoStep(Record):

@@ -91,7 +91,9 @@ def _check(pair: PreferencePair, place: str, family: Family, positions: int) -> 
             "the policy whose run made them, and to its family"
         )
     if pair.chosen_ids == pair.rejected_ids or not pair.rejected_ids:
-        raise BadInput(f"{place}: there are no two different responses; leave it out")
+        raise BadInput(
+            f"{place}: the two responses are the same, or one is missing; leave the pair out"
+        )
     longest = len(pair.prompt_ids) + max(len(pair.chosen_ids), len(pair.rejected_ids))
     if longest > positions:
         raise BadInput(

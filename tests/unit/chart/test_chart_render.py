@@ -364,7 +364,7 @@ def test_an_upgrade_does_not_fail_before_a_replica_may_have_started(
 
 @pytest.mark.parametrize("release", ["true", "null", "y", "no", "e1"])
 def test_a_release_may_be_called_what_yaml_takes_for_something_else(release: str) -> None:
-    """Kubernetes refuses a label that is no text; `y` and `no` are booleans to it."""
+    """Kubernetes refuses a label that is not text; `y` and `no` are booleans to it."""
     values = read_values(EVERYTHING) | {"fullnameOverride": release, "extraObjects": []}
     manifests = render(values, release=release, namespace="2024", apis=EVERY_API)
     for manifest in manifests:
@@ -392,8 +392,15 @@ def test_secrets_and_claims_may_have_a_number_as_their_name() -> None:
         "models": {"existingClaim": "4"},
         "serviceAccounts": {"reward": {"create": False, "name": "5"}},
     }
-    for manifest in render(values):
+    manifests = render(values)
+    for manifest in manifests:
         kubernetes_validate.validate(manifest, KUBE_VERSION, strict=True)
+    pod = find(manifests, "Deployment", "ttsrl-reward")["spec"]["template"]["spec"]
+    assert pod["serviceAccountName"] == "5"
+    claims = [
+        v["persistentVolumeClaim"]["claimName"] for v in pod["volumes"] if v["name"] == "models"
+    ]
+    assert claims == ["4"]
 
 
 def test_the_models_stay_when_a_release_goes_unless_the_values_say_otherwise() -> None:

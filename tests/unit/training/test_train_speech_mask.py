@@ -16,7 +16,7 @@ def allowed(mask: SpeechMask, rows: int) -> list[list[int]]:
     logits = torch.arange(rows * VOCABULARY, dtype=torch.float32).view(rows, VOCABULARY)
     before = logits.clone()
     after = mask.apply(logits)
-    assert after is logits, "vLLM goes on with what it gave"
+    assert after is logits, "vLLM continues with what it gave"
     kept = after > -torch.inf
     assert torch.equal(after[kept], before[kept])
     return [row.nonzero().flatten().tolist() for row in kept]
