@@ -7,15 +7,12 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from ttsrl.kube.value_types import (
-    EnvironmentVariable,
     Image,
-    KubernetesObject,
-    Labels,
     Name,
+    PodSettings,
     Quantity,
     Resources,
     Section,
-    Toleration,
 )
 
 Seconds = Annotated[int, Field(ge=1)]
@@ -53,24 +50,11 @@ class DeviceClaim(Section):
     resourceClaimTemplateName: Name
 
 
-class PodValues(Section):
-    """What any kind of pod may be given."""
+class PodValues(PodSettings):
+    """What any pod of a job may be given."""
 
-    nodeSelector: dict[str, str]
-    tolerations: list[Toleration]
-    affinity: KubernetesObject
-    topologySpreadConstraints: list[KubernetesObject]
-    priorityClassName: Name
-    runtimeClassName: Name
     schedulerName: Name
     pool: str
-    podLabels: Labels
-    podAnnotations: dict[str, str]
-    extraEnv: list[EnvironmentVariable]
-    extraEnvFrom: list[KubernetesObject]
-    extraVolumes: list[KubernetesObject]
-    extraVolumeMounts: list[KubernetesObject]
-    resources: Resources
     scratch: Scratch
 
 

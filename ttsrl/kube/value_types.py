@@ -75,3 +75,21 @@ class EnvironmentVariable(Section):
     name: str
     value: str
     valueFrom: KubernetesObject
+
+
+class PodSettings(Section):
+    """What any pod may be given, of the reward service or of a job."""
+
+    nodeSelector: dict[str, str]
+    tolerations: list[Toleration]
+    affinity: KubernetesObject
+    topologySpreadConstraints: list[KubernetesObject]
+    priorityClassName: Name
+    runtimeClassName: Name
+    podLabels: Labels
+    podAnnotations: dict[str, str]
+    extraEnv: list[EnvironmentVariable]
+    extraEnvFrom: list[KubernetesObject]
+    extraVolumes: list[KubernetesObject]
+    extraVolumeMounts: list[KubernetesObject]
+    resources: Resources

@@ -17,12 +17,12 @@ from ttsrl.config.schema import RunConfig
 from ttsrl.kube.job_values import EvalValues, FollowValues, JobValues, MergeValues, TrainValues
 from ttsrl.kube.value_types import (
     Duration,
-    EnvironmentVariable,
     Image,
     JsonSchema,
     KubernetesObject,
     Labels,
     Name,
+    PodSettings,
     Quantity,
     Reference,
     Resources,
@@ -135,20 +135,13 @@ class Service(Section):
     ipFamilies: list[Literal["IPv4", "IPv6"]] = Field(max_length=2)
 
 
-class Reward(Section):
+class Reward(PodSettings):
     """How the reward service runs."""
 
     enabled: bool
     image: Image
     replicas: int = Field(ge=1)
     gpu: GpuValues
-    resources: Resources
-    nodeSelector: dict[str, str]
-    tolerations: list[Toleration]
-    affinity: KubernetesObject
-    topologySpreadConstraints: list[KubernetesObject]
-    priorityClassName: Name
-    runtimeClassName: Name
     autoscaling: Autoscaling
     podDisruptionBudget: DisruptionBudget
     rollingUpdate: RollingUpdate
@@ -158,12 +151,6 @@ class Reward(Section):
     preStopSeconds: int = Field(ge=0)
     probes: Probes
     service: Service
-    podLabels: Labels
-    podAnnotations: dict[str, str]
-    extraEnv: list[EnvironmentVariable]
-    extraEnvFrom: list[KubernetesObject]
-    extraVolumes: list[KubernetesObject]
-    extraVolumeMounts: list[KubernetesObject]
     initContainers: list[KubernetesObject]
 
 
