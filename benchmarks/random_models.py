@@ -260,7 +260,7 @@ def make_cosyvoice2(folder: Path, shape: str, device: str) -> None:
     """
     from support.cosyvoice2_files import TINY as SMALL
     from support.cosyvoice2_files import write_llm
-    from ttsrl.models.cosyvoice2 import to_huggingface
+    from ttsrl.models.cosyvoice_llm import to_huggingface
 
     write_llm(folder / "checkpoint", ending=7.0, shape=QWEN2_SHAPES.get(shape, SMALL))
     print(to_huggingface(folder / "checkpoint", folder / "model", device), flush=True)

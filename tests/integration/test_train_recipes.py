@@ -31,8 +31,8 @@ from support.training_job import lines_of, start_training
 from ttsrl.config.load import load_run
 from ttsrl.config.schema import RunConfig
 from ttsrl.evaluation.merge import ADAPTERS, merge
-from ttsrl.models import cosyvoice2_head
-from ttsrl.models.cosyvoice2 import to_huggingface
+from ttsrl.models import cosyvoice_head
+from ttsrl.models.cosyvoice_llm import to_huggingface
 from ttsrl.scorers.reference import voice
 from ttsrl.storage.published import RUN
 from ttsrl.storage.run_store import RunStore
@@ -95,8 +95,8 @@ def cosyvoice2(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_voice_models(write_codec(write_llm(folder, ending=10)))
     soundfile.write(folder / "voice.wav", voice(1.2, 24_000), 24_000)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(cosyvoice2_head, "SAMPLES", 1)
-        patch.setattr(cosyvoice2_head, "TOKENS", 32)
+        patch.setattr(cosyvoice_head, "SAMPLES", 1)
+        patch.setattr(cosyvoice_head, "TOKENS", 32)
         to_huggingface(folder, folder / "cosyvoice2")
     write_qwen2_cosy(folder / "qwen2-cosy", ending=6)
     (folder / "texts.txt").write_text("\n".join(map("".join, product("你好", repeat=6))))

@@ -1,4 +1,4 @@
-"""Files of iic/CosyVoice2-0.5B with random weights: the published names, keys and formats.
+"""Files of CosyVoice2-0.5B and Fun-CosyVoice3-0.5B with random weights, in the published formats.
 
 All are tiny.
 """
@@ -13,13 +13,16 @@ import numpy as np
 import onnx
 import torch
 from s3tokenizer.model_v2 import ModelConfig, S3TokenizerV2
+from s3tokenizer.model_v3 import ModelConfigV3, S3TokenizerV3
 from transformers import Qwen2Config, Qwen2ForCausalLM
 
 from support.family_tokenizers import qwen2_cosy_tokenizer, write_qwen2_tokenizer
 from ttsrl.codecs.cosyvoice2_network import CODEBOOK_SIZE, make_flow, make_hift
+from ttsrl.codecs.cosyvoice3_network import DitFlow, make_causal_hift
 from ttsrl.families.qwen2_cosy import TURN_END
+from ttsrl.models.cosyvoice_editions import APART, BIAS, COSYVOICE2, EMBEDDING, HEAD, Edition
 
-TEXT_ROWS = 384
+TEXT_ROWS = 640
 WIDTH = 64
 CONVOLUTIONS = {
     "encoder.conv1.weight": "onnx::Conv_2216",
@@ -48,6 +51,7 @@ def write_llm(
     common: float = 1.0,
     ending: float = 0.0,
     shape: Mapping[str, Any] = TINY,
+    edition: Edition = COSYVOICE2,
 ) -> Path:
     """llm.pt and CosyVoice-BlankEN/; returns `folder`. `shape` is of a Qwen2Config.
 
@@ -63,7 +67,7 @@ def write_llm(
     qwen = Qwen2ForCausalLM(config)
     width = config.hidden_size
     shared = common * torch.randn(width)
-    head = torch.nn.Linear(width, 6564)
+    head = torch.nn.Linear(width, edition.rows)
     with torch.no_grad():
         qwen.model.embed_tokens.weight.add_(shared)
         for layer in qwen.model.layers:  # initialised to 0, which would hide a forgotten bias
@@ -72,11 +76,13 @@ def write_llm(
         head.bias.normal_(0, 1).mul_(bias)
         head.bias[CODEBOOK_SIZE] += ending
     tensors = {f"llm.model.{name}": t.clone() for name, t in qwen.state_dict().items()} | {
-        "speech_embedding.weight": torch.randn(6564, width) * 0.1 + shared,
-        "llm_embedding.weight": torch.randn(2, width) * 0.1 + shared,
-        "llm_decoder.weight": head.weight.detach(),
-        "llm_decoder.bias": head.bias.detach(),
+        EMBEDDING: torch.randn(edition.rows, width) * 0.1 + shared,
+        HEAD: head.weight.detach(),
     }
+    if edition.apart:
+        tensors[APART] = torch.randn(len(edition.apart), width) * 0.1 + shared
+    if edition.biased:
+        tensors[BIAS] = head.bias.detach()
     torch.save(tensors, folder / "llm.pt")
     return folder
 
@@ -102,11 +108,15 @@ def write_qwen2_cosy(folder: Path, *, ending: float = 1.0) -> Path:
     return folder
 
 
-def write_codec(folder: Path, pitch_hz: float = 150.0) -> Path:
+def write_codec(folder: Path, pitch_hz: float = 150.0, *, third: bool = False) -> Path:
     """flow.pt and hift.pt, as small as their format allows; the voice is of about `pitch_hz`."""
     folder.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(1)
-    flow, hift = make_flow(1, 1, 1), make_hift(32, 32)
+    if third:
+        (folder / "cosyvoice3.yaml").touch()
+        flow, hift = DitFlow(128, 2, 2, 32), make_causal_hift(32, 32)
+    else:
+        flow, hift = make_flow(1, 1, 1), make_hift(32, 32)
     with torch.no_grad():
         hift.f0_predictor.classifier.bias.fill_(pitch_hz)
     torch.save(flow.state_dict(), folder / "flow.pt")
@@ -147,7 +157,40 @@ def write_voice_models(folder: Path) -> Path:
         nodes.append(onnx.helper.make_node("LayerNormalization", ["x", *names], ["x"], name=node))
     graph = onnx.helper.make_graph(nodes, "speech_tokenizer_v2", [], [], weights)
     onnx.save(onnx.helper.make_model(graph), folder / "speech_tokenizer_v2.onnx")
+    return write_campplus(folder)
 
+
+def write_third_tokenizer(folder: Path) -> Path:
+    """speech_tokenizer_v3.onnx, tiny: nodes are named by the place of their weights in it."""
+    torch.manual_seed(2)
+    config = ModelConfigV3(n_audio_state=64, n_audio_head=1, n_audio_layer=2)
+    nodes: list[onnx.NodeProto] = []
+    weights: list[onnx.TensorProto] = []
+    for key, tensor in S3TokenizerV3("speech_tokenizer_v3_25hz", config).state_dict().items():
+        matrix = tensor.ndim == 2
+        value = np.ascontiguousarray(tensor.numpy().T if matrix else tensor.numpy())
+        module, kind = key.removeprefix("encoder.").rsplit(".", 1)
+        name = key.removeprefix("encoder.")
+        if key.startswith("quantizer"):
+            name = "quantizer.project_in.bias" if kind == "bias" else "quantizer.project_in.weight"
+        op = "MatMul" if matrix else "Mul" if kind == "weight" else "Add"
+        path = "/" + module.replace(".attn", "/attn", 1).replace(".mlp", "/mlp", 1)
+        path = path.replace("/attn.", "/attn/").replace("/mlp.", "/mlp/mlp.")
+        inputs = ["x", name]
+        if module in ("conv1", "conv2"):
+            if kind == "bias":  # of the node that its weight has
+                weights.append(onnx.numpy_helper.from_array(value, name))
+                continue
+            op, inputs = "Conv", ["x", name, f"{module}.bias"]
+        weights.append(onnx.numpy_helper.from_array(value, name))
+        nodes.append(onnx.helper.make_node(op, inputs, ["x"], name=f"{path}/{op}"))
+    graph = onnx.helper.make_graph(nodes, "speech_tokenizer_v3", [], [], weights)
+    onnx.save(onnx.helper.make_model(graph), folder / "speech_tokenizer_v3.onnx")
+    return folder
+
+
+def write_campplus(folder: Path) -> Path:
+    """campplus.onnx: what it makes of a recording is a projection of its mean."""
     f32 = onnx.TensorProto.FLOAT
     projection = onnx.numpy_helper.from_array(torch.randn(80, 192).numpy(), "projection")
     axes = onnx.numpy_helper.from_array(np.array([1]), "axes")

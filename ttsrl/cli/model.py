@@ -127,12 +127,15 @@ def say(
 @command(commands, "ttsrl convert CosyVoice2-0.5B policy")
 def convert(
     source: Annotated[
-        Path, typer.Argument(help="CosyVoice2's checkpoint, or a Hugging Face folder made of one.")
+        Path,
+        typer.Argument(
+            help="CosyVoice2's or 3's checkpoint, or a Hugging Face folder made of one."
+        ),
     ],
     out: Annotated[Path, typer.Argument(help="The folder, or the llm.pt, to write.")],
 ) -> None:
-    """Turn CosyVoice2's language model into a Hugging Face folder, or such a folder into llm.pt."""
-    from ttsrl.models.cosyvoice2 import LLM, to_huggingface, to_llm
+    """Turn CosyVoice's language model into a Hugging Face folder, or such a folder into llm.pt."""
+    from ttsrl.models.cosyvoice_llm import LLM, to_huggingface, to_llm
 
     if (source / "config.json").is_file() and not (source / LLM).is_file():
         print(f"{out}: logits within {to_llm(source, out):.1g} of the folder's")

@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
@@ -30,7 +30,7 @@ from ttsrl.codecs.cosyvoice2_network import (
     vocode,
 )
 from ttsrl.codecs.precision import multiplying
-from ttsrl.codecs.s3_tokenizer import FILE as TOKENIZER
+from ttsrl.codecs.s3_tokenizer import FILE
 from ttsrl.codecs.voice import CAMPPLUS, SPEAKERS, load_voice, make_voice, voice_digest
 from ttsrl.errors import BadInput, reason_of
 
@@ -43,6 +43,11 @@ class CosyVoice2Codec:
     codebook_size = CODEBOOK_SIZE
     sample_rate_hz = SAMPLE_RATE_HZ
     tokens_per_s = 25.0
+    title: ClassVar[str] = "CosyVoice2"
+    published: ClassVar[str] = (
+        "iic/CosyVoice2-0.5B on ModelScope, FunAudioLLM/CosyVoice2-0.5B on Hugging Face"
+    )
+    tokenizer: ClassVar[str] = FILE
 
     def __init__(
         self,
@@ -52,17 +57,17 @@ class CosyVoice2Codec:
         precision: Precision = "float32",
     ) -> None:
         folder = Path(path)
-        check_files(folder, voice)
+        self._check_files(folder, voice)
         self.device = torch.device(device)
         self.precision: Precision = precision
-        network = _load(flow_of, folder / FLOW).to(self.device)
+        network = self._load(self._flow_of, folder / FLOW).to(self.device)
         self.flow = Flow(network, self.device, bfloat16=precision == "bfloat16")
-        self.hift = _load(hift_of, folder / HIFT).to(self.device)
+        self.hift = self._load(self._hift_of, folder / HIFT).to(self.device)
         self.hift.stft_window = self.hift.stft_window.to(self.device)  # else copied at every call
         self._folder = folder
         self.voice = load_voice(folder, voice)
 
-    def in_voice(self, waveform: Waveform, sample_rate_hz: int) -> CosyVoice2Codec:
+    def in_voice(self, waveform: Waveform, sample_rate_hz: int) -> Self:
         """The same networks in the voice of a recording [T]."""
         other = copy(self)
         other.voice = make_voice(self._folder, waveform, sample_rate_hz)
@@ -94,8 +99,42 @@ class CosyVoice2Codec:
         return [waveforms[tuple(tokens)] for tokens in tokens_B]
 
     def _vocode(self, tokens: tuple[int, ...], mel_MT: Tensor) -> Waveform:
-        noise_1SH = _noise_of(tokens, self.device)[None]
+        shape = 1, len(tokens) * 2 * HOP, HARMONICS
+        generator = generator_of(tokens, self.device)
+        noise_1SH = torch.randn(shape, generator=generator, device=self.device)
         return vocode(self.hift, mel_MT[None], noise_1SH)[0].float().cpu().numpy()
+
+    _flow_of = staticmethod(flow_of)
+    _hift_of = staticmethod(hift_of)
+
+    @classmethod
+    def _check_files(cls, folder: Path, voice: str | None) -> None:
+        """Raise BadInput naming all files that are missing."""
+        from_recording = voice is not None and Path(voice).is_file()
+        wanted = [FLOW, HIFT, *((CAMPPLUS, cls.tokenizer) if from_recording else ())]
+        if missing := [name for name in wanted if not (folder / name).is_file()]:
+            raise BadInput(
+                f"the codec at {folder} lacks {', '.join(missing)}; give the folder of a "
+                f"{cls.title} checkpoint as it is published ({cls.published}): {FLOW} and {HIFT} "
+                f"speak, {CAMPPLUS} and {cls.tokenizer} read the voice of a recording, {SPEAKERS} "
+                "holds saved voices"
+            )
+
+    @classmethod
+    def _load(cls, network_of: Callable[[Mapping[str, Tensor], Path], Any], file: Path) -> Any:
+        """A network with its weights, from a state dict as upstream saves it."""
+        try:
+            state = torch.load(file, map_location="cpu", weights_only=True)
+            # hift.pt is saved out of the pair of generator and discriminators
+            state = {key.replace("generator.", ""): tensor for key, tensor in state.items()}
+            return network_of(state, file)
+        except BadInput:
+            raise
+        except Exception as error:  # pickle's, zip's and torch's own
+            raise BadInput(
+                f"{file} does not hold the weights of {cls.title}: {reason_of(error)}; copy it "
+                "again from the published checkpoint"
+            ) from error
 
 
 def digest(folder: Path, voice: str | None) -> str:
@@ -108,39 +147,8 @@ def digest(folder: Path, voice: str | None) -> str:
     return total.hexdigest()
 
 
-def check_files(folder: Path, voice: str | None) -> None:
-    """Raise BadInput naming all files that are missing."""
-    from_recording = voice is not None and Path(voice).is_file()
-    wanted = [FLOW, HIFT, *((CAMPPLUS, TOKENIZER) if from_recording else ())]
-    if missing := [name for name in wanted if not (folder / name).is_file()]:
-        raise BadInput(
-            f"the codec at {folder} lacks {', '.join(missing)}; give the folder of a CosyVoice2 "
-            "checkpoint as it is published (iic/CosyVoice2-0.5B on ModelScope, "
-            f"FunAudioLLM/CosyVoice2-0.5B on Hugging Face): {FLOW} and {HIFT} speak, {CAMPPLUS} "
-            f"and {TOKENIZER} read the voice of a recording, {SPEAKERS} holds saved voices"
-        )
-
-
-def _load(network_of: Callable[[Mapping[str, Tensor], Path], Any], file: Path) -> Any:
-    """A network with its weights, from a state dict as upstream saves it."""
-    try:
-        state = torch.load(file, map_location="cpu", weights_only=True)
-        # hift.pt is saved out of the pair of generator and discriminators
-        state = {key.replace("generator.", ""): tensor for key, tensor in state.items()}
-        return network_of(state, file)
-    except BadInput:
-        raise
-    except Exception as error:  # pickle's, zip's and torch's own
-        raise BadInput(
-            f"{file} does not hold the weights of CosyVoice2: {reason_of(error)}; copy it again "
-            "from the published checkpoint"
-        ) from error
-
-
-def _noise_of(tokens: tuple[int, ...], device: torch.device) -> Tensor:
-    """Normal numbers [S, HARMONICS] that depend on the tokens alone, and on the kind of device."""
+def generator_of(tokens: tuple[int, ...], device: torch.device) -> torch.Generator:
+    """Of numbers that depend on the tokens alone, and on the kind of device."""
     content = np.asarray(tokens, "<i4").tobytes()
     seed = int.from_bytes(hashlib.sha256(content).digest()[:8], "little") >> 1
-    generator = torch.Generator(device).manual_seed(seed)
-    shape = len(tokens) * 2 * HOP, HARMONICS
-    return torch.randn(shape, generator=generator, device=device)
+    return torch.Generator(device).manual_seed(seed)

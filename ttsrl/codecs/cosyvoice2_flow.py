@@ -28,12 +28,12 @@ ROWS, TOKENS = 4, 64
 
 
 class Flow:
-    """Mels of utterances, in a voice."""
+    """Mels of utterances, in a voice; CosyVoice3's network is another one, and its solver this."""
 
     def __init__(self, network: Any, device: torch.device, *, bfloat16: bool = False) -> None:
-        """`network` is of `cosyvoice2_network.flow_of`, on that device."""
+        """`network` is of `flow_of` in cosyvoice2_network or cosyvoice3_network, on that device."""
         self.network = network
-        self.encode: Network = self._encode
+        self.encode: Network = getattr(network, "encode", self._encode)
         self.velocity: Network = network.decoder.estimator
         self.rows = self.tokens = 1  # a CPU computes padding as slowly as speech
         if device.type == "cuda":

@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 import sys
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -103,7 +103,9 @@ def flow_of(state: Mapping[str, Tensor], source: Path) -> Any:
     """The flow that a state dict is of. Raises BadInput for another network's."""
     middle = "decoder.estimator.mid_blocks"
     flow = make_flow(
-        _count(state, "encoder.encoders"), _count(state, middle), _count(state, f"{middle}.0.1")
+        count_parts(state, "encoder.encoders"),
+        count_parts(state, middle),
+        count_parts(state, f"{middle}.0.1"),
     )
     fill(flow, state, source)
     return flow
@@ -111,14 +113,24 @@ def flow_of(state: Mapping[str, Tensor], source: Path) -> Any:
 
 def hift_of(state: Mapping[str, Tensor], source: Path) -> Any:
     """The vocoder that a state dict is of. Raises BadInput, KeyError for another network's."""
+    return without_norms(make_hift, state, source)
+
+
+def without_norms(
+    make: Callable[[int, int], Any], state: Mapping[str, Tensor], source: Path
+) -> Any:
+    """A vocoder with its weights, whose norms are taken once and not at every call.
+
+    `make` takes the channels of the vocoder and of its pitch.
+    """
     state = {_norm_as_parametrized(name): tensor for name, tensor in state.items()}
     weight = "parametrizations.weight.original1"
-    hift = make_hift(
+    hift = make(
         state[f"conv_pre.{weight}"].shape[0], state[f"f0_predictor.condnet.0.{weight}"].shape[0]
     )
     fill(hift, state, source)
     for module in hift.modules():
-        if is_parametrized(module, "weight"):  # by a norm, which would be taken at every call
+        if is_parametrized(module, "weight"):
             remove_parametrizations(module, "weight")
     return hift
 
@@ -132,7 +144,7 @@ def _norm_as_parametrized(name: str) -> str:
     return re.sub(r"\.weight_v$", ".parametrizations.weight.original1", name)
 
 
-def _count(state: Mapping[str, Tensor], modules: str) -> int:
+def count_parts(state: Mapping[str, Tensor], modules: str) -> int:
     """How many numbered parts a list of modules has."""
     depth = modules.count(".") + 1
     return len({key.split(".")[depth] for key in state if key.startswith(f"{modules}.")})

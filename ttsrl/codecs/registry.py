@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 
 from ttsrl.codecs.base import Codec, Encoder, Precision
 from ttsrl.errors import BadInput, reason_of
-from ttsrl.models.files import COSYVOICE2, folder_digest
+from ttsrl.models.files import COSYVOICE, COSYVOICE3, folder_digest
 from ttsrl.models.hub import local_folder
 
 if TYPE_CHECKING:
     from ttsrl.reward.config import RewardConfig
 
-KNOWN = "tiny_codec, xcodec2, cosyvoice2, snac, neucodec"
+KNOWN = "tiny_codec, xcodec2, cosyvoice2, cosyvoice3, snac, neucodec"
 
 
 def resolve_precision(reward: RewardConfig, device: str) -> Precision:
@@ -31,11 +31,15 @@ def load_codec(
 
     Raises BadInput.
     """
-    match _model_type(path):
+    match codec_kind(path):
         case "cosyvoice2":
             from ttsrl.codecs.cosyvoice2 import CosyVoice2Codec
 
             return CosyVoice2Codec(path, voice, device, precision)
+        case "cosyvoice3":
+            from ttsrl.codecs.cosyvoice3 import CosyVoice3Codec
+
+            return CosyVoice3Codec(path, voice, device, precision)
         case "tiny_codec":
             from ttsrl.codecs.tiny import TinyCodec
 
@@ -58,7 +62,7 @@ def load_codec(
 
 def load_encoder(path: str, device: str = "cpu") -> Encoder:
     """Load the encoder of a codec's local folder; or BadInput."""
-    match _model_type(path):
+    match codec_kind(path):
         case "tiny_codec":
             from ttsrl.codecs.tiny import TinyCodec
 
@@ -67,7 +71,7 @@ def load_encoder(path: str, device: str = "cpu") -> Encoder:
             from ttsrl.codecs.xcodec2_encoder import XCodec2Encoder
 
             return XCodec2Encoder(path, device)
-        case "cosyvoice2":
+        case "cosyvoice2" | "cosyvoice3":
             from ttsrl.codecs.s3_tokenizer import S3Tokenizer
 
             return S3Tokenizer(path, device)
@@ -85,7 +89,7 @@ def load_encoder(path: str, device: str = "cpu") -> Encoder:
 
 def takes_voice(path: str) -> bool:
     """Whether the codec of a local folder speaks in a given voice."""
-    return _model_type(path) == "cosyvoice2"
+    return codec_kind(path) in ("cosyvoice2", "cosyvoice3")
 
 
 def codec_digest(path: str, voice: str | None) -> str:
@@ -98,10 +102,11 @@ def codec_digest(path: str, voice: str | None) -> str:
     return folder_digest(folder)
 
 
-def _model_type(path: str) -> object:
-    """`model_type` of the config.json; CosyVoice2's checkpoints and SNAC's have none."""
-    if any((Path(path) / name).is_file() for name in COSYVOICE2):
-        return "cosyvoice2"
+def codec_kind(path: str) -> object:
+    """`model_type` of a folder's config.json; CosyVoice's checkpoints and SNAC's have none."""
+    files = {name for name in COSYVOICE if (Path(path) / name).is_file()}
+    if files:
+        return "cosyvoice3" if files.intersection(COSYVOICE3) else "cosyvoice2"
     config = Path(path) / "config.json"
     if not config.is_file():
         raise BadInput(f"no codec at {path!r}: {config} is missing; give a codec's folder")

@@ -1,7 +1,8 @@
-"""CosyVoice2's speech tokenizer (S3, arXiv 2412.10117): 16 kHz speech -> 25 tokens/s of 6 561.
+"""CosyVoice's speech tokenizers 2 and 3 (S3, arXiv 2412.10117): 16 kHz speech -> 25 tokens/s.
 
-The weights are read from the published speech_tokenizer_v2.onnx into the network of the PyPI
-package s3tokenizer, which takes batches; the file itself takes one utterance at a time.
+The weights are read from the published speech_tokenizer_v2.onnx or speech_tokenizer_v3.onnx into
+the networks of the PyPI package s3tokenizer, which take batches; the files themselves take one
+utterance at a time.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from ttsrl.audio.waveform import Waveform
 from ttsrl.errors import BadInput, reason_of
 from ttsrl.models.hub import fill
 
-FILE = "speech_tokenizer_v2.onnx"
+FILE, FILE_3 = "speech_tokenizer_v2.onnx", "speech_tokenizer_v3.onnx"
 HEAD_WIDTH = 64
 SHORTEST_S = 0.04
 """Of one token."""
@@ -31,36 +32,27 @@ class S3Tokenizer:
     tokens_per_s = 25.0
 
     def __init__(self, path: str | Path, device: str = "cpu") -> None:
-        """`path`: speech_tokenizer_v2.onnx, or the folder that holds it. Raises BadInput."""
-        file = Path(path) / FILE if Path(path).is_dir() else Path(path)
+        """`path`: one of the files, or the folder that holds it. Raises BadInput."""
+        file = tokenizer_file(Path(path)) if Path(path).is_dir() else Path(path)
         if not file.is_file():
             raise BadInput(
                 f"no speech tokenizer at {file}; give {FILE} of iic/CosyVoice2-0.5B (ModelScope) "
-                "or FunAudioLLM/CosyVoice2-0.5B (Hugging Face), or the folder that holds it"
+                f"or FunAudioLLM/CosyVoice2-0.5B (Hugging Face), {FILE_3} of "
+                "FunAudioLLM/Fun-CosyVoice3-0.5B-2512, or the folder that holds it"
             )
         s3tokenizer = _s3tokenizer()
-        from s3tokenizer.model_v2 import ModelConfig, S3TokenizerV2
-
         try:
-            weights: dict[str, torch.Tensor] = s3tokenizer.onnx2torch(str(file))
-            width, mels = weights["encoder.conv1.weight"].shape[:2]
-            layers = {key.split(".")[2] for key in weights if key.startswith("encoder.blocks.")}
-            config = ModelConfig(
-                n_mels=mels,
-                n_audio_state=width,
-                n_audio_head=width // HEAD_WIDTH,
-                n_audio_layer=len(layers),
-            )
-            self._network: Any = S3TokenizerV2("speech_tokenizer_v2_25hz", config)
+            self._network, weights = _network_of(file)
         except Exception as error:  # protobuf's, onnx's and torch's own: there is no common one
             raise BadInput(
-                f"{file} is not a speech tokenizer of CosyVoice2: {reason_of(error)}; copy it again"
+                f"{file} is not a speech tokenizer of CosyVoice{3 if file.name == FILE_3 else 2}: "
+                f"{reason_of(error)}; copy it again"
             ) from error
         fill(self._network, weights, file)
         self._network.eval().to(device)
         self._log_mel: Any = s3tokenizer.log_mel_spectrogram
         self._padding: Any = s3tokenizer.padding
-        self._mels = mels
+        self._mels = self._network.config.n_mels
 
     @torch.inference_mode()
     def encode(self, waveforms_B: Sequence[Waveform]) -> list[list[int]]:
@@ -87,12 +79,39 @@ class S3Tokenizer:
         ]
 
 
+def tokenizer_file(folder: Path) -> Path:
+    """Where the speech tokenizer of a checkpoint lies, or should lie."""
+    return third if (third := folder / FILE_3).is_file() else folder / FILE
+
+
+def _network_of(file: Path) -> tuple[Any, dict[str, torch.Tensor]]:
+    """The network of a file, with random weights, and the file's."""
+    import s3tokenizer
+    from s3tokenizer.model_v2 import ModelConfig, S3TokenizerV2
+    from s3tokenizer.model_v3 import ModelConfigV3, S3TokenizerV3
+
+    third = file.name == FILE_3
+    read = s3tokenizer.onnx2torch_v3 if third else s3tokenizer.onnx2torch
+    weights: dict[str, torch.Tensor] = read(str(file))
+    width, mels = weights["encoder.conv1.weight"].shape[:2]
+    layers = {key.split(".")[2] for key in weights if key.startswith("encoder.blocks.")}
+    config = (ModelConfigV3 if third else ModelConfig)(
+        n_mels=mels,
+        n_audio_state=width,
+        n_audio_head=width // HEAD_WIDTH,
+        n_audio_layer=len(layers),
+    )
+    if third:
+        return S3TokenizerV3("speech_tokenizer_v3_25hz", config), weights
+    return S3TokenizerV2("speech_tokenizer_v2_25hz", config), weights
+
+
 def _s3tokenizer() -> Any:
     try:
         import s3tokenizer
     except ImportError:
         raise BadInput(
-            "CosyVoice2's speech tokenizer needs the package s3tokenizer; use an environment made "
+            "CosyVoice's speech tokenizer needs the package s3tokenizer; use an environment made "
             "with `uv sync --extra cosyvoice`"
         ) from None
     return s3tokenizer

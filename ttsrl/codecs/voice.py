@@ -21,8 +21,7 @@ from torch import Tensor
 from ttsrl.audio.voice_prompt import LONGEST_S, SHORTEST_S, read_voice
 from ttsrl.audio.waveform import Waveform
 from ttsrl.codecs.cosyvoice2_network import MELS, SAMPLE_RATE_HZ, SPEAKER_WIDTH, mel_spectrogram
-from ttsrl.codecs.s3_tokenizer import FILE as TOKENIZER
-from ttsrl.codecs.s3_tokenizer import S3Tokenizer
+from ttsrl.codecs.s3_tokenizer import S3Tokenizer, tokenizer_file
 from ttsrl.errors import BadInput, did_you_mean, reason_of
 from ttsrl.storage.atomic import replace_file
 
@@ -68,7 +67,7 @@ def voice_digest(codec: Path, voice: str) -> str:
     """SHA-256 of all that decides the voice: the recording and two models, or the speaker."""
     digest = hashlib.sha256(f"{VERSION}\0".encode())
     if Path(voice).is_file():
-        files = [Path(voice), codec / TOKENIZER, codec / CAMPPLUS]
+        files = [Path(voice), tokenizer_file(codec), codec / CAMPPLUS]
     else:
         digest.update(voice.encode())
         files = [codec / SPEAKERS]

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 FAMILIES: dict[str, str] = {
     "llasa": "ttsrl.families.llasa:Llasa",
     "cosyvoice2": "ttsrl.families.cosyvoice2:CosyVoice2",
+    "cosyvoice3": "ttsrl.families.cosyvoice3:CosyVoice3",
     "qwen2-cosy": "ttsrl.families.qwen2_cosy:Qwen2Cosy",
     "neutts": "ttsrl.families.neutts:NeuTts",
     "neutts-de": "ttsrl.families.neutts:NeuTtsGerman",

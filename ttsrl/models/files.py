@@ -32,8 +32,10 @@ DESCRIBING = (
 )  # fmt: skip
 """What is read beside the weights: configurations, tokenizers, adapters."""
 
-COSYVOICE2 = ("cosyvoice2.yaml", "flow.pt", "hift.pt", "speech_tokenizer_v2.onnx")
-"""Files of which a CosyVoice2 checkpoint has at least one."""
+COSYVOICE3 = ("cosyvoice3.yaml", "speech_tokenizer_v3.onnx")
+"""Files that a CosyVoice3 checkpoint has and a CosyVoice2 checkpoint has not."""
+COSYVOICE = ("cosyvoice2.yaml", "flow.pt", "hift.pt", "speech_tokenizer_v2.onnx", *COSYVOICE3)
+"""Files of which a checkpoint of CosyVoice2 or 3 has at least one."""
 OF_VOICES = ("campplus.onnx", "spk2info.pt")
 SHERPA = ("model.onnx", "model.int8.onnx")
 """Networks of sherpa-onnx: the first that is there is loaded."""
@@ -53,8 +55,8 @@ def loaded_names(names: Collection[str], read_index: ReadIndex) -> list[str] | N
     Raises BadInput for an index that cannot be read. What an index names is in the result whether
     it is among `names` or not.
     """
-    if any(name in names for name in COSYVOICE2):
-        found = [name for name in (*COSYVOICE2, *OF_VOICES) if name in names]
+    if any(name in names for name in COSYVOICE):
+        found = [name for name in (*COSYVOICE, *OF_VOICES) if name in names]
     elif SHERPA_TOKENS in names and (networks := [name for name in SHERPA if name in names]):
         found = [SHERPA_TOKENS, networks[0]]
     elif HEAD[0] in names:

@@ -26,7 +26,11 @@ WEIGHTS = frozenset([".safetensors", ".bin", ".onnx", ".pt", ".pth", ".nemo"])
 ONLY_FOR_TRAINING = (r"(^|\.)masked_spec_embed$", r"^objective\.weight$")
 """Weights that may be missing: wav2vec 2.0's recognisers are published without the vector that
 masks, and the loss of a WavLM with an x-vector head has weights of its own."""
-COMPUTED = (r"(^|\.)position_ids$", r"(^|\.)rotary_emb\.inv_freq$", r"(^|\.)num_batches_tracked$")
+COMPUTED = (
+    r"(^|\.)position_ids$",
+    r"(^|\.)rotary_emb(ed)?\.inv_freq$",
+    r"(^|\.)num_batches_tracked$",
+)
 """Buffers that older versions saved and that follow from the configuration, or only count."""
 
 LOST = (r"^lm_head\.bias$",)

@@ -28,7 +28,7 @@ from ttsrl.codecs.registry import load_codec
 from ttsrl.codecs.s3_tokenizer import S3Tokenizer
 from ttsrl.config.evaluation import JudgeConfig
 from ttsrl.errors import BadInput
-from ttsrl.models.cosyvoice2 import read_llm
+from ttsrl.models.cosyvoice_llm import read_llm
 from ttsrl.models.hub import fill
 from ttsrl.models.policy import check_policy_weights
 from ttsrl.reward.components import ParakeetCer, Style

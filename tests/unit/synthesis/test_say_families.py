@@ -12,8 +12,8 @@ from support.outcomes import gated, ok
 from ttsrl.codecs import voice as voices
 from ttsrl.config.load import dump_run, load_run
 from ttsrl.errors import BadInput
-from ttsrl.models import cosyvoice2_head
-from ttsrl.models.cosyvoice2 import to_huggingface
+from ttsrl.models import cosyvoice_head
+from ttsrl.models.cosyvoice_llm import to_huggingface
 from ttsrl.scorers.reference import voice as voice_like
 from ttsrl.serving.pipeline import Pipeline
 from ttsrl.synthesis.say import say
@@ -25,8 +25,8 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """The whole of a CosyVoice2 checkpoint, as it is published, and a voice beside it."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(voices, "CACHE", tmp_path_factory.mktemp("voices"))
-        patch.setattr(cosyvoice2_head, "SAMPLES", 1)
-        patch.setattr(cosyvoice2_head, "TOKENS", 32)
+        patch.setattr(cosyvoice_head, "SAMPLES", 1)
+        patch.setattr(cosyvoice_head, "TOKENS", 32)
         folder = tmp_path_factory.mktemp("CosyVoice2-0.5B")
         write_voice_models(write_codec(write_llm(folder)))
         soundfile.write(folder / "voice.wav", voice_like(1.2, 24_000), 24_000)

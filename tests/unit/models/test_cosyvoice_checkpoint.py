@@ -10,8 +10,9 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, Qwen2Config, Qwen2
 from support.cosyvoice2_files import TEXT_ROWS, write_llm
 from ttsrl.errors import BadInput
 from ttsrl.families.registry import load_family
-from ttsrl.models import cosyvoice2_head
-from ttsrl.models.cosyvoice2 import SPECIAL, official_logits, read_llm, to_huggingface, to_llm
+from ttsrl.models import cosyvoice_head
+from ttsrl.models.cosyvoice_editions import COSYVOICE2, COSYVOICE3, SPECIAL, Edition
+from ttsrl.models.cosyvoice_llm import official_logits, read_llm, to_huggingface, to_llm
 
 SMALLER = {"SAMPLES": 1, "TOKENS": 32}
 TEXT = "你好 world"
@@ -23,7 +24,7 @@ def less_speech() -> Iterator[None]:
     """Enough for a model of this width."""
     with pytest.MonkeyPatch.context() as patch:
         for name, value in SMALLER.items():
-            patch.setattr(cosyvoice2_head, name, value)
+            patch.setattr(cosyvoice_head, name, value)
         yield
 
 
@@ -36,6 +37,18 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def folder(checkpoint: Path) -> Path:
     to_huggingface(checkpoint, checkpoint / "policy")
     return checkpoint / "policy"
+
+
+@pytest.fixture(scope="module")
+def checkpoint_3(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_llm(tmp_path_factory.mktemp("third"), edition=COSYVOICE3)
+
+
+@pytest.fixture(scope="module")
+def folder_3(checkpoint_3: Path) -> Path:
+    report = to_huggingface(checkpoint_3, checkpoint_3 / "policy")
+    assert "has no bias" in str(report)
+    return checkpoint_3 / "policy"
 
 
 def logits_of(folder: Path) -> tuple[torch.Tensor, torch.Tensor]:
@@ -64,6 +77,62 @@ def test_logits_are_the_same_before_after_and_after_a_round_trip(
     old, new = (torch.load(checkpoint / name) for name in ("llm.pt", "llm-new.pt"))
     assert {k: t.shape for k, t in new.items()} == {k: t.shape for k, t in old.items()}
     assert new["llm.model.model.embed_tokens.weight"].shape[0] == TEXT_ROWS
+
+
+def test_cosyvoice3_logits_are_the_same_before_after_and_after_a_round_trip(
+    checkpoint_3: Path, folder_3: Path
+) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(folder_3)
+    family = load_family("cosyvoice3", tokenizer, 6561)
+    instructed = f"You are a helpful assistant.<|endofprompt|>{TEXT}"
+    config = Qwen2Config.from_pretrained(checkpoint_3 / "CosyVoice-BlankEN")
+
+    def official_of(llm: str) -> torch.Tensor:
+        text_ids = tokenizer.encode(instructed)
+        return official_logits(read_llm(checkpoint_3 / llm), config, text_ids, SPEECH)
+
+    before = official_of("llm.pt")
+    assert before.shape[1] == 6761
+    model = AutoModelForCausalLM.from_pretrained(folder_3, dtype="float32")
+    with torch.no_grad():
+        logits = model(torch.tensor([family.prompt_ids(TEXT, SPEECH)])).logits[0]
+    first = family.speech_token_ids.start
+    torch.testing.assert_close(logits[:, first : first + 6761], before, atol=1e-4, rtol=0)
+    # what is not of the head lies far below
+    share = (before.logsumexp(-1) - logits.logsumexp(-1))[-len(SPEECH) :]
+    assert share.exp().min() > 1 - 1e-6
+    assert to_llm(folder_3, checkpoint_3 / "llm-new.pt") <= 1e-4
+    torch.testing.assert_close(official_of("llm-new.pt"), before, atol=1e-4, rtol=0)
+    old, new = (torch.load(checkpoint_3 / name) for name in ("llm.pt", "llm-new.pt"))
+    assert {k: t.shape for k, t in new.items()} == {k: t.shape for k, t in old.items()}
+
+
+def test_cosyvoice3_ids_are_those_of_upstreams_conversion(folder_3: Path) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(folder_3)
+    special = ["<|endofprompt|>", "[breath]", "<|endofsystem|>", "[AA]", "[ZH]", "[a]", "[ǜ]"]
+    # of this Qwen2 259 tokens come before; of the published one 151 646
+    assert tokenizer.convert_tokens_to_ids(special) == [
+        259 + n for n in (0, 1, 17, 18, 18 + 83, 18 + 84, 18 + 259)
+    ]
+    first = 259 + 278
+    ends = ["<|s_0|>", "<|s_6560|>", "<|sos|>", "<|eos1|>", "<|task_id|>", "<|fill|>", "<|s_6760|>"]
+    assert tokenizer.convert_tokens_to_ids(ends) == [
+        first + n for n in (0, 6560, 6561, 6562, 6563, 6564, 6760)
+    ]
+    family = load_family("cosyvoice3", tokenizer, 6561)
+    assert family.speech_token_ids == range(first, first + 6561)
+    assert family.stop_token_ids == [first + 6562]
+    prompt = tokenizer.encode(f"You are a helpful assistant.<|endofprompt|>{TEXT}")
+    assert family.prompt_ids(TEXT, [7]) == [first + 6561, *prompt, first + 6563, first + 7]
+
+
+@pytest.mark.parametrize("edition", [COSYVOICE2, COSYVOICE3], ids=["2", "3"])
+def test_weights_of_the_other_edition_are_named(tmp_path: Path, edition: Edition) -> None:
+    write_llm(tmp_path, edition=edition)
+    good = torch.load(tmp_path / "llm.pt")
+    torch.save({**good, "llm_decoder.weight": good["llm_decoder.weight"][:6562]}, tmp_path / "l.pt")
+    with pytest.raises(BadInput, match=rf"\[6562, 64\], and in {edition.family.title} with"):
+        read_llm(tmp_path / "l.pt")
 
 
 def test_ids_are_those_of_upstreams_conversion(folder: Path) -> None:
@@ -126,7 +195,7 @@ def test_a_checkpoint_that_cannot_be_used_is_refused_and_nothing_is_written(tmp_
     llm.write_bytes(whole[: len(whole) // 2])
     refuse("cannot be read.*may be cut")
     torch.save({k: t for k, t in good.items() if k != "llm_embedding.weight"}, llm)
-    refuse(r"no llm_embedding\.weight.*CosyVoice3")
+    refuse(r"no llm_embedding\.weight: it is not an llm\.pt of CosyVoice2")
     torch.save({**good, "llm_decoder.weight": good["llm_decoder.weight"][:100]}, llm)
     refuse(r"llm_decoder\.weight is \[100, 64\]")
     name = "llm.model.model.layers.1.mlp.up_proj.weight"

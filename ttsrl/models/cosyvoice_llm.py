@@ -1,8 +1,8 @@
-"""CosyVoice2's language model: the official llm.pt -> a Hugging Face folder -> llm.pt.
+"""CosyVoice2's and 3's language model: the official llm.pt -> a Hugging Face folder -> llm.pt.
 
-Rows and ids are those of examples/grpo/cosyvoice2/pretrained_to_huggingface.py (FunAudioLLM/
-CosyVoice), so that either program reads the other's folder. Its head differs: see
-`ttsrl.models.cosyvoice2_head`.
+Rows and ids are those of examples/grpo/cosyvoice2/pretrained_to_huggingface.py, and for CosyVoice3
+of runtime/triton_trtllm/scripts/convert_cosyvoice3_to_hf.py (FunAudioLLM/CosyVoice), so that either
+program reads the other's folder. The head differs: see `ttsrl.models.cosyvoice_head`.
 """
 
 from __future__ import annotations
@@ -25,37 +25,49 @@ from transformers import (
 from transformers.utils import logging
 
 from ttsrl.errors import BadInput, Failure, reason_of
-from ttsrl.families.cosyvoice2 import INSTRUCTION_END, MARKUP, START, STOPS, TASK, CosyVoice2
-from ttsrl.models.cosyvoice2_head import HeadReport, make_head
+from ttsrl.families.cosyvoice2 import START, TASK, CosyVoice2
+from ttsrl.families.cosyvoice3 import CODEBOOK_SIZE
+from ttsrl.models.cosyvoice_editions import (
+    APART,
+    BIAS,
+    EMBEDDING,
+    HEAD,
+    Edition,
+    edition_of_tokens,
+    edition_of_weights,
+)
+from ttsrl.models.cosyvoice_head import HeadReport, make_head
 from ttsrl.models.hub import fill, load_model, load_part
 from ttsrl.storage.atomic import new_folder, replace_file
 
-LLM, BLANK_EN, BIAS = "llm.pt", "CosyVoice-BlankEN", "llm_decoder.bias"
-CODEBOOK_SIZE = 6561
-ROWS = CODEBOOK_SIZE + len(STOPS)
-"""Of the speech embedding and of the head: the codebook, and three tokens that end the speech."""
+LLM, BLANK_EN = "llm.pt", "CosyVoice-BlankEN"
 TEXT_ROWS = 151_936
 """Rows of the text embedding in the published checkpoint, of which the tokenizer uses fewer."""
 PAD_TO = 128
 PARITY = 1e-4
-SPECIAL = ["<|im_start|>", "<|im_end|>", INSTRUCTION_END, *MARKUP]
-"""Of cosyvoice/tokenizer/tokenizer.py, in its order, which decides the ids."""
 
 
 @dataclass(frozen=True)
 class Official:
-    """The tensors of an llm.pt under names of their use; d is the width of the model."""
+    """The tensors of an llm.pt under names of their use: d is the width, R `edition.rows`."""
 
+    edition: Edition
     body: dict[str, Tensor]
     """Qwen2's own, by its own names; `model.embed_tokens.weight` is the text embedding."""
     speech_embedding: Tensor
-    """[ROWS, d]"""
-    start_and_task: Tensor
-    """[2, d]"""
+    """[R, d]"""
+    apart: Tensor | None
+    """[2, d], of the start and the task where they are not in the speech embedding"""
     head: Tensor
-    """[ROWS, d]"""
+    """[R, d]"""
     bias: Tensor
-    """[ROWS]"""
+    """[R]"""
+
+    def embedding_of(self, token: str) -> Tensor:
+        """[d], of one of the edition's tokens that are not speech."""
+        if self.apart is not None and token in self.edition.apart:
+            return self.apart[self.edition.apart.index(token)]
+        return self.speech_embedding[CODEBOOK_SIZE + self.edition.after_codebook.index(token)]
 
 
 def to_huggingface(checkpoint: Path, out: Path, device: str = "cpu") -> HeadReport:
@@ -68,14 +80,14 @@ def to_huggingface(checkpoint: Path, out: Path, device: str = "cpu") -> HeadRepo
     for needed in (LLM, f"{BLANK_EN}/config.json", f"{BLANK_EN}/tokenizer_config.json"):
         if not (checkpoint / needed).is_file():
             raise BadInput(
-                f"no {needed} in {checkpoint}; give the folder of a CosyVoice2 checkpoint as it is "
-                f"published (iic/CosyVoice2-0.5B on ModelScope, FunAudioLLM/CosyVoice2-0.5B on "
-                f"Hugging Face): {LLM} and {BLANK_EN}/ are read"
+                f"no {needed} in {checkpoint}; give the folder of a CosyVoice2 or 3 checkpoint as "
+                "it is published (iic/CosyVoice2-0.5B on ModelScope, FunAudioLLM/CosyVoice2-0.5B "
+                f"or Fun-CosyVoice3-0.5B-2512 on Hugging Face): {LLM} and {BLANK_EN}/ are read"
             )
     logging.disable_progress_bar()  # in a log it is noise
     official = read_llm(checkpoint / LLM)
-    tokenizer = make_tokenizer(checkpoint / BLANK_EN)
-    family = CosyVoice2(tokenizer, CODEBOOK_SIZE)
+    tokenizer = make_tokenizer(checkpoint / BLANK_EN, official.edition)
+    family = official.edition.family(tokenizer, CODEBOOK_SIZE)
     model = _with_speech(official, checkpoint / BLANK_EN, family).to(cast(Any, device))
     report = make_head(model, family, official.bias)
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -94,26 +106,30 @@ def to_llm(model_folder: Path, out: Path) -> float:
     from transformers import AutoModelForCausalLM
 
     model = load_model(AutoModelForCausalLM, model_folder)
-    family = CosyVoice2(load_part(AutoTokenizer, model_folder), CODEBOOK_SIZE)
+    tokenizer = load_part(AutoTokenizer, model_folder)
+    edition = edition_of_tokens(tokenizer.get_vocab())
+    family = edition.family(tokenizer, CODEBOOK_SIZE)
     text_rows = getattr(model.config, "text_rows", TEXT_ROWS)
-    first, end = family.speech_token_ids.start, family.speech_token_ids.start + ROWS
+    first, end = family.speech_token_ids.start, family.speech_token_ids.start + edition.rows
     state: dict[str, Tensor] = model.state_dict()
     embedding, head = state["model.embed_tokens.weight"], state["lm_head.weight"]
     text = embedding[:text_rows].clone()
     tensors = {f"llm.model.{name}": tensor for name, tensor in state.items()} | {
         "llm.model.model.embed_tokens.weight": text,
         "llm.model.lm_head.weight": text,
-        "speech_embedding.weight": embedding[first:end].clone(),
-        "llm_embedding.weight": embedding[end : end + 2].clone(),
-        "llm_decoder.weight": head[first:end].clone(),
-        BIAS: torch.zeros(ROWS),
+        EMBEDDING: embedding[first:end].clone(),
+        HEAD: head[first:end].clone(),
     }
+    if edition.apart:
+        tensors[APART] = embedding[end : end + len(edition.apart)].clone()
+    if edition.biased:
+        tensors[BIAS] = torch.zeros(edition.rows)
     out.parent.mkdir(parents=True, exist_ok=True)
     with replace_file(out) as temporary:
         torch.save(tensors, temporary)
         written = read_llm(temporary)
         prompt = family.prompt_ids("A check of what was written, 写下来的检查。", range(0, 640, 10))
-        text_ids = prompt[1 : prompt.index(end + 1)]
+        text_ids = prompt[1 : prompt.index(tokenizer.get_vocab()[TASK])]
         with torch.inference_mode():
             ours = model(torch.tensor([prompt])).logits[0, :, first:end]
             theirs = official_logits(written, model.config, text_ids, range(0, 640, 10))
@@ -134,29 +150,31 @@ def read_llm(path: Path) -> Official:
     if not isinstance(tensors, dict):
         raise BadInput(f"{path} holds a {type(tensors).__name__}, no weights by name")
     tensors = {k: t for k, t in tensors.items() if isinstance(t, Tensor)}  # not epoch and step
-    own = ("speech_embedding.weight", "llm_embedding.weight", "llm_decoder.weight")
     prefix = "llm.model."
     body = {k.removeprefix(prefix): t for k, t in tensors.items() if k.startswith(prefix)}
-    missing = [key for key in own if key not in tensors]
+    edition = edition_of_weights(tensors)
+    title, shapes = edition.family.title, edition.shapes
+    missing = [key for key in shapes if key not in tensors]
     if not missing and "model.embed_tokens.weight" not in body:
         missing = [f"{prefix}model.embed_tokens.weight"]
     if missing:
         raise BadInput(
-            f"{path} has no {missing[0]}: it is not an llm.pt of CosyVoice2"
-            + (" but one of CosyVoice3" if missing == ["llm_embedding.weight"] else "")
+            f"{path} has no {missing[0]}: it is not an llm.pt of {title}; give the one of a "
+            "published CosyVoice2 or 3"
         )
-    others = [key for key in tensors if key not in (*own, BIAS) and not key.startswith(prefix)]
+    known = {*shapes, BIAS} if edition.biased else {*shapes}
+    others = [key for key in tensors if key not in known and not key.startswith(prefix)]
     if others:
         raise BadInput(
-            f"{path} has weights that CosyVoice2's language model has not, first {others[0]}; give "
-            "the llm.pt of a CosyVoice2"
+            f"{path} has weights that {title}'s language model has not, first {others[0]}; give "
+            f"the llm.pt of a {title}"
         )
     width = body["model.embed_tokens.weight"].shape[1]
-    for key, rows in zip(own, (ROWS, 2, ROWS), strict=True):
+    for key, rows in shapes.items():
         if tuple(tensors[key].shape) != (rows, width):
             raise BadInput(
-                f"{path}: {key} is {list(tensors[key].shape)}, and in CosyVoice2 with this text "
-                f"embedding it is {[rows, width]}; give the llm.pt of a CosyVoice2"
+                f"{path}: {key} is {list(tensors[key].shape)}, and in {title} with this text "
+                f"embedding it is {[rows, width]}; give the llm.pt of a {title}"
             )
     for key, tensor in tensors.items():
         if not tensor.isfinite().all() or (tensor.ndim > 1 and not tensor.any()):
@@ -165,31 +183,26 @@ def read_llm(path: Path) -> Official:
                 f"{path} has weights that are {kind}, first in {key}: training diverged or the "
                 "file is damaged; use an earlier checkpoint, or copy it again"
             )
-    head = tensors["llm_decoder.weight"]
-    return Official(
-        body,
-        tensors["speech_embedding.weight"],
-        tensors["llm_embedding.weight"],
-        head,
-        tensors.get(BIAS, head.new_zeros(ROWS)),
-    )
+    head = tensors[HEAD]
+    bias = tensors.get(BIAS, head.new_zeros(edition.rows))
+    return Official(edition, body, tensors[EMBEDDING], tensors.get(APART), head, bias)
 
 
 def official_logits(
     official: Official, config: Qwen2Config, text_ids: Any, speech_tokens: Any
 ) -> Tensor:
-    """What CosyVoice2 itself computes of an llm.pt: logits [2 + text + speech, ROWS].
+    """What CosyVoice itself computes of an llm.pt: logits [2 + text + speech, R].
 
     By inputs_embeds, as Qwen2LM.inference of cosyvoice/llm/llm.py puts them together.
     """
     rows = official.body["model.embed_tokens.weight"].shape[0]
     own = Qwen2Config.from_dict({**config.to_dict(), "vocab_size": rows})
     model = Qwen2Model(own).eval()
-    prefix = "model."  # beside it the body has a head over text, which CosyVoice2 does not use
+    prefix = "model."  # beside it the body has a head over text, which CosyVoice does not use
     body = {k.removeprefix(prefix): t for k, t in official.body.items() if k.startswith(prefix)}
     fill(model, body, LLM)
     embed = official.body["model.embed_tokens.weight"].float()
-    start, task = official.start_and_task.float()
+    start, task = (official.embedding_of(token).float() for token in (START, TASK))
     inputs = torch.cat(
         [
             start[None],
@@ -203,38 +216,38 @@ def official_logits(
     return hidden @ official.head.float().T + official.bias.float()
 
 
-def make_tokenizer(blank_en: Path) -> PreTrainedTokenizerBase:
-    """The tokenizer of CosyVoice-BlankEN with CosyVoice2's own tokens, speech tokens last."""
+def make_tokenizer(blank_en: Path, edition: Edition) -> PreTrainedTokenizerBase:
+    """The tokenizer of CosyVoice-BlankEN with the edition's own tokens, speech tokens last."""
     tokenizer = load_part(AutoTokenizer, blank_en)
     tokenizer.add_special_tokens(
         cast(Any, {"eos_token": "<|endoftext|>", "pad_token": "<|endoftext|>"})
     )
     # one after the other, because it is their order that decides the ids
-    tokenizer.add_tokens(SPECIAL, special_tokens=True)
-    first = len(tokenizer)
-    added = [*(f"<|s_{n}|>" for n in range(CODEBOOK_SIZE)), *STOPS, START, TASK]
+    tokenizer.add_tokens([*edition.special], special_tokens=True)
+    first, added = len(tokenizer), edition.added
     tokenizer.add_tokens(added)
     ids = tokenizer.convert_tokens_to_ids(added)
     if ids != list(range(first, first + len(added))):
         raise BadInput(
-            f"the tokenizer of {blank_en} has tokens of CosyVoice2's language model already; give "
-            f"the {BLANK_EN} of the published checkpoint"
+            f"the tokenizer of {blank_en} has tokens of {edition.family.title}'s language model "
+            f"already; give the {BLANK_EN} of the published checkpoint"
         )
-    tokenizer.chat_template = CosyVoice2.chat_template
+    tokenizer.chat_template = edition.family.chat_template
     return tokenizer
 
 
 def _with_speech(official: Official, blank_en: Path, family: CosyVoice2) -> Qwen2ForCausalLM:
     """The Qwen2 with speech rows in its embedding and its head, and zero in the rest of that."""
-    text = official.body["model.embed_tokens.weight"]
+    text, rows = official.body["model.embed_tokens.weight"], official.edition.rows
     first = family.speech_token_ids.start
     size = -(-len(cast(Any, family.tokenizer)) // PAD_TO) * PAD_TO
     embedding = text.new_zeros(size, text.shape[1])
     embedding[:first] = text[:first]
-    embedding[first : first + ROWS] = official.speech_embedding
-    embedding[first + ROWS : first + ROWS + 2] = official.start_and_task
+    embedding[first : first + rows] = official.speech_embedding
+    if official.apart is not None:
+        embedding[first + rows : first + rows + len(official.apart)] = official.apart
     head = torch.zeros_like(embedding)
-    head[first : first + ROWS] = official.head
+    head[first : first + rows] = official.head
     config = load_part(Qwen2Config, blank_en)
     config.update(
         {
