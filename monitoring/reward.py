@@ -204,13 +204,36 @@ BOARD = Board(
                 ),
                 Panel(
                     "Queue",
-                    "Utterances waiting at each replica, and how many may; what comes beyond is "
-                    "answered with 429 and sent again by the client. One replica far above the "
-                    "others: its clients hold their connections, which new replicas do not help.",
+                    "Utterances waiting at each replica, and how many may of each run; what comes "
+                    "beyond is answered with 429 and sent again by the client. One replica far "
+                    "above the others: its clients hold their connections, which new replicas do "
+                    "not help.",
                     COUNT,
                     (
                         (f"ttsrl_reward_queue_depth{{{OF}}}", "{{pod}}"),
-                        (f"max(ttsrl_reward_queue_capacity{{{OF}}})", "room of a replica"),
+                        (f"max(ttsrl_reward_queue_capacity{{{OF}}})", "room of a run"),
+                    ),
+                ),
+                Panel(
+                    "Utterances measured, by run",
+                    "Runs that share the service take turns: while each has something to measure, "
+                    "each gets the same share. (unnamed): clients that do not send a run's name.",
+                    PER_SECOND,
+                    ((rate("ttsrl_reward_run_utterances_total", "run"), "{{run}}"),),
+                    kind="stacked",
+                ),
+                Panel(
+                    "Waiting and turned away, by run",
+                    "Utterances that wait, and requests that were answered with 429: a run that "
+                    "sends more than it may is turned away alone.",
+                    COUNT,
+                    (
+                        (f"sum by (run) (ttsrl_reward_run_queue_depth{{{OF}}})", "{{run}} waits"),
+                        (
+                            f"sum by (run) (increase(ttsrl_reward_run_refused_total{{{OF}}}"
+                            "[$__rate_interval]))",
+                            "{{run}} turned away",
+                        ),
                     ),
                 ),
                 Panel(

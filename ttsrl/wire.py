@@ -8,6 +8,10 @@ from pydantic import Base64Bytes, BaseModel, ConfigDict, Field
 
 MAX_UTTERANCES = 4_096
 """Most utterances of one request."""
+RUN_HEADER = "ttsrl-run"
+"""Header of a scoring request with the name of its run: each run has a queue of its own."""
+RUN_NAME = r"^[a-z0-9]([-a-z0-9]{0,45}[a-z0-9])?$"
+"""Names of runs."""
 
 
 class Wire(BaseModel):

@@ -24,7 +24,7 @@ from examples.tiny.word_tokens import say
 from support.paths import ROOT
 from ttsrl.config.load import dump_run, load_run
 from ttsrl.config.schema import RunConfig
-from ttsrl.wire import Ok, Outcome, ScoreRequest, ScoreResponse, Utterance
+from ttsrl.wire import RUN_HEADER, Ok, Outcome, ScoreRequest, ScoreResponse, Utterance
 
 TINY_RUN = ROOT / "examples/tiny/run.json"
 TTSRL = (sys.executable, "-m", "ttsrl")
@@ -140,15 +140,22 @@ def utterances(count: int, seed: int = 0) -> list[Utterance]:
 
 
 def post(
-    server: RewardServer, items: list[Utterance], timeout_s: float = 600.0, token: str = ""
+    server: RewardServer,
+    items: list[Utterance],
+    timeout_s: float = 600.0,
+    token: str = "",
+    run: str = "",
 ) -> httpx.Response:
     headers = {"Authorization": f"Bearer {token}"} if token else {}
+    headers |= {RUN_HEADER: run} if run else {}
     body = ScoreRequest(utterances=items).model_dump(mode="json")
     return httpx.post(f"{server.url}/v1/score", json=body, timeout=timeout_s, headers=headers)
 
 
-def score(server: RewardServer, items: list[Utterance], token: str = "") -> list[Outcome]:
-    answer = post(server, items, token=token)
+def score(
+    server: RewardServer, items: list[Utterance], token: str = "", run: str = ""
+) -> list[Outcome]:
+    answer = post(server, items, token=token, run=run)
     assert answer.status_code == 200, answer.text
     return ScoreResponse.model_validate_json(answer.content).outcomes
 

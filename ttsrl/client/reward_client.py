@@ -24,7 +24,15 @@ from ttsrl.config.diff import describe
 from ttsrl.errors import BadInput
 from ttsrl.reward.config import RewardConfig
 from ttsrl.reward.specification import configured
-from ttsrl.wire import Failed, Outcome, ScoreRequest, ScoreResponse, ServiceSpec, Utterance
+from ttsrl.wire import (
+    RUN_HEADER,
+    Failed,
+    Outcome,
+    ScoreRequest,
+    ScoreResponse,
+    ServiceSpec,
+    Utterance,
+)
 
 FIRST_DELAY_S = 0.2
 LONGEST_DELAY_S = 5.0
@@ -93,9 +101,11 @@ class RewardClient:
         max_requests: int = 8,
         spec_hash: str | None = None,
         wanted: Mapping[str, Any] = MappingProxyType({}),
+        run: str | None = None,
     ) -> None:
         """`spec_hash`: specification that every score must come from; None: the first that is
-        seen. `wanted`: what it must hold (`ttsrl.reward.specification.configured`)."""
+        seen. `wanted`: what it must hold (`ttsrl.reward.specification.configured`). `run`: whose
+        queue of the service to wait in; None: that of this address."""
         self.url = url.rstrip("/")
         self.token_file = token_file
         self.deadline_s = deadline_s
@@ -103,6 +113,7 @@ class RewardClient:
         self.gather_s = gather_s
         self.spec_hash = spec_hash
         self._wanted = wanted
+        self._run = run
         self._authorised = False
         self._in_flight: dict[str, _PendingUtterance] = {}
         self._waiting: list[_PendingUtterance] = []
@@ -119,8 +130,9 @@ class RewardClient:
         )
 
     @classmethod
-    def of(cls, reward: RewardConfig, spec_hash: str | None = None) -> Self:
-        """The client that a run's configuration asks for, of one specification if it is known."""
+    def of(cls, reward: RewardConfig, spec_hash: str | None = None, run: str | None = None) -> Self:
+        """The client that a run's configuration asks for, of one specification if it is known;
+        `run` is the run's name."""
         return cls(
             reward.url,
             token_file=reward.token_file,
@@ -128,6 +140,7 @@ class RewardClient:
             batch_size=reward.batch_size,
             spec_hash=spec_hash,
             wanted=configured(reward),
+            run=run,
         )
 
     async def __aenter__(self) -> Self:
@@ -343,6 +356,8 @@ class RewardClient:
         Raises Unavailable where another attempt may get one, BadInput where waiting cannot help.
         """
         headers = {"content-type": "application/json"} if content else {}
+        if self._run is not None:
+            headers[RUN_HEADER] = self._run
         if self.token_file:
             headers["authorization"] = f"Bearer {read_token(self.token_file)}"
         try:

@@ -29,12 +29,13 @@ from ttsrl.facts import (
 from ttsrl.families.conditions import PromptConfig
 from ttsrl.families.registry import FAMILIES, known_family
 from ttsrl.reward.config import RewardConfig, without_unheard_whisper
+from ttsrl.wire import RUN_NAME
 
 
 class RunConfig(Strict):
     """One run: everything that decides its result."""
 
-    name: Fixed[str] = Field(pattern=r"^[a-z0-9]([-a-z0-9]{0,45}[a-z0-9])?$")
+    name: Fixed[str] = Field(pattern=RUN_NAME)
     """Name of the run: its Helm release, its storage prefix, its local folder."""
     seed: Fixed[int] = Field(default=0, ge=0)
     family: Annotated[

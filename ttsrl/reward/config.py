@@ -118,7 +118,8 @@ class RewardConfig(Strict):
     worker_deadline_s: Adjustable[float] = Field(default=90.0, gt=0)
     """A worker that takes longer for a batch is taken for hung, and another one replaces it."""
     queue_size: Adjustable[int] = Field(default=4096, ge=1)
-    """Utterances that may wait for a worker; what comes beyond is to come back later (429)."""
+    """Utterances that may wait of each run; more are to come back later (429). Runs that share a
+    service take turns."""
     token_file: Annotated[Adjustable[str | None], SecretPath(), OfDeployment()] = None
     """File with the bearer token of the scoring routes; read again when it changes."""
 

@@ -12,6 +12,8 @@ from prometheus_client import Counter, Gauge, Histogram
 
 from ttsrl.reward.gates import REASONS
 from ttsrl.scorers.remote import Usage
+from ttsrl.serving.buckets import LONG_SECONDS, SECONDS
+from ttsrl.serving.queue_metrics import QueueMetrics
 from ttsrl.wire import Failed, Gated, Ok, Outcome, ServiceSpec
 
 SHARES = [0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 1.0]
@@ -19,9 +21,6 @@ RAW_BUCKETS = {
     "cer": [0.0, 0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 0.75, 1.0, 2.0],
     "nll": [0.05, 0.1, 0.2, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0],
 }
-SECONDS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0]
-LONG_SECONDS = [*SECONDS, 60.0, 120.0, 300.0]
-"""For what a queue is part of: as long as a client's deadline."""
 ERRORS = ("rejected", "decode", "scorer", "deadline", "nan", "unreachable")
 """Kinds of `Failed` that the pipeline gives."""
 POWERS = [1, 2, 4, 8, 16, 32, 64, 128, 256]
@@ -40,20 +39,11 @@ class ServiceMetrics:
             ["route"],
             buckets=LONG_SECONDS,
         )
-        self.queue_depth = Gauge(
-            "ttsrl_reward_queue_depth",
-            "Utterances waiting for the scorers",
-            multiprocess_mode="livesum",
-        )
+        self.queue = QueueMetrics()
         self.queue_capacity = Gauge(
             "ttsrl_reward_queue_capacity",
-            "Utterances that may wait; a request beyond is answered with 429",
+            "Utterances that may wait of each run; a request of it beyond is answered with 429",
             multiprocess_mode="livesum",
-        )
-        self.queue_seconds = Histogram(
-            "ttsrl_reward_queue_seconds",
-            "Seconds that a batch's oldest utterance had waited for the scorers",
-            buckets=LONG_SECONDS,
         )
         self.in_flight = Gauge(
             "ttsrl_reward_in_flight",

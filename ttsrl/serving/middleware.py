@@ -19,20 +19,15 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ttsrl.client.reward_client import read_token
 from ttsrl.errors import BadInput
+from ttsrl.serving.asking import asker_of, asking
 from ttsrl.serving.batcher import Full
+from ttsrl.serving.body import CLIENT_LEFT, MAX_BODY_BYTES, TOO_LARGE, Body, HeldBytes
 from ttsrl.serving.compat import kserve
 from ttsrl.wire import Outcome, ServiceSpec, Utterance
 
 JSON_MEDIA = "application/json"
 BINARY_MEDIA = "application/octet-stream"
 WAV_MEDIA = frozenset({BINARY_MEDIA, "audio/wav", "audio/x-wav", "audio/wave", "audio/flac"})
-CLIENT_LEFT = 499
-MAX_BODY_BYTES = 64 * 2**20
-TOO_LARGE = f"the body is larger than {MAX_BODY_BYTES} bytes; split it"
-MAX_BYTES_HELD = 2 * MAX_BODY_BYTES
-"""Of all bodies being read or measured; what they are parsed into takes several times that."""
-BODY_DEADLINE_S = 30.0
-"""A client that needs longer to send a body only holds memory."""
 
 Problem = Callable[[int, str, dict[str, str] | None], Response]
 
@@ -75,7 +70,7 @@ class AdmissionMiddleware:
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
-        self.held_bytes = 0
+        self.held = HeldBytes()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -88,6 +83,11 @@ class AdmissionMiddleware:
             return await specification(service)(scope, receive, send)
         if path not in SCORING or scope["method"] != "POST":
             return await self.app(scope, receive, send)
+        request = Request(scope)
+        try:
+            asking.set(asker_of(request))
+        except BadInput as error:
+            return await tell(scope, 400, str(error))(scope, receive, send)
         with service.request(path) as finished:
 
             async def counted(message: Message) -> None:
@@ -95,9 +95,9 @@ class AdmissionMiddleware:
                     finished(message["status"])
                 await send(message)
 
-            if refusal := refuse(service, Request(scope)):
+            if refusal := refuse(service, request):
                 return await refusal(scope, receive, counted)
-            body = Body(self, receive)
+            body = Body(self.held, receive)
             try:
                 data = await body.read()
                 if isinstance(data, bytes):
@@ -106,7 +106,7 @@ class AdmissionMiddleware:
                     status, detail = data
                     await tell(scope, status, detail)(scope, receive, counted)
             finally:
-                self.held_bytes -= body.size
+                body.release()
 
     async def _while_heard(self, scope: Scope, body: bytes, receive: Receive, send: Send) -> None:
         """Runs the route, and cancels it when its client goes, who would not read the scores."""
@@ -177,39 +177,6 @@ def refuse(service: Served, request: Request) -> Response | None:
     except Full as error:
         return route.problem(429, str(error), error.headers)
     return None
-
-
-class Body:
-    """A request's body while it is read, counted among all that are held."""
-
-    def __init__(self, admission: AdmissionMiddleware, receive: Receive) -> None:
-        self.size = 0
-        self._admission = admission
-        self._receive = receive
-
-    async def read(self) -> bytes | tuple[int, str]:
-        """The body; or the status and the reason with which the request is refused."""
-        try:
-            async with asyncio.timeout(BODY_DEADLINE_S):
-                return await self._read()
-        except TimeoutError:
-            return 408, f"the body did not come within {BODY_DEADLINE_S:g} s"
-
-    async def _read(self) -> bytes | tuple[int, str]:
-        chunks: list[bytes] = []
-        while True:
-            message = await self._receive()
-            if message["type"] != "http.request":
-                return CLIENT_LEFT, "the client left"
-            chunks.append(message.get("body", b""))
-            self.size += len(chunks[-1])
-            self._admission.held_bytes += len(chunks[-1])
-            if self.size > MAX_BODY_BYTES:
-                return 413, TOO_LARGE
-            if self._admission.held_bytes > MAX_BYTES_HELD:
-                return 429, "other requests take all the memory there is for bodies"
-            if not message.get("more_body", False):
-                return b"".join(chunks)
 
 
 def tell(scope: Scope, status: int, detail: str) -> Response:

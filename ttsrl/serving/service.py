@@ -18,6 +18,7 @@ from starlette.applications import Starlette
 from starlette.responses import Response
 
 from ttsrl.config.load import load_run
+from ttsrl.serving.asking import asking
 from ttsrl.serving.audit_desk import AuditDesk
 from ttsrl.serving.batcher import Batcher, Full
 from ttsrl.serving.compat import audio_scorer, channel_io, kserve
@@ -67,12 +68,7 @@ class RewardService:
         self.spec: ServiceSpec | None = None
         self.metrics = ServiceMetrics()
         self.metrics.queue_capacity.set(reward.queue_size)
-        self.batcher = Batcher(
-            reward.batch_size,
-            reward.queue_size,
-            self.metrics.queue_depth.set,
-            self.metrics.queue_seconds.observe,
-        )
+        self.batcher = Batcher(reward.batch_size, reward.queue_size, self.metrics.queue)
         self.audits = AuditDesk(self.when_free)
         self.pool = WorkerPool(
             config,
@@ -135,11 +131,13 @@ class RewardService:
     async def outcomes(self, utterances: Sequence[Utterance]) -> list[Outcome]:
         """One outcome per utterance, counted as in flight while its client waits.
 
-        Raises Full when too many wait already.
+        Raises Full when too many of who asks wait already.
         """
         self.metrics.in_flight.inc(len(utterances))
         try:
-            return await self.batcher.score(utterances, self.run.reward.sample_deadline_s)
+            return await self.batcher.score(
+                utterances, self.run.reward.sample_deadline_s, asking.get()
+            )
         finally:
             self.metrics.in_flight.dec(len(utterances))
 
@@ -152,8 +150,8 @@ class RewardService:
                 await asyncio.sleep(WHEN_FULL_S)
 
     def admit(self, count: int) -> None:
-        """Raises Full when there is no room for `count` more utterances."""
-        self.batcher.admit(count)
+        """Raises Full when there is no room for `count` more utterances of who asks."""
+        self.batcher.admit(count, asking.get())
 
     def unready(self) -> str | None:
         """Why nothing can be scored now, or None."""

@@ -182,7 +182,7 @@ async def check_reward_service(run: RunConfig, since_s: float) -> ServiceSpec:
     replaced has no pod for a while.
     """
     left_s = max(0.0, since_s + ABSENT_S - time.monotonic())
-    async with RewardClient.of(run.reward) as client:
+    async with RewardClient.of(run.reward, run=run.name) as client:
         return await client.wait_ready(
             timeout_s=REWARD_SERVICE_TIMEOUT_S, absent_s=None if _in_cluster() else left_s
         )

@@ -70,7 +70,7 @@ async def _ask(run: RunConfig, request: AuditRequest, spec: ServiceSpec) -> Audi
     def update(done: int, total: int) -> None:
         print(f"auditing the reward: {done} of about {total} recordings", flush=True)
 
-    async with RewardClient.of(run.reward, spec.spec_hash) as client:
+    async with RewardClient.of(run.reward, spec.spec_hash, run.name) as client:
         return await audit(client, request, PATIENCE_S, update)
 
 

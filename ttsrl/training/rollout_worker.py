@@ -78,7 +78,9 @@ class SpeechRolloutWorker(_PlainWorker):
         self.run = run_here()
         self.family = load_family(self.run.family, self.tokenizer, told=self.run.prompt)
         self._recording = lru_cache(maxsize=KEPT_RECORDINGS)(lambda file: Path(file).read_bytes())
-        self.reward_client = RewardClient.of(self.run.reward, reward_here().spec_hash)
+        self.reward_client = RewardClient.of(
+            self.run.reward, reward_here().spec_hash, self.run.name
+        )
 
     def _reference(self, info: dict[str, Any]) -> SpokenAfter | None:
         """The reference of a row, as the reward service is told it."""

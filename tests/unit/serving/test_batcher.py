@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Awaitable, Callable, Sequence
 
 import pytest
@@ -12,6 +13,7 @@ from ttsrl.serving.messages import WorkerEnds, WorkerHung, WorkerLost
 from ttsrl.wire import Failed, Outcome, Utterance
 
 DEADLINE_S = 300.0
+A, B, C = "run-a", "run-b", "run-c"
 
 
 def utterance(length: int) -> Utterance:
@@ -24,6 +26,30 @@ def measured(utterances: Sequence[Utterance]) -> list[Outcome]:
 
 def lengths(outcomes: Sequence[Outcome]) -> list[int]:
     return [int(outcome.detail) for outcome in outcomes if isinstance(outcome, Failed)]
+
+
+class Told:
+    """Remembers what a queue tells."""
+
+    def __init__(self) -> None:
+        self.depths: list[int] = []
+        self.waits_s: list[float] = []
+        self.takes: list[tuple[str, int]] = []
+        self.refusals: list[str] = []
+        self.of_run: dict[str, int] = {}
+
+    def waits(self, run: str, of_run: int, of_all: int) -> None:
+        self.of_run[run] = of_run
+        self.depths.append(of_all)
+
+    def waited(self, seconds: float) -> None:
+        self.waits_s.append(seconds)
+
+    def taken(self, run: str, count: int) -> None:
+        self.takes.append((run, count))
+
+    def refused(self, run: str) -> None:
+        self.refusals.append(run)
 
 
 class Worker:
@@ -56,7 +82,7 @@ class Worker:
 
 
 def batcher(size: int = 4, capacity: int = 100) -> Batcher:
-    return Batcher(size, capacity, on_depth=lambda depth: None)
+    return Batcher(size, capacity, Told())
 
 
 def run(test: Callable[[], Awaitable[None]]) -> None:
@@ -72,7 +98,7 @@ async def held(queue: Batcher) -> tuple[Worker, asyncio.Task[list[Outcome]]]:
     worker = Worker()
     worker.may_measure.clear()
     worker.task = asyncio.create_task(worker.run(queue))
-    first = asyncio.create_task(queue.score([utterance(1)], DEADLINE_S))
+    first = asyncio.create_task(queue.score([utterance(1)], DEADLINE_S, A))
     await worker.begun.wait()
     return worker, first
 
@@ -83,7 +109,7 @@ def test_requests_share_batches_by_length_stay_whole_and_get_their_own_in_order(
         worker, first = await held(queue)
         requests = ([9, 1], [2, 8], [7, 3], [4])
         scores = [
-            asyncio.create_task(queue.score([utterance(n) for n in r], DEADLINE_S))
+            asyncio.create_task(queue.score([utterance(n) for n in r], DEADLINE_S, A))
             for r in requests
         ]
         await asyncio.sleep(0)
@@ -99,12 +125,14 @@ def test_a_batch_is_filled_from_the_next_round() -> None:
     async def test() -> None:
         queue = batcher(size=2)
         worker, first = await held(queue)
-        waiting = [asyncio.create_task(queue.score([utterance(n)], DEADLINE_S)) for n in (5, 6, 7)]
+        waiting = [
+            asyncio.create_task(queue.score([utterance(n)], DEADLINE_S, A)) for n in (5, 6, 7)
+        ]
         await asyncio.sleep(0)
         worker.may_measure.set()
         worker.may_measure.clear()  # one batch, and the next is held
         await first
-        late = asyncio.create_task(queue.score([utterance(3)], DEADLINE_S))
+        late = asyncio.create_task(queue.score([utterance(3)], DEADLINE_S, A))
         await asyncio.sleep(0)
         worker.may_measure.set()
         await asyncio.gather(*waiting, late)
@@ -117,13 +145,13 @@ def test_a_long_utterance_is_not_overtaken_for_ever() -> None:
     async def test() -> None:
         queue = batcher(size=1)
         worker, first = await held(queue)
-        waiting = [asyncio.create_task(queue.score([utterance(n)], DEADLINE_S)) for n in (50, 2)]
+        waiting = [asyncio.create_task(queue.score([utterance(n)], DEADLINE_S, A)) for n in (50, 2)]
         await asyncio.sleep(0)
         worker.begun.clear()
         worker.may_measure.set()
         await first
         await worker.begun.wait()
-        late = asyncio.create_task(queue.score([utterance(3)], DEADLINE_S))
+        late = asyncio.create_task(queue.score([utterance(3)], DEADLINE_S, A))
         await asyncio.gather(*waiting, late)
         assert worker.batches == [[1], [2], [50], [3]]
 
@@ -134,14 +162,14 @@ def test_what_nobody_waits_for_is_not_measured() -> None:
     async def test() -> None:
         queue = batcher(size=1)
         worker, first = await held(queue)
-        left = asyncio.create_task(queue.score([utterance(2), utterance(3)], DEADLINE_S))
+        left = asyncio.create_task(queue.score([utterance(2), utterance(3)], DEADLINE_S, A))
         await asyncio.sleep(0)
         left.cancel()
         await asyncio.gather(left, return_exceptions=True)
         assert queue.depth == 0
         worker.may_measure.set()
         await first
-        await queue.score([utterance(4)], DEADLINE_S)
+        await queue.score([utterance(4)], DEADLINE_S, A)
         assert worker.batches == [[1], [4]]
 
     run(test)
@@ -164,16 +192,16 @@ def test_a_full_queue_says_so_and_takes_more_once_it_is_shorter() -> None:
     async def test() -> None:
         queue = batcher(size=2, capacity=3)
         worker, first = await held(queue)
-        waiting = asyncio.create_task(queue.score([utterance(2)] * 3, DEADLINE_S))
+        waiting = asyncio.create_task(queue.score([utterance(2)] * 3, DEADLINE_S, A))
         await asyncio.sleep(0)
         with pytest.raises(Full) as refused:
-            await queue.score([utterance(3)], DEADLINE_S)
+            await queue.score([utterance(3)], DEADLINE_S, A)
         assert 1 <= int(refused.value.headers["Retry-After"]) <= 30
         worker.may_measure.set()
         await asyncio.gather(first, waiting)
-        assert lengths(await queue.score([utterance(3)], DEADLINE_S)) == [3]
+        assert lengths(await queue.score([utterance(3)], DEADLINE_S, A)) == [3]
         # Else a request larger than the queue would be refused for ever.
-        assert len(await queue.score([utterance(4)] * 5, DEADLINE_S)) == 5
+        assert len(await queue.score([utterance(4)] * 5, DEADLINE_S, A)) == 5
 
     run(test)
 
@@ -182,7 +210,7 @@ def test_what_has_no_outcome_by_its_deadline_fails_and_is_not_measured_any_more(
     async def test() -> None:
         queue = batcher(size=1)
         worker, first = await held(queue)
-        (late,) = await queue.score([utterance(2)], deadline_s=0.01)
+        (late,) = await queue.score([utterance(2)], 0.01, A)
         assert isinstance(late, Failed)
         assert late.kind == "deadline"
         worker.may_measure.set()
@@ -200,7 +228,7 @@ def test_an_utterance_that_ends_every_worker_fails_alone(
         queue = batcher()
         worker = Worker(lost_on=3, error=error)
         task = asyncio.create_task(worker.run(queue))
-        outcomes = await queue.score([utterance(n) for n in (1, 2, 3)], DEADLINE_S)
+        outcomes = await queue.score([utterance(n) for n in (1, 2, 3)], DEADLINE_S, A)
         assert lengths(outcomes[:2]) == [1, 2]
         assert isinstance(outcomes[2], Failed)
         assert (outcomes[2].kind, outcomes[2].detail) == (kind, "the worker is gone")
@@ -214,7 +242,7 @@ def test_an_utterance_that_ends_every_worker_fails_alone(
 def test_a_batch_whose_worker_was_killed_from_outside_loses_nothing() -> None:
     async def test() -> None:
         queue = batcher()
-        scored = asyncio.create_task(queue.score([utterance(n) for n in (1, 2)], DEADLINE_S))
+        scored = asyncio.create_task(queue.score([utterance(n) for n in (1, 2)], DEADLINE_S, A))
         with pytest.raises(WorkerLost):
             await queue.work(Worker(lost_on=1))
         task = asyncio.create_task(Worker().run(queue))
@@ -227,7 +255,7 @@ def test_a_batch_whose_worker_was_killed_from_outside_loses_nothing() -> None:
 def test_the_last_batch_of_a_worker_that_ends_is_answered_and_not_measured_again() -> None:
     async def test() -> None:
         queue = batcher()
-        scored = asyncio.create_task(queue.score([utterance(1)], DEADLINE_S))
+        scored = asyncio.create_task(queue.score([utterance(1)], DEADLINE_S, A))
 
         async def last(utterances: list[Utterance]) -> list[Outcome]:
             raise WorkerEnds("a scorer hangs", measured(utterances))
@@ -241,28 +269,28 @@ def test_the_last_batch_of_a_worker_that_ends_is_answered_and_not_measured_again
 
 
 def test_depth_is_what_still_waits() -> None:
-    depths: list[int] = []
+    told = Told()
 
     async def test() -> None:
-        queue = Batcher(2, 100, on_depth=depths.append)
+        queue = Batcher(2, 100, told)
         task = asyncio.create_task(Worker().run(queue))
-        await queue.score([utterance(n) for n in range(5)], DEADLINE_S)
+        await queue.score([utterance(n) for n in range(5)], DEADLINE_S, A)
         task.cancel()
 
     run(test)
-    assert [depth for k, depth in enumerate(depths) if depth != depths[k - 1]] == [5, 3, 1, 0]
+    assert [depth for depth, _ in itertools.groupby(told.depths)] == [5, 3, 1, 0]
 
 
 def test_waiting_is_told_once_a_batch() -> None:
-    waits: list[float] = []
+    told = Told()
 
     async def test() -> None:
-        queue = Batcher(2, 100, lambda depth: None, waits.append)
+        queue = Batcher(2, 100, told)
         task = asyncio.create_task(Worker().run(queue))
-        await queue.score([utterance(n) for n in range(5)], DEADLINE_S)
+        await queue.score([utterance(n) for n in range(5)], DEADLINE_S, A)
         task.cancel()
 
     run(test)
-    assert len(waits) == 3
-    assert waits == sorted(waits)
-    assert waits[0] >= 0
+    assert len(told.waits_s) == 3
+    assert told.waits_s == sorted(told.waits_s)
+    assert told.waits_s[0] >= 0
