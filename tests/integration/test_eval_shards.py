@@ -15,7 +15,10 @@ from ttsrl.config.load import dump_run, load_run
 from ttsrl.config.schema import RunConfig
 from ttsrl.errors import BadInput, Failure
 from ttsrl.evaluation.evaluate import EvalShard, evaluate, passes_of
+from ttsrl.evaluation.published_run import bring_run
 from ttsrl.evaluation.reduce import Sharded
+from ttsrl.evaluation.report.inputs import read_run_folder
+from ttsrl.evaluation.report.page import write_report as write_page
 from ttsrl.evaluation.shard import Shards, read_or_prepare
 from ttsrl.evaluation.suites import held_out_suite
 from ttsrl.evaluation.waiting import wait_until
@@ -92,6 +95,17 @@ def test_shards_put_together_are_the_undivided_evaluation(
         p.name: p.read_bytes() for p in (tmp_path / "whole" / "wav").iterdir()
     }
     assert "held-out texts" in (final / "report.html").read_text()
+
+    with pytest.raises(BadInput, match="no run is published"):
+        bring_run(store, tmp_path / "brought")
+    store.storage.write_text(store.run_json, dump_run(run))
+    store.storage.write_text(store.steps_log, "")
+    bring_run(store, tmp_path / "brought")
+    brought = read_run_folder(tmp_path / "brought")
+    assert brought.after is not None and brought.before is not None
+    assert brought.after.report == report
+    assert (tmp_path / "brought/train/steps.jsonl").exists()
+    assert "held-out texts" in write_page(tmp_path / "brought").read_text()
 
     best = store.storage.read_json(store.best)
     assert best is not None

@@ -19,8 +19,6 @@ from faults.sitecustomize import (
     GIVES_NAN,
     HANGS,
     IS_HELD,
-    IS_HELD_LONGER,
-    LONGER,
     RAISES,
     RELEASE,
     TOO_LARGE,
@@ -37,8 +35,7 @@ from support.reward_server import (
     wait_until,
     worker_pids,
 )
-from ttsrl.client.reward_client import RewardClient, score_blocking
-from ttsrl.reward.config import RewardConfig
+from ttsrl.client.reward_client import RewardClient
 from ttsrl.wire import Failed, Ok, Outcome, ScoreResponse, Utterance
 
 FAULTS = Path(__file__).parents[1] / "faults"
@@ -83,60 +80,43 @@ def test_what_raises_or_gives_nan_fails_alone_and_what_does_not_fit_is_split(
     assert_same(outcomes[:3], score(faulty, good))
 
 
-def test_a_full_queue_answers_429_and_the_client_waits_its_turn(
+def test_a_run_whose_queue_is_full_is_answered_429_alone_and_its_client_waits_its_turn(
     faulty: RewardServer, release: Path
 ) -> None:
-    refused = 'ttsrl_reward_requests_total{"code": "429", "route": "/v1/score"}'
-    with ThreadPoolExecutor(3) as threads:
-        held = threads.submit(score, faulty, [marked(IS_HELD)])
+    def of(run: str, name: str) -> float:
+        return metrics(faulty).get(f'ttsrl_reward_run_{name}{{"run": "{run}"}}', 0.0)
+
+    with ThreadPoolExecutor(4) as threads:
+        held = threads.submit(score, faulty, [marked(IS_HELD)], run="flood")
         wait_until(lambda: metrics(faulty)["ttsrl_reward_in_flight{}"] == 1)
-        waiting = threads.submit(score, faulty, utterances(8))
-        wait_until(lambda: metrics(faulty)["ttsrl_reward_queue_depth{}"] == 8)
-        answer = post(faulty, utterances(1))
+        waiting = threads.submit(score, faulty, utterances(8), run="flood")
+        wait_until(lambda: of("flood", "queue_depth") == 8)
+        answer = post(faulty, utterances(1), run="flood")
         assert answer.status_code == 429
         assert int(answer.headers["retry-after"]) >= 1
         assert "8 utterances of this run wait" in answer.json()["detail"]
         assert httpx.get(f"{faulty.url}/readyz").status_code == 200
-        client = threads.submit(score_blocking, faulty.run.reward, utterances(2, seed=1), 60.0)
-        wait_until(lambda: metrics(faulty)[refused] >= 2)
+        client = threads.submit(scored_as, "flood", faulty, utterances(2, seed=1))
+        wait_until(lambda: of("flood", "refused_total") >= 2)
+        other = threads.submit(scored_as, "small", faulty, utterances(2, seed=2))
+        wait_until(lambda: of("small", "queue_depth") == 2)
         release.touch()
         assert not any(isinstance(outcome, Failed) for outcome in held.result())
-        assert all(isinstance(outcome, Ok) for outcome in [*waiting.result(), *client.result()])
-
-
-def test_a_run_that_floods_is_refused_alone_and_takes_turns_with_the_others(
-    faulty: RewardServer, release: Path
-) -> None:
-    def of(run: str, name: str) -> float:
-        return metrics(faulty)[f'ttsrl_reward_run_{name}{{"run": "{run}"}}']
-
-    release.unlink(missing_ok=True)
-    longer = release.with_name(release.name + LONGER)
-    flood = [*utterances(20), marked(IS_HELD_LONGER), *utterances(3)]  # its third batch is held
-    with ThreadPoolExecutor(2) as threads:
-        held = threads.submit(score, faulty, [marked(IS_HELD)], run="flood")
-        wait_until(lambda: metrics(faulty)["ttsrl_reward_in_flight{}"] == 1)
-        flooding = threads.submit(score, faulty, flood, run="flood")
-        wait_until(lambda: of("flood", "queue_depth") == 24)
-        answer = post(faulty, utterances(1), run="flood")
-        assert answer.status_code == 429
-        assert int(answer.headers["retry-after"]) >= 1
-        assert of("flood", "refused_total") == 1
-        release.touch()
-        reward = faulty.run.reward
-        own = asyncio.run(_scored_as("small", reward, utterances(2, seed=1)))
-        assert not flooding.done()
-        longer.touch()
-        assert all(isinstance(outcome, Ok) for outcome in [*own, *flooding.result()])
-        assert not any(isinstance(outcome, Failed) for outcome in held.result())
+        answered = [*waiting.result(), *client.result(), *other.result()]
+        assert all(isinstance(outcome, Ok) for outcome in answered)
     assert (of("small", "utterances_total"), of("small", "refused_total")) == (2, 0)
-    assert of("flood", "utterances_total") >= 25
+    assert of("flood", "utterances_total") == 11
     assert of("flood", "queue_depth") == of("small", "queue_depth") == 0
 
 
-async def _scored_as(run: str, reward: RewardConfig, items: list[Utterance]) -> list[Outcome]:
-    async with RewardClient.of(reward, run=run) as client:
-        return await client.score(items)
+def scored_as(run: str, server: RewardServer, items: list[Utterance]) -> list[Outcome]:
+    """As the trainer of a run has it."""
+
+    async def score() -> list[Outcome]:
+        async with RewardClient.of(server.run.reward, run=run) as client:
+            return await client.score(items)
+
+    return asyncio.run(score())
 
 
 def test_the_name_of_a_run_has_to_be_one(faulty: RewardServer) -> None:

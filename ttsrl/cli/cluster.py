@@ -110,7 +110,12 @@ def status(
     follow: Annotated[
         bool, typer.Option("--follow", "-f", help="Show progress until the job has ended.")
     ] = False,
-    json: Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")] = False,
+    json: Annotated[
+        bool,
+        typer.Option(
+            "--json", help="Print JSON for programs: a list of runs, or of --run its own."
+        ),
+    ] = False,
 ) -> None:
     """List the release's runs; show what the jobs of one do, and why a pod is pending."""
     from ttsrl.kube import status, training
@@ -123,7 +128,7 @@ def status(
     cluster = Cluster(namespace)
     names = read_names(cluster, release, run)
     if json:
-        print(status.status(cluster, names).as_json(status.evaluation(cluster, names)))
+        print(status.for_programs(cluster, names, run))
         return
     if follow:
         with Progress() as progress:

@@ -114,11 +114,34 @@ def compare(
 
 
 @command(commands, "ttsrl report runs/NAME")
-def report(work_dir: Annotated[Path, typer.Argument(help="The run's folder.")]) -> None:
-    """Write report.html from what a run has left in its folder."""
+def report(
+    source: Annotated[
+        str,
+        typer.Argument(
+            metavar="RUN",
+            help="The run's folder; the address of a published run; or a Helm release by its name.",
+        ),
+    ],
+    to: Annotated[
+        Path | None,
+        typer.Option(help="Folder to write into, for a run that is published.", metavar="DIR"),
+    ] = None,
+    namespace: Namespace = None,
+    run: RunName = None,
+) -> None:
+    """Write report.html from what a run has left in its folder, or in storage up to now."""
     from ttsrl.evaluation.report.page import log_report
 
-    folder = work_dir.absolute()
+    if Path(source).is_dir() and run is None:
+        folder = Path(source).absolute()
+    elif to is None:
+        raise BadInput(f"{source} is not a folder; for a published run or a release give --to DIR")
+    else:
+        from ttsrl.cli.published import published
+        from ttsrl.evaluation.published_run import bring_run
+
+        folder = to.absolute()
+        bring_run(published(source, namespace, run), folder)
     do("report", folder, log_report, folder)
     print(folder / "report.html")
 

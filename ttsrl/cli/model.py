@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -10,7 +9,6 @@ from typing import Annotated
 import typer
 
 from ttsrl.cli.command import Namespace, RunName, command
-from ttsrl.errors import BadInput
 
 commands = typer.Typer()
 
@@ -38,21 +36,13 @@ def pull(
     run: RunName = None,
 ) -> None:
     """Bring a published model or checkpoint here, verified; an interrupted pull resumes."""
+    from ttsrl.cli.published import published
     from ttsrl.runtime.progress import Progress
-    from ttsrl.storage.published import best_model, open_run, pull_from
+    from ttsrl.storage.published import best_model, pull_from
 
-    if "/" not in source:
-        from ttsrl.kube.cluster import Cluster
-        from ttsrl.kube.release import read_release
-
-        release = read_release(Cluster(namespace), source)
-        source = release.address(run)
-        os.environ |= release.storage_environment(os.environ)
-    elif run is not None:
-        raise BadInput(f"--run {run} is a run of a release, and {source} is an address; give one")
+    store = published(source, namespace, run)
     with Progress() as progress:
         stage = progress.stage("pull")
-        store = open_run(source)
         chosen = best_model(store) if best else None
         step = chosen.step if chosen else step
         pulled = pull_from(store, what.value, step, to, stage.update_bytes)

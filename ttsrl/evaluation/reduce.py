@@ -17,12 +17,11 @@ from ttsrl.config.schema import RunConfig
 from ttsrl.errors import BadInput, Failure
 from ttsrl.evaluation.adaptation import write_adaptation
 from ttsrl.evaluation.best import point_to_best
-from ttsrl.evaluation.during.plan import local
 from ttsrl.evaluation.evaluate import passes_of, write_report
+from ttsrl.evaluation.published_run import bring_changes, bring_step_log
 from ttsrl.evaluation.report.page import write_report as write_page
 from ttsrl.evaluation.shard import BEFORE, ShardedEvaluation, named_suites
 from ttsrl.evaluation.waiting import wait_until
-from ttsrl.records.during import CHANGE, FOLDER
 from ttsrl.records.evaluation import (
     REPORT,
     ROWS,
@@ -31,12 +30,8 @@ from ttsrl.records.evaluation import (
     EvaluationRow,
     EvaluationShard,
 )
-from ttsrl.records.guard import GUARDS
 from ttsrl.records.record import parse, read_lines, write_lines
 from ttsrl.storage.run_store import RunStore
-
-LOG_FOLDER = "log/"
-"""Where a checkpoint keeps the step log."""
 
 
 def reduce_shards(asked: ShardedEvaluation) -> None:
@@ -113,8 +108,8 @@ class Sharded:
             report = write_adaptation(self.run, after, before)
         if self.suite == HELD_OUT and not (after / "report.html").exists():
             (self.work_dir / "run.json").write_text(dump_run(self.run), encoding="utf-8")
-            self._bring_step_log(step)
-            self._bring_changes()
+            bring_step_log(self.store, step, self.work_dir)
+            bring_changes(self.run, self.store, self.work_dir)
             shutil.copy(write_page(self.work_dir), after)
         for at, brought in ((BEFORE, before), (step, after)):
             self._publish(at, brought)
@@ -172,31 +167,6 @@ class Sharded:
             raise Failure(
                 f"the shards of step {step} hold {len(rows)} utterances of "
                 f"{shards[0].texts * passes}; evaluate again with --as NAME"
-            )
-
-    def _bring_step_log(self, step: int) -> None:
-        """The log of training up to the step, out of its checkpoint."""
-        key = self.store.checkpoint(step)
-        if not self.store.storage.is_complete(key):
-            return  # a checkpoint may be deleted once its model is merged; the page does without
-        folder = self.work_dir / "checkpoint"
-        self.store.storage.pull(
-            key, folder, replace=True, wanted=lambda path: path.startswith(LOG_FOLDER)
-        )
-        shutil.copytree(folder / LOG_FOLDER, self.work_dir / "train", dirs_exist_ok=True)
-        if (found := self.store.storage.read_text(self.store.guards_log)) is not None:
-            (self.work_dir / "train" / GUARDS).write_text(found, encoding="utf-8")
-
-    def _bring_changes(self) -> None:
-        """What was heard of the checkpoints while training went on."""
-        if (during := self.run.eval.during_training) is None:
-            return
-        for step in self.store.list_evaluated(during.folder):
-            self.store.storage.pull(
-                self.store.eval(during.folder, step),
-                local(self.work_dir / FOLDER, step),
-                replace=True,
-                wanted=lambda path: path in (REPORT, CHANGE),
             )
 
     def _publish(self, step: int, folder: Path) -> None:

@@ -6,12 +6,13 @@ import json
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from ttsrl.errors import Failure, Stopped
 from ttsrl.kube import follow, training
 from ttsrl.kube.cluster import OUTAGE_S, Cluster
-from ttsrl.kube.names import Names
-from ttsrl.kube.objects import Object, condition, part
+from ttsrl.kube.names import RUN_LABEL, Names
+from ttsrl.kube.objects import Object, condition, labels_of, part
 from ttsrl.kube.pending import why_pending
 from ttsrl.kube.state import JobState, state_of
 from ttsrl.records.step_line import POLICY, StepLine, policy_of
@@ -31,6 +32,7 @@ HEAD_BYTES = 256 * 1024
 class Status:
     """A training job as it is now."""
 
+    run: str
     job: str
     state: JobState
     pods: list[str] = field(default_factory=list[str])
@@ -44,10 +46,11 @@ class Status:
     stopped: str | None = None
     """What the log says of the guard that ended the run."""
 
-    def as_json(self, evaluation: Sequence[str]) -> str:
+    def as_json(self, evaluation: Sequence[str]) -> dict[str, Any]:
         """The same for programs; `evaluation` has the lines of its other jobs."""
         step = self.step and {"step": self.step.step, "total": self.step.total}
-        whole = {
+        return {
+            "run": self.run,
             "job": self.job,
             "phase": self.state.phase,
             "state": self.state.words,
@@ -58,7 +61,6 @@ class Status:
             "stopped_by": self.stopped,
             "evaluation": list(evaluation),
         }
-        return json.dumps(whole, indent=2)
 
     def lines(self) -> list[str]:
         """All of it, as a user reads it."""
@@ -110,6 +112,7 @@ def status(cluster: Cluster, names: Names, surroundings: Surroundings | None = N
     driver = training.driver(kind, names, found)
     log = _log(cluster, driver, tail_lines=TAIL_LINES)
     return Status(
+        names.run,
         f"{job['kind']} {names.train}",
         state_of(job),
         lines,
@@ -118,6 +121,19 @@ def status(cluster: Cluster, names: Names, surroundings: Surroundings | None = N
         policy_of(_log(cluster, driver, first_bytes=HEAD_BYTES)),
         next((line.removeprefix(STOPPED_BY) for line in log if line.startswith(STOPPED_BY)), None),
     )
+
+
+def for_programs(cluster: Cluster, names: Names, run: str | None) -> str:
+    """JSON: the state of one run, or, where none is named, a list of those of all runs."""
+    around = Surroundings(cluster)
+
+    def state(of: Names) -> dict[str, Any]:
+        return status(cluster, of, around).as_json(evaluation(cluster, of))
+
+    if run is not None:
+        return json.dumps(state(names), indent=2)
+    found = dict.fromkeys(labels_of(job).get(RUN_LABEL) for job in training.runs(cluster, names))
+    return json.dumps([state(names.of_run(one)) for one in found if one is not None], indent=2)
 
 
 def pod_line(pod: Object, why: str) -> str:
