@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Literal
 
 import helm_python as helm
 import yaml
@@ -20,7 +21,7 @@ from ttsrl.kube.names import Names
 ROOT = Path(__file__).parents[1]
 WRITTEN = "Written by `python -m tools.jobs` from helm/templates/jobs; change it there."
 
-FILES: Mapping[str, tuple[str, tuple[Template, ...]]] = {
+FILES: Mapping[str, tuple[str, tuple[Template | Literal["verifyjob"], ...]]] = {
     "train/rayjob.yaml": (
         """\
 Trains the run of a Helm release named ttsrl, in the current namespace:
@@ -44,6 +45,18 @@ continues from the last published checkpoint. A run that a guard stopped (exit c
 is wrong (2), ends the job as Failed at once. Applied a second time this changes nothing; delete it
 first to start it again.""",
         ("pytorchjob",),
+    ),
+    "train/trainjob/trainjob.yaml": (
+        """\
+Trains the run of a Helm release named ttsrl with Kubeflow Trainer 2: a runtime, and the job
+that uses it.
+
+  kubectl apply -f jobs/train/trainjob
+
+The end of one pod is the end of all: the JobSet beneath the job starts them again, they meet
+anew, and training continues from the last published checkpoint. A run that a guard stopped (exit
+code 3), and one that is wrong (2), ends the job as Failed at once.""",
+        ("trainingruntime", "trainjob"),
     ),
     "follow/follow-job.yaml": (
         """\
@@ -84,6 +97,11 @@ complete, so that no pod holds a GPU while it waits. The pods are those of jobs/
 
   kubectl apply -f jobs/eval/jobset""",
         ("jobset",),
+    ),
+    "verify/job.yaml": (
+        """\
+What `skaffold verify` runs: of each check, which are those of `helm test`, its container alone.""",
+        ("verifyjob",),
     ),
 }
 """File in jobs/ -> what it is for, and the jobs in it."""

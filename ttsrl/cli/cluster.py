@@ -59,7 +59,7 @@ def submit(
     from ttsrl.kube.cluster import Cluster
     from ttsrl.kube.readiness import examine, refuse
     from ttsrl.kube.release import read_release
-    from ttsrl.kube.training import job_for, printed, submit
+    from ttsrl.kube.training import objects_for, printed, submit
     from ttsrl.models.kinship import verdict_notes
     from ttsrl.runtime.doctor import show
 
@@ -73,7 +73,7 @@ def submit(
     for note in verdict_notes(run.run):
         print(note)
     if dry_run:
-        checks = examine(cluster, there, operator, job_for(there, run, operator, queue))
+        checks = examine(cluster, there, operator, objects_for(there, run, operator, queue)[-1])
         show(checks, as_json=False)
         refuse(checks)
         return

@@ -114,3 +114,4 @@ class TrainingJob(StrEnum):
 
     rayjob = "rayjob"
     pytorchjob = "pytorchjob"
+    trainjob = "trainjob"

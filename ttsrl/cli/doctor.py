@@ -34,10 +34,10 @@ def doctor(
     from ttsrl.kube.cluster import Cluster
     from ttsrl.kube.release import read_release
     from ttsrl.kube.runs import own_run
-    from ttsrl.kube.training import job_for
+    from ttsrl.kube.training import objects_for
 
     cluster = Cluster(namespace)
     there = read_release(cluster, release)
     operator = kind.value if kind is not None else there.kind
-    job = job_for(there, own_run(there), operator)
+    job = objects_for(there, own_run(there), operator)[-1]
     show(readiness.examine(cluster, there, operator, job), as_json=json)

@@ -23,6 +23,9 @@ JobFolder = Annotated[
     Path, typer.Option("--work-dir", metavar="DIR", help="Local folder to work in.")
 ]
 Shards = Annotated[int, typer.Option("--of", metavar="N", min=1, help="Number of shards.")]
+MaxStarts = Annotated[
+    int, typer.Option("--max-starts", min=1, help="Starts in a row without a new checkpoint.")
+]
 ModelStep = Annotated[
     int | None, typer.Option("--step", help="Step of the model; default: the run's last.")
 ]
@@ -47,15 +50,31 @@ class ReleaseCheck(StrEnum):
 
 
 @command(commands, f"ttsrl job train {POD}")
-def train(config: Config, work_dir: JobFolder) -> None:
+def train(config: Config, work_dir: JobFolder, max_starts: MaxStarts = 6) -> None:
     """Train a run, or resume it, in the Ray cluster of RAY_ADDRESS or in one of this machine.
 
     Exit code 0: every step is done and published. 3: a guard of the run has ended it. Any other:
     the same command resumes from the last published checkpoint.
     """
-    from ttsrl.training.supervisor import train_until_terminated
+    from ttsrl.training.ray_driver import drive
 
-    train_until_terminated(config, work_dir)
+    drive(config, work_dir, max_starts)
+
+
+@command(commands, "ttsrl job leave --work-dir /tmp/ttsrl")
+def leave(
+    work_dir: JobFolder,
+    worker: Annotated[
+        bool, typer.Option("--worker", help="Ask the head of this worker's Ray cluster.")
+    ] = False,
+    grace_s: Annotated[
+        float, typer.Option("--grace-s", help="Seconds to wait for the end of training.")
+    ] = 45.0,
+) -> None:
+    """Have the training of a RayJob save and end, before its pod goes."""
+    from ttsrl.training.leaving import ask_head, leave
+
+    print(ask_head(work_dir, grace_s) if worker else leave(work_dir, grace_s))
 
 
 @command(commands, f"ttsrl job pytorchjob {POD}")
@@ -65,11 +84,9 @@ def pytorchjob(
     ray_port: Annotated[
         int, typer.Option(help="Port of the Ray head, which rank 0 starts.")
     ] = 6379,
-    max_starts: Annotated[
-        int, typer.Option(min=1, help="Starts in a row without a new checkpoint.")
-    ] = 6,
+    max_starts: MaxStarts = 6,
 ) -> int:
-    """Train as one pod of a PyTorchJob; the end of one pod is the end of all.
+    """Train as one pod of a PyTorchJob or TrainJob; the end of one pod is the end of all.
 
     Exit code 138 asks the operator for another start.
     """

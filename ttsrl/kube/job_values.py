@@ -100,19 +100,27 @@ class RayValues(Section):
     auth: bool
 
 
+class TrainBudget(Section):
+    """Whether drains of nodes wait for training."""
+
+    enabled: bool
+
+
 class TrainValues(GpuPodValues):
     """The training job."""
 
     create: bool
     gpu: JobGpu
-    kind: Literal["rayjob", "pytorchjob"]
+    kind: Literal["rayjob", "pytorchjob", "trainjob"]
     image: Image
     backoffLimit: int = RETRIES
+    maxAttempts: int = Field(ge=1, le=1000)
     activeDeadlineSeconds: Seconds
     preRunningDeadlineSeconds: int = Field(ge=0)
     ttlSecondsAfterFinished: int = Field(ge=0)
     terminationGracePeriodSeconds: int = Field(ge=0)
     objectStoreBytes: int = Field(ge=78_643_200)
+    podDisruptionBudget: TrainBudget
     ray: RayValues
     head: HeadValues
     submitter: Submitter

@@ -5,6 +5,7 @@ What they look like is the chart's matter. Here is only what any job has: pods, 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Literal, cast
 
 import yaml
@@ -12,10 +13,24 @@ import yaml
 from ttsrl.kube.names import Names
 from ttsrl.kube.objects import Object, entries, part
 
-Kind = Literal["rayjob", "pytorchjob"]
+Kind = Literal["rayjob", "pytorchjob", "trainjob"]
 Template = Literal[
-    "rayjob", "pytorchjob", "followjob", "mergejob", "shardsjob", "reducejob", "jobset"
+    "rayjob",
+    "pytorchjob",
+    "trainjob",
+    "trainingruntime",
+    "followjob",
+    "mergejob",
+    "shardsjob",
+    "reducejob",
+    "jobset",
 ]
+TEMPLATES: Mapping[Kind, tuple[Template, ...]] = {
+    "rayjob": ("rayjob",),
+    "pytorchjob": ("pytorchjob",),
+    "trainjob": ("trainjob", "trainingruntime"),
+}
+"""What each kind of training job consists of: the job, and what it refers to."""
 Manifest = dict[str, Any]
 
 GPU_NAMES = ("gpu", "mig-")
@@ -36,8 +51,13 @@ def parse(text: str) -> Manifest:
 
 
 def pods_of(job: Manifest) -> list[tuple[Manifest, int]]:
-    """(pod template, how many pods of it) of any job."""
+    """(pod template, how many pods of it) of any job; those of a TrainJob are its runtime's."""
     spec = job["spec"]
+    if job["kind"] == "TrainJob":
+        return []
+    if job["kind"] == "TrainingRuntime":
+        [node] = spec["template"]["spec"]["replicatedJobs"]
+        return [(node["template"]["spec"]["template"], spec["mlPolicy"]["numNodes"])]
     if job["kind"] == "RayJob":
         cluster = spec["rayClusterSpec"]
         return [

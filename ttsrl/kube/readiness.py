@@ -24,6 +24,7 @@ from ttsrl.runtime.doctor import Check
 APIS: Mapping[Kind, tuple[str, str, str]] = {
     "rayjob": ("ray.io/v1", "rayjobs", "KubeRay 1.6"),
     "pytorchjob": ("kubeflow.org/v1", "pytorchjobs", "Kubeflow's training operator 1.9"),
+    "trainjob": ("trainer.kubeflow.org/v1alpha1", "trainjobs", "Kubeflow Trainer 2.2"),
 }
 ARCHITECTURE = "amd64"
 """What the images are built for."""
@@ -32,7 +33,8 @@ SCALED = "where an autoscaler adds such nodes when a pod waits for one"
 
 
 def examine(cluster: Cluster, release: Release, kind: Kind, job: Manifest) -> list[Check]:
-    """Every check of a release and of the job that is to be made for it."""
+    """Every check of a release and of the job that is to be made for it, or of the runtime that
+    has the pods of that job."""
     checks = [_look(f"{kind} API", lambda: _api(cluster, kind))]
     if checks[0].state == "ok":
         checks.append(_look("job, as the cluster takes it", lambda: _dry_run(cluster, kind, job)))
@@ -177,12 +179,12 @@ def _api(cluster: Cluster, kind: Kind) -> Check:
     served = [resource["name"] for resource in entries(group or {}, "resources")]
     name = f"{kind} API"
     if plural not in served:
-        other: Kind = "pytorchjob" if kind == "rayjob" else "rayjob"
+        others = " or ".join(f"--kind {other}" for other in APIS if other != kind)
         return Check(
             name,
             "bad",
             f"the cluster has no {plural} of {version}",
-            f"install {operator} or newer, or use --kind {other}",
+            f"install {operator} or newer, or use {others}",
         )
     return Check(name, "ok", f"{version} {plural}")
 
@@ -190,7 +192,8 @@ def _api(cluster: Cluster, kind: Kind) -> Check:
 def _dry_run(cluster: Cluster, kind: Kind, job: Manifest) -> Check:
     """The API's and the webhooks' own judgement; a field that is unknown means an old operator."""
     name = "job, as the cluster takes it"
-    version, plural, operator = APIS[kind]
+    version, _, operator = APIS[kind]
+    plural = f"{job['kind'].lower()}s"
     probe: dict[str, Any] = {**job, "metadata": {**job["metadata"]}}
     del probe["metadata"]["name"]
     probe["metadata"]["generateName"] = "dry-run-"

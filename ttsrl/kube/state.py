@@ -29,10 +29,11 @@ PAUSED = "ttsrl.dev/paused"
 
 
 def state_of(job: Object) -> JobState:
-    """The state of a RayJob or PyTorchJob."""
+    """The state of a training job of any kind."""
     if PAUSED in part(job, "metadata", "annotations"):
         return JobState("paused", "suspended by `ttsrl stop`; `ttsrl submit` resumes it")
-    return _of_rayjob(job) if job["kind"] == "RayJob" else _of_pytorchjob(job)
+    of_kind = {"RayJob": _of_rayjob, "PyTorchJob": _of_pytorchjob, "TrainJob": _of_trainjob}
+    return of_kind[job["kind"]](job)
 
 
 def _of_rayjob(job: Object) -> JobState:
@@ -56,8 +57,8 @@ def _of_rayjob(job: Object) -> JobState:
         case "Complete" if status.get("jobStatus") == "STOPPED":
             return JobState(
                 "stopped",
-                "stopped by a guard, for bad input, or by `ray job stop`: it is not retried; see "
-                "`ttsrl logs`",
+                "stopped by a guard, for bad input, after too many starts without a new "
+                "checkpoint, or by `ray job stop`: it is not retried; see `ttsrl logs`",
             )
         case "Complete":
             return JobState("done", f"done, {attempt}")
@@ -83,3 +84,19 @@ def _of_pytorchjob(job: Object) -> JobState:
             return JobState("running", "running")
         case _:
             return JobState("starting", "its pods are starting")
+
+
+def _of_trainjob(job: Object) -> JobState:
+    for one in entries(job, "status", "conditions"):
+        if one["status"] == "True" and one["type"] == "Complete":
+            return JobState("done", "done")
+        if one["status"] == "True" and one["type"] == "Failed":
+            return JobState("failed", f"failed: {one.get('message', '')}")
+    if part(job, "spec").get("suspend"):
+        return JobState("suspended", "suspended: its queue has not admitted it")
+    pods = entries(job, "status", "jobsStatus")
+    if any(one.get("ready") for one in pods):
+        return JobState("running", "running")
+    if pods:
+        return JobState("starting", "its pods are starting, or start again")
+    return JobState("starting", "not seen by Kubeflow Trainer yet; is it running?")

@@ -32,7 +32,6 @@ HEAD_BYTES = 256 * 1024
 class Status:
     """A training job as it is now."""
 
-    run: str
     job: str
     state: JobState
     pods: list[str] = field(default_factory=list[str])
@@ -45,6 +44,7 @@ class Status:
     """Id and commit of what is trained; empty where it is a folder, or not yet known."""
     stopped: str | None = None
     """What the log says of the guard that ended the run."""
+    run: str = ""
 
     def as_json(self, evaluation: Sequence[str]) -> dict[str, Any]:
         """The same for programs; `evaluation` has the lines of its other jobs."""
@@ -112,7 +112,6 @@ def status(cluster: Cluster, names: Names, surroundings: Surroundings | None = N
     driver = training.driver(kind, names, found)
     log = _log(cluster, driver, tail_lines=TAIL_LINES)
     return Status(
-        names.run,
         f"{job['kind']} {names.train}",
         state_of(job),
         lines,
@@ -120,6 +119,7 @@ def status(cluster: Cluster, names: Names, surroundings: Surroundings | None = N
         StepLine.last_of(log),
         policy_of(_log(cluster, driver, first_bytes=HEAD_BYTES)),
         next((line.removeprefix(STOPPED_BY) for line in log if line.startswith(STOPPED_BY)), None),
+        names.run,
     )
 
 
@@ -193,9 +193,9 @@ def watch(cluster: Cluster, names: Names, progress: Progress) -> None:
             return
         if now.state.phase == "paused":
             return
-        if now.state.phase == "stopped":
-            raise Stopped(now.stopped or f"{now.job}: {now.state.words}; see `ttsrl logs`")
-        if now.state.phase == "failed":
+        if now.stopped is not None and now.state.has_ended:
+            raise Stopped(now.stopped)
+        if now.state.phase in ("stopped", "failed"):
             raise Failure(f"{now.job}: {now.state.words}; see `ttsrl logs`")
         time.sleep(POLL_S)
 

@@ -27,6 +27,6 @@ def _set(
 ) -> None:
     version, plural, _ = APIS[kind]
     switch = {"suspend": suspended}
-    spec = switch if kind == "rayjob" else {"runPolicy": switch}
+    spec = {"runPolicy": switch} if kind == "pytorchjob" else switch
     body = {"metadata": {"annotations": {PAUSED: paused}}, "spec": spec}
     cluster.patch(cluster.group(version, f"{plural}/{names.train}"), body)

@@ -10,8 +10,9 @@ from typing import Any, get_args
 import yaml
 
 from ttsrl.errors import BadInput, Failure
+from ttsrl.kube import trainer
 from ttsrl.kube.cluster import Cluster
-from ttsrl.kube.manifests import Kind, Manifest, Template, parse
+from ttsrl.kube.manifests import TEMPLATES, Kind, Manifest, Template, parse
 from ttsrl.kube.names import RUN_LABEL, Names
 from ttsrl.kube.objects import Object, labels_of, part
 from ttsrl.kube.readiness import APIS, examine, refuse
@@ -30,7 +31,14 @@ POLL_S = 1.0
 
 def job_for(release: Release, run: ClusterRun, kind: Kind, queue: str | None = None) -> Manifest:
     """The training job of a run, as it is created."""
-    return made(release, run, kind, queue)
+    return objects_for(release, run, kind, queue)[0]
+
+
+def objects_for(
+    release: Release, run: ClusterRun, kind: Kind, queue: str | None = None
+) -> list[Manifest]:
+    """The training job of a run, and what it refers to; the last of them has the pods."""
+    return [made(release, run, template, queue) for template in TEMPLATES[kind]]
 
 
 def made(
@@ -48,7 +56,7 @@ def made(
 
 def printed(release: Release, run: ClusterRun, kind: Kind, queue: str | None = None) -> str:
     """What `submit` creates, as YAML for a repository or for kubectl: there nothing owns it."""
-    templates: list[Template] = [kind]
+    templates = [*TEMPLATES[kind]]
     if run.run.eval.during_training is not None:
         templates.append("followjob")
     objects: list[Any] = [run.manifest()]
@@ -67,7 +75,7 @@ def submit(
     A job that runs already is left alone; one that has ended is created anew, and resumes from the
     last published checkpoint. Raises BadInput before anything starts where something is amiss.
     """
-    job = job_for(release, run, kind, queue)
+    job, *others = objects_for(release, run, kind, queue)
     name = job["metadata"]["name"]
     for other in get_args(Kind):
         there = find(cluster, run.names, other)
@@ -86,12 +94,16 @@ def submit(
             return f"{there['kind']} {name} is there already: {state.words}"
         hold(cluster, release, run)  # else it might go with the job that is deleted
         delete(cluster, run.names, other)
-    refuse(examine(cluster, release, kind, job))
+    refuse(examine(cluster, release, kind, [job, *others][-1]))
     hold(cluster, release, run)
+    for other in others:
+        trainer.create_runtime(cluster, other)
     _create(cluster, kind, job)
     created = find(cluster, run.names, kind)
     if created is not None:
         give_to(cluster, release, run, [created])
+        for other in others:
+            trainer.give_runtime(cluster, other, created)
     return f"{job['kind']} {name} created in {cluster.namespace}"
 
 
@@ -163,6 +175,7 @@ def driver(kind: Kind, names: Names, found: list[Any]) -> Object | None:
     label, value = {
         "rayjob": ("batch.kubernetes.io/job-name", names.train),
         "pytorchjob": ("training.kubeflow.org/replica-type", "master"),
+        "trainjob": ("batch.kubernetes.io/job-completion-index", "0"),
     }[kind]
     fitting = [pod for pod in found if part(pod, "metadata", "labels").get(label) == value]
     return fitting[-1] if fitting else None
@@ -188,7 +201,7 @@ def _check_same_job(there: Object, job: Manifest, wanted: Kind, kind: Kind, name
 
 
 def _create(cluster: Cluster, kind: Kind, job: Manifest) -> None:
-    if kind == "rayjob":
+    if kind != "pytorchjob":
         version, plural, _ = APIS[kind]
         cluster.create(cluster.group(version, plural), job)
         return

@@ -1,9 +1,10 @@
-"""How often the pods of a PyTorchJob start again.
+"""How often a training job starts again without getting further.
 
 With the restart policy ExitCode, Kubeflow's operator 1.9 ends the job where a container ends with 1
 to 127, and makes the pod anew for 128 and above (pkg/util/train/train_util.go). It does not count
 how often: `backoffLimit` counts restarts of containers, and a new pod has none. So the starts are
-counted here, in the run's storage.
+counted here, in the run's storage; and so are those of a RayJob and a TrainJob, whose operators
+count each attempt, whatever ended it.
 """
 
 from __future__ import annotations

@@ -61,14 +61,15 @@ def train_until_terminated(config: Path, work_dir: Path | None = None) -> None:
         sys.stderr.flush()
         os._exit(int(left.code or 0))  # a thread that still waits for storage is not waited for
     except (BadInput, Stopped) as end:
-        if environment.ray_address() is not None:
-            _end_ray_job(f"{STOPPED_BY}{end}" if isinstance(end, Stopped) else f"error: {end}")
+        end_ray_job(f"{STOPPED_BY}{end}" if isinstance(end, Stopped) else f"error: {end}")
         raise
 
 
-def _end_ray_job(words: str) -> None:
-    """End the Ray job that this process is, so that KubeRay does not try again what another
-    attempt cannot do better."""
+def end_ray_job(words: str) -> None:
+    """End the Ray job that this process is, if it is one, so that KubeRay does not try again what
+    another attempt cannot do better."""
+    if environment.ray_address() is None:
+        return
     from ttsrl.training.ray_job import end_as_stopped, own_submission_id
 
     if own_submission_id() is not None:

@@ -35,10 +35,13 @@ spec:
 metadata:
   {{- include "ttsrl.jobPodMetadata" $pod | nindent 2 }}
 spec:
+  {{- if .container }}
+  restartPolicy: Never
+  {{- end }}
   terminationGracePeriodSeconds: {{ int .root.Values.train.terminationGracePeriodSeconds }}
   {{- include "ttsrl.jobPod" $pod | nindent 2 }}
   containers:
-    - name: pytorch # the operator's webhook wants this name
+    - name: {{ .container | default "pytorch" }} # the operator wants this name
       command: [ttsrl, job, pytorchjob]
       args: [--config, /etc/ttsrl/run.json, --work-dir, /tmp/ttsrl, --max-starts, {{ .root.Values.train.backoffLimit | int | add1 | quote }}]
       ports:

@@ -4,6 +4,7 @@
 {{- $train := include "ttsrl.jobSettings" (list $root "train") | fromJson -}}
 {{- $head := include "ttsrl.jobSettings" (list $root "train" "head") | fromJson -}}
 {{- $gpus := include "ttsrl.gpus" (list $root "train") | int -}}
+{{- $grace := max 1 (sub (int $root.Values.train.terminationGracePeriodSeconds) 5) -}}
 {{- $mounts := list "run" "token" "s3" "huggingface" "models" "tmp" "shm" -}}
 {{- $base := dict "root" $root "run" .run "config" .config "component" "train" "account" "train" "image" "train" -}}
 {{- $ofHead := merge (dict "settings" $head "gpus" 0 "mounts" $mounts) $base -}}
@@ -15,20 +16,20 @@ kind: RayJob
 metadata:
   {{- include "ttsrl.jobMetadata" (merge (dict "name" (printf "%s-train" .job)) $base) | nindent 2 }}
 spec:
-  entrypoint: ttsrl job train --config /etc/ttsrl/run.json --work-dir /tmp/ttsrl
+  entrypoint: ttsrl job train --config /etc/ttsrl/run.json --work-dir /tmp/ttsrl --max-starts {{ $root.Values.train.backoffLimit | int | add1 }}
   # A submitter that never retries, and a job that does: the loss of the head, of a worker or of the
   # driver is one failed attempt, and the next one begins with a new Ray cluster. Other modes submit
   # again without counting, or stay in a state that never ends.
   submissionMode: K8sJobMode
   submitterConfig:
     backoffLimit: 0
-  backoffLimit: {{ int $root.Values.train.backoffLimit }}
+  backoffLimit: {{ sub (int $root.Values.train.maxAttempts) 1 }} # of all attempts; --max-starts counts those that get nowhere
   activeDeadlineSeconds: {{ int $root.Values.train.activeDeadlineSeconds }} # for each attempt
   {{- with $root.Values.train.preRunningDeadlineSeconds }}
   preRunningDeadlineSeconds: {{ int . }} # until all pods run: else what is there is given back
   {{- end }}
   shutdownAfterJobFinishes: true
-  ttlSecondsAfterFinished: {{ int $root.Values.train.ttlSecondsAfterFinished }} # the pods stay that long, for their logs
+  ttlSecondsAfterFinished: {{ int $root.Values.train.ttlSecondsAfterFinished }} # the pods stay that long, with their GPUs
   submitterPodTemplate:
     metadata:
       {{- include "ttsrl.jobPodMetadata" $ofSubmitter | nindent 6 }}
@@ -53,9 +54,12 @@ spec:
         metadata:
           {{- include "ttsrl.jobPodMetadata" $ofHead | nindent 10 }}
         spec:
+          terminationGracePeriodSeconds: {{ int $root.Values.train.terminationGracePeriodSeconds }}
           {{- include "ttsrl.jobPod" $ofHead | nindent 10 }}
           containers:
             - name: ray-head
+              lifecycle: # training saves a checkpoint before the pod goes
+                preStop: {exec: {command: [ttsrl, job, leave, --work-dir, /tmp/ttsrl, --grace-s, {{ $grace | quote }}]}}
               ports: # KubeRay names Ray's own only where none is named, and finds the dashboard by it
                 - {name: gcs-server, containerPort: 6379}
                 - {name: dashboard, containerPort: 8265}
@@ -82,6 +86,8 @@ spec:
             {{- include "ttsrl.jobPod" $ofWorker | nindent 12 }}
             containers:
               - name: ray-worker
+                lifecycle: # as the head's, which it asks
+                  preStop: {exec: {command: [ttsrl, job, leave, --worker, --work-dir, /tmp/ttsrl, --grace-s, {{ $grace | quote }}]}}
                 ports:
                   - {name: metrics, containerPort: 9400}
                 {{- include "ttsrl.jobContainer" $ofWorker | nindent 16 }}

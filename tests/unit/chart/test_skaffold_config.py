@@ -68,7 +68,8 @@ def test_verify_asks_what_helm_test_asks_from_the_same_pod() -> None:
         for one in render(read_values(CHART / "ci/tiny-values.yaml"))
         if "helm.sh/hook" in one["metadata"].get("annotations", {})
     ]
-    commands = [spec["containers"][0]["command"] for spec in tests]
+    asked = [spec["containers"][0] for spec in tests]
+    commands = [one["command"] + one["args"] for one in asked]
     # skaffold keeps of the manifest what it does not say itself, of the container of that name
     pod = JOB["spec"]["template"]["spec"]
     containers = {one["name"]: one for one in pod["containers"]}

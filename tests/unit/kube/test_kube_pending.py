@@ -232,8 +232,8 @@ RAYJOB = {"kind": "RayJob", "spec": {"backoffLimit": 5}}
         (
             {"jobDeploymentStatus": "Complete", "jobStatus": "STOPPED"},
             "stopped",
-            "stopped by a guard, for bad input, or by `ray job stop`: it is not retried; see "
-            "`ttsrl logs`",
+            "stopped by a guard, for bad input, after too many starts without a new "
+            "checkpoint, or by `ray job stop`: it is not retried; see `ttsrl logs`",
         ),
         (
             # seen: the head is gone, and jobStatus stays RUNNING for ever
@@ -324,7 +324,7 @@ def test_progress_lines_are_those_that_training_prints(
 
 def test_a_status_names_the_policy_and_its_commit() -> None:
     log = ["waiting for the reward service", f"{POLICY}HKUSTAudio/Llasa-1B@4f2c8a1", "step 1/2  a"]
-    state = state_of({"kind": "Job", "status": {}})
+    state = state_of({"kind": "PyTorchJob", "status": {}})
     now = Status("Job train", state, [], step=StepLine.last_of(log), policy=policy_of(log))
     assert now.lines()[1:] == ["policy: HKUSTAudio/Llasa-1B@4f2c8a1", "step 1/2  a"]
     assert policy_of(["the policy: none", "step 1/2  a"]) == ""

@@ -11,7 +11,7 @@ import shlex
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import kubernetes_validate
 import pytest
@@ -24,11 +24,15 @@ from support.helm_chart import render as render_chart
 from support.releases import VALUES, release, values_of
 from tools.jobs import FILES, rendered
 from ttsrl.cli.app import app
+from ttsrl.config.load import load_run
 from ttsrl.kube import names
-from ttsrl.kube.manifests import Manifest, gpus_of, machines_of, parse
+from ttsrl.kube.manifests import Kind, Manifest, Template, gpus_of, machines_of, parse
 from ttsrl.kube.names import MAX_RAYJOB_CHARS, Names
 from ttsrl.kube.runs import own_run
-from ttsrl.kube.training import job_for
+from ttsrl.kube.training import job_for, objects_for
+from ttsrl.runtime.exit_codes import BAD_INPUT, FAILED, STOPPED
+from ttsrl.training.ending import EXIT_CODE
+from ttsrl.training.pod_starts import AGAIN
 
 KUBERNETES = "1.34"
 NAMES = Names("ttsrl", "ttsrl", "ttsrl")
@@ -36,6 +40,7 @@ APPLIED = {
     folder: sorted(Path("jobs", folder).glob("*.y*ml")) for folder in ("train", "eval", "follow")
 }
 PYTORCHJOB = Path("jobs/train/pytorchjob/pytorchjob.yaml")
+TRAINJOB = Path("jobs/train/trainjob/trainjob.yaml")
 JOBSET = Path("jobs/eval/jobset/jobset.yaml")
 VERSION = tomllib.loads(Path("pyproject.toml").read_text())["project"]["version"]
 
@@ -46,7 +51,8 @@ def read(file: Path) -> list[dict[str, Any]]:
 
 def committed() -> list[dict[str, Any]]:
     files = [*(file for folder in APPLIED.values() for file in folder), PYTORCHJOB, JOBSET]
-    return [document for file in files for document in read(file)]
+    runtime, _ = read(TRAINJOB)  # which has the pods of the job
+    return [*(document for file in files for document in read(file)), runtime]
 
 
 def containers_of(pod: dict[str, Any]) -> list[dict[str, Any]]:
@@ -79,6 +85,9 @@ def worker_of(document: dict[str, Any]) -> tuple[int, dict[str, Any]]:
         [group] = document["spec"]["rayClusterSpec"]["workerGroupSpecs"]
         assert group["replicas"] == group["minReplicas"] == group["maxReplicas"]
         return group["replicas"], group["template"]
+    if document["kind"] == "TrainingRuntime":
+        [node] = document["spec"]["template"]["spec"]["replicatedJobs"]
+        return document["spec"]["mlPolicy"]["numNodes"], node["template"]["spec"]["template"]
     replicas = document["spec"]["pytorchReplicaSpecs"]
     for one in replicas.values():
         assert one["template"] == replicas["Master"]["template"]
@@ -187,8 +196,11 @@ def test_every_loss_of_a_ray_pod_is_one_counted_retry_that_ends_and_leaks_nothin
     assert spec["backoffLimit"] > 0
     assert spec["activeDeadlineSeconds"] > 0
     assert spec["shutdownAfterJobFinishes"] is True  # without it KubeRay refuses a time to live
-    assert spec["ttlSecondsAfterFinished"] > 0
+    assert spec["ttlSecondsAfterFinished"] == 0  # GPUs go at once, whatever the end
+    # its rules know SUCCEEDED and FAILED: the cluster of a STOPPED job would stay for ever
     assert "deletionStrategy" not in spec
+    assert option_of(shlex.split(spec["entrypoint"]), "--max-starts") == "6"
+    assert spec["backoffLimit"] == 99  # KubeRay counts what a lost node ended, too
     assert spec["submitterPodTemplate"]["spec"]["restartPolicy"] == "Never"
     cluster = spec["rayClusterSpec"]
     assert "enableInTreeAutoscaling" not in cluster
@@ -196,6 +208,49 @@ def test_every_loss_of_a_ray_pod_is_one_counted_retry_that_ends_and_leaks_nothin
     lock = tomllib.loads(Path("uv.lock").read_text())
     [ray] = [package["version"] for package in lock["package"] if package["name"] == "ray"]
     assert cluster["rayVersion"] == ray  # it decides how KubeRay probes the pods
+
+
+def test_training_saves_before_a_pod_of_ray_goes() -> None:
+    [document] = read(Path("jobs/train/rayjob.yaml"))
+    cluster = document["spec"]["rayClusterSpec"]
+    groups = [cluster["headGroupSpec"], *cluster["workerGroupSpecs"]]
+    for group, is_worker in zip(groups, (False, True), strict=True):
+        pod = group["template"]["spec"]
+        command = pod["containers"][0]["lifecycle"]["preStop"]["exec"]["command"]
+        assert command[:3] == ["ttsrl", "job", "leave"]
+        assert ("--worker" in command) is is_worker
+        grace_s = float(option_of(command, "--grace-s"))
+        assert load_run("examples/tiny/run.json").train.termination_grace_s <= grace_s
+        assert grace_s < pod["terminationGracePeriodSeconds"]
+        assert option_of(command, "--work-dir") in document["spec"]["entrypoint"]
+
+
+def test_a_trainjob_starts_again_what_another_start_may_do_better() -> None:
+    runtime, job = read(TRAINJOB)
+    assert job["spec"]["runtimeRef"]["name"] == runtime["metadata"]["name"]
+    assert job["spec"]["runtimeRef"]["kind"] == runtime["kind"] == "TrainingRuntime"
+    jobset = runtime["spec"]["template"]["spec"]
+    [rule] = jobset["failurePolicy"]["rules"]
+    assert rule["action"] == "FailJobSet"
+    assert "PodFailurePolicy" in rule["onJobFailureReasons"]
+    [node] = jobset["replicatedJobs"]
+    assert node["template"]["spec"]["backoffLimit"] == 0
+    [ends] = node["template"]["spec"]["podFailurePolicy"]["rules"]
+    codes = ends["onExitCodes"]["values"]
+    assert {BAD_INPUT, STOPPED, FAILED} <= set(codes)
+    assert not {AGAIN, EXIT_CODE} & set(codes)
+    _, pod = worker_of(runtime)
+    assert pod["spec"]["restartPolicy"] == "Never"
+    [container] = pod["spec"]["containers"]
+    name, given = job["metadata"]["name"], {one["name"]: one for one in container["env"]}
+    assert given["MASTER_ADDR"]["value"] == f"{name}-{node['name']}-0-0.{name}"
+    where = given["RANK"]["valueFrom"]["fieldRef"]["fieldPath"]
+    assert where == "metadata.annotations['batch.kubernetes.io/job-completion-index']"
+    two = release({"run": {"train": {"nodes": 2}}})
+    more, _ = objects_for(two, own_run(two), "trainjob")[::-1]
+    nodes, pod = worker_of(more)
+    [world] = [e for e in pod["spec"]["containers"][0]["env"] if e["name"] == "WORLD_SIZE"]
+    assert (nodes, world["value"]) == (2, "2")
 
 
 def test_ray_has_memory_for_its_objects() -> None:
@@ -255,9 +310,13 @@ def container_of(job: dict[str, Any]) -> dict[str, Any]:
     return job["spec"]["template"]["spec"]["containers"][0]
 
 
+def option_of(command: list[str], name: str) -> str:
+    return command[command.index(name) + 1]
+
+
 def option(job: dict[str, Any], name: str) -> str:
     arguments = container_of(job)["args"]
-    return arguments[arguments.index(name) + 1]
+    return option_of(arguments, name)
 
 
 def wait_s(job: dict[str, Any]) -> float:
@@ -323,22 +382,28 @@ def test_a_pytorchjob_has_the_pod_of_a_ray_worker_and_the_name_its_webhook_wants
     for container in (*ours["spec"]["containers"], *theirs["spec"]["containers"]):
         for different in ("command", "args", "resources", "name"):
             container.pop(different, None)
+    assert theirs["spec"]["containers"][0].pop("lifecycle")  # the other's pods get SIGTERM
     keys = {"secretRef": {"name": "ttsrl-trackers", "optional": True}}
     ours["spec"]["containers"][0]["envFrom"].remove(keys)  # of a Ray cluster the head alone
     assert ours == theirs
+    _, of_trainer = worker_of(read(TRAINJOB)[0])
+    again = copy.deepcopy(of_trainer)
+    assert again["spec"].pop("restartPolicy") == "Never"
+    again["spec"]["containers"][0] |= {"name": "pytorch"}
+    del again["spec"]["containers"][0]["env"]
+    assert again == pod
 
 
 def jobs_of(values: dict[str, Any]) -> dict[str, Manifest]:
     """Every job that a release has with these values, by the name of its template."""
     there = release(values)
-    templates = ("rayjob", "pytorchjob", "followjob", "mergejob", "shardsjob", "reducejob")
-    return {name: parse(there.job(name, there.names, "c")) for name in (*templates, "jobset")}
+    return {name: parse(there.job(name, there.names, "c")) for name in get_args(Template)}
 
 
 def test_on_cpus_nothing_asks_for_a_gpu_or_a_labelled_node() -> None:
     jobs = jobs_of(values_of("tiny-values", "cpu"))
     asked = [pod for job in jobs.values() for pod in pods(job)]
-    assert len(asked) == 11  # RayJob 3, PyTorchJob 1, follow, merge, shards, reduce, JobSet 3
+    assert len(asked) == 12  # RayJob 3, PyTorchJob, TrainJob, 4 of evaluation, JobSet 3
     for pod in asked:
         assert "nvidia.com/gpu" not in json.dumps(pod)
         affinity = pod["spec"].get("affinity", {}).get("nodeAffinity", {})
@@ -349,8 +414,8 @@ def test_on_cpus_nothing_asks_for_a_gpu_or_a_labelled_node() -> None:
 def test_a_values_file_has_the_machines_of_its_run(file: Path) -> None:
     values = values_of(file.stem)
     there = release(values)
-    for kind in ("rayjob", "pytorchjob"):
-        job = job_for(there, own_run(there), kind)
+    for kind in get_args(Kind):
+        job = objects_for(there, own_run(there), kind)[-1]
         nodes, pod = worker_of(job)
         train = there.run.train
         assert nodes == train.nodes
@@ -372,11 +437,13 @@ def test_a_values_file_has_the_machines_of_its_run(file: Path) -> None:
 
 
 def test_a_release_can_have_its_training_as_one_of_its_objects() -> None:
-    for kind in ("rayjob", "pytorchjob"):
+    for kind in get_args(Kind):
         made = render_chart({"train": {"create": True, "kind": kind}})
         [job] = [m for m in made if m["kind"].lower() == kind]
         there = release({"train": {"kind": kind}})
         assert job == parse(there.job(kind, there.names, "ttsrl-run"))
+        runtimes = [m for m in made if m["kind"] == "TrainingRuntime"]
+        assert len(runtimes) == (kind == "trainjob")
     during = {"run": {"eval": {"during_training": {}}}, "train": {"create": True}}
     assert find(render_chart(during), "Job", "ttsrl-follow")
     assert not [m for m in render_chart() if m["kind"] in ("RayJob", "PyTorchJob", "Job")]
