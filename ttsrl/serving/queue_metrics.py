@@ -45,6 +45,8 @@ class QueueMetrics:
             ["run"],
         )
         self._labels: set[str] = set()
+        for label in (NO_NAME, OTHERS):
+            self._begin(label)
         self._waiting: dict[str, dict[str, int]] = {}
 
     def waits(self, run: str, of_run: int, of_all: int) -> None:
@@ -77,7 +79,10 @@ class QueueMetrics:
             return OTHERS
         if run not in self._labels:
             self._labels.add(run)
-            # A rate sees no growth in a series that begins with its first event.
-            self._run_taken.labels(run)
-            self._run_refused.labels(run)
+            self._begin(run)
         return run
+
+    def _begin(self, label: str) -> None:
+        """A rate sees no growth in a series that begins with its first event."""
+        self._run_taken.labels(label)
+        self._run_refused.labels(label)

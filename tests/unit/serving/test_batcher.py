@@ -28,7 +28,7 @@ def lengths(outcomes: Sequence[Outcome]) -> list[int]:
     return [int(outcome.detail) for outcome in outcomes if isinstance(outcome, Failed)]
 
 
-class Told:
+class QueueRecord:
     """Remembers what a queue tells."""
 
     def __init__(self) -> None:
@@ -82,7 +82,7 @@ class Worker:
 
 
 def batcher(size: int = 4, capacity: int = 100) -> Batcher:
-    return Batcher(size, capacity, Told())
+    return Batcher(size, capacity, QueueRecord())
 
 
 def run(test: Callable[[], Awaitable[None]]) -> None:
@@ -269,7 +269,7 @@ def test_the_last_batch_of_a_worker_that_ends_is_answered_and_not_measured_again
 
 
 def test_depth_is_what_still_waits() -> None:
-    told = Told()
+    told = QueueRecord()
 
     async def test() -> None:
         queue = Batcher(2, 100, told)
@@ -282,7 +282,7 @@ def test_depth_is_what_still_waits() -> None:
 
 
 def test_waiting_is_told_once_a_batch() -> None:
-    told = Told()
+    told = QueueRecord()
 
     async def test() -> None:
         queue = Batcher(2, 100, told)

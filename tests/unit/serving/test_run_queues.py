@@ -11,12 +11,23 @@ from ttsrl.serving.asking import UNNAMED
 from ttsrl.serving.batcher import MAX_RUNS, Batcher, Full
 from ttsrl.serving.body import MAX_BYTES_HELD, HeldBytes
 from ttsrl.serving.queue_metrics import MOST_RUNS, QueueMetrics
-from unit.serving.test_batcher import DEADLINE_S, A, B, C, Told, held, run, utterance
+from ttsrl.wire import Outcome, Utterance
+from unit.serving.test_batcher import (
+    DEADLINE_S,
+    A,
+    B,
+    C,
+    QueueRecord,
+    held,
+    measured,
+    run,
+    utterance,
+)
 
 
 def test_a_run_that_comes_late_waits_for_one_batch_and_not_for_the_flood_before_it() -> None:
     async def test() -> None:
-        told = Told()
+        told = QueueRecord()
         queue = Batcher(2, 100, told)
         worker, first = await held(queue)
         flood = asyncio.create_task(queue.score([utterance(2)] * 8, DEADLINE_S, A))
@@ -35,31 +46,34 @@ def test_a_run_that_comes_late_waits_for_one_batch_and_not_for_the_flood_before_
     run(test)
 
 
-def test_who_was_idle_has_no_turns_saved_up() -> None:
+def test_who_comes_late_has_no_turns_saved_up() -> None:
     async def test() -> None:
-        queue = Batcher(1, 100, Told())
-        worker, first = await held(queue)
-        worker.may_measure.set()
-        await asyncio.gather(first, *(queue.score([utterance(2)], DEADLINE_S, A) for _ in range(9)))
-        worker.begun.clear()
-        worker.may_measure.clear()
-        holding = asyncio.create_task(queue.score([utterance(1)], DEADLINE_S, A))
-        await worker.begun.wait()
-        scores = [
-            asyncio.create_task(queue.score([utterance(length)] * 3, DEADLINE_S, name))
-            for length, name in ((5, A), (6, B), (7, C))
-        ]
-        await asyncio.sleep(0)
-        worker.may_measure.set()
-        await asyncio.gather(holding, *scores)
-        assert [length for (length,) in worker.batches[-9:]] == [5, 6, 7] * 3
+        queue = Batcher(1, 100, QueueRecord())
+        order: list[int] = []
+        late: list[asyncio.Task[list[Outcome]]] = []
+
+        async def measure(utterances: list[Utterance]) -> list[Outcome]:
+            order.append(len(utterances[0].speech_tokens))
+            if len(order) == 4:
+                late.extend(
+                    asyncio.create_task(queue.score([utterance(length)] * 3, DEADLINE_S, name))
+                    for length, name in ((6, B), (7, C))
+                )
+                await asyncio.sleep(0)
+            return measured(utterances)
+
+        worker = asyncio.create_task(queue.work(measure))
+        await queue.score([utterance(5)] * 7, DEADLINE_S, A)
+        await asyncio.gather(*late)
+        assert order == [5] * 4 + [5, 6, 7] * 3
+        worker.cancel()
 
     run(test)
 
 
 def test_the_run_that_floods_is_refused_and_no_other() -> None:
     async def test() -> None:
-        told = Told()
+        told = QueueRecord()
         queue = Batcher(2, 4, told)
         worker, first = await held(queue)
         flood = asyncio.create_task(queue.score([utterance(2)] * 4, DEADLINE_S, A))
@@ -78,7 +92,7 @@ def test_the_run_that_floods_is_refused_and_no_other() -> None:
 
 def test_names_without_end_are_refused() -> None:
     async def test() -> None:
-        queue = Batcher(2, 4, Told())
+        queue = Batcher(2, 4, QueueRecord())
         worker, first = await held(queue)
         waiting = [
             asyncio.create_task(queue.score([utterance(2)], DEADLINE_S, f"run-{n}"))
