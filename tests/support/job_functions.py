@@ -9,6 +9,9 @@ import sys
 import time
 from pathlib import Path
 
+from ttsrl.errors import BadInput
+
+KEPT: list[str] = []
 TESTS = Path(__file__).parents[1]
 
 
@@ -47,3 +50,14 @@ def dies() -> None:
 def fails(message: str) -> None:
     """An unexpected failure."""
     raise ValueError(message)
+
+
+def keeps(word: str) -> None:
+    """Tell all words that this process was ever given."""
+    KEPT.append(word)
+    print(*KEPT)
+
+
+def refuses(why: str) -> None:
+    """Bad input."""
+    raise BadInput(why)

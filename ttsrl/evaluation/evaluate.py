@@ -18,16 +18,14 @@ from pathlib import Path
 from ttsrl.codecs.registry import codec_digest
 from ttsrl.config.schema import RunConfig
 from ttsrl.evaluation.asked import Voices, conditions_of, synthesiser_of, told_of
-from ttsrl.evaluation.independence import check_independent
-from ttsrl.evaluation.judge import Judge
-from ttsrl.evaluation.quality import Quality, quality_digest
-from ttsrl.evaluation.similarity import Similarity
+from ttsrl.evaluation.listeners import Listeners, load_listeners
+from ttsrl.evaluation.quality import quality_digest
 from ttsrl.evaluation.suites import Suite, SuiteText
 from ttsrl.evaluation.summary import summarise
 from ttsrl.facts import InEvaluation, dump_where
 from ttsrl.models.files import folder_digest
 from ttsrl.models.hub import local_folder, model_digest
-from ttsrl.models.kinship import report_judge, verdict_note
+from ttsrl.models.kinship import report_judge
 from ttsrl.records.evaluation import (
     GREEDY,
     REPORT,
@@ -76,20 +74,22 @@ def evaluate(
     *,
     name: str | None = None,
     device: str = "cpu",
+    listeners: Listeners | None = None,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> EvaluationReport:
     """Evaluate the model of a folder (or a Hugging Face id); returns the report.
 
     An evaluation of the same model, texts and settings that is already in `out` is not repeated.
-    `name` is what the report calls the model where its folder is a passing one. `on_progress` gets
-    (utterances done, utterances in all). Raises BadInput.
+    `name` is what the report calls the model where its folder is a passing one; `listeners` are the
+    suite's, where they are loaded already. `on_progress` gets (utterances done, utterances in all).
+    Raises BadInput.
     """
     identity = identify(run, model, suite)
     if (finished := _finished(out, identity)) is not None:
         return finished
     (out / REPORT).unlink(missing_ok=True)
     rows, synthesis_s = speak_and_hear(
-        run, model, suite, out, device=device, on_progress=on_progress
+        run, model, suite, out, device=device, listeners=listeners, on_progress=on_progress
     )
     judges = report_judges(run, suite)
     called = name or model
@@ -106,6 +106,7 @@ def speak_and_hear(
     part: EvalShard = WHOLE,
     *,
     device: str = "cpu",
+    listeners: Listeners | None = None,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> tuple[list[EvaluationRow], float]:
     """Write rows.jsonl and wav/ of a part; returns the rows, and the seconds of synthesis."""
@@ -120,15 +121,9 @@ def speak_and_hear(
         write_lines(out / ROWS, [])
         return [], 0.0
     total = sum(len(batch) for _, batch in batches) * len(passes)
-    check_independent(run, suite.judges)
-    print(f"{suite.name}: {verdict_note(run, suite.judges)}", flush=True)
-    judges = [Judge(config, device, size, suite.wer) for config in suite.judges]
-    for judge in judges:
-        judge.check_languages(texts)
+    listeners = listeners or load_listeners(run, suite, device)
     synthesiser = synthesiser_of(run, model, device)
     voices = Voices(suite, synthesiser)
-    similarity = Similarity(suite, device, size) if suite.speaker_model else None
-    quality = [Quality(config, device, size) for config in run.eval.quality]
     with_wav = texts_with_wav(texts)
     rows: list[EvaluationRow] = []
     synthesis_s = 0.0
@@ -139,7 +134,7 @@ def speak_and_hear(
             start_s = time.perf_counter()
             speeches = _speak(run, suite.sampling, synthesiser, voices, this, begin, batch)
             synthesis_s += time.perf_counter() - start_s
-            found = _rows(this, batch, speeches, judges, similarity, quality, keeps_wav)
+            found = _rows(this, batch, speeches, listeners, keeps_wav)
             for row, speech in zip(found, speeches, strict=True):
                 if row.wav is not None:
                     write_wav(out / row.wav, speech.waveform, speech.sample_rate_hz)
@@ -147,7 +142,7 @@ def speak_and_hear(
             rows += found
             if on_progress:
                 on_progress(len(rows), total)
-    for told in filter(None, (one.told_usage() for one in quality)):
+    for told in filter(None, (one.told_usage() for one in listeners.quality)):
         print(told, flush=True)
     return rows, synthesis_s
 
@@ -229,16 +224,15 @@ def _rows(
     this: Pass,
     texts: Sequence[SuiteText],
     speeches: Sequence[SynthesisedSpeech],
-    judges: Sequence[Judge],
-    similarity: Similarity | None,
-    quality: Sequence[Quality],
+    listeners: Listeners,
     keeps_wav: Collection[int],
 ) -> list[EvaluationRow]:
     """One row per text; `keeps_wav` has the indices of the texts whose speech is kept."""
     languages = [text.language for text in texts]
-    verdicts = {judge.name: judge.listen(speeches, languages) for judge in judges}
+    verdicts = {judge.name: judge.listen(speeches, languages) for judge in listeners.judges}
+    similarity = listeners.similarity
     cosines = similarity.to_voices(speeches, texts) if similarity else [None] * len(texts)
-    opinions = {one.name: one.of(speeches, languages) for one in quality}
+    opinions = {one.name: one.of(speeches, languages) for one in listeners.quality}
     return [
         EvaluationRow(
             index=text.index,

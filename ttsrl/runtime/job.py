@@ -25,39 +25,35 @@ OF_EVERY_JOB = {"PYTHONUNBUFFERED": "1", "TOKENIZERS_PARALLELISM": "false"}
 """Its log is read while it is written; tokenizers would warn that they are forked."""
 
 
-class Job:
-    """A function's call in a process group of its own, output appended to a log.
+class JobProcess:
+    """A module of ours in a process group of its own, output appended to a log.
 
-    The function is one that a new Python finds by its name; what it returns, if anything, is its
-    exit code. It and its arguments are pickled.
     Nothing of it outlives `stop`, its own end, or the end of this process, a kill -9 included.
-    Start jobs from the main thread: the kernel takes the end of the starting thread for ours.
+    Start one from the main thread: the kernel takes the end of the starting thread for ours.
     """
 
     def __init__(
         self,
         name: str,
-        function: Callable[..., int | None],
-        arguments: tuple[object, ...],
+        module: str,
+        stdin: int,
         log: Path,
         environment: Mapping[str, str] | None = None,
         python: str = sys.executable,
     ) -> None:
+        """`stdin`: a file that it inherits as its standard input."""
         self.name = name
         self.log = log
         log.parent.mkdir(parents=True, exist_ok=True)
-        call: Call = (function, arguments)
-        with log.open("ab") as output, tempfile.TemporaryFile() as sent:
-            pickle.dump(call, sent)
-            sent.seek(0)
+        with log.open("ab") as output:
             self._start = output.tell()
             self.output = Tail(log, self._start)
             guarded = [sys.executable, "-IS", reaper.__file__, str(os.getpid()), str(GRACE_S)]
             self._process = subprocess.Popen(
                 # -P: what lies in the user's folder is not to be imported
-                [*guarded, python, "-P", "-m", "ttsrl.runtime.call"],
+                [*guarded, python, "-P", "-m", module],
                 env={**os.environ, **OF_EVERY_JOB, **(environment or {})},
-                stdin=sent,
+                stdin=stdin,
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,  # a Ctrl-C on the terminal is for us, and we tell the job
@@ -86,6 +82,29 @@ class Job:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+
+
+class Job(JobProcess):
+    """A function's call.
+
+    The function is one that a new Python finds by its name; what it returns, if anything, is its
+    exit code. It and its arguments are pickled.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        function: Callable[..., int | None],
+        arguments: tuple[object, ...],
+        log: Path,
+        environment: Mapping[str, str] | None = None,
+        python: str = sys.executable,
+    ) -> None:
+        call: Call = (function, arguments)
+        with tempfile.TemporaryFile() as sent:
+            pickle.dump(call, sent)
+            sent.seek(0)
+            super().__init__(name, "ttsrl.runtime.call", sent.fileno(), log, environment, python)
 
 
 def stop_all(jobs: Iterable[Job]) -> None:

@@ -11,7 +11,7 @@ from ttsrl.errors import BadInput, Failure
 from ttsrl.evaluation.published_measures import PublishedMeasures
 from ttsrl.storage.run_store import RunStore
 
-EVERY_S = 10.0
+EVERY_S = 3.0
 Measured = dict[int, dict[str, float]]
 """Step -> measures of its evaluations."""
 

@@ -94,6 +94,12 @@ FEW = 'eval.during_training={"every": 1, "texts": 5, "device": "cpu"}'
 class Copied(CheckpointModels):
     """Models that no trainer has made, for verl's merger takes seconds for each."""
 
+    def get_ready(self) -> None:
+        pass
+
+    def stop(self) -> None:
+        pass
+
     def _merge(self, step: int, model: Path) -> None:
         model.mkdir()
         (model / "config.json").write_text(f'{{"step": {step}}}')

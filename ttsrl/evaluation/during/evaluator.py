@@ -2,8 +2,9 @@
 
 It only reads what training publishes: training neither waits for it nor knows of it. Killed at any
 moment it is started again by the same command; what is published is not evaluated again, and what
-is not published is not seen. Models are in jobs of their own, so that between two checkpoints no
-memory is held.
+is not published is not seen. What merges and what speaks and judges are processes that stay from
+checkpoint to checkpoint: what they import and load takes longer than a small evaluation. One that
+fails or is killed is started again.
 """
 
 from __future__ import annotations
@@ -17,12 +18,12 @@ from ttsrl.config.schema import RunConfig
 from ttsrl.errors import BadInput, Failure
 from ttsrl.evaluation.best import best_checkpoint, point_to_best
 from ttsrl.evaluation.during.measure import evaluate_checkpoint
-from ttsrl.evaluation.during.models import CheckpointModels, wait_for
+from ttsrl.evaluation.during.models import CheckpointModels
 from ttsrl.evaluation.during.outcome import note_of
 from ttsrl.evaluation.during.plan import BASE, Plan
 from ttsrl.models.recorded_run import differences
 from ttsrl.records.during import DuringTrainingState, EvaluatedLine
-from ttsrl.runtime.job import Job
+from ttsrl.runtime.kept import KeptProcess
 from ttsrl.storage.errors import StorageError
 from ttsrl.storage.run_store import RunStore
 
@@ -43,7 +44,7 @@ class Beside:
     folder: Path
     """For evaluations and logs."""
     environment: Mapping[str, str]
-    """Of the job that speaks and judges: its GPU."""
+    """Of the process that speaks and judges: its GPU."""
     has_ended: Callable[[], bool]
     """Whether training has ended: then what is published is all there will be."""
     poll_s: float = POLL_S
@@ -59,8 +60,13 @@ class CheckpointEvaluator:
     beside: Beside
     skipped: dict[int, str] = field(default_factory=dict[int, str])
     failures: int = 0
+    _judging: KeptProcess = field(init=False)
     _said: str = ""
     _said_s: float = 0.0
+
+    def __post_init__(self) -> None:
+        log = self.beside.folder / "logs" / "evaluate.log"
+        self._judging = KeptProcess("evaluate", log, self.beside.environment)
 
     @property
     def plan(self) -> Plan:
@@ -71,6 +77,13 @@ class CheckpointEvaluator:
 
         Raises BadInput for what no repetition can fix, Failure where the base cannot be evaluated.
         """
+        try:
+            self._follow()
+        finally:
+            self._judging.stop()
+            self.models.stop()
+
+    def _follow(self) -> None:
         self._wait_for_run()
         is_comparable = False
         while True:
@@ -86,6 +99,7 @@ class CheckpointEvaluator:
                     self.point_to_best()  # once more, with what the guards found since
                     return
                 else:
+                    self.models.get_ready()
                     self._wait("the next checkpoint")
             except StorageError as error:
                 self._wait(f"storage: {error}")
@@ -168,10 +182,10 @@ class CheckpointEvaluator:
 
     def _attempt(self, step: int) -> None:
         model = self.run.model if step == BASE else str(self.models.of(step))
-        folder = self.beside.folder
-        arguments = self.beside.config, step, model, self.beside.data, folder
-        log = folder / "logs" / "evaluate.log"
-        wait_for(Job("evaluate", evaluate_checkpoint, arguments, log, self.beside.environment))
+        beside = self.beside
+        self._judging.call(
+            evaluate_checkpoint, beside.config, step, model, beside.data, beside.folder
+        )
 
     def _storage_was_away(self) -> bool:
         """Waits until storage answers; whether that took any waiting."""

@@ -19,6 +19,7 @@ from ttsrl.records.during import FOLDER
 from ttsrl.records.guard import GuardEvent
 from ttsrl.records.record import parse
 from ttsrl.runtime.exit_codes import exit_on_sigterm
+from ttsrl.runtime.machine import cores
 from ttsrl.storage.atomic import replace_text
 from ttsrl.storage.errors import StorageError
 from ttsrl.storage.published import RUN
@@ -41,6 +42,7 @@ def follow_here(config: Path, work_dir: Path, cuda: str) -> None:
     folder = work_dir / FOLDER
     with alone_in(folder):
         os.nice(LOWEST_PRIORITY)
+        os.environ.update(threads_beside())
         store = RunStore(run.storage, run.name)
         config = _kept(run, folder)
         models = MergedHere(folder / "models", store, config, folder / "logs" / "merge.log")
@@ -49,6 +51,19 @@ def follow_here(config: Path, work_dir: Path, cuda: str) -> None:
             config, work_dir / "data", folder, environment, (folder / ENDED).is_file, poll_s=1.0
         )
         CheckpointEvaluator(run, store, models, beside).follow()
+
+
+def threads_beside() -> dict[str, str]:
+    """Environment of what computes beside training on the same cores: at most half of them, and
+    threads that wait without computing.
+
+    At the lowest priority, on cores that training holds, threads that wait for each other take ten
+    times as long as one.
+    """
+    threads, told = max(1, int(cores() / 2)), os.environ.get("OMP_NUM_THREADS", "")
+    if told.isdecimal():
+        threads = min(threads, int(told))
+    return {"OMP_NUM_THREADS": str(threads), "OMP_WAIT_POLICY": "PASSIVE"}
 
 
 def follow_in_pod(config: Path, work_dir: Path, merged: Path | None, idle_s: float) -> None:

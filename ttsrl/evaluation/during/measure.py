@@ -1,12 +1,14 @@
 """Evaluate one checkpoint as all others of its run, compare it with the base, publish both.
 
-A job of its own: what the models take of memory is given back between two checkpoints.
+Calls of one process: what hears the first checkpoint stays loaded for those that follow.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
+import functools
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ttsrl.config.load import load_run
 from ttsrl.config.schema import RunConfig
@@ -22,6 +24,9 @@ from ttsrl.runtime.machine import torch_device
 from ttsrl.storage.atomic import replace_text
 from ttsrl.storage.run_store import RunStore
 
+if TYPE_CHECKING:
+    from ttsrl.evaluation.listeners import Listeners
+
 
 def evaluate_checkpoint(config: Path, step: int, model: str, data: Path, folder: Path) -> None:
     """Evaluate the model of a step in `folder`/step_N and publish that.
@@ -33,23 +38,24 @@ def evaluate_checkpoint(config: Path, step: int, model: str, data: Path, folder:
     from transformers.utils import logging
 
     from ttsrl.evaluation.adaptation import write_adaptation
-    from ttsrl.evaluation.evaluate import evaluate, protocol_of
+    from ttsrl.evaluation.evaluate import evaluate
 
     logging.disable_progress_bar()
-    run = load_run(config)
+    kept = _kept(config, data)
+    run = kept.run
     plan = Plan(run, RunStore(run.storage, run.name))
-    suite = suite_of(run, data)
-    base = _base(plan, folder, protocol_of(run, suite))
+    base = _base(plan, folder, kept.protocol)
     if step == BASE and base is not None:
         return
     out = local(folder, step)
     evaluate(
         run,
         model,
-        suite,
+        kept.suite,
         out,
         name=model if step == BASE else plan.store.checkpoint(step),
         device=torch_device(),
+        listeners=kept.listeners,
         on_progress=lambda done, total: print(f"evaluated {done}/{total}", flush=True),
     )
     if base is not None:
@@ -61,6 +67,30 @@ def evaluate_checkpoint(config: Path, step: int, model: str, data: Path, folder:
         # a pod that was taken for lost was faster; its seconds differ, or a GPU's last bits
         if not plan.store.storage.is_complete(plan.key(step)):
             raise
+
+
+@dataclass(frozen=True)
+class _Kept:
+    """What is the same for every checkpoint."""
+
+    run: RunConfig
+    suite: Suite
+    protocol: str
+
+    @functools.cached_property
+    def listeners(self) -> Listeners:
+        from ttsrl.evaluation.listeners import load_listeners
+
+        return load_listeners(self.run, self.suite, torch_device())
+
+
+@functools.lru_cache(maxsize=1)
+def _kept(config: Path, data: Path) -> _Kept:
+    from ttsrl.evaluation.evaluate import protocol_of
+
+    run = load_run(config)
+    suite = suite_of(run, data)
+    return _Kept(run, suite, protocol_of(run, suite))
 
 
 def suite_of(run: RunConfig, data: Path) -> Suite:

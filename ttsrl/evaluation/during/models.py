@@ -7,7 +7,7 @@ model's folder `step_N`, or by a file `step_N.refused` with the reason.
 
 from __future__ import annotations
 
-import os
+import importlib
 import shutil
 import time
 from abc import ABC, abstractmethod
@@ -16,7 +16,7 @@ from pathlib import Path
 from ttsrl.config.load import load_run
 from ttsrl.errors import BadInput, Failure
 from ttsrl.runtime.exit_codes import exit_on_sigterm
-from ttsrl.runtime.job import Job
+from ttsrl.runtime.kept import KeptProcess
 from ttsrl.storage.atomic import replace_text
 from ttsrl.storage.run_store import RunStore
 
@@ -27,12 +27,21 @@ HALF = ".merge-*"
 
 
 def merge_into(config: Path, step: int, model: Path) -> None:
-    """A job: merge the published checkpoint of a step into the folder `model`."""
+    """A call: merge the published checkpoint of a step into the folder `model`."""
     from ttsrl.evaluation.merge import merge_checkpoint
 
-    os.environ["CUDA_VISIBLE_DEVICES"] = ""  # shards are merged in RAM
     run = load_run(config)
     merge_checkpoint(RunStore(run.storage, run.name), step, model)
+
+
+def load_merger() -> None:
+    """A call: import what merging needs, before there is a checkpoint."""
+    importlib.import_module("verl.model_merger.fsdp_model_merger")
+
+
+def merging(log: Path) -> KeptProcess:
+    """The process that merges: shards are merged in RAM."""
+    return KeptProcess("merge", log, {"CUDA_VISIBLE_DEVICES": ""})
 
 
 class CheckpointModels(ABC):
@@ -66,24 +75,47 @@ class CheckpointModels(ABC):
         return self.folder / f"step_{step:06d}"
 
     @abstractmethod
+    def get_ready(self) -> None:
+        """There is time before the next checkpoint."""
+
+    @abstractmethod
+    def stop(self) -> None:
+        """End what merges here."""
+
+    @abstractmethod
     def _merge(self, step: int, model: Path) -> None: ...
 
 
 class MergedHere(CheckpointModels):
-    """Merged by a job of this process."""
+    """Merged by a process of this one's."""
 
     def __init__(self, folder: Path, store: RunStore, config: Path, log: Path) -> None:
         super().__init__(folder, store)
         _remove(folder, HALF)
         self._config = config
-        self._log = log
+        self._merging = merging(log)
+        self._is_ready = False
+
+    def get_ready(self) -> None:
+        if not self._is_ready:
+            self._is_ready = True
+            self._merging.begin(load_merger)
+
+    def stop(self) -> None:
+        self._merging.stop()
 
     def _merge(self, step: int, model: Path) -> None:
-        wait_for(Job("merge", merge_into, (self._config, step, model), self._log))
+        self._merging.call(merge_into, self._config, step, model)
 
 
 class MergedBeside(CheckpointModels):
     """Merged by another container of the pod, which runs `merge_what_is_wanted`."""
+
+    def get_ready(self) -> None:
+        """That container imports for itself."""
+
+    def stop(self) -> None:
+        """It is not ours to end."""
 
     def _merge(self, step: int, model: Path) -> None:
         refused = model.with_suffix(".refused")
@@ -105,28 +137,25 @@ def merge_what_is_wanted(config: Path, folder: Path) -> None:
     exit_on_sigterm()
     folder.mkdir(parents=True, exist_ok=True)
     _remove(folder, HALF)
-    log = folder / "merge.log"
-    while True:
-        for wanted in sorted(folder.glob("step_*.wanted")):
-            model = wanted.with_suffix("")
-            step = int(model.name.removeprefix("step_"))
-            try:
-                wait_for(Job("merge", merge_into, (config, step, model), log))
-                print(f"merged step {step}", flush=True)
-            except (BadInput, Failure) as error:
-                print(f"step {step} is not merged: {error}", flush=True)
-                replace_text(model.with_suffix(".refused"), str(error))
-            wanted.unlink(missing_ok=True)
-        time.sleep(POLL_S)
-
-
-def wait_for(job: Job) -> None:
-    """Until it has ended, with all that it started. Raises what it failed with."""
-    try:
-        while job.is_running():
+    with merging(folder / "merge.log") as process:
+        process.begin(load_merger)
+        while True:
+            for wanted in sorted(folder.glob("step_*.wanted")):
+                _answer(process, config, wanted)
             time.sleep(POLL_S)
-    finally:
-        job.stop()
+
+
+def _answer(process: KeptProcess, config: Path, wanted: Path) -> None:
+    """Merge the step that a file asks for, or say why not; the file is removed last."""
+    model = wanted.with_suffix("")
+    step = int(model.name.removeprefix("step_"))
+    try:
+        process.call(merge_into, config, step, model)
+        print(f"merged step {step}", flush=True)
+    except (BadInput, Failure) as error:
+        print(f"step {step} is not merged: {error}", flush=True)
+        replace_text(model.with_suffix(".refused"), str(error))
+    wanted.unlink(missing_ok=True)
 
 
 def _remove(folder: Path, pattern: str) -> None:
