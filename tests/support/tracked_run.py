@@ -15,7 +15,7 @@ from support.records import report_of, row_of, step_of
 from ttsrl.config.load import dump_run, load_run
 from ttsrl.records.evaluation import REPORT, ROWS
 from ttsrl.records.guard import GUARDS, GuardEvent
-from ttsrl.records.record import append_lines, parse, to_text, write_lines
+from ttsrl.records.record import append_lines, parse, read_lines, to_text, write_lines
 from ttsrl.records.rollout import RolloutSample
 from ttsrl.records.step import TrainingStep
 from ttsrl.records.tracking import TrackersStatus, TrackerStatus
@@ -73,6 +73,26 @@ class TrackedRun:
             at_s=1000.0 + step,
         )
         append_lines(self.folder / "train" / GUARDS, [event])
+
+    def roll_back(self, to_step: int, at_step: int) -> None:
+        """A guard of the run sets it back; the log is as it was."""
+        event = GuardEvent(
+            event="rolled_back",
+            guard="kl",
+            then="rollback",
+            first=at_step,
+            step=at_step,
+            to_step=to_step,
+            said=f"guard kl sets the run back to step {to_step}",
+            at_s=2_000_000.0,
+        )
+        append_lines(self.folder / "train" / GUARDS, [event])
+
+    def forget_after(self, step: int) -> None:
+        """The trainer resumes: later steps leave the log."""
+        for name, kind in (("steps", TrainingStep), ("rollouts", RolloutSample)):
+            file = self.folder / "train" / f"{name}.jsonl"
+            write_lines(file, [one for one in read_lines(kind, file) if one.step <= step])
 
     def follow(self) -> subprocess.Popen[bytes]:
         """The process that tells the trackers while training runs, to be killed by the test."""

@@ -32,8 +32,10 @@ class TrackerState(Record):
     """state.json of a tracker in storage."""
 
     id: str
-    """Of the tracker's run: chosen once, so that every start goes on with the same one."""
+    """Of the tracker's run: every start goes on with the same one, until a rollback."""
     told: Told
+    rollbacks: int = 0
+    """Of the training, before this run of the tracker began."""
 
 
 class TrackerStatus(Record):

@@ -8,12 +8,13 @@ from pathlib import Path
 from ttsrl.config.load import config_hash
 from ttsrl.config.schema import RunConfig
 from ttsrl.evaluation.report.provenance import provenance
+from ttsrl.records.tracking import TrackerState
 from ttsrl.storage.run_store import RunStore
 from ttsrl.tracking.base import About
 
 
-def about(run: RunConfig, store: RunStore, tracker_id: str) -> About:
-    """The run as it is now, on this machine."""
+def about(run: RunConfig, store: RunStore, state: TrackerState) -> About:
+    """The run as it is now, on this machine. After a rollback its name says so."""
     facts = {name: value for name, value in provenance(run).items() if name != "written"}
     if revision := _revision_here():
         facts["git revision of the working directory"] = revision
@@ -24,8 +25,8 @@ def about(run: RunConfig, store: RunStore, tracker_id: str) -> About:
         "storage": store.storage.address(store.run_json).removesuffix("/run.json"),
     }
     return About(
-        tracker_id,
-        run.name,
+        state.id,
+        f"{run.name}-rollback-{state.rollbacks}" if state.rollbacks else run.name,
         run.model_dump(mode="json"),
         {name: value for name, value in facts.items() if value},
     )

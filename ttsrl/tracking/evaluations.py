@@ -50,6 +50,14 @@ class Evaluations:
                     found.append(note)
             return found
 
+    def forget_after(self, step: int) -> None:
+        """The run was set back to a step: what is known of later models is looked for again."""
+        with self._lock:
+            for key in [key for key in self._folders if key[1] > step]:
+                del self._folders[key]
+                self._notes.pop(key, None)
+            self._looked_s = -LOOK_EVERY_S
+
     def _look(self) -> None:
         self._folders |= dict(self._in_folder())
         if time.monotonic() - self._looked_s < LOOK_EVERY_S:

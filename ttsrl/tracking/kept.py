@@ -34,14 +34,19 @@ class Kept:
         key = f"{self._key}/state.json"
         text = self._storage.read_text(key)
         if text is None:
-            self.state = TrackerState(id=secrets.token_hex(4), told=Told())
-            self._storage.write_text(key, self.state.model_dump_json())
+            self.begin_anew(0)
         else:
             self.state = parse(TrackerState, text, self._storage.address(key))
             if self._files and not self._folder.exists():
                 self._storage.read_files(f"{self._key}/files", self._folder)
         self._saved = self.state.told
         return self.state
+
+    def begin_anew(self, rollbacks: int) -> None:
+        """Another run of the tracker takes the place of the one before, after so many rollbacks."""
+        self.state = TrackerState(id=secrets.token_hex(4), told=Told(), rollbacks=rollbacks)
+        self._storage.write_text(f"{self._key}/state.json", self.state.model_dump_json())
+        self._saved = self.state.told
 
     def save(self, told: Told, *, now: bool = False) -> None:
         """Keep what the tracker has, every so often or `now`."""

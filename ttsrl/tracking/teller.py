@@ -55,9 +55,9 @@ class Teller:
         self._config, self._sources, self._ended = config, sources, ended
         self._folder = sources.work_dir / "trackers" / config.type
         self._kept = Kept(sources.store, config.type, self._folder, files=writes_files(config))
-        train = sources.work_dir / "train"
-        self._steps = Lines(train / "steps.jsonl", TrainingStep)
-        self._samples = Lines(train / "rollouts.jsonl", RolloutSample)
+        self._train = sources.work_dir / "train"
+        self._steps, self._samples = self._logs()
+        self._set_back: list[GuardEvent] = []
         self._tracker: Tracker | None = None
         self._told = Told()
         self._errors = self._dropped = 0
@@ -105,6 +105,10 @@ class Teller:
     def _tell_all(self) -> None:
         """Everything that there is and that the tracker has not got."""
         tracker = self._open()
+        if self._was_set_back():
+            self._tell_findings(tracker)
+            self._begin_anew()
+            tracker = self._open()
         for note in self._sources.evaluations.notes(self._told):
             self._attempt(lambda note=note: tracker.evaluation(note))
             self._told = self._told.with_evaluation(note.name)
@@ -115,10 +119,41 @@ class Teller:
             self._told = self._told.with_step(step.step)
             self._steps.take()
             self._kept.save(self._told)
+        self._tell_findings(tracker)
+
+    def _tell_findings(self, tracker: Tracker) -> None:
         for finding in self._findings():
             self._attempt(lambda finding=finding: tracker.finding(finding))
             self._told = self._told.with_finding(finding.name)
             self._kept.save(self._told)
+
+    def _logs(self) -> tuple[Lines[TrainingStep], Lines[RolloutSample]]:
+        """The step log and the rollouts, from their begin."""
+        return (
+            Lines(self._train / "steps.jsonl", TrainingStep),
+            Lines(self._train / "rollouts.jsonl", RolloutSample),
+        )
+
+    def _was_set_back(self) -> bool:
+        """Whether training was, since this run of the tracker began."""
+        events = read_lines(GuardEvent, self._train / GUARDS)
+        self._set_back = [event for event in events if event.event == "rolled_back"]
+        return len(self._set_back) > self._kept.state.rollbacks
+
+    def _begin_anew(self) -> None:
+        """Another run of the tracker, with the log as it is now: no tracker takes figures back."""
+        self._close()
+        self._tracker = None
+        self._kept.begin_anew(len(self._set_back))
+        self._steps, self._samples = self._logs()
+        self._sources.evaluations.forget_after(self._set_back[-1].to_step or 0)
+
+    def _is_given_up(self, step: TrainingStep) -> bool:
+        """Whether a rollback takes a step back that is still in the log."""
+        return any(
+            event.to_step is not None and step.step > event.to_step and step.ended_at_s < event.at_s
+            for event in self._set_back
+        )
 
     def _attempt(self, tell: Callable[[], None]) -> None:
         """What is refused is dropped; what fails otherwise is raised."""
@@ -131,7 +166,7 @@ class Teller:
     def _open(self) -> Tracker:
         if self._tracker is None:
             state = self._kept.load()
-            shown = about(self._sources.run, self._sources.store, state.id)
+            shown = about(self._sources.run, self._sources.store, state)
             tracker = open_tracker(self._config, self._folder, shown)
             self._told = tracker.told(state.told)
             self._tracker = tracker
@@ -144,15 +179,17 @@ class Teller:
 
     def _findings(self) -> list[FindingNote]:
         """What guards found that the tracker has not."""
-        events = read_lines(GuardEvent, self._sources.work_dir / "train" / GUARDS)
+        events = read_lines(GuardEvent, self._train / GUARDS)
         notes = [FindingNote(e.event, e.guard, e.step, e.said, e.at_s) for e in events]
         new = {note.name: note for note in notes if note.name not in self._told.findings}
         return list(new.values())
 
     def _next_step(self) -> TrainingStep | None:
         """The next step of the log that the tracker has not; one done again after it was told of
-        the first time is left out, as a tracker cannot take anything back."""
-        while (step := _readable(self._steps)) is not None and step.step <= self._told.step:
+        the first time is left out, as no tracker takes figures back."""
+        while (step := _readable(self._steps)) is not None:
+            if step.step > self._told.step and not self._is_given_up(step):
+                break
             self._steps.take()
         return step
 

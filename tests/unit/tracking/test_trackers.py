@@ -189,3 +189,30 @@ def test_trackios_database_has_every_step_once_with_audio(told: ToldRun) -> None
 def _is_wav(path: Path) -> bool:
     with path.open("rb") as file:
         return file.read(4) == b"RIFF"
+
+
+def test_a_rollback_begins_another_run_of_the_tracker(tmp_path: Path) -> None:
+    """The steps that were given up stay in the first; the second has the log as it is now."""
+    run = TrackedRun(tmp_path, ["tensorboard"])
+    run.log(1, 2, 3, reward=0.1)
+    run.tell_rest()
+    run.roll_back(to_step=2, at_step=3)
+    run.tell_rest()  # the trainer has not yet taken the third step out of the log
+    run.forget_after(2)
+    run.log(3, 4, reward=0.7, ended_at_s=3_000_000.0)
+    run.tell_rest()
+    folder = run.folder / "trackers" / "tensorboard"
+    told = {
+        one.name.rpartition("-")[0]: {
+            event.step: event.value
+            for event in EventAccumulator(str(one)).Reload().Scalars("train/reward")
+        }
+        for one in folder.iterdir()
+    }
+    assert told == {
+        "quickstart": pytest.approx({1: 0.1, 2: 0.1, 3: 0.1}),
+        "quickstart-rollback-1": pytest.approx({1: 0.1, 2: 0.1, 3: 0.7, 4: 0.7}),
+    }
+    for one in folder.iterdir():
+        found = EventAccumulator(str(one)).Reload().Scalars("guards/rolled_back/kl")
+        assert [event.step for event in found] == [3]
