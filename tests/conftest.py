@@ -19,10 +19,7 @@ GRACE_S = 20.0
 ALONE = (
     "integration/test_train_",
     "integration/test_wheel",
-    *(
-        f"cluster/test_{name}"
-        for name in ("whole_job", "autoscaling", "monitors", "release", "disruption")
-    ),
+    *(f"cluster/test_{name}" for name in ("whole_job", "autoscaling", "monitors", "disruption")),
 )
 """Files of tests that keep both cores busy, or must not be disturbed."""
 
