@@ -13,8 +13,10 @@ import argparse
 import os
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -43,12 +45,24 @@ PEAK_FLOPS = 989e12
 GIB = 2**30
 PROMPT = 80
 FLOAT32 = {"+actor_rollout_ref.actor.fsdp_config.mixed_precision.param_dtype": "fp32"}
+TOKENS = "actor_rollout_ref.actor.ppo_max_token_len_per_gpu"
+HERE = "bench."
+"""Begins the name of what is no key of verl's but done by `patched`."""
 WAYS: dict[str, dict[str, Any]] = {
     "packed": {},
+    "packed-20k": {TOKENS: 20_480},
+    "packed-40k": {TOKENS: 40_960},
+    "compiled": {TOKENS: 20_480, f"{HERE}compiled": True},
+    "compiled-40k": {TOKENS: 40_960, f"{HERE}compiled": True},
+    "liger-40k": {TOKENS: 40_960, "actor_rollout_ref.model.use_liger": True},
+    "exact-head": {TOKENS: 20_480, f"{HERE}exact_head": True},
+    "wide-softmax": {TOKENS: 40_960, f"{HERE}compiled": True, f"{HERE}chunk": 8192},
     "padded": PADDED,
     "checkpointed": {"actor_rollout_ref.model.enable_gradient_checkpointing": True},
     "float32": PADDED | FLOAT32,
 }
+COMPARED_ONLY = {"float32"}
+"""Ways whose numbers are looked at and not their time: in float32 an update takes a minute."""
 
 
 @dataclass(frozen=True)
@@ -87,8 +101,13 @@ def main() -> None:
         lengths = lengths_of(rollouts, arguments.mean or (60 if small else 1150), run)
         found: dict[str, Update] = {}
         for way in arguments.ways.split(","):
-            with actor_of(run, device, WAYS[way]) as worker:
-                found[way] = measure(worker, run, lengths, arguments, device)
+            torch.compiler.reset()
+            keys = {k: v for k, v in WAYS[way].items() if not k.startswith(HERE)}
+            if small and TOKENS in keys:
+                keys[TOKENS] = 4 * 352
+            with patched(WAYS[way]), actor_of(run, device, keys) as worker:
+                timing = way not in COMPARED_ONLY
+                found[way] = measure(worker, run, lengths, arguments, device, timing=timing)
             if rank == 0:
                 report(way, found, run, lengths, ranks, Shape.of(config_of(arguments.shape)))
 
@@ -146,12 +165,87 @@ def lengths_of(rollouts: int, mean: float, run: RunConfig) -> list[int]:
     return np.minimum(lengths, run.rollout.max_speech_tokens).tolist()
 
 
-def measure(worker: Any, run: RunConfig, lengths: list[int], arguments: Any, device: str) -> Update:
+@contextmanager
+def patched(way: dict[str, Any]) -> Generator[None]:
+    """What a way changes that verl has no key for, until the end."""
+    import verl.utils.experimental.torch_functional as functional
+    from transformers.models.llama import modeling_llama as llama
+
+    kept = (functional._fused_linear_for_ppo_fwd, functional._fused_linear_for_ppo_bwd)
+    layers = (llama.LlamaRMSNorm.forward, llama.LlamaMLP.forward, llama.apply_rotary_pos_emb)
+    head = functional.FusedLinearForPPO
+    compiled: Any = lambda function: torch.compile(function, dynamic=True)  # noqa: E731
+    if way.get(f"{HERE}compiled"):
+        llama.LlamaRMSNorm.forward = compiled(layers[0])
+        llama.LlamaMLP.forward = compiled(layers[1])
+        llama.apply_rotary_pos_emb = compiled(layers[2])
+    if way.get(f"{HERE}exact_head"):
+        functional._fused_linear_for_ppo_fwd = compiled(exact_forward)
+        functional._fused_linear_for_ppo_bwd = compiled(exact_backward)
+    if chunk := way.get(f"{HERE}chunk"):
+        functional.FusedLinearForPPO = partial(getattr(head, "func", head), chunk_size=chunk)
+    yield
+    functional._fused_linear_for_ppo_fwd, functional._fused_linear_for_ppo_bwd = kept
+    llama.LlamaRMSNorm.forward, llama.LlamaMLP.forward, llama.apply_rotary_pos_emb = layers
+    functional.FusedLinearForPPO = head
+
+
+@torch.compiler.disable
+def product(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+    """Of bfloat16, in float32."""
+    if a.is_cuda and a.dtype != torch.float32:
+        return torch.mm(a, b, out_dtype=torch.float32)
+    return a.float() @ b.float()
+
+
+def exact_forward(
+    hidden_states: torch.Tensor,
+    vocab_weights: torch.Tensor,
+    input_ids: torch.Tensor,
+    temperature: float = 1.0,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """As verl's fused soft-max; logits are not rounded to bfloat16."""
+    logits = product(hidden_states, vocab_weights.t()) / temperature
+    log_probs = logits.log_softmax(dim=-1)
+    entropy = -(log_probs.exp() * log_probs).sum(-1)
+    taken = log_probs.gather(-1, input_ids.unsqueeze(-1)).squeeze(-1)
+    return taken, entropy.to(hidden_states.dtype)
+
+
+def exact_backward(
+    dlog_probs: torch.Tensor | None,
+    dentropy: torch.Tensor | None,
+    hidden_states: torch.Tensor,
+    vocab_weights: torch.Tensor,
+    input_ids: torch.Tensor,
+    temperature: float = 1.0,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Of `exact_forward`'s log-probabilities."""
+    assert dlog_probs is not None and dentropy is None
+    logits = product(hidden_states, vocab_weights.t()) / temperature
+    spread = -logits.softmax(dim=-1).scatter_add(
+        -1, input_ids.unsqueeze(-1), -torch.ones_like(logits[:, :1])
+    )
+    dlogits = (spread * (dlog_probs.unsqueeze(-1) / temperature)).to(hidden_states.dtype)
+    return dlogits @ vocab_weights, dlogits.t() @ hidden_states
+
+
+def measure(
+    worker: Any,
+    run: RunConfig,
+    lengths: list[int],
+    arguments: Any,
+    device: str,
+    *,
+    timing: bool,
+) -> Update:
     """Log-probabilities and gradients of a few rollouts, then the time of all."""
     few = rollouts_of(run, lengths[: arguments.compare])
     few = to_update(few, worker.compute_log_prob(few.copy())["log_probs"].values())
     log_probs = few["old_log_probs"].values()
     gradients = gradients_of(worker, few.copy())
+    if not timing:
+        return Update(0.0, 0.0, 0, log_probs, gradients)
     whole = rollouts_of(run, lengths)
     if device == "cuda":
         torch.cuda.reset_peak_memory_stats()
@@ -226,8 +320,11 @@ def report(
 ) -> None:
     """One way's line, and what its numbers differ by from those of the ways before."""
     one, flops = found[way], flops_of(shape, lengths)
+    if not one.update_s:
+        print(f"{way:12} compared with, not timed", flush=True)
+        return
     seconds = one.old_log_prob_s + one.update_s
-    if len(found) == 1:
+    if sum(bool(other.update_s) for other in found.values()) == 1:
         tokens = sum(lengths) + PROMPT * len(lengths)
         need = need_of(run, shape, checkpointing=False).allocated
         print(

@@ -35,7 +35,7 @@ from ttsrl.training.advantage import (
     leave_one_out_advantages,
 )
 from ttsrl.training.environment import reward_here, run_here
-from ttsrl.training.verl_args import GROUP_METRIC
+from ttsrl.training.verl_args import GROUP_METRIC, TOKENS_ALONE
 from ttsrl.training.verl_fields import extra_fields_of, reward_of, utilities_of
 from ttsrl.wire import Outcome, SpokenAfter, Utterance
 
@@ -107,7 +107,11 @@ class SpeechRolloutWorker(_PlainWorker):
         info = prompt["extra_info"]
         conditions = conditions_in(self.run, info)
         prompt_ids = self.family.prompt_ids(info["text"], prefix_of(info), conditions)
-        sampling_params = {**sampling_params, "stop_token_ids": self.family.stop_token_ids}
+        sampling_params = {
+            **sampling_params,
+            **TOKENS_ALONE,
+            "stop_token_ids": self.family.stop_token_ids,
+        }
         group = range(self.rollout_config.n)
         try:
             rows = await asyncio.gather(

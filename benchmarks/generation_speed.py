@@ -1,0 +1,233 @@
+"""Seconds in which vLLM generates a step's rollouts: engines and what is asked of them, in turn.
+
+On a GPU: python benchmarks/generation_speed.py --shape 1b --work-dir /tmp/speed
+Every engine is a process of its own: `stock` as vLLM comes, `processor` with the logits processor
+that keeps a run's rollouts to speech. Random weights; lengths are those of llasa-channel-io's run
+in docs/speed.md, and a request ends at its own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import gc
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ttsrl.config.load import dump_run, load_run
+from ttsrl.training.environment import RUN
+from ttsrl.training.verl_args import ONLY_SPEECH, TOKENS_ALONE
+
+RECIPE = Path(__file__).parents[1] / "examples/recipes/llasa-channel-io.json"
+PROMPT = 80
+FIRST_CODE, CODES = 128_264, 65_536
+ENGINES: dict[str, dict[str, Any]] = {
+    "stock": {},
+    "processor": {"logits_processors": [ONLY_SPEECH]},
+    "synchronous": {"logits_processors": [ONLY_SPEECH], "async_scheduling": False},
+    "fp8": {"logits_processors": [ONLY_SPEECH], "quantization": "fp8"},
+    "fp8-cache": {"logits_processors": [ONLY_SPEECH], "kv_cache_dtype": "fp8"},
+    "one-process": {"logits_processors": [ONLY_SPEECH], "distributed_executor_backend": "uni"},
+}
+ASKED: dict[str, dict[str, Any]] = {
+    "as verl asks": {},
+    "at the end": {"stream_interval": 1 << 20},
+    "tokens alone": {"stream_interval": 1 << 20, **TOKENS_ALONE},
+    "no log-probabilities": {"stream_interval": 1 << 20, **TOKENS_ALONE, "logprobs": None},
+    "whole distribution": {"stream_interval": 1 << 20, **TOKENS_ALONE, "top_p": 1.0},
+}
+"""What of a rollout is handed over and when; the first is verl's own way."""
+
+
+def main() -> None:
+    """A policy, then the engines."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--shape", choices=["1b", "test"], default="1b")
+    parser.add_argument("--work-dir", type=Path, required=True)
+    parser.add_argument("--engines", default="stock,processor")
+    parser.add_argument("--asked", help="names, divided by commas; all without it")
+    parser.add_argument("--rollouts", type=int, default=128)
+    parser.add_argument("--mean", type=float, default=1150, help="mean length of a rollout")
+    parser.add_argument("--longest", type=int, default=2048)
+    parser.add_argument("--sets", help="JSON: more arguments of every engine")
+    parser.add_argument("--profile", action="store_true", help="kernels, and where Python spends")
+    parser.add_argument("--this", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    folder = arguments.work_dir.absolute()
+    folder.mkdir(parents=True, exist_ok=True)
+    if arguments.this is not None:
+        asyncio.run(measure(arguments.this, folder / "llasa", arguments))
+        return
+    from train_speed import make_all  # vLLM's processes import this file, too
+
+    make_all(folder, [(sys.executable, "llasa", arguments.shape, str(arguments.mean))])
+    for name in arguments.engines.split(","):
+        code = subprocess.run([sys.executable, *sys.argv, "--this", name]).returncode
+        if code:
+            print(f"{name}: failed with exit code {code}", flush=True)
+
+
+async def measure(name: str, model: Path, arguments: argparse.Namespace) -> None:
+    """One engine: seconds to start, then of the rollouts, asked for in each way."""
+    run = load_run(RECIPE, [f"model={model}"])
+    os.environ |= {
+        RUN: dump_run(run),
+        "VLLM_USE_FLASHINFER_SAMPLER": "0",
+        "VLLM_WORKER_MULTIPROC_METHOD": "spawn",
+        "VLLM_NO_USAGE_STATS": "1",
+        "PYTHONPATH": os.pathsep.join(sys.path),  # the watch is found there
+    }
+    from vllm.engine.arg_utils import AsyncEngineArgs  # pyright: ignore[reportMissingImports]
+    from vllm.v1.engine.async_llm import AsyncLLM  # pyright: ignore[reportMissingImports]
+
+    start = time.perf_counter()
+    engine = AsyncLLM.from_engine_args(
+        AsyncEngineArgs(**engine_arguments(name, model, arguments, run.rollout))
+    )
+    print(f"{name}: up in {time.perf_counter() - start:.0f} s", flush=True)
+    lengths = lengths_of(arguments.rollouts, arguments.mean, arguments.longest)
+    for way in arguments.asked.split(",") if arguments.asked else ASKED:
+        asked = dict(ASKED[way])
+        engine.output_processor.stream_interval = asked.pop("stream_interval", 1)
+        await generate(engine, [8] * len(lengths), asked)
+        gc.collect()
+        cpu, start = processor_seconds(), time.perf_counter()
+        speech = await generate(engine, lengths, asked)
+        seconds, used = time.perf_counter() - start, processor_seconds() - cpu
+        print(
+            f"{name}, {way}: {seconds:.2f} s, {seconds / max(lengths) * 1e3:.2f} ms a step, "
+            f"{sum(lengths) / seconds:.0f} tokens/s; this process computes {used / seconds:.0%}; "
+            f"{speech:.1%} are speech",
+            flush=True,
+        )
+        if arguments.profile:
+            await profile(engine, lengths, asked)
+    engine.shutdown()
+
+
+def engine_arguments(
+    name: str, model: Path, arguments: argparse.Namespace, rollout: Any
+) -> dict[str, Any]:
+    """Those that verl gives, and this engine's own."""
+    common = {
+        "model": str(model),
+        "dtype": "bfloat16",
+        "max_model_len": arguments.longest + PROMPT,
+        "max_num_seqs": 1024,
+        "max_num_batched_tokens": 8192,
+        "enable_chunked_prefill": True,
+        "enable_prefix_caching": True,
+        "enable_sleep_mode": True,
+        "logprobs_mode": "processed_logprobs",
+        "gpu_memory_utilization": rollout.gpu_memory_utilization,
+        "distributed_executor_backend": "mp",
+        "compilation_config": {"cudagraph_mode": "FULL_AND_PIECEWISE"},
+        "worker_extension_cls": "generation_watch.KernelWatch",
+        "disable_log_stats": True,
+        "seed": 0,
+    }
+    return common | ENGINES[name] | json.loads(arguments.sets or "{}")
+
+
+def lengths_of(rollouts: int, mean: float, longest: int) -> list[int]:
+    """As benchmarks/update_speed.py has them."""
+    drawn = np.random.default_rng(0).geometric(32 / mean, (rollouts, 32)).sum(1)
+    return np.minimum(drawn, longest).tolist()
+
+
+async def generate(engine: Any, lengths: list[int], asked: dict[str, Any]) -> float:
+    """All rollouts at once, 16 of each prompt, as a step's come. Returns the share of speech."""
+    from vllm import SamplingParams, TokensPrompt  # pyright: ignore[reportMissingImports]
+
+    common = {"temperature": 0.8, "top_p": 0.9, "logprobs": 0, "ignore_eos": True} | asked
+
+    async def one(number: int, length: int) -> int:
+        words = np.random.default_rng(number // 16).integers(CODES, size=PROMPT)
+        prompt = TokensPrompt(prompt_token_ids=(FIRST_CODE + words).tolist())
+        parameters = SamplingParams(max_tokens=length, **common)
+        async for output in engine.generate(
+            prompt, parameters, request_id=f"{number}-{time.time()}"
+        ):
+            last = output
+        said = last.outputs[0].token_ids
+        assert len(said) == length
+        return sum(FIRST_CODE <= token < FIRST_CODE + CODES for token in said)
+
+    speech = await asyncio.gather(*(one(*pair) for pair in enumerate(lengths)))
+    return sum(speech) / sum(lengths)
+
+
+def processor_seconds() -> float:
+    """Of this process, which receives the tokens."""
+    return time.process_time()
+
+
+async def profile(engine: Any, lengths: list[int], asked: dict[str, Any]) -> None:
+    """The same once more: kernels of some steps, and functions of every process."""
+    with python_profiles():
+        work = asyncio.create_task(generate(engine, lengths, asked))
+        await asyncio.sleep(2.0)
+        await engine.collective_rpc("begin_watch")
+        await asyncio.sleep(0.5)
+        (told,) = await engine.collective_rpc("end_watch")
+        print(told, flush=True)
+        await work
+
+
+@contextlib.contextmanager
+def python_profiles() -> Iterator[None]:
+    """Prints where this process and its children spend, as py-spy sees it, where it is there."""
+    import psutil
+
+    me = psutil.Process()
+    processes = [me, *me.children(recursive=True)]
+    files: list[tuple[str, Path, Any]] = []
+    for process in processes:
+        name = " ".join([process.name(), *process.cmdline()[-1:]])[-60:]
+        file = Path(f"/tmp/py-spy-{process.pid}")
+        command = ["record", "-d", "4", "-r", "200", "-f", "raw", "-o", str(file)]
+        try:
+            sampler = subprocess.Popen(
+                ["py-spy", *command, "-p", str(process.pid)],
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+            )
+        except FileNotFoundError:
+            break
+        files.append((name, file, sampler))
+    yield
+    for name, file, sampler in files:
+        sampler.wait()
+        if file.exists():
+            print_stacks(name, file)
+
+
+def print_stacks(name: str, file: Path) -> None:
+    """Functions that most samples are in, themselves or what they call."""
+    own: dict[str, int] = {}
+    within: dict[str, int] = {}
+    whole = 0
+    for line in file.read_text().splitlines():
+        stack, _, count = line.rpartition(" ")
+        frames = stack.split(";")
+        whole += int(count)
+        own[frames[-1]] = own.get(frames[-1], 0) + int(count)
+        for frame in set(frames):
+            within[frame] = within.get(frame, 0) + int(count)
+    print(f"  {name}: {whole} samples", flush=True)
+    for title, table in (("itself", own), ("within", within)):
+        for frame, count in sorted(table.items(), key=lambda pair: -pair[1])[:18]:
+            print(f"    {title} {count / max(whole, 1):6.1%} {frame[:110]}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
