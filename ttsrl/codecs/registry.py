@@ -14,7 +14,7 @@ from ttsrl.models.hub import local_folder
 if TYPE_CHECKING:
     from ttsrl.reward.config import RewardConfig
 
-KNOWN = "tiny_codec, xcodec2, cosyvoice2, cosyvoice3, snac, neucodec"
+KNOWN = "tiny_codec, mel_codec, xcodec2, cosyvoice2, cosyvoice3, snac, neucodec"
 
 
 def resolve_precision(reward: RewardConfig, device: str) -> Precision:
@@ -44,6 +44,10 @@ def load_codec(
             from ttsrl.codecs.tiny import TinyCodec
 
             return TinyCodec.load(path, device=device)
+        case "mel_codec":
+            from ttsrl.codecs.mel_codec import MelCodec
+
+            return MelCodec.load(path, device=device)
         case "xcodec2":
             from ttsrl.codecs.xcodec2 import XCodec2
 
@@ -67,6 +71,10 @@ def load_encoder(path: str, device: str = "cpu") -> Encoder:
             from ttsrl.codecs.tiny import TinyCodec
 
             return TinyCodec.load(path, device=device)
+        case "mel_codec":
+            from ttsrl.codecs.mel_codec import MelCodec
+
+            return MelCodec.load(path, device=device)
         case "xcodec2":
             from ttsrl.codecs.xcodec2_encoder import XCodec2Encoder
 

@@ -7,9 +7,14 @@ not fool it. It writes words of its dictionary alone (CMUdict, 134 000 words), i
 from __future__ import annotations
 
 import math
+import multiprocessing
+import os
 import threading
 from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -17,12 +22,19 @@ from ttsrl.audio.io import resample
 from ttsrl.audio.waveform import Waveform
 from ttsrl.errors import BadInput
 from ttsrl.models.packaged import packaged_model
+from ttsrl.runtime.machine import cores
+
+if TYPE_CHECKING:
+    from pocketsphinx import Decoder
 
 PACKAGE = "pocketsphinx"
 RATE_HZ = 16_000
 SHORTEST = 512
 """Samples; the decoder needs a whole frame (410)."""
 ENGLISH = "en"
+MANY = 16
+"""So many waveforms are heard on all cores, by a process each: it takes a third of a second of a
+core per second of speech, and holds Python's lock meanwhile."""
 
 
 class PocketSphinx:
@@ -37,17 +49,8 @@ class PocketSphinx:
                 f"a judge of type pocketsphinx hears with the weights of the package {PACKAGE}, "
                 f"not with {model}; set its model to {PACKAGE!r}"
             )
-        folder = packaged_model(PACKAGE)
-
-        from pocketsphinx import Decoder
-
-        self._decoder = Decoder(
-            hmm=_part(folder, "en-us"),
-            lm=_part(folder, "en-us.lm.bin"),
-            dict=_part(folder, "cmudict-en-us.dict"),
-            samprate=RATE_HZ,
-            loglevel="FATAL",
-        )
+        self._folder = packaged_model(PACKAGE)
+        self._decoder = _load(self._folder)
         self._lock = threading.Lock()
 
     def transcribe(
@@ -55,8 +58,7 @@ class PocketSphinx:
     ) -> list[str]:
         """Best transcript of each, in lower case without punctuation; "" where nothing is speech.
 
-        One after the other: the decoder is not safe for threads. Raises BadInput for a language
-        other than English.
+        Raises BadInput for a language other than English.
         """
         for language in languages:
             if language != ENGLISH:
@@ -65,21 +67,62 @@ class PocketSphinx:
                     "another judge for it"
                 )
         heard = [resample(waveform, sample_rate_hz, RATE_HZ) for waveform in waveforms]
-        with self._lock:
-            return [self._transcribe(waveform) for waveform in heard]
+        with self._lock:  # a decoder is not safe for threads
+            if len(heard) < MANY or cores() < 2:
+                return [_transcript(self._decoder, waveform) for waveform in heard]
+            return list(self._processes.map(_transcript_here, heard))
 
-    def _transcribe(self, waveform: Waveform) -> str:
-        padded = np.pad(waveform, (0, max(0, SHORTEST - len(waveform))))
-        pcm = np.rint(np.clip(padded, -1, 1) * 32_767).astype("<i2").tobytes()
-        if not _has_speech(pcm):
-            return ""  # the decoder always finds a word
-        # Else what came before would change the transcript.
-        self._decoder.reinit_feat()
-        self._decoder.start_utt()
-        self._decoder.process_raw(pcm, no_search=False, full_utt=True)
-        self._decoder.end_utt()
-        found = self._decoder.hyp()
-        return "" if found is None else found.hypstr
+    @cached_property
+    def _processes(self) -> ProcessPoolExecutor:
+        """A decoder per core; they end with this process."""
+        spawn = multiprocessing.get_context("spawn")
+        return ProcessPoolExecutor(int(cores()), spawn, _load_here, (self._folder,))
+
+
+def _load(folder: Path) -> Decoder:
+    from pocketsphinx import Decoder
+
+    return Decoder(
+        hmm=_part(folder, "en-us"),
+        lm=_part(folder, "en-us.lm.bin"),
+        dict=_part(folder, "cmudict-en-us.dict"),
+        samprate=RATE_HZ,
+        loglevel="FATAL",
+    )
+
+
+_here: list[Decoder] = []
+"""The decoder of a process of the pool."""
+
+
+def _load_here(folder: Path) -> None:
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    _here.append(_load(folder))
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(0)
+
+
+def _transcript_here(waveform: Waveform) -> str:
+    return _transcript(_here[0], waveform)
+
+
+def _transcript(decoder: Decoder, waveform: Waveform) -> str:
+    padded = np.pad(waveform, (0, max(0, SHORTEST - len(waveform))))
+    pcm = np.rint(np.clip(padded, -1, 1) * 32_767).astype("<i2").tobytes()
+    if not _has_speech(pcm):
+        return ""  # the decoder always finds a word
+    # Else what came before would change the transcript.
+    decoder.reinit_feat()
+    decoder.start_utt()
+    decoder.process_raw(pcm, no_search=False, full_utt=True)
+    decoder.end_utt()
+    found = decoder.hyp()
+    return "" if found is None else found.hypstr
 
 
 def _has_speech(pcm: bytes) -> bool:
