@@ -47,7 +47,7 @@ class Prompts:
 
 
 @dataclass
-class Corpus:
+class SpokenCorpus:
     """What of WORK/tokens has been read."""
 
     work: Path
@@ -56,7 +56,7 @@ class Corpus:
     tokens: list[NDArray[np.int16]]
 
     @classmethod
-    def of(cls, work: Path) -> Corpus:
+    def of(cls, work: Path) -> SpokenCorpus:
         """Whatever is there."""
         corpus = cls(work, set(), [], [])
         corpus.refresh()

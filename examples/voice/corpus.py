@@ -39,7 +39,7 @@ def held_out_texts() -> list[str]:
 
 
 @dataclass(frozen=True)
-class Shard:
+class SpokenShard:
     """Recordings behind one another, and the texts that they are of."""
 
     samples: NDArray[np.int16]
@@ -68,7 +68,7 @@ def write_arrays(path: Path, **arrays: NDArray[np.generic]) -> None:
     half.rename(path)
 
 
-def read_shard(path: Path) -> Shard:
+def read_shard(path: Path) -> SpokenShard:
     """Read what `write_shard` wrote."""
     with np.load(path) as arrays:
-        return Shard(arrays["samples"], arrays["ends"], arrays["texts"])
+        return SpokenShard(arrays["samples"], arrays["ends"], arrays["texts"])

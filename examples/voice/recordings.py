@@ -12,7 +12,7 @@ from examples.voice.stage import DEVICE
 from examples.voice.synthesise import SPEECH
 
 
-class Recordings:
+class SpeechSoFar:
     """Recordings of all shards that are there, behind one another."""
 
     def __init__(self, work: Path, most_shards: int) -> None:

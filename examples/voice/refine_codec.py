@@ -12,7 +12,7 @@ import torch
 
 from examples.voice.codec_folder import read_codec, write_codec
 from examples.voice.discriminators import Discriminators, fooled, told_apart
-from examples.voice.recordings import Recordings
+from examples.voice.recordings import SpeechSoFar
 from examples.voice.spectra import SpectralDistance
 from examples.voice.stage import DEVICE, Budget, adamw, autocast, descend, prepare_device, wait_for
 from examples.voice.train_codec import CODEC
@@ -45,7 +45,7 @@ def main() -> None:
 
 def refine(model: MelCodecModel, work: Path, budget: Budget, batch: int) -> None:
     """Train what is behind the quantiser; what is before it stays."""
-    recordings = Recordings(work, MOST_SHARDS)
+    recordings = SpeechSoFar(work, MOST_SHARDS)
     distance, discriminators = SpectralDistance().to(DEVICE), Discriminators().to(DEVICE)
     drawing, judging = list(model.decoding()), list(discriminators.parameters())
     draws = adamw(drawing, RATE, 0.8, 0.99, decay=0.01)

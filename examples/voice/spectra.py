@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from examples.voice.corpus import RATE_HZ
-from ttsrl.codecs.mel_network import LogMel
+from ttsrl.codecs.mel_network import LogMelBands
 
 RESOLUTIONS = ((256, 40), (512, 80), (1_024, 128))
 """Samples of a window, mel bands of it."""
@@ -18,7 +18,9 @@ class SpectralDistance(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.mels = nn.ModuleList(LogMel(RATE_HZ, n, n // 4, bands) for n, bands in RESOLUTIONS)
+        self.mels = nn.ModuleList(
+            LogMelBands(RATE_HZ, n, n // 4, bands) for n, bands in RESOLUTIONS
+        )
 
     def forward(self, drawn: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor]:
         """[B, S] twice -> the two distances."""

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from examples.voice.codec_folder import write_codec
-from examples.voice.recordings import Recordings
+from examples.voice.recordings import SpeechSoFar
 from examples.voice.spectra import SpectralDistance
 from examples.voice.stage import (
     DEVICE,
@@ -55,7 +55,7 @@ def main() -> None:
 
 def train(model: MelCodecModel, work: Path, budget: Budget, batch: int) -> None:
     """Make pieces of speech pass through the bottleneck."""
-    distance, recordings = SpectralDistance().to(DEVICE), Recordings(work, MOST_SHARDS)
+    distance, recordings = SpectralDistance().to(DEVICE), SpeechSoFar(work, MOST_SHARDS)
     parameters = list(model.parameters())
     optimizer = adamw(parameters, RATE, 0.8, 0.98, decay=0.01)
     for _ in budget.run([optimizer], RATE):

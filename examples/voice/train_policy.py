@@ -23,7 +23,7 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-from examples.voice.batches import IGNORED, Batches, Corpus, Prompts
+from examples.voice.batches import IGNORED, Batches, SpokenCorpus, Prompts
 from examples.voice.codec_folder import read_codec
 from examples.voice.corpus import held_out_texts, read_shard
 from examples.voice.encode import ALL_TOKENS, TOKENS, encode
@@ -63,7 +63,7 @@ def main() -> None:
         wait_for(given.work, f"{POLICY}/model.safetensors")
     tokenizer, model = begin(given.work, again=given.flawed, small=given.small)
     prompts = Prompts(tokenizer, read_codec(given.work / CODEC).config.codebook_size)
-    corpus, batches = Corpus.of(given.work), Batches(prompts, given.positions)
+    corpus, batches = SpokenCorpus.of(given.work), Batches(prompts, given.positions)
     budget = Budget("flawed policy" if given.flawed else "policy", given.steps, given.seconds)
     validation = held_out_batch(given.work, prompts)
     if given.flawed:
@@ -129,7 +129,7 @@ def with_dropout(model: LlamaForCausalLM) -> None:
 def train(
     model: LlamaForCausalLM,
     batches: Batches,
-    corpus: Corpus | None,
+    corpus: SpokenCorpus | None,
     budget: Budget,
     rate: float,
     validation: tuple[Tensor, Tensor],

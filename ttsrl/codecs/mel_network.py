@@ -65,7 +65,7 @@ class MelCodecConfig(Strict):
         return self.hop * 2**self.halvings
 
 
-class LogMel(nn.Module):
+class LogMelBands(nn.Module):
     """[B, S] samples -> [B, bands, S / hop] log-magnitudes in mel bands; silence lies around."""
 
     def __init__(self, rate_hz: int, n_fft: int, hop: int, bands: int) -> None:
@@ -100,7 +100,7 @@ class MelCodecModel(nn.Module):
         super().__init__()
         self.config = config
         size, dims = config.hidden_size, len(config.levels)
-        self.mel = LogMel(config.sample_rate_hz, config.mel_fft, config.hop, config.mel_bands)
+        self.mel = LogMelBands(config.sample_rate_hz, config.mel_fft, config.hop, config.mel_bands)
         self.enter = nn.Conv1d(config.mel_bands, size, 5, padding=2)
         self.encoder = nn.ModuleList(_blocks(size, n) for n in config.encoder_blocks)
         self.slower = nn.ModuleList(
