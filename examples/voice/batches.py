@@ -29,8 +29,8 @@ class Prompts:
         self.tokenizer = tokenizer
         family = Llasa(tokenizer, codebook_size)
         known = family.prompt_ids("a")
-        start = known.index(tokenizer.convert_tokens_to_ids(TEXT_START)) + 1
-        end = known.index(tokenizer.convert_tokens_to_ids(TEXT_END))
+        ids = tokenizer.get_vocab()
+        start, end = known.index(ids[TEXT_START]) + 1, known.index(ids[TEXT_END])
         self.before, self.after = known[:start], known[end:]
         self.first_speech = family.speech_token_ids.start
         self.end = family.stop_token_ids[0]
@@ -43,7 +43,7 @@ class Prompts:
         if not texts:
             return []
         encoded = self.tokenizer(list(texts), add_special_tokens=False)["input_ids"]
-        return [[*self.before, *ids, *self.after] for ids in encoded]  # pyright: ignore[reportGeneralTypeIssues]
+        return [[*self.before, *ids, *self.after] for ids in encoded]
 
 
 @dataclass

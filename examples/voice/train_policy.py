@@ -23,7 +23,7 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-from examples.voice.batches import IGNORED, Batches, SpokenCorpus, Prompts
+from examples.voice.batches import IGNORED, Batches, Prompts, SpokenCorpus
 from examples.voice.codec_folder import read_codec
 from examples.voice.corpus import held_out_texts, read_shard
 from examples.voice.encode import ALL_TOKENS, TOKENS, encode
@@ -81,11 +81,17 @@ def begin(
     """Random weights, or those of WORK/policy."""
     if not again:
         tokenizer = new_tokenizer(read_codec(work / CODEC).config.codebook_size)
-        return tokenizer, new_model(tokenizer, small=small).to(DEVICE)
+        return tokenizer, on_device(new_model(tokenizer, small=small))
     tokenizer = AutoTokenizer.from_pretrained(work / POLICY)
     model = LlamaForCausalLM.from_pretrained(work / POLICY, dtype=torch.float32)
     with_dropout(model)
-    return tokenizer, model.to(DEVICE)
+    return tokenizer, on_device(model)
+
+
+def on_device(model: LlamaForCausalLM) -> LlamaForCausalLM:
+    """The model, moved there in place."""
+    nn.Module.to(model, DEVICE)
+    return model
 
 
 def new_model(tokenizer: PreTrainedTokenizerFast, *, small: bool = False) -> LlamaForCausalLM:

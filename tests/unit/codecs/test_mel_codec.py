@@ -59,7 +59,7 @@ def test_a_spectrum_that_is_drawn_as_recorded_gives_the_recording_back(
     hann = torch.hann_window(config.draw_fft)
     spectra = torch.fft.rfft(padded.unfold(1, config.draw_fft, config.hop) * hann)
     ones = torch.ones(1, 1, spectra.shape[1])
-    drawn = model._inverse_stft(spectra.transpose(1, 2), ones)  # pyright: ignore[reportPrivateUsage]
+    drawn = model._inverse_stft(spectra.transpose(1, 2), ones)
     torch.testing.assert_close(drawn, samples, atol=1e-4, rtol=0)
 
 
