@@ -20,7 +20,7 @@ from pathlib import Path
 
 from examples.voice.corpus import HERE
 
-PROCESSES = max(1, (os.cpu_count() or 1) - 4)
+PROCESSES = max(1, len(os.sched_getaffinity(0)) - 4)
 POLL_S = 1.0
 
 

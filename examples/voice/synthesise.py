@@ -25,7 +25,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=str(__doc__).split("\n")[0])
     parser.add_argument("work", type=Path)
     parser.add_argument("--seconds", type=float, required=True)
-    parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--processes", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--held-out", type=int, default=200, help="held-out texts to speak, too")
     given = parser.parse_args()
     synthesise(given.work, given.seconds, given.processes, given.held_out)
