@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Annotated
 
 import typer
@@ -52,11 +51,12 @@ def serve(
 ) -> int:
     """Serve rewards until Ctrl-C."""
     from ttsrl.config.load import dump_run, load_run
+    from ttsrl.runtime.scratch import scratch
     from ttsrl.serving.serve import serve
 
     run = load_run(config, override or [])
-    with TemporaryDirectory(prefix="ttsrl-serve-") as folder:
-        resolved = Path(folder) / "run.json"
+    with scratch("ttsrl-serve-") as folder:
+        resolved = folder / "run.json"
         resolved.write_text(dump_run(run), encoding="utf-8")
         return serve(resolved, host, port)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import tempfile
 from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
@@ -15,6 +14,7 @@ from ttsrl.evaluation.report.adapted import adaptation_between, told
 from ttsrl.evaluation.report.comparison import Comparison, change_of, compare_evaluations, shown_in
 from ttsrl.evaluation.report.inputs import Evaluation
 from ttsrl.records.evaluation import REPORT, ROWS, AdaptationFigure
+from ttsrl.runtime.scratch import scratch
 from ttsrl.storage.storage import open_storage
 
 PULLED = (REPORT, ROWS)
@@ -62,8 +62,7 @@ def read(where: str) -> Evaluation:
             f"{where} is not an address of an evaluation; give "
             "s3://bucket/prefix/runs/NAME/eval/SUITE/step_000100"
         )
-    with tempfile.TemporaryDirectory() as scratch:
-        folder = Path(scratch)
+    with scratch("ttsrl-compare-") as folder:
         open_storage(address[1]).pull(address[2], folder, wanted=lambda path: path in PULLED)
         evaluation = Evaluation.read(folder)
     if evaluation is None:

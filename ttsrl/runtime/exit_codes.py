@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import errno
 import os
+import shlex
 import signal
 import sys
-import tempfile
+import time
 import traceback
 from collections.abc import Callable
+from pathlib import Path
 from types import FrameType
 
 from ttsrl.errors import BadInput, Failure, Stopped
@@ -27,8 +29,8 @@ def exit_code(command: Callable[[], int | None], *, traceback_in_output: bool = 
     """Run a command; 0 done, 1 failed, 2 bad input, 3 stopped by a guard, 130 interrupted, or what
     it returns.
 
-    The traceback of an unexpected error goes to a file; with `traceback_in_output`, where the
-    output is a log, to standard error.
+    The traceback of an unexpected error is added to a file in the user's home; with
+    `traceback_in_output`, where the output is a log, it goes to standard error.
     """
     try:
         code = command()
@@ -54,10 +56,8 @@ def exit_code(command: Callable[[], int | None], *, traceback_in_output: bool = 
         if traceback_in_output:
             traceback.print_exc()
             return FAILED
-        with tempfile.NamedTemporaryFile("w", prefix="ttsrl-", suffix=".log", delete=False) as log:
-            traceback.print_exc(file=log)
         what = f"{type(error).__name__}: {error}".splitlines()[0]
-        return _tell(f"error: unexpected: {what}; traceback: {log.name}", FAILED)
+        return _tell(f"error: unexpected: {what}; traceback: {_kept_traceback()}", FAILED)
     return DONE if code is None else code
 
 
@@ -68,6 +68,21 @@ def exit_on_sigterm() -> None:
         sys.exit(128 + number)
 
     signal.signal(signal.SIGTERM, leave)
+
+
+def _kept_traceback() -> str:
+    """The file that the traceback of the current error was added to; where the home cannot be
+    written to, the traceback itself."""
+    home = os.environ.get("XDG_STATE_HOME") or "~/.local/state"
+    file = Path(home).expanduser() / "ttsrl" / "errors.log"
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with file.open("a", encoding="utf-8") as log:
+            log.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {shlex.join(sys.argv)}\n")
+            traceback.print_exc(file=log)
+    except OSError:
+        return f"\n{traceback.format_exc()}"
+    return str(file)
 
 
 def _of(error: OSError) -> str:

@@ -14,7 +14,6 @@ import signal
 import socket
 import sys
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from pydantic import ValidationError
 
@@ -22,6 +21,7 @@ from ttsrl.config.load import load_run
 from ttsrl.errors import BadInput
 from ttsrl.runtime import addresses
 from ttsrl.runtime.exit_codes import DONE, FAILED, INTERRUPTED
+from ttsrl.runtime.scratch import scratch
 from ttsrl.serving.lifecycle import lifecycle
 
 
@@ -46,8 +46,8 @@ def serve(config: Path, host: str, port: int) -> int:
     raise_file_limit()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, leave)
-    with TemporaryDirectory(prefix="ttsrl-reward-") as home:
-        os.environ |= environment(config, home)
+    with scratch("ttsrl-reward-") as home:
+        os.environ |= environment(config, str(home))
         return run_server(listener)
 
 
