@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from ttsrl.config.load import dump_run, load_run
 from ttsrl.training.environment import RUN
@@ -126,7 +127,7 @@ def engine_arguments(
         "max_num_batched_tokens": 8192,
         "enable_chunked_prefill": True,
         "enable_prefix_caching": True,
-        "enable_sleep_mode": True,
+        "enable_sleep_mode": torch.cuda.is_available(),
         "logprobs_mode": "processed_logprobs",
         "gpu_memory_utilization": rollout.gpu_memory_utilization,
         "distributed_executor_backend": "mp",

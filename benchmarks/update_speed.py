@@ -105,9 +105,13 @@ def main() -> None:
             keys = {k: v for k, v in WAYS[way].items() if not k.startswith(HERE)}
             if small and TOKENS in keys:
                 keys[TOKENS] = 4 * 352
-            with patched(WAYS[way]), actor_of(run, device, keys) as worker:
-                timing = way not in COMPARED_ONLY
-                found[way] = measure(worker, run, lengths, arguments, device, timing=timing)
+            timing = way not in COMPARED_ONLY
+            try:
+                with patched(WAYS[way]), actor_of(run, device, keys) as worker:
+                    found[way] = measure(worker, run, lengths, arguments, device, timing=timing)
+            except Exception as error:  # the other ways may do
+                print(f"{way:12} failed: {error!r:.500}", flush=True)
+                continue
             if rank == 0:
                 report(way, found, run, lengths, ranks, Shape.of(config_of(arguments.shape)))
 
@@ -184,10 +188,13 @@ def patched(way: dict[str, Any]) -> Generator[None]:
         functional._fused_linear_for_ppo_bwd = compiled(exact_backward)
     if chunk := way.get(f"{HERE}chunk"):
         functional.FusedLinearForPPO = partial(getattr(head, "func", head), chunk_size=chunk)
-    yield
-    functional._fused_linear_for_ppo_fwd, functional._fused_linear_for_ppo_bwd = kept
-    llama.LlamaRMSNorm.forward, llama.LlamaMLP.forward, llama.apply_rotary_pos_emb = layers
-    functional.FusedLinearForPPO = head
+    try:
+        yield
+    finally:
+        functional._fused_linear_for_ppo_fwd, functional._fused_linear_for_ppo_bwd = kept
+        llama.LlamaRMSNorm.forward, llama.LlamaMLP.forward = layers[:2]
+        llama.apply_rotary_pos_emb = layers[2]
+        functional.FusedLinearForPPO = head
 
 
 @torch.compiler.disable

@@ -53,12 +53,14 @@ def actor_of(run: RunConfig, device: str, more: dict[str, Any]) -> Generator[Any
     keys = verl_keys(run, Path(), device, RayHere("")) | without | more
     worker: Any = ActorRolloutRefWorker(configuration(keys).actor_rollout_ref, role="actor")
     worker.init_model()
-    yield worker
-    worker.actor.engine = None
-    del worker
-    gc.collect()
-    if device == "cuda":
-        torch.cuda.empty_cache()
+    try:
+        yield worker
+    finally:
+        worker.actor.engine = None
+        del worker
+        gc.collect()
+        if device == "cuda":
+            torch.cuda.empty_cache()
 
 
 def share_of(lengths: list[int], rank: int, ranks: int) -> list[int]:
