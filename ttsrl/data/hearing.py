@@ -7,15 +7,12 @@ characters of Burmese, whose letters are three bytes and as many tokens.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 from ttsrl.config.schema import RunConfig
+from ttsrl.data.fit import folder_of_small_files
 from ttsrl.errors import BadInput, reason_of
-from ttsrl.models.download import small_files
-from ttsrl.models.packaged import located
 from ttsrl.scorers.whisper.tokens import WhisperTokens
 from ttsrl.text.languages import UNSPACED
 from ttsrl.text.speaking import speaking_s
@@ -98,18 +95,9 @@ def _whispers(run: RunConfig) -> Iterator[tuple[str, str]]:
 def _tokens(model: str) -> WhisperTokens:
     from transformers import WhisperConfig
 
-    folder = _folder(model)
+    folder = folder_of_small_files(model)
     try:
         config = WhisperConfig.from_pretrained(folder)
     except (OSError, ValueError) as error:
         raise BadInput(f"{model} has no configuration of a Whisper: {reason_of(error)}") from None
     return WhisperTokens(folder, config)
-
-
-def _folder(model: str) -> Path:
-    """Its folder, or the folder of its small files, brought here from the Hub."""
-    if (folder := Path(located(model))).is_dir():
-        return folder
-    if not re.fullmatch(r"\w[\w.-]*/[\w.-]+(@[\w./-]+)?", model):
-        raise BadInput(f"no such folder: {model}")
-    return small_files(model)

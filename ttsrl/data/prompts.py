@@ -13,6 +13,7 @@ from pyarrow import parquet
 
 from ttsrl.codecs.registry import takes_voice
 from ttsrl.config.schema import RunConfig
+from ttsrl.data.fit import unchecked_fit
 from ttsrl.data.hearing import Hearings
 from ttsrl.data.references import DataVoice, reference_in, references_of
 from ttsrl.data.speech_prefix import check_codes, prefix_of, tokens_per_s_of
@@ -100,6 +101,7 @@ def prepare(
 
     `on_progress` gets (texts done, texts in all). Raises BadInput, and then has written nothing.
     """
+    unchecked = unchecked_fit(run)
     hearings = Hearings.of(run)
 
     def accept(text: Text) -> None:
@@ -135,7 +137,7 @@ def prepare(
         overlapping=len(candidates) - len(by_split["train"]),
         prefixed=sum(map(bool, prefixes)),
         in_voices=sum(map(bool, voices["train"])),
-        notes=[*hearings.notes(), *read.notes, *_untold(run)],
+        notes=[*unchecked, *hearings.notes(), *read.notes, *_untold(run)],
     )
     if not prepared.train or not prepared.held_out:
         side = "training" if not prepared.train else "evaluation"

@@ -44,6 +44,7 @@ class CosyVoice2(TemplatedFamily):
     """infer_dataset.py of examples/grpo/cosyvoice2, which made the tutorial's tables."""
     markers = (START, TASK)
     stops = STOPS
+    codecs = frozenset(["cosyvoice2"])
     markers_in_text = frozenset([INSTRUCTION_END])
     markup = frozenset(MARKUP)
     languages = frozenset(["zh", "yue", "en", "ja", "ko"])

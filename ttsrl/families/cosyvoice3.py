@@ -38,6 +38,7 @@ class CosyVoice3(CosyVoice2):
     stops = (STOP,)
     """Upstream ends at each of the 200 tokens after the codebook, of which training has this one
     alone at the end of speech."""
+    codecs = frozenset(["cosyvoice3"])
     speech = SpeechVocabulary(count=CODEBOOK_SIZE)
     languages = frozenset(["zh", "yue", "en", "ja", "ko", "de", "es", "fr", "it", "ru"])
     styled_request = f"{ASSISTANT} {{style}}{INSTRUCTION_END}{{text}}"

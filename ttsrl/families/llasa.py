@@ -37,6 +37,7 @@ class Llasa(TemplatedFamily):
     `generate`, with which it samples."""
     markers = (SPEECH_START, TEXT_START, TEXT_END)
     stops = (SPEECH_END,)
+    codecs = frozenset(["xcodec2"])
     text_joint = " "
     styled_request = (
         f"Speak in this style: {{style}}\nConvert the text to speech:{TEXT_START}{{text}}{TEXT_END}"

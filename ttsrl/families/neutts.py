@@ -34,6 +34,9 @@ class NeuTts(TemplatedFamily):
     """`_infer_torch` of neutts 1.2, but for its least number of 50 tokens."""
     markers = (TEXT_START, TEXT_END, SPEECH_START)
     stops = (SPEECH_END,)
+    codecs = frozenset(["neucodec"])
+    of_others = frozenset(["<|NEUTRAL|>"])
+    """Of NeuTTS-2E, which reads no phonemes."""
     speech = SpeechVocabulary("<|speech_{}|>")
     own_beginning = True
     text_joint = "\n"
@@ -94,6 +97,7 @@ class NeuTts2E(NeuTts):
     title = "NeuTTS-2E"
     chat_template = TEXT_START + "{{ messages[0]['content'] }}" + TEXT_END + SPEECH_START
     markers = (*NeuTts.markers, *(f"<|{emotion.upper()}|>" for emotion in EMOTIONS))
+    of_others = frozenset()
     own_beginning = False
     styled_request = "{style}{text}"
 

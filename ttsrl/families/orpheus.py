@@ -32,7 +32,7 @@ class Orpheus(TemplatedFamily):
     none."""
     markers = (HUMAN_START, TEXT_START, TEXT_END, HUMAN_END, ANSWER_START, SPEECH_START)
     stops = (SPEECH_END,)
-    styled_request = "{style}: {text}"
+    codecs = frozenset(["snac"])
     speech = SpeechVocabulary("<custom_token_{}>", first=10, count=7 * 4096, frame_tokens=7)
     styled_request = "{style}: {text}"
     """The style is the name of a voice: tara, leah, jess, leo, dan, mia, zac or zoe in English."""
@@ -58,7 +58,6 @@ class Maya1(Orpheus):
     title = "Maya1"
     inference = Sampling(temperature=0.4, top_p=0.9, max_speech_tokens=2048)
     """Its model card's, but for the repetition penalty."""
-    styled_request = '<description="{style}"> {text}'
     styled_request = '<description="{style}"> {text}'
     markup = frozenset(
         f"<{tag}>"

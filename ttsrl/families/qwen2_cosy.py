@@ -38,6 +38,7 @@ class Qwen2Cosy(TemplatedFamily):
     """infer_dataset.py of mair-hub's cosyvoice_llm, which made its tables."""
     markers = (TURN_START, SPEECH_START)
     stops = (TURN_END,)
+    codecs = frozenset(["cosyvoice2"])
 
     @classmethod
     def request(cls, text: str) -> str:

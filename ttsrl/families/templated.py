@@ -35,6 +35,10 @@ class TemplatedFamily:
     """Tokens that end the speech."""
     speech: ClassVar[SpeechVocabulary] = SpeechVocabulary()
     """How its speech tokens are written."""
+    codecs: ClassVar[frozenset[str]] = frozenset()
+    """Kinds of codecs (ttsrl.codecs.registry) whose tokens its models were taught."""
+    of_others: ClassVar[frozenset[str]] = frozenset()
+    """Tokens by which a tokenizer that has all of these is known as another family's."""
     own_beginning: ClassVar[bool] = False
     """Whether a prompt begins with what the tokenizer puts before any text, as a Llama's does."""
     markers_in_text: ClassVar[frozenset[str]] = frozenset()
@@ -64,6 +68,10 @@ class TemplatedFamily:
         needed = [*self.markers, *self.stops]
         if missing := [token for token in dict.fromkeys(needed) if token not in vocabulary]:
             raise BadInput(f"not a {self.title} tokenizer: it lacks {', '.join(missing)}")
+        if foreign := sorted(self.of_others.intersection(vocabulary)):
+            raise BadInput(
+                f"not a {self.title} tokenizer: it has {foreign[0]}, which another family's has"
+            )
         for marker in (m for form in self.told.forms for m in MARKER.findall(form)):
             if marker not in vocabulary:
                 raise BadInput(

@@ -62,8 +62,9 @@ class Gates(Strict):
     max_no_speech: float = Field(default=0.6, ge=0, le=1)
     """Whisper hears it, too, if its no-speech probability is not above this: its own limit. Alone
     it misjudges: short words have up to 0.7."""
-    repetition_window: int = Field(default=10, ge=1)
-    """Speech tokens within which a token is a repetition, as CosyVoice's sampling has it (10)."""
+    repetition_frames: int = Field(default=10, ge=1)
+    """Frames within which a speech token is a repetition, as CosyVoice's sampling has it (10). A
+    frame is one token, but in Orpheus' and Maya1's codebook, where it is seven: 0.85 s."""
     repetition_times: int = Field(default=1, ge=1)
     """How often it has to stand there: CosyVoice's 0.1 of the window."""
     max_repetition_s: float = Field(default=5.0, ge=0)

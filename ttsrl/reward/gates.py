@@ -87,14 +87,19 @@ def check_duration(
 
 
 def check_repetition(
-    speech_tokens: Sequence[int], tokens_per_s: float, units: Sequence[str], gates: Gates
+    speech_tokens: Sequence[int],
+    tokens_per_s: float,
+    frame_tokens: int,
+    units: Sequence[str],
+    gates: Gates,
 ) -> Gated | None:
     """Gate tokens that say for long what they have just said; `units` as `repeated_chars` has it.
 
     A pause repeats its tokens, too: what is gated is a stretch that no speech has, or that leaves
     no room for any.
     """
-    repeated = longest_repetition(speech_tokens, gates.repetition_window, gates.repetition_times)
+    window = gates.repetition_frames * frame_tokens
+    repeated = longest_repetition(speech_tokens, window, gates.repetition_times)
     repeated_s = repeated / tokens_per_s
     duration_s = len(speech_tokens) / tokens_per_s
     longest_s = gates.max_repetition_s
@@ -105,8 +110,8 @@ def check_repetition(
     if repeated_s <= longest_s:
         return None
     detail = (
-        f"{repeated_s:.2f} s in which every token is one of the {gates.repetition_window} before "
-        f"it, longer than {longest_s:.2f} s"
+        f"{repeated_s:.2f} s in which every token is one of the {window} before it, "
+        f"longer than {longest_s:.2f} s"
     )
     return _gated("repeated_tokens", detail, duration_s)
 

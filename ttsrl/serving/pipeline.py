@@ -22,6 +22,7 @@ from ttsrl.audio.io import resample
 from ttsrl.audio.waveform import Waveform
 from ttsrl.codecs.base import frame_tokens_of
 from ttsrl.codecs.in_voices import ALONE, DecodedAfter, VoiceDecoder, digest_of
+from ttsrl.codecs.of_family import check_codec_of_family
 from ttsrl.codecs.registry import codec_digest, load_codec, resolve_precision
 from ttsrl.config.schema import RunConfig
 from ttsrl.errors import BadInput
@@ -101,6 +102,7 @@ class Pipeline:
         # TF32 convolutions would make a score depend on its batch, a hundred times more.
         torch.backends.cudnn.allow_tf32 = False
         codec_folder = local_folder(run.codec)
+        check_codec_of_family(run.family, codec_folder)
         precision = resolve_precision(run.reward, device)
         self.codec = load_codec(str(codec_folder), device, precision, run.voice)
         self.frame_tokens = frame_tokens_of(self.codec)
@@ -211,6 +213,7 @@ class Pipeline:
                 or check_repetition(
                     u.speech_tokens,
                     self.codec.tokens_per_s,
+                    self.frame_tokens,
                     units(normalise(u.text, u.language), u.language),
                     self.reward.gates,
                 )

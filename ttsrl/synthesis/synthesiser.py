@@ -12,12 +12,14 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from ttsrl.audio.io import resample
 from ttsrl.audio.waveform import Waveform
-from ttsrl.codecs.base import Codec, Encoder, VoicedCodec
+from ttsrl.codecs.base import Codec, Encoder, VoicedCodec, frame_tokens_of
 from ttsrl.codecs.in_voices import decode_after
+from ttsrl.codecs.of_family import check_codec_of_family, check_frame
 from ttsrl.codecs.registry import load_codec, load_encoder
 from ttsrl.errors import BadInput
 from ttsrl.families.conditions import UNCONDITIONED, Conditions, PromptConfig, VoiceReference
 from ttsrl.families.registry import load_family
+from ttsrl.families.speech_ids import check_codebook
 from ttsrl.models.hub import LOST, load_model, load_part, local_folder
 from ttsrl.sampler.sampler import Sampler
 from ttsrl.storage.atomic import replace_file
@@ -61,8 +63,11 @@ class Synthesiser:
         folder = local_folder(model_path)
         tokenizer = load_part(AutoTokenizer, folder)
         try:
+            self.family = load_family(family_name, tokenizer, told=told)
+            check_codec_of_family(family_name, local_folder(codec_path))
             self.codec = load_codec(str(local_folder(codec_path)), device, voice=voice)
-            self.family = load_family(family_name, tokenizer, self.codec.codebook_size, told)
+            check_codebook(len(self.family.speech_token_ids), self.codec.codebook_size)
+            check_frame(family_name, self.family, codec_path, frame_tokens_of(self.codec))
         except BadInput:
             raise
         except (ValueError, OSError) as error:

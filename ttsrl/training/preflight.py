@@ -11,15 +11,16 @@ import time
 from pathlib import Path
 
 from ttsrl.client.reward_client import RewardClient
+from ttsrl.codecs.of_family import check_frame
 from ttsrl.config.load import load_run
 from ttsrl.config.models import check_models
 from ttsrl.config.schema import RunConfig
 from ttsrl.data.audit_clips import clips_of
+from ttsrl.data.fit import check_fit
 from ttsrl.data.prompts import conditions_in
 from ttsrl.data.sources import read_parquet
 from ttsrl.errors import BadInput
 from ttsrl.families.base import Family
-from ttsrl.families.registry import load_family
 from ttsrl.families.speech_ids import check_codebook
 from ttsrl.guards.armed import armed
 from ttsrl.models.hub import load_part, local_folder
@@ -40,18 +41,12 @@ ABSENT_S = 8.0
 started together with it listens within seconds, and loads after that."""
 
 
-def check_policy(run: RunConfig, codebook_size: int | None = None) -> Family:
-    """The policy must be of the family, and its speech tokens those of the codec where known."""
+def check_policy(run: RunConfig) -> Family:
+    """The policy must be of the family, and the codec, where it lies on this machine, too."""
     folder = local_folder(run.model)
     if not (folder / "config.json").is_file():
         raise BadInput(f"no model at {folder}: config.json is missing; give a Hugging Face folder")
-    from transformers import AutoTokenizer
-
-    tokenizer = load_part(AutoTokenizer, folder)
-    try:
-        return load_family(run.family, tokenizer, codebook_size, run.prompt)
-    except ValueError as error:
-        raise BadInput(f"policy {run.model}: {error}") from None
+    return check_fit(run, folder)
 
 
 def check_weights(run: RunConfig) -> None:
@@ -196,10 +191,5 @@ def check_service(run: RunConfig, family: Family, since_s: float) -> ServiceSpec
     print(f"waiting for the reward service at {run.reward.url}", flush=True)
     spec = asyncio.run(check_reward_service(run, since_s))
     check_codebook(len(family.speech_token_ids), spec.codebook_size)
-    places = len(family.allowed_in_frame)
-    if places != spec.frame_tokens:
-        raise BadInput(
-            f"a frame of {run.family} has {places} tokens, and one of the codec {spec.codec} has "
-            f"{spec.frame_tokens}; use the codec that the model was trained with"
-        )
+    check_frame(run.family, family, spec.codec, spec.frame_tokens)
     return spec

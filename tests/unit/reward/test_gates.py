@@ -136,9 +136,23 @@ ORDINARY = ["say", "something", "new", "in", "every", "word"]
 
 
 def repeats(tokens: list[int], units: Sequence[str] = ORDINARY, tokens_per_s: float = 25.0) -> bool:
-    gated = check_repetition(tokens, tokens_per_s, units, GATES)
+    gated = check_repetition(tokens, tokens_per_s, 1, units, GATES)
     assert gated is None or gated.reason == "repeated_tokens"
     return gated is not None
+
+
+def test_the_window_counts_frames_where_a_frame_has_several_tokens() -> None:
+    rate = 7 / 0.0853  # of SNAC: 12 frames per second
+    frames = [[4096 * place + code for place in range(7)] for code in range(11)]
+
+    def gate(cycle: int) -> Gated | None:
+        tokens = [token for n in range(200) for token in frames[n % cycle]]
+        return check_repetition(tokens, rate, 7, ORDINARY, GATES)
+
+    assert gate(11) is None  # a frame comes again after the window
+    found = gate(10)
+    assert found is not None
+    assert "every token is one of the 70 before it" in found.detail
 
 
 def test_tokens_that_repeat_for_long_are_gated() -> None:

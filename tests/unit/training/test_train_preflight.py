@@ -32,7 +32,7 @@ def test_a_prompt_that_is_too_long_or_not_of_the_codebook_is_refused(tmp_path: P
     prefix = ["data.prefix.min_s=0.08", "data.prefix.max_s=0.4", "data.prefix.tokens_per_s=12.5"]
     texts = write(tmp_path / "t.jsonl")
     run = load_run(HERE / "run.json", [f"data.texts={texts}", *prefix])
-    family = check_policy(run, 1_000)
+    family = check_policy(run)
     prepare(run, tmp_path / "data")
     check_prompts(run, tmp_path, family)
 
