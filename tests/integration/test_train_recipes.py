@@ -17,9 +17,17 @@ from typing import Any
 import pytest
 import soundfile
 import torch
-from transformers import AutoModelForCausalLM
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from support.cosyvoice2_files import write_codec, write_llm, write_qwen2_cosy, write_voice_models
+from support.cosyvoice2_files import (
+    write_campplus,
+    write_codec,
+    write_llm,
+    write_qwen2_cosy,
+    write_third_tokenizer,
+    write_voice_models,
+)
+from support.orpheus_files import write_orpheus, write_snac
 from support.paths import ROOT
 from support.reward_server import TINY_RUN, StartRewards
 from support.tiny_scorers import (
@@ -32,13 +40,14 @@ from ttsrl.config.load import load_run
 from ttsrl.config.schema import RunConfig
 from ttsrl.evaluation.merge import ADAPTERS, merge
 from ttsrl.models import cosyvoice_head
+from ttsrl.models.cosyvoice_editions import COSYVOICE3
 from ttsrl.models.cosyvoice_llm import to_huggingface
 from ttsrl.scorers.reference import voice
 from ttsrl.storage.published import RUN
 from ttsrl.storage.run_store import RunStore
 from ttsrl.training.verl_args import ESTIMATORS
 
-COVERED = {"llasa-channel-io", "llasa-deep-unlearning", "neutts-air"}
+COVERED = {"llasa-channel-io", "llasa-deep-unlearning", "neutts-air", "cosyvoice3", "maya1"}
 """All that they train with, the others train with too: `make test-recipes` starts these."""
 UNREADABLE = {"neutts-air"}
 """Whose prompts the tiny policy cannot read: it never ends, which is gated, and learns nothing."""
@@ -103,6 +112,32 @@ def cosyvoice2(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="module")
+def cosyvoice3(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same of CosyVoice3; the end token is one of the tied head's rows, made likely."""
+    folder = tmp_path_factory.mktemp("Fun-CosyVoice3-0.5B")
+    write_codec(write_llm(folder, edition=COSYVOICE3), third=True)
+    write_campplus(write_third_tokenizer(folder))
+    soundfile.write(folder / "voice.wav", voice(1.2, 24_000), 24_000)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cosyvoice_head, "SAMPLES", 1)
+        patch.setattr(cosyvoice_head, "TOKENS", 32)
+        to_huggingface(folder, folder / "cosyvoice3")
+    end_sooner(folder / "cosyvoice3", "<|eos1|>", 4)
+    (folder / "texts.txt").write_text("\n".join(map("".join, product("你好", repeat=6))))
+    return folder
+
+
+def end_sooner(folder: Path, stop: str, times: float) -> Path:
+    """With random weights speech does not end before its limit: a longer row ends it by chance."""
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    model = AutoModelForCausalLM.from_pretrained(folder)
+    with torch.no_grad():
+        model.lm_head.weight[tokenizer.convert_tokens_to_ids(stop)] *= times
+    model.save_pretrained(folder)
+    return folder
+
+
 def as_neutts(folder: Path) -> Path:
     """The tiny policy with NeuTTS' markers and names of speech tokens at the same ids."""
     shutil.copytree(TINY / "policy", folder)
@@ -115,13 +150,17 @@ def as_neutts(folder: Path) -> Path:
     return folder
 
 
-def tiny_stack(family: str, cosyvoice2: Callable[[], Path], own: Path) -> dict[str, Path]:
+def tiny_stack(family: str, checkpoint: Callable[[str], Path], own: Path) -> dict[str, Path]:
     """Keys that say what a recipe of this family speaks with, and to whom."""
+    if family in ("orpheus", "maya1"):
+        policy = end_sooner(write_orpheus(own / "policy"), "<custom_token_2>", 30)
+        keys = {"model": policy, "codec": write_snac(own / "snac")}
+        return keys | {"reward.whisper.model": TINY / "whisper", "data.texts": TINY / "texts.jsonl"}
     if family in ("llasa", "neutts"):
         policy = TINY / "policy" if family == "llasa" else as_neutts(own / "policy")
         keys = {"model": policy, "codec": TINY / "codec"}
         return keys | {"reward.whisper.model": TINY / "whisper", "data.texts": TINY / "texts.jsonl"}
-    folder = cosyvoice2()
+    folder = checkpoint("cosyvoice3" if family == "cosyvoice3" else "cosyvoice2")
     keys = {"model": folder / family, "codec": folder, "voice": folder / "voice.wav"}
     return keys | {"data.texts": folder / "texts.txt"}
 
@@ -167,7 +206,7 @@ def test_a_recipe_trains(
     tmp_path: Path,
 ) -> None:
     published = load_run(recipe)
-    models = tiny_stack(published.family, lambda: request.getfixturevalue("cosyvoice2"), tmp_path)
+    models = tiny_stack(published.family, request.getfixturevalue, tmp_path)
     models |= tiny_scorers(published, tmp_path)
     overrides = [*SMALL, *(f"{key}={path}" for key, path in models.items())]
     overrides.append(f"train.prompts_per_step={min(2, published.train.prompts_per_step)}")

@@ -91,11 +91,12 @@ def _network_of(file: Path) -> tuple[Any, dict[str, torch.Tensor]]:
     from s3tokenizer.model_v3 import ModelConfigV3, S3TokenizerV3
 
     third = file.name == FILE_3
-    read = s3tokenizer.onnx2torch_v3 if third else s3tokenizer.onnx2torch
+    read: Any = s3tokenizer.onnx2torch_v3 if third else s3tokenizer.onnx2torch
     weights: dict[str, torch.Tensor] = read(str(file))
     width, mels = weights["encoder.conv1.weight"].shape[:2]
     layers = {key.split(".")[2] for key in weights if key.startswith("encoder.blocks.")}
-    config = (ModelConfigV3 if third else ModelConfig)(
+    make: Any = ModelConfigV3 if third else ModelConfig
+    config = make(
         n_mels=mels,
         n_audio_state=width,
         n_audio_head=width // HEAD_WIDTH,

@@ -17,7 +17,7 @@ TINY = Path("examples/tiny").absolute()
 def run_config(texts: Path, whisper: Path, judge: str = "ctc", **changed: object) -> RunConfig:
     config = {
         "name": "r",
-        "model": "m",
+        "model": str(TINY / "policy"),
         "codec": "c",
         "data": {"texts": str(texts), "held_out_fraction": 0.3, "max_chars": 5000, **changed},
         "train": {"steps": 1},

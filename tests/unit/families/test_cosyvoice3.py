@@ -26,7 +26,7 @@ def ids_of(
     tokenizer: PreTrainedTokenizerBase, text: str, *, tokens: tuple[int, ...] = ()
 ) -> list[int]:
     """start, text, task, speech, as Qwen2LM.inference puts them together."""
-    speech = tokenizer.convert_tokens_to_ids([f"<|s_{n}|>" for n in tokens])
+    speech = [tokenizer.get_vocab()[f"<|s_{n}|>"] for n in tokens]
     return tokenizer.encode(f"<|sos|>{text}<|task_id|>") + speech
 
 
