@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -41,6 +42,8 @@ class PageRunner:
             "=FILE": "=.aws/credentials",
             " NODE": f" {self.node}",
             "delete node NAME": f"delete node {self.node}",
+            "job/NAME": "job/ttsrl-eval-reduce",
+            "delete job NAME": "delete job ttsrl-eval-reduce",
             "--step 400": "--step 8",
             # the tiny stack's words, and where its codec lies outside of the images
             '"Hello there" --model': '"three blue dogs run" --codec examples/tiny/codec --model',
@@ -90,6 +93,11 @@ class PageRunner:
         for more in (mine, changes):
             _update(values, more)
         (self.folder / "my-values.yaml").write_text(yaml.safe_dump(values))
+
+    def write_run(self) -> None:
+        """run.json: the release's run under no name of its own, with another seed."""
+        text = self.run("kubectl get configmap ttsrl-run -o jsonpath='{.data.run\\.json}'")
+        (self.folder / "run.json").write_text(json.dumps({**json.loads(text), "seed": 3}))
 
     def _filled(self, command: str) -> str:
         for words, mine in self.written.items():

@@ -25,14 +25,14 @@ UNTYPED = {
 }
 NAMED = {
     *("helm install", "helm test", "helm upgrade", "helm uninstall", "kubectl apply"),
-    *("kubectl rollout status", "ttsrl pull", "ttsrl prepare"),
+    *("kubectl rollout status", "ttsrl pull", "ttsrl prepare", "ttsrl job train"),
 }
 """Commands that a sentence speaks of."""
 INSTALL = "helm install ttsrl ./helm -f my-values.yaml --set-file texts=texts.jsonl"
 REWARD = "-l app.kubernetes.io/component=reward"
 
 
-@pytest.mark.timeout(2400)
+@pytest.mark.timeout(3600)
 def test_each_command_of_the_pages_works_as_it_stands(
     namespace: Namespace, bucket: Bucket, tmp_path: Path
 ) -> None:
@@ -77,6 +77,11 @@ def as_an_owner(run: PageRunner, namespace: Namespace, bucket: Bucket) -> None:
         run("helm upgrade ttsrl ./helm --namespace speech -f my-values.yaml")
         run(command)
     run("helm uninstall ttsrl --namespace speech")
+    run("kubectl -n speech delete pvc ttsrl-models")
+    run(
+        "kubectl -n speech delete pods "
+        "-l app.kubernetes.io/instance=ttsrl,app.kubernetes.io/component=test"
+    )
     until_gone(namespace)
     namespace.kubectl("delete", "secret", "ttsrl-s3")
 
@@ -90,22 +95,38 @@ def with_gpus(run: PageRunner, namespace: Namespace, bucket: Bucket) -> None:
     for command in (
         "kubectl apply -f jobs/train",
         "kubectl apply -f jobs/train/pytorchjob",
+        "kubectl apply -f jobs/train/trainjob",
         "ttsrl submit",
         "ttsrl submit --kind pytorchjob",
+        "ttsrl submit --kind trainjob",
     ):
         assert "created" in run(command)
         assert "ttsrl-train" in run("ttsrl status")
+        assert "ttsrl-train" in run("ttsrl status --json")
         run("ttsrl stop")
+        run("ttsrl stop --delete")
+        if command == "kubectl apply -f jobs/train/trainjob":  # nothing owns what kubectl made
+            namespace.kubectl("delete", "-f", command.split()[-1], "--ignore-not-found")
     for command in ("kubectl apply -f jobs/eval", "kubectl apply -f jobs/eval/jobset"):
         assert "ttsrl-eval created" in run(command)
         namespace.kubectl("delete", "-f", command.split()[-1])
     run("helm upgrade ttsrl ./helm -f my-values.yaml -f helm/values/a100-80.yaml")
+    run("ttsrl submit --dry-run")
     assert "created" in run("ttsrl submit")
     run("ttsrl submit --print")
-    for name in ("a", "b"):
-        assert "created" in run(f"ttsrl submit --name {name} --set seed={1 + (name == 'b')}")
-        run(f"ttsrl stop --run {name}")
-    run("ttsrl stop")
+    run("ttsrl logs --previous", codes=(1,))  # none has failed
+    run.write_run()
+    for command in (
+        "ttsrl submit --name a --set seed=1",
+        "ttsrl submit --name b --set seed=2",
+        "ttsrl submit --name c --config run.json",
+    ):
+        assert "created" in run(command)
+    assert "b: RayJob ttsrl-b-train" in run("ttsrl status")
+    assert "ttsrl-b-train" in run("ttsrl status --run b")
+    run("ttsrl logs --run b --follow", ends_after=5)
+    run("ttsrl stop --run b")
+    run("ttsrl stop --delete")
     assert "created" in run("ttsrl eval --cluster")
     namespace.helm("uninstall", "ttsrl")
     until_gone(namespace)
@@ -132,6 +153,7 @@ def on_cpus(run: PageRunner, namespace: Namespace, bucket: Bucket) -> None:
     assert "step 8/8" in run("ttsrl logs --follow")
     run("ttsrl eval --cluster")
     reduced = "ttsrl-eval-reduce"
+    run("kubectl logs job/NAME")
     namespace.until("the report", lambda: ending(namespace, "job", reduced) == "Complete", 600)
     assert reduced in run("kubectl get jobs")
     run("ttsrl pull ttsrl --to model")
@@ -141,6 +163,22 @@ def on_cpus(run: PageRunner, namespace: Namespace, bucket: Bucket) -> None:
     for command in (say, 'ttsrl say "Hello there" --model model --out hello.wav'):
         run(command)
         assert (run.folder / "hello.wav").stat().st_size > 10_000
+    run("kubectl delete job NAME")
+    another_run(run, namespace)
+
+
+def another_run(run: PageRunner, namespace: Namespace) -> None:
+    """Of the same release, through the same reward service."""
+    assert "created" in run("ttsrl submit --name a --set seed=1")
+    ends = namespace.until("the end of a", lambda: ended(namespace, "ttsrl-a-train"), 600)
+    assert ends == "Complete"
+    run("ttsrl eval --cluster --run a")
+    reduced = "ttsrl-a-eval-reduce"
+    namespace.until("its report", lambda: ending(namespace, "job", reduced) == "Complete", 600)
+    run.run("rm -r model")
+    run("ttsrl pull ttsrl --run a --to model")
+    run("ttsrl report ttsrl --run a --to a-report")
+    assert (run.folder / "a-report/report.html").exists()
 
 
 def ask_prometheus(run: PageRunner, namespace: Namespace) -> None:

@@ -94,24 +94,29 @@ def test_without_a_release_or_a_job_every_command_says_what_to_do(cli: Cli) -> N
         assert "no training job 'ttsrl-train'" in cli.refused(command)
 
 
-@pytest.mark.parametrize(("kind", "api"), [("rayjob", "rayjobs"), ("pytorchjob", "pytorchjobs")])
+@pytest.mark.parametrize(
+    ("kind", "api"),
+    [("rayjob", "rayjobs"), ("pytorchjob", "pytorchjobs"), ("trainjob", "trainjobs")],
+)
 def test_a_job_is_submitted_once_and_stopped_without_leaving_a_pod(
     namespace: Namespace, cli: Cli, kind: str, api: str
 ) -> None:
-    group = {"rayjobs": "ray.io", "pytorchjobs": "kubeflow.org"}[api]
+    groups = {"rayjob": "ray.io", "pytorchjob": "kubeflow.org", "trainjob": "trainer.kubeflow.org"}
+    group = groups[kind]
     namespace.cluster.require_api(f"{api}.{group}")
     install(namespace)
     assert "ttsrl-train created" in cli.done("submit", "--kind", kind)
     uid = namespace.existing(api, "ttsrl-train")["metadata"]["uid"]
     assert "is there already" in cli.done("submit", "--kind", kind)
     assert namespace.existing(api, "ttsrl-train")["metadata"]["uid"] == uid
-    other = {"rayjob": "pytorchjob", "pytorchjob": "rayjob"}[kind]
+    other = "pytorchjob" if kind == "rayjob" else "rayjob"
     assert "two trainers would undo each other's work" in cli.refused("submit", "--kind", other)
     selector = "app.kubernetes.io/component=train"
     namespace.until("pods of the job", lambda: namespace.list("pods", selector), 180)
     assert "ttsrl-train" in cli.done("status")
     assert "is suspended, and its pods are gone" in cli.done("stop")
-    assert json.loads(cli.done("status", "--json"))["phase"] == "paused"
+    [listed] = json.loads(cli.done("status", "--json"))
+    assert (listed["run"], listed["phase"]) == ("ttsrl", "paused")
     assert "was suspended, and runs again" in cli.done("submit", "--kind", kind)
     assert "are gone" in cli.done("stop", "--delete")
     assert namespace.get(api, "ttsrl-train") is None
@@ -138,6 +143,9 @@ def test_runs_share_a_release_and_go_with_it(namespace: Namespace, cli: Cli) -> 
         assert f"ttsrl-seed{seed}-train created" in said
     lines = cli.done("status").splitlines()
     assert [line.partition(":")[0] for line in lines] == ["ttsrl", "seed2", "seed3"]
+    listed = json.loads(cli.done("status", "--json"))
+    assert [one["run"] for one in listed] == ["ttsrl", "seed2", "seed3"]
+    assert json.loads(cli.done("status", "--json", "--run", "seed2")) in listed
     assert "ttsrl-seed2-train" in cli.done("status", "--run", "seed2")
     assert len(namespace.list("deployments", "app.kubernetes.io/component=reward")) == 1
     runs = {

@@ -37,14 +37,14 @@ def install(namespace: Namespace, bucket: Bucket, *more: str) -> None:
     namespace.install(*bucket.values, "--set", FEW_STEPS, *more)
 
 
-def rayjob(namespace: Namespace) -> Manifest:
-    """The status of the run's RayJob, empty before the operator saw it."""
-    return (namespace.get("rayjob", "ttsrl-train") or {}).get("status", {})
+def rayjob(namespace: Namespace, name: str = "ttsrl-train") -> Manifest:
+    """The status of a run's RayJob, empty before the operator saw it."""
+    return (namespace.get("rayjob", name) or {}).get("status", {})
 
 
-def ended(namespace: Namespace) -> str:
+def ended(namespace: Namespace, name: str = "ttsrl-train") -> str:
     """`Complete` or `Failed` once the RayJob ended; its jobStatus alone can be stale."""
-    status = rayjob(namespace).get("jobDeploymentStatus", "")
+    status = rayjob(namespace, name).get("jobDeploymentStatus", "")
     return status if status in ("Complete", "Failed") else ""
 
 
