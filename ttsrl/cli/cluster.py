@@ -59,6 +59,7 @@ def submit(
     from ttsrl.kube.cluster import Cluster
     from ttsrl.kube.readiness import examine, refuse
     from ttsrl.kube.release import read_release
+    from ttsrl.kube.stopped import forget_stop
     from ttsrl.kube.training import objects_for, printed, submit
     from ttsrl.models.kinship import verdict_notes
     from ttsrl.runtime.doctor import show
@@ -78,6 +79,7 @@ def submit(
         refuse(checks)
         return
     print(submit(cluster, there, run, operator, queue))
+    forget_stop(cluster, run.names)
     if run.run.eval.during_training is not None:
         print(follow.submit(cluster, there, run, queue))
 
@@ -178,10 +180,12 @@ def stop(
     from ttsrl.kube.cluster import Cluster
     from ttsrl.kube.pause import pause
     from ttsrl.kube.release import read_names
+    from ttsrl.kube.stopped import note_stop
 
     cluster = Cluster(namespace)
     names = read_names(cluster, release, run)
     kind, job = training.the_job(cluster, names)
+    note_stop(cluster, names)
     if not delete:
         print(pause(cluster, names, kind, job))
         follow.delete(cluster, names)  # it is made anew, and loses nothing

@@ -70,6 +70,11 @@ class Names:
         return f"{self.job}-follow"
 
     @property
+    def stopped(self) -> str:
+        """ConfigMap that says that a user stopped the run."""
+        return f"{self.fullname}-stopped-{self.run}"
+
+    @property
     def reward(self) -> str:
         """Deployment and Service of the reward service."""
         return f"{self.fullname}-reward"

@@ -64,6 +64,12 @@ def owner_of(version: str, kind: str, owner: Object) -> dict[str, str]:
     return {"apiVersion": version, "kind": kind, "name": metadata["name"], "uid": metadata["uid"]}
 
 
+def owner_in(cluster: Cluster, release: str) -> dict[str, str]:
+    """What an object names as its owner to go with a release. Raises BadInput if that is not
+    there."""
+    return owner_of("v1", "ConfigMap", _jobs(cluster, release))
+
+
 def read_names(cluster: Cluster, release: str, run: str | None = None) -> Names:
     """Names of a release's run, or of its own. Raises BadInput if the release is not there."""
     return _names(release, _description(_jobs(cluster, release))).of_run(run)
