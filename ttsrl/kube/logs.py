@@ -69,4 +69,7 @@ def _of_the_attempt_before(cluster: Cluster, names: Names, kind: Kind) -> Iterat
         if (before := training.driver(kind, names, found)) is not None:
             yield from cluster.log(before["metadata"]["name"]).splitlines()
             return
-    raise Failure(f"the cluster keeps no earlier attempt of {names.train}; see `ttsrl logs`")
+    raise Failure(
+        f"the cluster keeps no earlier attempt of {names.train}; what each of them said is in the "
+        f"run's storage, in runs/{names.run}/log/attempts"
+    )

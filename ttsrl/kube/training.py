@@ -56,7 +56,7 @@ def made(
 
 def printed(release: Release, run: ClusterRun, kind: Kind, queue: str | None = None) -> str:
     """What `submit` creates, as YAML for a repository or for kubectl: there nothing owns it."""
-    templates = [*TEMPLATES[kind]]
+    templates: list[Template] = [*TEMPLATES[kind]]
     if run.run.eval.during_training is not None:
         templates.append("followjob")
     objects: list[Any] = [run.manifest()]

@@ -16,7 +16,8 @@ class RunStore:
 
     `<root>/runs/<run>/` holds run.json, reward.json, checkpoints/step_000100/, model/step_000100/,
     eval/<suite>/step_000100/, eval/<suite>.during/state.json, latest.json, best.json,
-    log/steps.jsonl, log/guards.jsonl, log/pod_starts.json and trackers/.
+    log/steps.jsonl, log/guards.jsonl, log/pod_starts.json,
+    log/attempts/TIME-MACHINE/ and trackers/.
     """
 
     def __init__(self, root: str, run_name: str) -> None:
@@ -40,6 +41,10 @@ class RunStore:
         """Evaluations by suite and step."""
         self.trackers = f"{self._run}/trackers"
         """What trackers have been told, and the files of those that write files."""
+
+    def attempt(self, name: str) -> str:
+        """Prefix of what an attempt of training said, and how it ended."""
+        return f"{self._run}/log/attempts/{name}"
 
     def audit(self, spec_hash: str, clips: str) -> str:
         """What an audit of a reward with these clips found; for all runs of the storage."""

@@ -29,6 +29,7 @@ from ttsrl.storage.published import RUN
 from ttsrl.storage.run_store import RunStore
 from ttsrl.tracking.beside import Trackers
 from ttsrl.training import environment, preflight
+from ttsrl.training.attempt_log import AttemptLog
 from ttsrl.training.ending import EXIT_CODE, Ending
 from ttsrl.training.evaluations_seen import EvaluationsSeen
 from ttsrl.training.follower import Follower
@@ -106,8 +107,9 @@ def train(
     check_run_identity(run, store)
     check_reward_identity(run, spec, store)
     training = _Training(run, work_dir, store, device, spec, metrics, look, ending or Ending())
-    while not training.attempt():
-        metrics.start_s = time.time()  # what is done again was counted
+    with AttemptLog(store, training.log):
+        while not training.attempt():
+            metrics.start_s = time.time()  # what is done again was counted
 
 
 def run_verl(keys_file: Path) -> None:
@@ -130,6 +132,11 @@ class _Training:
     look: Callable[[], None]
     ending: Ending
 
+    @property
+    def log(self) -> Path:
+        """What verl says."""
+        return self.work_dir / "logs" / "verl.log"
+
     def attempt(self) -> bool:
         """Train from the newest checkpoint; False where a guard has set the run back.
 
@@ -147,7 +154,7 @@ class _Training:
             return True
         check_reward_audit(run, self.spec, store)
         print(guards.armed.words, flush=True)
-        log = self.work_dir / "logs" / "verl.log"
+        log = self.log
         self._run_verl(guards, log)
         if guards.rollback is not None:
             guards.begin_rollback()
