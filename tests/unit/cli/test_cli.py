@@ -34,7 +34,7 @@ COMMANDS = [
     *("submit", "status", "logs", "stop", "track"),
     *("prefer", "prefer collect", "prefer train", "prefer compare", "prefer count"),
     *("job", "job train", "job pytorchjob", "job merge", "job eval-shard", "job eval-reduce"),
-    *("job follow", "job merge-wanted", "job check"),
+    *("job follow", "job merge-wanted", "job leave", "job check"),
 ]
 TTSRL = Path(sys.executable).with_name("ttsrl")
 
