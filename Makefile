@@ -14,6 +14,8 @@
 # make load        the reward service under 4 times its capacity for 10 minutes
 # make hack        rewards that can be fooled: each run is stopped by a guard, and is made once more
 #                  without guards to its end; both on one page, runs/hack/hack.html
+# make styles      the tiny policy learns the style that its prompt asks for, and cannot where the prompt
+#                  does not tell it: two runs and a table
 # make bento       a Bento of the reward service: its wheel, and versions of uv.lock
 # make fuzz        10 000 hostile requests to the reward service
 # make fuzz-data   2 000 damaged corpora, texts and recordings to prepare, encode, audit, /score_wav
@@ -26,7 +28,7 @@
 .PHONY: help env quickstart test test-recipes test-covered test-real test-xcodec2 test-parakeet test-cluster test-cluster-full
 .PHONY: coverage test-unit test-integration cluster-tools
 .PHONY: cluster-up cluster-down lint bench load fuzz fuzz-data seeds tiny
-.PHONY: hack docs dist bento images release release-notes
+.PHONY: hack styles docs dist bento images release release-notes
 .DEFAULT_GOAL := help
 
 EXTRAS ?= train reward cluster cosyvoice orpheus resemblyzer llm mlflow trackio
@@ -120,10 +122,13 @@ lint: env
 bench: env
 	PYTHONPATH=. .venv/bin/python benchmarks
 
-# BentoML looks for uv on the PATH.
 hack: env
 	.venv/bin/python -m examples.hack.run $(ARGS)
 
+styles: env
+	.venv/bin/python -m examples.styles.show $(ARGS)
+
+# BentoML looks for uv on the PATH.
 bento: env
 	rm -rf services/reward/wheels
 	$(UV) build --quiet --wheel --out-dir services/reward/wheels

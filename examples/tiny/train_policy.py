@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -74,8 +75,13 @@ def padded(rows: list[list[int]], value: int) -> torch.Tensor:
     return nn.utils.rnn.pad_sequence(tensors, batch_first=True, padding_value=value)
 
 
-def new_tokenizer(codebook_size: int) -> PreTrainedTokenizerFast:
-    """Byte-level BPE as in Llama 3, each word of the domain one token, then the speech tokens."""
+def new_tokenizer(
+    codebook_size: int, words: Sequence[str] = (), instructions: Sequence[str] = ()
+) -> PreTrainedTokenizerFast:
+    """Byte-level BPE as in Llama 3, each word of the domain one token, then the speech tokens.
+
+    `words` and `instructions` are tokens, too.
+    """
     bpe = Tokenizer(models.BPE(ignore_merges=True))
     bpe.pre_tokenizer = pre_tokenizers.Sequence(
         [
@@ -85,7 +91,7 @@ def new_tokenizer(codebook_size: int) -> PreTrainedTokenizerFast:
     )
     bpe.decoder = decoders.ByteLevel()
     bpe.train_from_iterator(
-        [*WORDS, *(f" {word}" for word in WORDS), "system", "user", "assistant", "\n\n"],
+        [*WORDS, *(f" {word}" for word in (*WORDS, *words)), "system", "user", "assistant", "\n\n"],
         trainers.BpeTrainer(
             vocab_size=10_000,  # never reached: merging ends when each word is whole
             initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
@@ -103,7 +109,7 @@ def new_tokenizer(codebook_size: int) -> PreTrainedTokenizerFast:
     )
     tokenizer.add_special_tokens({"additional_special_tokens": MARKERS})
     # Ordinary tokens: verl and vLLM drop special ones when they decode a response.
-    ordinary = [*BOILERPLATE, *(f"<|s_{i}|>" for i in range(codebook_size))]
+    ordinary = [*BOILERPLATE, *instructions, *(f"<|s_{i}|>" for i in range(codebook_size))]
     tokenizer.add_tokens([AddedToken(t, normalized=False, special=False) for t in ordinary])
     return tokenizer
 

@@ -18,9 +18,10 @@ from ttsrl.config.schema import RunConfig
 from ttsrl.data.prompts import prepare
 from ttsrl.errors import BadInput
 from ttsrl.evaluation import compare
-from ttsrl.evaluation.evaluate import TEXTS_WITH_WAV, evaluate, protocol_of
+from ttsrl.evaluation.evaluate import TEXTS_WITH_WAV, evaluate
 from ttsrl.evaluation.judge import Judge
 from ttsrl.evaluation.one_suite import evaluate_suite
+from ttsrl.evaluation.protocol import protocol_of
 from ttsrl.evaluation.quality import Quality
 from ttsrl.evaluation.report.page import write_report as write_page
 from ttsrl.evaluation.suites import held_out_suite

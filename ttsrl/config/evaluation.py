@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from ttsrl.base import Strict
 from ttsrl.config.during_training import DuringTrainingConfig
+from ttsrl.config.style_judges import StyleJudgeConfig
 from ttsrl.errors import did_you_mean
 from ttsrl.facts import DataPath, InEvaluation, ModelPath
 from ttsrl.reward.audio_llm import AudioLlm
@@ -141,6 +142,12 @@ class EvalConfig(Strict):
     repeat themselves under greedy decoding."""
     quality: list[Annotated[QualityConfig | LlmQualityConfig, Field(discriminator="type")]] = []
     """Models of speech quality beside the judges of what is said, for every suite."""
+    styles: list[StyleJudgeConfig] = []
+    """What hears whether speech is in the style that was asked for, for every text that has one;
+    the report has a line for each style."""
+    speaker_model: Annotated[str | None, ModelPath("speaker")] = None
+    """What measures the similarity of held-out speech to the recordings in whose voices it is
+    spoken, as `speaker_model` of a suite does. Null: it is not measured."""
     max_texts: int = Field(default=500, ge=1)
     batch_size: Annotated[int, InEvaluation()] = Field(default=64, ge=1)
     bootstrap_samples: int = Field(default=2000, ge=100)
@@ -173,6 +180,13 @@ class EvalConfig(Strict):
             judges = [judge.name for judge in suite.judges_in(self.judges)]
             if len(set(judges)) < len(judges):
                 raise ValueError(f"two judges of suite {suite.name!r} share a name; rename one")
+        return self
+
+    @model_validator(mode="after")
+    def _style_judges_have_names(self) -> Self:
+        names = [judge.name for judge in self.styles]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"two of eval.styles have the name {twice[0]!r}; give each its own")
         return self
 
     @model_validator(mode="after")

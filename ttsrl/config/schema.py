@@ -134,6 +134,20 @@ class RunConfig(Strict):
         return self
 
     @model_validator(mode="after")
+    def _style_judges_did_not_reward(self) -> Self:
+        rewarding = {one.type for one in self.reward.components}
+        models = {split_revision(model)[0] for model in models_in(self, "scorer").values()}
+        for judge in self.eval.styles:
+            model = None if judge.type == "measure" else split_revision(judge.model)[0]
+            same = judge.measure in rewarding if judge.type == "measure" else model in models
+            if same and not judge.used_in_reward:
+                raise ValueError(
+                    f"eval.styles {judge.name!r} is what gives the reward: let another model or "
+                    "measure judge, or say used_in_reward to show its number all the same"
+                )
+        return self
+
+    @model_validator(mode="after")
     def _judges_did_not_reward(self) -> Self:
         rewarded = {
             split_revision(model)[0]: key

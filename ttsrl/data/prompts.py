@@ -13,6 +13,7 @@ from pyarrow import parquet
 
 from ttsrl.codecs.registry import takes_voice
 from ttsrl.config.schema import RunConfig
+from ttsrl.data.asked_styles import check_texts_have_styles
 from ttsrl.data.fit import unchecked_fit
 from ttsrl.data.hearing import Hearings
 from ttsrl.data.references import DataVoice, reference_in, references_of
@@ -113,6 +114,7 @@ def prepare(
     read = read_texts(run.data, accept)
     texts = read.texts
     _check_fields(run, texts)
+    check_texts_have_styles(run, texts)
     first: dict[tuple[object, ...], Text] = {}
     for text in texts:
         same = text.text if run.data.duplicates == "text" else " ".join(words(text.text))
@@ -232,11 +234,11 @@ def _check_fields(run: RunConfig, texts: Iterable[Text]) -> None:
 
 
 def _voices(run: RunConfig, texts: Sequence[Text]) -> list[DataVoice | None]:
-    """The reference of each text, with its recording where the reward hears it: its codec speaks in
-    that voice, or a component compares with it.
+    """The reference of each text, with its recording where something hears it: the codec speaks in
+    that voice, a component of the reward compares with it, or the evaluation's speaker model does.
 
-    Raises BadInput for a reference without the recording, and a text without a reference, that the
-    reward needs.
+    Raises BadInput for a reference without the recording, and a text without a reference, that is
+    needed.
     """
     voices = references_of(run, texts)
     compares = any(isinstance(c, Speaker) and c.voices is None for c in run.reward.components)
@@ -248,14 +250,16 @@ def _voices(run: RunConfig, texts: Sequence[Text]) -> list[DataVoice | None]:
         )
     if not any(voices):
         return voices
-    if not compares and not takes_voice(str(local_folder(run.codec))):
+    heard = compares or run.eval.speaker_model is not None
+    if not heard and not takes_voice(str(local_folder(run.codec))):
         return [voice and replace(voice, audio=None, sha256=None) for voice in voices]
     bare = next((voice for voice in voices if voice is not None and voice.audio is None), None)
     if bare is not None:
         raise BadInput(
-            f"the reference {shorten(bare.text)} has speech tokens and no recording, which the "
-            "reward needs (CosyVoice2's codec speaks in its voice, the component speaker compares "
-            "with it); add prompt_audio, or encode it where the recordings are"
+            f"the reference {shorten(bare.text)} has speech tokens and no recording, which is "
+            "needed (CosyVoice2's codec speaks in its voice; the component speaker and "
+            "eval.speaker_model compare with it); add prompt_audio, or encode it where the "
+            "recordings are"
         )
     return voices
 

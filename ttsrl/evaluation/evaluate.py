@@ -9,22 +9,20 @@ heard exactly as within the whole: parts are made of whole batches.
 from __future__ import annotations
 
 import hashlib
-import json
 import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ttsrl.codecs.registry import codec_digest
 from ttsrl.config.schema import RunConfig
-from ttsrl.evaluation.asked import Voices, conditions_of, synthesiser_of, told_of
+from ttsrl.data.asked_styles import asked_style
+from ttsrl.evaluation.asked import Voices, conditions_of, synthesiser_of
+from ttsrl.evaluation.conditions import conditions_in
 from ttsrl.evaluation.listeners import Listeners, load_listeners
-from ttsrl.evaluation.quality import quality_digest
+from ttsrl.evaluation.protocol import identify
+from ttsrl.evaluation.style_judges import StyleListener
 from ttsrl.evaluation.suites import Suite, SuiteText
 from ttsrl.evaluation.summary import summarise
-from ttsrl.facts import InEvaluation, dump_where
-from ttsrl.models.files import folder_digest
-from ttsrl.models.hub import local_folder, model_digest
 from ttsrl.models.kinship import report_judge
 from ttsrl.records.evaluation import (
     GREEDY,
@@ -35,13 +33,12 @@ from ttsrl.records.evaluation import (
     EvaluationReport,
     EvaluationRow,
     ReportJudge,
+    most_independent,
 )
 from ttsrl.records.record import append_lines, read_file, to_text, write_lines
 from ttsrl.records.sampling import Sampling
 from ttsrl.storage.atomic import replace_text
 from ttsrl.synthesis.synthesiser import SynthesisedSpeech, Synthesiser, write_wav
-from ttsrl.text.benchmark_wer import BENCHMARK_VERSION
-from ttsrl.text.normalise import NORMALISER_VERSION
 
 TEXTS_WITH_WAV = 8
 
@@ -134,7 +131,8 @@ def speak_and_hear(
             start_s = time.perf_counter()
             speeches = _speak(run, suite.sampling, synthesiser, voices, this, begin, batch)
             synthesis_s += time.perf_counter() - start_s
-            found = _rows(this, batch, speeches, listeners, keeps_wav)
+            rows_of = _rows(this, batch, speeches, listeners, keeps_wav)
+            found = _with_styles(run, rows_of, batch, speeches, listeners.styles)
             for row, speech in zip(found, speeches, strict=True):
                 if row.wav is not None:
                     write_wav(out / row.wav, speech.waveform, speech.sample_rate_hz)
@@ -160,6 +158,8 @@ def write_report(
 ) -> EvaluationReport:
     """Write report.json from all rows, in their order; returns it."""
     names = [judge.name for judge in judges]
+    verdict = names[most_independent([judge.relation for judge in judges])]
+    by_mode = {this.mode: [row for row in rows if row.mode == this.mode] for this in passes_of(run)}
     report = EvaluationReport(
         identity=identity,
         model=model,
@@ -169,10 +169,13 @@ def write_report(
         sampling=sampling,
         judges=judges,
         quality={one.type: one.used_in_reward for one in run.eval.quality},
+        styles={one.name: one.used_in_reward for one in run.eval.styles},
         tokens_per_s=sum(row.tokens for row in rows) / synthesis_s,
         modes={
-            mode: summarise([row for row in rows if row.mode == mode], names)
-            for mode in dict.fromkeys(this.mode for this in passes_of(run))
+            mode: summarise(of_mode, names).model_copy(
+                update={"conditions": [*conditions_in(of_mode, verdict)]}
+            )
+            for mode, of_mode in by_mode.items()
         },
     )
     replace_text(out / REPORT, to_text(report))
@@ -231,7 +234,7 @@ def _rows(
     languages = [text.language for text in texts]
     verdicts = {judge.name: judge.listen(speeches, languages) for judge in listeners.judges}
     similarity = listeners.similarity
-    cosines = similarity.to_voices(speeches, texts) if similarity else [None] * len(texts)
+    to_voices = similarity.to_voices(speeches, texts) if similarity else [None] * len(texts)
     opinions = {one.name: one.of(speeches, languages) for one in listeners.quality}
     return [
         EvaluationRow(
@@ -246,44 +249,34 @@ def _rows(
             finished=speech.finished,
             duration_s=speech.duration_s,
             judges={name: heard[k] for name, heard in verdicts.items()},
-            similarity=cosines[k],
+            similarity=to_voice and to_voice.cosine,
+            nearest_voice=to_voice and to_voice.nearest,
             quality={name: scores[k] for name, scores in opinions.items()},
             wav=f"wav/{text.index:05d}-{this.mode}.wav" if text.index in keeps_wav else None,
         )
-        for k, (text, speech) in enumerate(zip(texts, speeches, strict=True))
+        for k, (text, speech, to_voice) in enumerate(zip(texts, speeches, to_voices, strict=True))
     ]
 
 
-def identify(run: RunConfig, model: str, suite: Suite) -> EvaluationIdentity:
-    """What an evaluation's numbers depend on; equal `protocol` makes two models comparable."""
-    return EvaluationIdentity(
-        model=folder_digest(local_folder(model)), protocol=protocol_of(run, suite)
-    )
-
-
-def protocol_of(run: RunConfig, suite: Suite) -> str:
-    """Digest of all but the model: texts, codec, sampling, judges."""
-    protocol = {
-        "family": run.family,
-        "codec": codec_digest(run.codec, run.voice),
-        "sampling": suite.sampling.model_dump(),
-        **dump_where(run, lambda setting: setting.fact(InEvaluation) is not None),
-        "judges": [
-            [judge.name, judge.type, judge.dtype, folder_digest(local_folder(judge.model))]
-            for judge in suite.judges
-        ],
-        "wer": [suite.wer, NORMALISER_VERSION, BENCHMARK_VERSION],
-        "quality": [[one.type, quality_digest(one)] for one in run.eval.quality],
-        "speaker_model": suite.speaker_model and model_digest(suite.speaker_model),
-        "texts": [
-            [text.index, text.text, text.language, text.id]
-            + ([text.voice.text, text.voice.sha256] if text.voice else [])
-            + ([text.reference.text, *text.reference.tokens] if text.reference else [])
-            + told_of(run, text)
-            for text in suite.texts
-        ],
-    }
-    return hashlib.sha256(json.dumps(protocol, sort_keys=True).encode()).hexdigest()
+def _with_styles(
+    run: RunConfig,
+    rows: Sequence[EvaluationRow],
+    texts: Sequence[SuiteText],
+    speeches: Sequence[SynthesisedSpeech],
+    listeners: Sequence[StyleListener],
+) -> list[EvaluationRow]:
+    """The rows with the style that was asked for, and which each judge of styles hears."""
+    asked = [asked_style(run, text) for text in texts]
+    verdicts = {one.name: one.of(speeches, texts, asked) for one in listeners}
+    return [
+        row.model_copy(
+            update={
+                "style": asked[k],
+                "styles": {name: found for name, of in verdicts.items() if (found := of[k])},
+            }
+        )
+        for k, row in enumerate(rows)
+    ]
 
 
 def _finished(out: Path, identity: EvaluationIdentity) -> EvaluationReport | None:

@@ -7,15 +7,19 @@ from pathlib import Path
 
 from ttsrl.config.evaluation import JudgeConfig
 from ttsrl.config.schema import RunConfig
+from ttsrl.config.style_judges import ClapStyleJudge, ClassifierStyleJudge, MeasuredStyleJudge
 from ttsrl.errors import BadInput
 from ttsrl.facts import models_in
 from ttsrl.models.hub import weight_digests
 from ttsrl.reward.components import Preference
 from ttsrl.scorers.preference import FACTS, load_head
 
+Listening = JudgeConfig | ClassifierStyleJudge | ClapStyleJudge
+"""What may not be the reward's own model."""
+
 
 def check_independent(run: RunConfig, judges: Sequence[JudgeConfig]) -> None:
-    """Refuse a judge that shares a weight file with a model of the reward, unless it says so.
+    """Refuse a judge, also one of styles, that has a weight file of the reward and does not say so.
 
     `RunConfig` has compared the names. A model of the reward that is not on this machine is not
     fetched for this. Raises BadInput.
@@ -25,7 +29,9 @@ def check_independent(run: RunConfig, judges: Sequence[JudgeConfig]) -> None:
         for key, model in _scorers(run)
         for digest in weight_digests(model, download=False)
     }
-    for judge in judges:
+    of_styles = (one for one in run.eval.styles if not isinstance(one, MeasuredStyleJudge))
+    listening: list[Listening] = [*judges, *of_styles]
+    for judge in listening:
         if judge.used_in_reward or not rewarded:
             continue
         shared = rewarded.keys() & weight_digests(judge.model)

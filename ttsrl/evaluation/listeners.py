@@ -1,4 +1,5 @@
-"""Who listens to a suite: its judges, its speaker model, the quality models of the run."""
+"""Who listens to a suite: its judges, its speaker model, the quality models and judges of
+styles of the run."""
 
 from __future__ import annotations
 
@@ -10,6 +11,7 @@ from ttsrl.evaluation.independence import check_independent
 from ttsrl.evaluation.judge import Judge
 from ttsrl.evaluation.quality import Quality
 from ttsrl.evaluation.similarity import Similarity
+from ttsrl.evaluation.style_judges import StyleListener, style_listeners
 from ttsrl.evaluation.suites import Suite
 from ttsrl.models.kinship import verdict_note
 
@@ -21,13 +23,14 @@ class Listeners:
     judges: Sequence[Judge]
     quality: Sequence[Quality]
     similarity: Similarity | None
+    styles: Sequence[StyleListener]
 
 
 def load_listeners(run: RunConfig, suite: Suite, device: str) -> Listeners:
     """Load them, and say on which judge the verdict rests.
 
     Raises BadInput for a judge that gave the reward without saying so, and for a text in a language
-    that a judge cannot hear.
+    or a style that a judge cannot hear.
     """
     check_independent(run, suite.judges)
     print(f"{suite.name}: {verdict_note(run, suite.judges)}", flush=True)
@@ -39,4 +42,5 @@ def load_listeners(run: RunConfig, suite: Suite, device: str) -> Listeners:
         judges,
         [Quality(config, device, size) for config in run.eval.quality],
         Similarity(suite, device, size) if suite.speaker_model else None,
+        style_listeners(run, suite, device),
     )

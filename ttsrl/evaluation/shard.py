@@ -20,11 +20,10 @@ from ttsrl.config.schema import RunConfig
 from ttsrl.errors import BadInput
 from ttsrl.evaluation.evaluate import (
     EvalShard,
-    identify,
-    protocol_of,
     report_judges,
     speak_and_hear,
 )
+from ttsrl.evaluation.protocol import identify, protocol_of
 from ttsrl.evaluation.suites import Suite, read_or_prepare
 from ttsrl.evaluation.waiting import wait_until
 from ttsrl.records.evaluation import SHARD, EvaluationShard

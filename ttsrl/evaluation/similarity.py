@@ -1,19 +1,35 @@
-"""Whether the speech has the voice it was asked for: cosine of two speaker embeddings."""
+"""Whether the speech has the voice it was asked for: cosines of speaker embeddings."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ttsrl.audio.voice_prompt import read_voice
 from ttsrl.errors import BadInput
 from ttsrl.evaluation.suites import Suite, SuiteText
+from ttsrl.records.evaluation import PromptRecording
 from ttsrl.scorers.speaker_models import load_speaker_model
 from ttsrl.synthesis.synthesiser import SynthesisedSpeech
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+
+MAX_VOICES = 64
+"""Of a suite with more recordings the nearest voice is not looked for: each is one text's own."""
+
+
+@dataclass(frozen=True)
+class ToVoice:
+    """How one utterance lies to the voices of its suite."""
+
+    cosine: float
+    """With its text's recording, -1 to 1."""
+    nearest: str | None
+    """`sha256` of the most similar recording; None in a suite of more than `MAX_VOICES`."""
 
 
 class Similarity:
@@ -24,27 +40,39 @@ class Similarity:
         self._folder = suite.folder
         self._model = load_speaker_model(suite.speaker_model, device, batch_size)
         self._heard: dict[str, Tensor] = {}
+        voices = {text.voice.sha256: text.voice for text in suite.texts if text.voice is not None}
+        self._voices = [voices[digest] for digest in sorted(voices)]
 
     def to_voices(
         self, speeches: Sequence[SynthesisedSpeech], texts: Sequence[SuiteText]
-    ) -> list[float | None]:
-        """Cosine, -1 to 1, of each utterance with its text's recording; None without either."""
-        cosines: list[float | None] = [None] * len(texts)
+    ) -> list[ToVoice | None]:
+        """Of each utterance; None without speech or recording. Raises BadInput."""
+        found: list[ToVoice | None] = [None] * len(texts)
         both = [
             (k, text.voice)
             for k, text in enumerate(texts)
             if text.voice is not None and len(speeches[k].waveform)
         ]
         if not both:
-            return cosines
+            return found
         said = self._model.embed(
             [speeches[k].waveform for k, _ in both], [speeches[k].sample_rate_hz for k, _ in both]
         )
         for (k, voice), embedded in zip(both, said, strict=True):
-            if voice.sha256 not in self._heard:
-                self._heard[voice.sha256] = self._reference(self._folder / voice.audio)
-            cosines[k] = float(embedded @ self._heard[voice.sha256])
-        return cosines
+            cosine = float(embedded @ self._of(voice))
+            found[k] = ToVoice(cosine, self._nearest(embedded))
+        return found
+
+    def _nearest(self, embedded: Tensor) -> str | None:
+        if not 1 < len(self._voices) <= MAX_VOICES:
+            return None
+        return max(self._voices, key=lambda voice: float(embedded @ self._of(voice))).sha256
+
+    def _of(self, voice: PromptRecording) -> Tensor:
+        """[D] of a recording, heard once."""
+        if voice.sha256 not in self._heard:
+            self._heard[voice.sha256] = self._reference(self._folder / voice.audio)
+        return self._heard[voice.sha256]
 
     def _reference(self, file: Path) -> Tensor:
         """[D]. Raises BadInput."""

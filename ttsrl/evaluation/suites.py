@@ -105,7 +105,13 @@ def held_out_suite(run: RunConfig, held_out: Path) -> Suite:
         )
         for index, row in enumerate(rows)
     ]
-    return Suite(HELD_OUT, texts, run.eval.judges, sampling_of(run))
+    speaker_model = run.eval.speaker_model
+    if speaker_model is not None and all(text.voice is None for text in texts):
+        raise BadInput(
+            "eval.speaker_model is set, and no held-out text has a recording to compare to; leave "
+            "it out, or give the texts references with prompt_audio"
+        )
+    return Suite(HELD_OUT, texts, run.eval.judges, sampling_of(run), speaker_model=speaker_model)
 
 
 def _voice_in(extra_info: Mapping[str, Any]) -> PromptRecording | None:

@@ -40,6 +40,15 @@ class Verdict(Record):
     """The measurement failed; this says nothing about the speech."""
 
 
+class StyleVerdict(Record):
+    """Which style one judge of styles hears in one utterance."""
+
+    heard: str | None = None
+    """As the judge names it; None: none that it knows, or no speech."""
+    as_asked: bool | None = None
+    """Whether it is the one that was asked for; None where the measurement failed."""
+
+
 class EvaluationRow(Record):
     """A line of rows.jsonl: one utterance of an evaluation."""
 
@@ -64,6 +73,13 @@ class EvaluationRow(Record):
     """Name of the judge -> its verdict."""
     similarity: float | None = None
     """Cosine with the voice prompt, -1 to 1; None where a text has no voice."""
+    nearest_voice: str | None = None
+    """`sha256` of the recording that the speech is most similar to, of all of the suite's; None
+    where a text has no voice, or the suite too many."""
+    style: str | None = None
+    """The style that was asked for."""
+    styles: dict[str, StyleVerdict] = {}
+    """Name of the judge of styles -> its verdict; empty where no style was asked for."""
     quality: dict[str, float | None] = {}
     """Quality model -> its opinion, 1 to 5 or on the scale of an audio-LLM; None where it failed or
     there is no speech."""
@@ -158,6 +174,23 @@ class JudgeSummary(Record):
     """Utterances on which the judge failed."""
 
 
+class ConditionSummary(Record):
+    """The utterances of which one style, or one voice, was asked."""
+
+    kind: Literal["style", "voice"]
+    asked: str
+    """The style; of a voice the file of its recording."""
+    texts: int
+    utterances: int
+    as_asked: dict[str, Interval | None]
+    """Judge of styles, or `speaker` for a voice -> share of the speech in the style or voice that
+    was asked for, over texts, with Wilson's interval; None where it failed on all."""
+    cer: Interval | None
+    """Mean CER over texts by the judge on which the verdict rests; a bootstrap's interval."""
+    similarity: Interval | None = None
+    """Of a voice: mean cosine over texts with its recording."""
+
+
 class ModeSummary(Record):
     """Numbers of one mode: over the utterances of all its seeds."""
 
@@ -171,6 +204,8 @@ class ModeSummary(Record):
     """Quality model -> mean over texts of its opinion score."""
     judges: dict[str, JudgeSummary]
     """Name of the judge -> what it heard."""
+    conditions: list[ConditionSummary] = []
+    """Each style and each voice that was asked for; empty where nothing heard it."""
 
 
 class EvaluationReport(Record):
@@ -189,6 +224,8 @@ class EvaluationReport(Record):
     judges: list[ReportJudge]
     quality: dict[str, bool] = {}
     """Quality model -> whether the reward has it, too."""
+    styles: dict[str, bool] = {}
+    """Judge of styles -> whether the reward has it, too."""
     tokens_per_s: float
     """Speech tokens per second of synthesis."""
     modes: dict[str, ModeSummary]

@@ -52,6 +52,18 @@ class ClassifierScorer:
     def score(self, speeches: Sequence[SpeechSample]) -> list[dict[str, float]]:
         """Mean over an utterance's windows. Raises BadInput for a label that is not known."""
         wanted = [self._wanted(speech) for speech in speeches]
+        return [
+            {"classifier": self._of(mean_L[labels])}
+            for mean_L, labels in zip(self._means(speeches), wanted, strict=True)
+        ]
+
+    def likeliest(self, speeches: Sequence[SpeechSample]) -> list[str]:
+        """The label that is likeliest for each utterance, over its windows."""
+        name_of = {index: name for name, index in self._labels.index_of.items()}
+        return [name_of[int(mean_L.argmax())] for mean_L in self._means(speeches)]
+
+    def _means(self, speeches: Sequence[SpeechSample]) -> list[NDArray[np.float64]]:
+        """[L] of each utterance: the mean over its windows."""
         windows: list[Waveform] = []
         owners: list[int] = []
         for n, speech in enumerate(speeches):
@@ -59,11 +71,7 @@ class ClassifierScorer:
                 windows.append(window)
                 owners.append(n)
         shares_WL, owner_W = self._probabilities(windows), np.array(owners)
-        means = [shares_WL[owner_W == n].mean(axis=0) for n in range(len(speeches))]
-        return [
-            {"classifier": self._of(mean_L[labels])}
-            for mean_L, labels in zip(means, wanted, strict=True)
-        ]
+        return [shares_WL[owner_W == n].mean(axis=0) for n in range(len(speeches))]
 
     def _of(self, shares: NDArray[np.float64]) -> float:
         """That it has any of the labels: they exclude each other, or the likeliest counts."""

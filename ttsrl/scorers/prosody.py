@@ -10,13 +10,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ttsrl.audio.io import resample
 from ttsrl.scorers.base import SpeechSample
+
+if TYPE_CHECKING:
+    from swift_f0 import PitchResult
 
 LOWEST_HZ, HIGHEST_HZ = 60.0, 500.0
 """Pitch of adult and child speech."""
@@ -50,10 +53,22 @@ class ProsodyScorer:
         """Each utterance for itself, so that no company changes it."""
         return list(self._threads.map(self._measure, speeches))
 
+    def pitch_hz(self, speeches: Sequence[SpeechSample]) -> list[float | None]:
+        """Median pitch of the voiced frames; None where hardly anything is voiced."""
+        return list(self._threads.map(self._pitch_hz, speeches))
+
+    def _pitch_hz(self, speech: SpeechSample) -> float | None:
+        found = self._detect(speech)
+        voiced_hz = found.pitch_hz[found.confidence >= VOICED]
+        return float(np.median(voiced_hz)) if len(voiced_hz) >= MIN_VOICED else None
+
     def _measure(self, speech: SpeechSample) -> dict[str, float]:
-        heard = resample(speech.waveform, speech.sample_rate_hz, self._rate_hz)
-        found = self._tracker.detect(heard, self._rate_hz, LOWEST_HZ, HIGHEST_HZ)
+        found = self._detect(speech)
         return prosody(found.pitch_hz, found.confidence >= VOICED, found.loudness_db, self._frame_s)
+
+    def _detect(self, speech: SpeechSample) -> PitchResult:
+        heard = resample(speech.waveform, speech.sample_rate_hz, self._rate_hz)
+        return self._tracker.detect(heard, self._rate_hz, LOWEST_HZ, HIGHEST_HZ)
 
 
 def prosody(

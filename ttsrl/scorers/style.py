@@ -49,10 +49,24 @@ class StyleScorer:
         self._text_embedding = lru_cache(maxsize=4_096)(self._embed_text)
 
     def score(self, speeches: Sequence[SpeechSample]) -> list[dict[str, float]]:
-        """Windows have one length, so that they share batches and nothing else."""
+        """The cosine with each utterance's style. Raises BadInput where it has none."""
+        own = [[self._style_of(speech)] for speech in speeches]
+        return [{"style": cosine} for [cosine] in self._cosines(speeches, own)]
+
+    def nearest(self, speeches: Sequence[SpeechSample], styles: Sequence[str]) -> list[str]:
+        """The one of the styles that fits each utterance best."""
+        cosines_NS = self._cosines(speeches, [[*styles]] * len(speeches))
+        return [styles[int(np.argmax(cosines_S))] for cosines_S in cosines_NS]
+
+    def _cosines(
+        self, speeches: Sequence[SpeechSample], styles: Sequence[list[str]]
+    ) -> list[list[float]]:
+        """Of each utterance with each of its styles, as many for each: means over its windows.
+
+        Windows have one length, so that they share batches and nothing else.
+        """
         import torch
 
-        styles = [self._style_of(speech) for speech in speeches]
         windows: list[Waveform] = []
         owners: list[int] = []
         for n, speech in enumerate(speeches):
@@ -60,16 +74,21 @@ class StyleScorer:
             for window in windows_of(heard, self._window):
                 windows.append(window)
                 owners.append(n)
-        cosines: list[list[float]] = [[] for _ in speeches]
+        cosines: list[list[list[float]]] = [[] for _ in speeches]
         with torch.inference_mode():
-            texts_ND = torch.stack([self._text_embedding(style) for style in styles])
+            texts_NSD = torch.stack(
+                [
+                    torch.stack([self._text_embedding(style) for style in of_one])
+                    for of_one in styles
+                ]
+            )
             for first in range(0, len(windows), self._batch_size):
                 batch = slice(first, first + self._batch_size)
                 audio_BD = self._embed_audio(windows[batch])
-                of_each = (audio_BD * texts_ND[owners[batch]]).sum(-1).tolist()
-                for n, cosine in zip(owners[batch], of_each, strict=True):
-                    cosines[n].append(cosine)
-        return [{"style": float(np.mean(found))} for found in cosines]
+                of_each_BS = (audio_BD[:, None] * texts_NSD[owners[batch]]).sum(-1).tolist()
+                for n, cosines_S in zip(owners[batch], of_each_BS, strict=True):
+                    cosines[n].append(cosines_S)
+        return [np.mean(found, axis=0).tolist() for found in cosines]
 
     def _style_of(self, speech: SpeechSample) -> str:
         if style := speech.style or self._fixed:

@@ -8,7 +8,9 @@ from __future__ import annotations
 import asyncio
 import os
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from ttsrl.client.reward_client import RewardClient
 from ttsrl.codecs.of_family import check_frame
@@ -58,19 +60,15 @@ def check_weights(run: RunConfig) -> None:
 
 
 def check_prompts(run: RunConfig, work_dir: Path, family: Family) -> None:
-    """Every training prompt, its speech prefix included, must fit and be of the codebook."""
-    longest, codes = run.rollout.max_prompt_tokens, len(family.speech_token_ids)
+    """Every training prompt must fit, and what any prompt continues be of the codebook."""
+    longest = run.rollout.max_prompt_tokens
     frame = len(family.prompt_ids("a"))
+    for _, row in read_parquet(work_dir / "data" / "held_out.parquet"):
+        _begun(run, row["extra_info"], family)
     for _, row in read_parquet(work_dir / "data" / "train.parquet"):
         text, prefix = row["extra_info"]["text"], row["extra_info"]["speech_prefix"]
         conditions = conditions_in(run, row["extra_info"])
-        reference = family.continued(conditions)
-        begun = [*(reference.tokens if reference else ()), *prefix]
-        if begun and max(begun) >= codes:
-            raise BadInput(
-                f"the recording before text {text!r} has the speech token {max(begun)}, outside "
-                f"the codebook [0, {codes}); encode it with the run's codec"
-            )
+        begun = _begun(run, row["extra_info"], family)
         # a token is a byte or more, and few texts are near the limit
         [message] = family.chat(text, conditions)
         if frame + len(message["content"].encode()) + len(begun) <= longest:
@@ -81,6 +79,19 @@ def check_prompts(run: RunConfig, work_dir: Path, family: Family) -> None:
                 f"and rollout.max_prompt_tokens = {longest}; raise it, or prepare shorter ones "
                 "(data.max_chars, data.prefix.max_s)"
             )
+
+
+def _begun(run: RunConfig, info: Mapping[str, Any], family: Family) -> list[int]:
+    """The speech tokens with which a prompt ends. Raises BadInput for one of another codebook."""
+    reference = family.continued(conditions_in(run, info))
+    begun = [*(reference.tokens if reference else ()), *info["speech_prefix"]]
+    codes = len(family.speech_token_ids)
+    if begun and max(begun) >= codes:
+        raise BadInput(
+            f"the recording before text {info['text']!r} has the speech token {max(begun)}, "
+            f"outside the codebook [0, {codes}); encode it with the run's codec"
+        )
+    return begun
 
 
 def check_memory(run: RunConfig) -> None:

@@ -142,7 +142,7 @@ def test_what_decides_a_reward_is_never_changed_on_resume() -> None:
         ),
         (
             "recipes/llasa-clap-style.json",
-            "9beb2643a6f9c869c70f91cbdca27e062b68237e2b54898cb9b39f4143857954",
+            "3fe37605bac953e3e32fd4c60e21a13b05a0922692dc457b568a740d8cb77ee0",
         ),
         (
             "recipes/llasa-deep-unlearning.json",

@@ -10,6 +10,7 @@ import pytest
 import soundfile
 
 from ttsrl.codecs.tiny import TinyCodec
+from ttsrl.config.evaluation import EvalConfig
 from ttsrl.config.schema import RunConfig
 from ttsrl.data.encode import EncodeOptions, encode
 from ttsrl.data.prompts import conditions_in, prepare
@@ -120,3 +121,20 @@ def test_a_folder_without_a_usable_voice_is_refused(tmp_path: Path) -> None:
     (voices / "a.flac").write_bytes(CLIP.read_bytes())
     with pytest.raises(BadInput, match=r"a\.flac has no transcript: write what is said in it"):
         prepare(run, tmp_path / "data")
+
+
+@pytest.mark.parametrize(
+    ("style", "judges", "message"),
+    [
+        (None, {"styles": {"low": {"high": 140}}}, "and no text has a 'style'; give the texts one"),
+        ("loud", {"styles": {"low": {"high": 140}}}, "ranges for 'low', and none for 'loud'; add"),
+    ],
+)
+def test_styles_that_the_evaluation_cannot_hear_are_refused(
+    tmp_path: Path, style: str | None, judges: dict[str, Any], message: str
+) -> None:
+    run = run_of(tmp_path, [{"text": text, "style": style} for text in TEXTS])
+    judge = {"name": "f0", "type": "measure", "measure": "pitch", **judges}
+    evaluated = EvalConfig.model_validate(run.eval.model_dump() | {"styles": [judge]})
+    with pytest.raises(BadInput, match=message):
+        prepare(run.model_copy(update={"eval": evaluated}), tmp_path / "data")

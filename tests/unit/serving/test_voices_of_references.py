@@ -1,20 +1,26 @@
 """An utterance that is spoken after a reference: what is decoded, compared, and kept apart."""
 
 import base64
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 
 from examples.tiny.word_tokens import say
+from support.cosyvoice2_files import write_codec, write_voice_models
 from ttsrl.audio.io import read_recording
 from ttsrl.audio.waveform import Waveform
-from ttsrl.codecs.in_voices import DecodedAfter, VoiceDecoder
+from ttsrl.codecs import cosyvoice2 as codec_module
+from ttsrl.codecs import in_voices
+from ttsrl.codecs.cosyvoice2 import CosyVoice2Codec
+from ttsrl.codecs.in_voices import ALONE, DecodedAfter, VoiceDecoder
 from ttsrl.codecs.tiny import TinyCodec
+from ttsrl.codecs.voice import CodecVoice
 from ttsrl.config.load import load_run
 from ttsrl.reward.components import Speaker
 from ttsrl.scorers.base import SpeechSample
+from ttsrl.scorers.reference import voice
 from ttsrl.scorers.speaker import SpeakerScorer
 from ttsrl.serving.pipeline import Pipeline
 from ttsrl.wire import Ok, SpokenAfter, Utterance
@@ -25,37 +31,57 @@ BIRDS, TIGERS = (CLIPS / f"{name}.flac" for name in (
 ))  # fmt: skip
 
 
-class Voiced:
-    """A codec that takes a voice: stands for CosyVoice2's, whose files are large. Its voice is the
-    first sample of the recording."""
-
-    codebook_size, sample_rate_hz, tokens_per_s = 10, 16_000, 10.0
-
-    def __init__(self, voice: float = 0.0) -> None:
-        self.voice = voice
-        self.voices: list[float] = []
-
-    def decode(self, tokens_B: Sequence[Sequence[int]]) -> list[Waveform]:
-        return [np.full(len(tokens), self.voice, np.float32) for tokens in tokens_B]
-
-    def in_voice(self, waveform: Waveform, sample_rate_hz: int) -> "Voiced":
-        self.voices.append(float(waveform.max()))
-        return Voiced(float(waveform.max()))
+@pytest.fixture(scope="module")
+def cosyvoice2(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """CosyVoice2's codec in its own classes, tiny and with random weights, and two voices."""
+    folder = write_voice_models(write_codec(tmp_path_factory.mktemp("CosyVoice2-0.5B")))
+    for name, pitch_hz in (("low", 110.0), ("high", 220.0)):
+        soundfile.write(folder / f"{name}.wav", voice(1.0, 24_000, pitch_hz=pitch_hz), 24_000)
+    return folder
 
 
-def test_a_codec_that_takes_a_voice_speaks_each_utterance_in_its_own() -> None:
-    codec = Voiced()
-    decoder = VoiceDecoder(codec)
-    after = [
-        DecodedAfter((), BIRDS.read_bytes()),
-        DecodedAfter(),
-        DecodedAfter((), TIGERS.read_bytes()),
-    ]
+def test_cosyvoice2_speaks_each_utterance_in_its_own_voice(
+    cosyvoice2: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    low, high = (cosyvoice2 / f"{name}.wav" for name in ("low", "high"))
+    made: list[int] = []
+    make = codec_module.make_voice
+
+    def counted(folder: Path, waveform: Waveform, sample_rate_hz: int) -> CodecVoice:
+        made.append(sample_rate_hz)
+        return make(folder, waveform, sample_rate_hz)
+
+    monkeypatch.setattr(codec_module, "make_voice", counted)
+    decoder = VoiceDecoder(CosyVoice2Codec(cosyvoice2, str(low)))
+    after = [DecodedAfter((), high.read_bytes()), ALONE, DecodedAfter((), low.read_bytes())]
+    tokens = [5, 17, 1_000, 6_560, 4, 8]
     for _ in range(2):
-        said = decoder.decode([[1], [1, 2], [1, 2, 3]], after)
-        assert [len(waveform) for waveform in said] == [1, 2, 3]
-        assert [float(w[0]) for w in said] == [codec.voices[0], 0.0, codec.voices[1]]
-    assert len(codec.voices) == 2  # each voice is made once
+        in_high, alone, in_low = decoder.decode([tokens] * 3, after)
+    assert len(made) == 2, "the features of each voice are made once"
+
+    # as the codec speaks whose voice the recording is
+    monkeypatch.setattr(codec_module, "make_voice", make)
+    [expected] = CosyVoice2Codec(cosyvoice2, str(high)).decode([tokens])
+    np.testing.assert_allclose(in_high, expected, atol=1e-5)
+    np.testing.assert_allclose(in_low, alone, atol=1e-5)
+    assert np.abs(in_high - in_low).max() > 1e-3
+
+
+def test_only_so_many_voices_are_kept(cosyvoice2: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(in_voices, "KEPT_VOICES", 1)
+    codec = CosyVoice2Codec(cosyvoice2, str(cosyvoice2 / "low.wav"))
+    decoder = VoiceDecoder(codec)
+    read: list[int] = []
+
+    def counted(audio: bytes) -> tuple[Waveform, int]:
+        read.append(len(audio))
+        return read_recording(audio)
+
+    monkeypatch.setattr(in_voices, "read_recording", counted)
+    low, high = (DecodedAfter((), (cosyvoice2 / f"{n}.wav").read_bytes()) for n in ("low", "high"))
+    for after in (low, low, high, low):
+        decoder.decode([[1, 2, 3]], [after])
+    assert len(read) == 3, "the second is the first's; the last was given up for the third"
 
 
 def test_another_codec_speaks_after_the_references_tokens_and_leaves_them_out() -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from examples.tiny.domain import HERE, read_texts
+from examples.tiny.domain import HERE, held_out, read_texts
 from examples.tiny.word_tokens import say
 from ttsrl.config.load import dump_run, load_run
 from ttsrl.data.prompts import prepare
@@ -46,6 +46,21 @@ def test_a_prompt_that_is_too_long_or_not_of_the_codebook_is_refused(tmp_path: P
     prepare(run, tmp_path / "data")
     with pytest.raises(BadInput, match=r"speech token 1000, outside the codebook \[0, 1000\)"):
         check_prompts(run, tmp_path, family)
+
+
+def test_a_held_out_reference_of_another_codebook_is_refused(tmp_path: Path) -> None:
+    rows = [
+        {"text": text, "prompt_text": "old dogs", "prompt_tokens": [1_000]}
+        if held_out(text.split())
+        else {"text": text}
+        for text in read_texts()[:100]
+    ]
+    texts = tmp_path / "t.jsonl"
+    texts.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    run = load_run(HERE / "run.json", [f"data.texts={texts}"])
+    prepare(run, tmp_path / "data")
+    with pytest.raises(BadInput, match=r"speech token 1000, outside the codebook \[0, 1000\)"):
+        check_prompts(run, tmp_path, check_policy(run, 1_000))
 
 
 def test_clips_of_the_audit_are_read_before_anything_starts(tmp_path: Path) -> None:

@@ -86,7 +86,7 @@ class _Kept:
 
 @functools.lru_cache(maxsize=1)
 def _kept(config: Path, data: Path) -> _Kept:
-    from ttsrl.evaluation.evaluate import protocol_of
+    from ttsrl.evaluation.protocol import protocol_of
 
     run = load_run(config)
     suite = suite_of(run, data)

@@ -144,7 +144,20 @@ def metrics(report: EvaluationReport) -> list[Metric]:
         for rate, rate_of in RATES.items()
         if of_suite or rate == "cer"
     ]
-    if of_suite and any(mode.mean_similarity is not None for mode in report.modes.values()):
+    rows += [
+        Metric(
+            f"style/{name}",
+            f"Style as asked, {name}",
+            _INDEPENDENCE["same"] if used else "gave no reward",
+            "share",
+            "points",
+            1,
+            lambda row, name=name: _as_asked(row, name),
+        )
+        for name, used in report.styles.items()
+        if any(mode.conditions for mode in report.modes.values())
+    ]
+    if any(mode.mean_similarity is not None for mode in report.modes.values()):
         rows.append(
             Metric(
                 "similarity",
@@ -188,6 +201,11 @@ def metrics(report: EvaluationReport) -> list[Metric]:
         ),
         Metric("duration", "Mean duration", "", "s", "relative", 0, lambda row: row.duration_s),
     ]
+
+
+def _as_asked(row: EvaluationRow, judge: str) -> float | None:
+    found = row.styles.get(judge)
+    return None if found is None or found.as_asked is None else float(found.as_asked)
 
 
 def verdict(folder: RunFolder, comparison: Comparison | None) -> list[str]:

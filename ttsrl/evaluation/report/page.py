@@ -26,6 +26,7 @@ from ttsrl.evaluation.report.comparison import (
     shown_in,
     verdict,
 )
+from ttsrl.evaluation.report.conditions import ConditionTable, condition_tables
 from ttsrl.evaluation.report.curves import percent_0, step_time, training_curves
 from ttsrl.evaluation.report.inputs import RunFolder, read_run_folder
 from ttsrl.evaluation.report.listening import Recorder, before_and_after, rollouts
@@ -92,6 +93,7 @@ def render(folder: RunFolder) -> str:
         table=list(table_of(comparison)),
         table_note=table_note_of(folder, comparison),
         adaptation=adaptation_rows(adaptation_of(folder)),
+        conditions=_conditions(folder, comparison),
         suites=list(_suites(folder)),
         choice=folder.choice,
         chosen=_chosen(folder.choice),
@@ -205,10 +207,17 @@ def heads_of(comparison: Comparison | None) -> list[str]:
     ]
 
 
+def _conditions(folder: RunFolder, comparison: Comparison | None) -> list[ConditionTable]:
+    if folder.before is None or folder.after is None or not comparison or not comparison.comparable:
+        return []
+    return condition_tables(folder.before.report, folder.after.report)
+
+
 def _suites(
     folder: RunFolder,
-) -> Iterator[tuple[str, str, list[str], list[TableRow], list[TableRow]]]:
-    """(name, what was done, heads, table, adaptation) of each suite that was evaluated twice."""
+) -> Iterator[tuple[str, str, list[str], list[TableRow], list[ConditionTable], list[TableRow]]]:
+    """(name, what was done, heads, table, conditions, adaptation) of each suite that was evaluated
+    twice."""
     for before, after in folder.suites:
         bootstrap = {"samples": folder.run.eval.bootstrap_samples, "seed": folder.run.seed}
         comparison = compare_evaluations(before, after, **bootstrap)
@@ -220,7 +229,8 @@ def _suites(
             note = "The two evaluations differ in texts, settings or judges: evaluate both again."
         adapted = adaptation_rows(adaptation_between(before, after, **bootstrap))
         heads, table = heads_of(comparison), list(table_of(comparison))
-        yield before.report.suite, note, heads, table, adapted
+        asked = condition_tables(before.report, after.report) if comparison.comparable else []
+        yield before.report.suite, note, heads, table, asked, adapted
 
 
 def _corpus_rates(judge: str, before: EvaluationReport, after: EvaluationReport) -> Iterator[str]:
