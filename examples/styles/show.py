@@ -1,6 +1,6 @@
 """GRPO with each text's own style told to the policy, and with it hidden: one table.
 
-python -m examples.styles.show    # trains both runs, and goes on where it was stopped
+python -m examples.styles.show    # trains both runs, and continues where it was stopped
 """
 
 from __future__ import annotations
