@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from itertools import pairwise
 from typing import Annotated, Literal, Self
 
@@ -37,22 +38,13 @@ class ClapStyleJudge(StyleJudge):
     """Folder of a Hugging Face CLAP, or its id."""
 
 
-class ValueRange(Strict):
-    """Values from `low` up to `high`, `high` not included."""
+Limits = tuple[float | None, float | None]
+"""From the first up to the second, which is not included; null: no limit."""
 
-    low: float | None = None
-    """Null: no limit."""
-    high: float | None = None
-    """Null: no limit."""
 
-    def holds(self, value: float) -> bool:
-        return (self.low is None or value >= self.low) and (self.high is None or value < self.high)
-
-    @model_validator(mode="after")
-    def _holds_something(self) -> Self:
-        if self.low is not None and self.high is not None and self.low >= self.high:
-            raise ValueError(f"low = {self.low:g} is not below high = {self.high:g}")
-        return self
+def _bounds(limits: Limits) -> tuple[float, float]:
+    low, high = limits
+    return -math.inf if low is None else low, math.inf if high is None else high
 
 
 class MeasuredStyleJudge(StyleJudge):
@@ -65,16 +57,26 @@ class MeasuredStyleJudge(StyleJudge):
     ]
     """pitch: median of the fundamental frequency in Hz. The others are components of the reward,
     in their units (docs/rewards.md)."""
-    styles: Annotated[dict[str, ValueRange], InEvaluation()] = Field(min_length=1)
-    """Style -> its values. Ranges may not overlap; a value in none is of no style."""
+    styles: Annotated[dict[str, Limits], InEvaluation()] = Field(min_length=1)
+    """Style -> the limits of its values, as [low, high]: from low on, below high; null is no limit.
+    Ranges may not overlap; a value in none is of no style."""
+
+    def style_of(self, value: float) -> str | None:
+        """The style in whose range a value is."""
+        for style, limits in self.styles.items():
+            low, high = _bounds(limits)
+            if low <= value < high:
+                return style
+        return None
 
     @model_validator(mode="after")
     def _ranges_part(self) -> Self:
-        inf = float("inf")
-        ranges = sorted(
-            (-inf if r.low is None else r.low, inf if r.high is None else r.high, style)
-            for style, r in self.styles.items()
-        )
+        ranges = sorted((*_bounds(limits), style) for style, limits in self.styles.items())
+        for low, high, style in ranges:
+            if low >= high:
+                raise ValueError(
+                    f"the range of {style!r} holds nothing: {low:g} is not below {high:g}"
+                )
         for (_, high, one), (low, _, other) in pairwise(ranges):
             if low < high:
                 raise ValueError(

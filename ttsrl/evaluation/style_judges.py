@@ -137,9 +137,8 @@ class MeasuringListener(StyleListener):
         self._scorer: Scorer = self._prosody or RateScorer()
 
     def _hear(self, samples: Sequence[SpeechSample]) -> list[str | None]:
-        ranges = self._config.styles.items()
         return [
-            next((style for style, r in ranges if value is not None and r.holds(value)), None)
+            None if value is None else self._config.style_of(value)
             for value in self._values(samples)
         ]
 

@@ -126,8 +126,8 @@ def test_a_folder_without_a_usable_voice_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("style", "judges", "message"),
     [
-        (None, {"styles": {"low": {"high": 140}}}, "and no text has a 'style'; give the texts one"),
-        ("loud", {"styles": {"low": {"high": 140}}}, "ranges for 'low', and none for 'loud'; add"),
+        (None, {"styles": {"low": [None, 140]}}, "and no text has a 'style'; give the texts one"),
+        ("loud", {"styles": {"low": [None, 140]}}, "ranges for 'low', and none for 'loud'; add"),
     ],
 )
 def test_styles_that_the_evaluation_cannot_hear_are_refused(

@@ -22,6 +22,8 @@ from ttsrl.evaluation.independence import check_independent
 from ttsrl.evaluation.protocol import protocol_of
 from ttsrl.evaluation.style_judges import StyleListener, style_listeners
 from ttsrl.evaluation.suites import Suite, SuiteText, held_out_suite
+from ttsrl.models.recorded_run import differences
+from ttsrl.models.revisions import without_known_revisions
 from ttsrl.records.sampling import Sampling
 from ttsrl.reward.components import Style
 from ttsrl.scorers.base import SpeechSample
@@ -97,7 +99,7 @@ def test_one_utterance_that_fails_loses_no_other(
 
 @pytest.mark.parametrize(("hz", "style"), [(110, "low"), (220, "high"), (150, None)])
 def test_pitch_is_its_median(hz: float, style: str | None) -> None:
-    ranges = {"low": {"high": 140}, "high": {"low": 160}}
+    ranges = {"low": [None, 140], "high": [160, None]}
     run = run_with({"name": "f0", "type": "measure", "measure": "pitch", "styles": ranges})
     [listener] = style_listeners(run, suite_of("low", "high"), "cpu")
     phase = 2 * np.pi * hz * np.arange(16_000) / 16_000
@@ -125,7 +127,7 @@ def test_clap_hears_the_nearest_of_the_styles(
     ("judge", "asked", "said"),
     [
         (
-            {"type": "measure", "measure": "rate", "styles": {"slow": {"high": 9}}},
+            {"type": "measure", "measure": "rate", "styles": {"slow": [None, 9]}},
             ["slow", "fast"],
             r"has ranges for 'slow', and none for 'fast'; add it",
         ),
@@ -156,14 +158,14 @@ def test_a_style_that_a_judge_cannot_hear(
                 {
                     "type": "measure",
                     "measure": "rate",
-                    "styles": {"slow": {"high": 9}, "fast": {"low": 8}},
+                    "styles": {"slow": [None, 9], "fast": [8, None]},
                 }
             ],
             "the ranges of 'slow' and 'fast' overlap",
         ),
         (
-            [{"type": "measure", "measure": "rate", "styles": {"slow": {"low": 3, "high": 2}}}],
-            "low = 3 is not below high = 2",
+            [{"type": "measure", "measure": "rate", "styles": {"slow": [3, 2]}}],
+            "range of 'slow' holds nothing: 3 is not below 2",
         ),
         ([{"type": "clap", "model": "m"}] * 2, "two of eval.styles have the name 'j'"),
     ],
@@ -193,5 +195,13 @@ def test_an_evaluation_tells_each_styles_share(tmp_path: Path) -> None:
 
     hidden = load_run(RUN, ["eval.max_texts=8", "prompt.style_from=null"])
     other = load_run(RUN, ["eval.max_texts=8", "eval.styles=[]"])
-    protocols = [protocol_of(one, suite) for one in (run, hidden, other)]
-    assert len(set(protocols)) == 3
+    limits = ["eval.styles[0].styles.fluent=[null,0.2]", "eval.styles[0].styles.halting=[0.2,null]"]
+    stricter = load_run(RUN, ["eval.max_texts=8", *limits])
+    protocols = [protocol_of(one, suite) for one in (run, hidden, other, stricter)]
+    assert len(set(protocols)) == 4
+
+
+def test_a_run_with_judges_of_styles_is_resumed() -> None:
+    run = load_run(RUN)
+    assert without_known_revisions(run, run) == run
+    assert not differences(run, load_run(RUN, ["eval.styles=[]"])), "they may change on resuming"
