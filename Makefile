@@ -14,8 +14,8 @@
 # make load        the reward service under 4 times its capacity for 10 minutes
 # make hack        rewards that can be fooled: each run is stopped by a guard, and is made once more
 #                  without guards to its end; both on one page, runs/hack/hack.html
-# make styles      the tiny policy learns the style that its prompt asks for, and cannot where the prompt
-#                  does not tell it: two runs and a table
+# make styles      the tiny policy is to learn the style that its prompt asks for; the same without the
+#                  style in the prompt: two runs and a table
 # make bento       a Bento of the reward service: its wheel, and versions of uv.lock
 # make fuzz        10 000 hostile requests to the reward service
 # make fuzz-data   2 000 damaged corpora, texts and recordings to prepare, encode, audit, /score_wav
