@@ -126,27 +126,27 @@ def test_what_decides_a_reward_is_never_changed_on_resume() -> None:
     [
         (
             "tiny/run.json",
-            "eef09009b8f9b7b4eb65b7b498435403d12eee91db30dee71b9b6e851d9a7596",
+            "e8177cfaf059964e61f652c9bf52fc0fe44e2ad93d7ee4b77eb77d5d2b23513e",
         ),
         (
             "recipes/cosyvoice2-dapo.json",
-            "942b17b1cadda4e24602a540ea8f63ca6292422ade6f6ba28111ac4279a589bc",
+            "e44056dcb3981074bdd5e12ffa427944cf213a56c733f1b51b84b6ce4bfe39a0",
         ),
         (
             "recipes/cosyvoice2-official.json",
-            "17b986c989098164a8757bae4a552de66760d921368f72ac0e469c3e577697b9",
+            "8871428549b562b344792335a85ebb34e3f204a8918c2f2e284ff84c3337295f",
         ),
         (
             "recipes/llasa-channel-io.json",
-            "eef09009b8f9b7b4eb65b7b498435403d12eee91db30dee71b9b6e851d9a7596",
+            "e8177cfaf059964e61f652c9bf52fc0fe44e2ad93d7ee4b77eb77d5d2b23513e",
         ),
         (
             "recipes/llasa-clap-style.json",
-            "3fe37605bac953e3e32fd4c60e21a13b05a0922692dc457b568a740d8cb77ee0",
+            "b33d8cb27261eacfbad39b631adcdcf152fdeb15b135362fe3f405338baaa380",
         ),
         (
             "recipes/llasa-deep-unlearning.json",
-            "1ebe52fdfb8a16f47ca064484666b4a365dee21052cb15d5cc2838a3858b52e3",
+            "b10f5a8f362e084d280f40252c8e05c3b7ad918f5c7cb834e64f6a7aa8be28d6",
         ),
     ],
 )
@@ -176,7 +176,7 @@ def test_a_reward_of_every_component_keeps_its_hash() -> None:
             "codec_precision": "bfloat16",
         }
     )
-    expected = "d6a343ce9d26146fb959db0f09d80c860ddbf5dbb83146d055b51fa3ff8b2cd1"
+    expected = "2251eab350e1816b87e66547f2cb772dba8e596075ca30f2b9250984d932aa60"
     assert hash_of(configured(reward)) == expected
 
 
