@@ -17,16 +17,25 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
+KINDS = ("text", "input_audio")
+
 
 @dataclass(frozen=True)
 class Asked:
     """A request as the model gets it."""
 
     words: str
-    waveform: NDArray[np.float32]
+    waveforms: list[NDArray[np.float32]]
+    """Of the recordings, in their order."""
     sample_rate_hz: int
     body: dict[str, Any]
     key: str
+
+    @property
+    def waveform(self) -> NDArray[np.float32]:
+        """Of the only recording."""
+        (waveform,) = self.waveforms
+        return waveform
 
 
 @dataclass(frozen=True)
@@ -86,12 +95,20 @@ def read(body: dict[str, Any], key: str) -> Asked:
     """What a body asks; an AssertionError for one that is not of the protocol."""
     (message,) = body["messages"]
     assert message["role"] == "user"
-    (words, audio) = message["content"]
-    assert (words["type"], audio["type"]) == ("text", "input_audio")
-    assert audio["input_audio"]["format"] == "wav"
-    wav = base64.b64decode(audio["input_audio"]["data"], validate=True)
-    waveform, rate_hz = soundfile.read(io.BytesIO(wav), dtype="float32")
-    return Asked(words["text"], waveform, rate_hz, body, key.removeprefix("Bearer "))
+    parts = {kind: [p[kind] for p in message["content"] if p["type"] == kind] for kind in KINDS}
+    assert sum(map(len, parts.values())) == len(message["content"])
+    waveforms, rates_hz = zip(*map(heard, parts["input_audio"]), strict=True)
+    (rate_hz,) = set(rates_hz)
+    return Asked(
+        " ".join(parts["text"]), list(waveforms), rate_hz, body, key.removeprefix("Bearer ")
+    )
+
+
+def heard(audio: dict[str, str]) -> tuple[NDArray[np.float32], int]:
+    """A recording of a question."""
+    assert audio["format"] == "wav"
+    wav = base64.b64decode(audio["data"], validate=True)
+    return soundfile.read(io.BytesIO(wav), dtype="float32")
 
 
 def completion(model: str, said: str | None) -> dict[str, Any]:

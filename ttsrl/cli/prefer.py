@@ -130,3 +130,48 @@ def prefer_count(
     print(
         f"{choice.answers} answers by {choice.listeners} listeners, {choice.same} the same to them"
     )
+
+
+@command(
+    commands,
+    "ttsrl prefer ask runs/NAME/listening --url http://audio-llm:8000/v1 --served-model qwen3-omni",
+    name="ask",
+)
+def prefer_ask(
+    folder: Annotated[Path, typer.Argument(help="Folder that `compare` or `collect` made.")],
+    url: Annotated[str, typer.Option(help="Base address of chat completions that take audio.")],
+    served_model: Annotated[str, typer.Option(help="The model, as the server calls it.")],
+    prompt: Annotated[
+        Path | None,
+        typer.Option(help="File with another question; {text} in it is what is said."),
+    ] = None,
+    key_variable: Annotated[
+        str | None, typer.Option(help="Environment variable with the server's key.")
+    ] = None,
+    deadline_s: Annotated[float, typer.Option(help="Longest wait for an answer.")] = 60.0,
+    concurrency: Annotated[int, typer.Option(min=1, help="Requests under way at once.")] = 8,
+    input_price: Annotated[float, typer.Option(min=0, help="Of a million tokens sent.")] = 0.0,
+    output_price: Annotated[float, typer.Option(min=0, help="Of a million tokens answered.")] = 0.0,
+) -> None:
+    """Ask an audio-LLM about the pairs of a page, each pair in both orders.
+
+    Its choices stand beside those of listeners, never among them; `ttsrl report` shows both.
+    """
+    from ttsrl.prefer.llm import ask, listener_of
+    from ttsrl.runtime.progress import Progress
+
+    listener = listener_of(
+        prompt,
+        url=url,
+        served_model=served_model,
+        key_variable=key_variable,
+        deadline_s=deadline_s,
+        concurrency=concurrency,
+        input_price=input_price,
+        output_price=output_price,
+    )
+    with Progress() as progress:
+        stage = progress.stage("ask", None)
+        choice = ask(folder, listener, stage.update)
+        stage.finish(f"{choice.pairs} pairs")
+    print("\n".join(choice.words))

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
 from statistics import NormalDist, fmean
 
@@ -18,6 +18,7 @@ from ttsrl.evaluation.suites import Suite
 from ttsrl.prefer.answers import Answer, check_sides, read_answers
 from ttsrl.prefer.clips import Clip, Pair, clip_of
 from ttsrl.prefer.page import page_id, write_page
+from ttsrl.records.evaluation import Interval
 from ttsrl.records.listening import CHOICE, KEY, ListenersChoice, ListeningKey
 from ttsrl.records.record import read_file, to_text
 from ttsrl.storage.atomic import replace_text
@@ -115,18 +116,12 @@ def count(folder: Path, files: Sequence[Path]) -> ListenersChoice:
         )
     answers = _answers_to(key, files)
     check_sides(answers)
-    trained = set(key.after)
-    shares: dict[str, list[float]] = defaultdict(list)
-    for answer in answers:
-        chosen = {"a": answer.a, "b": answer.b, "same": None}[answer.choice]
-        shares[answer.text].append(0.5 if chosen is None else float(chosen in trained))
-    means = [fmean(of_text) for of_text in shares.values()]
-    low, high = wilson(fmean(means), len(means))
+    share = share_of(answers, set(key.after))
     choice = ListenersChoice(
-        share=fmean(means),
-        low=low,
-        high=high,
-        texts=len(means),
+        share=share.value,
+        low=share.low,
+        high=share.high,
+        texts=len({answer.text for answer in answers}),
         answers=len(answers),
         same=sum(answer.choice == "same" for answer in answers),
         listeners=len(files),
@@ -134,6 +129,20 @@ def count(folder: Path, files: Sequence[Path]) -> ListenersChoice:
     )
     replace_text(folder / CHOICE, to_text(choice))
     return choice
+
+
+def share_of(answers: Iterable[Answer], trained: Collection[str]) -> Interval:
+    """How often clips of `trained` were chosen: a text's mean over its answers, then over texts.
+
+    "same" counts one half. The interval is Wilson's.
+    """
+    shares: dict[str, list[float]] = defaultdict(list)
+    for answer in answers:
+        chosen = {"a": answer.a, "b": answer.b, "same": None}[answer.choice]
+        shares[answer.text].append(0.5 if chosen is None else float(chosen in trained))
+    means = [fmean(of_text) for of_text in shares.values()]
+    low, high = wilson(fmean(means), len(means))
+    return Interval(value=fmean(means), low=low, high=high)
 
 
 def wilson(share: float, n: int, confidence: float = 0.95) -> tuple[float, float]:

@@ -14,16 +14,18 @@ from markupsafe import Markup
 from ttsrl.audio.io import flac_uri
 from ttsrl.errors import BadInput
 from ttsrl.prefer.clips import Pair
+from ttsrl.records.listening import ASKED, ComparedPairs, ListeningPair
+from ttsrl.records.record import to_text
 from ttsrl.storage.atomic import replace_text
 
 PAGE, CLIPS = "prefer.html", "clips"
 
 
 def write_page(pairs: Sequence[Pair], folder: Path, title: str) -> Path:
-    """Write `prefer.html`, which is all that a listener needs, and `clips/`; returns the page.
+    """Write `prefer.html`, which is all that a listener needs, `pairs.json` and `clips/`.
 
-    Nothing on the page tells which clip comes from where. Raises BadInput for a folder that has a
-    page already: answers belong to its pairs.
+    Returns the page. Nothing on it tells which clip comes from where. Raises BadInput for a folder
+    that has a page already: answers belong to its pairs.
     """
     page = folder / PAGE
     if page.exists():
@@ -32,6 +34,8 @@ def write_page(pairs: Sequence[Pair], folder: Path, title: str) -> Path:
     for clip in {clip.id: clip for pair in pairs for clip in (pair.a, pair.b)}.values():
         file = folder / CLIPS / f"{clip.id}.flac"
         soundfile.write(str(file), clip.waveform, clip.sample_rate_hz, subtype="PCM_16")
+    listed = [ListeningPair(id=p.id, a=p.a.id, b=p.b.id, text=p.a.text) for p in pairs]
+    replace_text(folder / ASKED, to_text(ComparedPairs(page=page_id(pairs), pairs=listed)))
     replace_text(page, _render(pairs, title))
     return page
 

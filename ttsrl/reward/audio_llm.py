@@ -18,16 +18,28 @@ PROMPT = (
 )
 
 
-class AudioLlm(RemoteProgram):
-    """A model behind OpenAI's chat completions that takes audio: OpenAI's own, vLLM's, others'.
-
-    Each utterance is one request, a WAV beside the prompt, at temperature 0.
-    """
+class AudioLlmProgram(RemoteProgram):
+    """A model behind OpenAI's chat completions that takes audio: OpenAI's own, vLLM's, others'."""
 
     url: Annotated[str, InReward("not")]
     """Base address, such as http://audio-llm:8000/v1."""
     served_model: str = Field(min_length=1)
     """As the server calls it."""
+    deadline_s: Annotated[float, InReward("not")] = Field(default=20.0, gt=0)
+    """Longest wait for one answer."""
+    input_price: Annotated[float, InReward("not")] = Field(default=0.0, ge=0)
+    """Of a million tokens that are sent, audio included, in whatever currency: what was spent is
+    counted."""
+    output_price: Annotated[float, InReward("not")] = Field(default=0.0, ge=0)
+    """Of a million tokens that are answered."""
+
+
+class AudioLlm(AudioLlmProgram):
+    """An audio-LLM that gives its opinion as a number.
+
+    Each utterance is one request, a WAV beside the prompt, at temperature 0.
+    """
+
     prompt: str = PROMPT
     """What is asked. `{text}`, `{style}` and `{language}` are those of the utterance, `{low}` and
     `{high}` the ends of the scale. It has to ask for one number and nothing else."""
@@ -36,13 +48,6 @@ class AudioLlm(RemoteProgram):
     high: float = 5.0
     """... and best. An answer beyond them is a failed measurement, and so is one that is not a
     number."""
-    deadline_s: Annotated[float, InReward("not")] = Field(default=20.0, gt=0)
-    """Longest wait for one answer."""
-    input_price: Annotated[float, InReward("not")] = Field(default=0.0, ge=0)
-    """Of a million tokens that are sent, audio included, in whatever currency: what was spent is
-    counted."""
-    output_price: Annotated[float, InReward("not")] = Field(default=0.0, ge=0)
-    """Of a million tokens that are answered."""
 
     @field_validator("prompt")
     @classmethod

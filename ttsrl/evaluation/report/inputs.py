@@ -14,7 +14,7 @@ from ttsrl.records.best import BEST, BestModel
 from ttsrl.records.during import CHANGE, FOLDER, ChangeFromBase
 from ttsrl.records.evaluation import REPORT, ROWS, EvaluationReport, EvaluationRow
 from ttsrl.records.guard import GUARDS, GuardEvent
-from ttsrl.records.listening import ListenersChoice
+from ttsrl.records.listening import ListenersChoice, LlmChoice
 from ttsrl.records.record import read_file, read_lines
 from ttsrl.records.rollout import RolloutSample
 from ttsrl.records.step import TimelineEvent, TrainingStep
@@ -64,6 +64,8 @@ class RunFolder:
     """The model to use, where the evaluation beside training has chosen one."""
     choice: ListenersChoice | None
     """What listeners chose, once `ttsrl prefer count` has counted."""
+    llm_choice: LlmChoice | None
+    """What an audio-LLM chose, once `ttsrl prefer ask` has asked it."""
 
     @property
     def judge(self) -> str:
@@ -100,4 +102,5 @@ def read_run_folder(path: Path) -> RunFolder:
         guards=read_lines(GuardEvent, path / "train" / GUARDS),
         best=read_file(BestModel, path / FOLDER / BEST),
         choice=read_file(ListenersChoice, path / listening.FOLDER / listening.CHOICE),
+        llm_choice=read_file(LlmChoice, path / listening.FOLDER / listening.LLM_CHOICE),
     )

@@ -33,7 +33,6 @@ from ttsrl.evaluation.report.listening import Recorder, before_and_after, rollou
 from ttsrl.evaluation.report.provenance import provenance
 from ttsrl.guards.armed import armed
 from ttsrl.records.evaluation import SAMPLED, AdaptationFigure, EvaluationReport, Interval
-from ttsrl.records.listening import ListenersChoice
 from ttsrl.storage.atomic import replace_text
 
 EVALUATION_AUDIO_BYTES = 3_200_000
@@ -96,7 +95,8 @@ def render(folder: RunFolder) -> str:
         conditions=_conditions(folder, comparison),
         suites=list(_suites(folder)),
         choice=folder.choice,
-        chosen=_chosen(folder.choice),
+        llm_words=folder.llm_choice.words if folder.llm_choice else [],
+        chosen=_chosen(folder),
         judge=folder.judge,
         spoken=before_and_after(folder, Recorder(EVALUATION_AUDIO_BYTES)),
         beside=beside_training(folder),
@@ -153,15 +153,17 @@ def _intervals(folder: RunFolder, comparison: Comparison | None) -> Markup | Non
     return interval_chart(rows, percent_0) if rows else None
 
 
-def _chosen(choice: ListenersChoice | None) -> Markup | None:
-    """The share of listeners beside chance, on the whole scale from 0 to 1."""
-    if choice is None:
+def _chosen(folder: RunFolder) -> Markup | None:
+    """The shares of listeners and of an audio-LLM beside chance, on the scale from 0 to 1."""
+    rows: list[tuple[str, list[Mark]]] = []
+    if (choice := folder.choice) is not None:
+        rows.append(("listeners", [Mark("after", choice.share, choice.low, choice.high)]))
+    llm = folder.llm_choice
+    if llm is not None and llm.share is not None and llm.low is not None and llm.high is not None:
+        rows.append((llm.served_model, [Mark("after", llm.share, llm.low, llm.high)]))
+    if not rows:
         return None
-    rows = [
-        ("chosen after training", [Mark("after", choice.share, choice.low, choice.high)]),
-        ("chance", [Mark("before", 0.5, 0.5, 0.5)]),
-    ]
-    return interval_chart(rows, percent_0)
+    return interval_chart([*rows, ("chance", [Mark("before", 0.5, 0.5, 0.5)])], percent_0)
 
 
 def _mark(kind: str, estimate: Estimate) -> Mark:
