@@ -78,7 +78,7 @@ def listener_of(prompt: Path | None, **settings: Any) -> LlmListener:
 
 
 @dataclass(frozen=True)
-class Heard:
+class HeardPair:
     """What came of a pair: a choice, or why there is none."""
 
     choice: Choice | None
@@ -104,7 +104,7 @@ def ask(
             f"no {ASKED} in {folder}: give the folder that `ttsrl prefer compare` or `collect` made"
         )
     used: list[Usage] = []
-    heard: list[Heard] = []
+    heard: list[HeardPair] = []
     client = AudioLlmClient(listener, used.append)
     with ThreadPoolExecutor(listener.concurrency) as pool:
         for one in pool.map(lambda pair: _ask_both(client, listener, folder, pair), asked.pairs):
@@ -123,7 +123,7 @@ def ask(
 
 def _ask_both(
     client: AudioLlmClient, listener: LlmListener, folder: Path, pair: ListeningPair
-) -> Heard:
+) -> HeardPair:
     """Each clip first once. One answer that is none leaves the pair out."""
     a, b = _clip(folder, pair.a), _clip(folder, pair.b)
     chosen: list[Choice] = []
@@ -140,11 +140,11 @@ def _ask_both(
         try:
             word = _word(client.answer(question, LONGEST_ANSWER))
         except NotAnswered as error:
-            return Heard(None, failed=error.kind, why=str(error))
+            return HeardPair(None, failed=error.kind, why=str(error))
         chosen.append(first if word == "first" else second if word == "second" else "same")
         firsts += word == "first"
     agreed: Choice = chosen[0] if chosen[0] == chosen[1] else "same"
-    return Heard(agreed, firsts, sum(one != "same" for one in chosen))
+    return HeardPair(agreed, firsts, sum(one != "same" for one in chosen))
 
 
 def _word(said: object) -> str:
@@ -163,7 +163,7 @@ def _clip(folder: Path, clip: str) -> dict[str, Any]:
     return audio_part(*read_recording(file))
 
 
-def _answers(asked: ComparedPairs, heard: Sequence[Heard]) -> Iterator[Answer]:
+def _answers(asked: ComparedPairs, heard: Sequence[HeardPair]) -> Iterator[Answer]:
     for pair, one in zip(asked.pairs, heard, strict=True):
         if one.choice is not None:
             yield Answer(
@@ -179,7 +179,7 @@ def _answers(asked: ComparedPairs, heard: Sequence[Heard]) -> Iterator[Answer]:
 
 def _count(
     listener: LlmListener,
-    heard: Sequence[Heard],
+    heard: Sequence[HeardPair],
     answers: Sequence[Answer],
     key: ListeningKey | None,
     used: Sequence[Usage],
