@@ -9,7 +9,8 @@
 # make test-cluster  the chart and the jobs in a real Kubernetes cluster, made here (as root) or, with
 #                  KUBECONFIG set, yours; test-cluster-full has the slow tests too
 # make cluster-up  that cluster, to be tried by hand; make cluster-down leaves nothing of it
-# make lint        ruff, pyright, imports between rooms, names, spelling and prose
+# make lint        ruff, pyright, imports between rooms, names, spelling and prose; and of the chart,
+#                  the images and the workflows: kube-score, checkov, hadolint, zizmor, actionlint
 # make bench       measurements: pull, reward path, a training step's stages
 # make load        the reward service under 4 times its capacity for 10 minutes
 # make hack        rewards that can be fooled: each run is stopped by a guard, and is made once more
@@ -21,14 +22,15 @@
 # make fuzz-data   2 000 damaged corpora, texts and recordings to prepare, encode, audit, /score_wav
 # make seeds       the quickstart with three seeds, and the table that README quotes
 # make docs        the pages as a site in site/; a broken link is an error
-# make dist        wheel, sdist and the chart's package in dist/
+# make dist        wheel, sdist, the chart's package and the images' bills of materials in dist/
+# make sbom        those bills alone; make pin-bases writes the digests of the images' bases
 # make images      the three images; add IMAGE=ttsrl-train REGISTRY=ghcr.io/me/ ARGS=--push
 # make release VERSION=1.2.0  the new version in every place, the changelog's heading, and make dist
 # make tiny        train the tiny codec, recognisers and policy of examples/tiny anew
 .PHONY: help env quickstart test test-recipes test-covered test-real test-xcodec2 test-parakeet test-cluster test-cluster-full
 .PHONY: coverage test-unit test-integration cluster-tools
 .PHONY: cluster-up cluster-down lint bench load fuzz fuzz-data seeds tiny
-.PHONY: hack styles docs dist bento images release release-notes
+.PHONY: hack styles docs dist bento images release release-notes sbom pin-bases
 .DEFAULT_GOAL := help
 
 EXTRAS ?= train reward cluster cosyvoice orpheus resemblyzer llm mlflow trackio
@@ -110,6 +112,9 @@ cluster-up: env
 cluster-down: env
 	$(TESTBED) down
 
+# checkov pins other versions of what ttsrl needs: an environment of its own, of one day's packages.
+CHECKOV = $(UV) tool run --quiet --exclude-newer 2026-11-15 --from checkov==3.3.30 checkov
+
 lint: env
 	.venv/bin/lint-imports
 	.venv/bin/ruff check
@@ -118,6 +123,12 @@ lint: env
 	.venv/bin/python -m tools.house
 	.venv/bin/codespell
 	.venv/bin/python -m tools.prose
+	.venv/bin/hadolint images/Dockerfile
+	.venv/bin/zizmor --offline --quiet .github
+	.venv/bin/python -m tools.manifest_lint checkov $(CHECKOV)
+	$(TESTBED) tools lint
+	.venv/bin/python -m tools.manifest_lint kube-score "$$($(TESTBED) program kube-score)"
+	"$$($(TESTBED) program actionlint)"
 
 bench: env
 	PYTHONPATH=. .venv/bin/python benchmarks
@@ -174,11 +185,17 @@ docs: | $(OWN_UV)
 	  $(UV) run --locked --only-group docs mkdocs build --strict
 
 dist: env
-	UV=$(UV) .venv/bin/python -m tools.release
+	UV=$(UV) REGISTRY=$(REGISTRY:/=) .venv/bin/python -m tools.release
+
+sbom: env
+	UV=$(UV) .venv/bin/python -m tools.sbom dist
+
+pin-bases: env
+	.venv/bin/python -m tools.bases pin
 
 release: env
 	$(if $(VERSION),,$(error VERSION is missing: make release VERSION=1.2.0))
-	UV=$(UV) .venv/bin/python -m tools.release $(VERSION)
+	UV=$(UV) REGISTRY=$(REGISTRY:/=) .venv/bin/python -m tools.release $(VERSION)
 
 release-notes: env
 	@.venv/bin/python -m tools.changelog "$(VERSION)"

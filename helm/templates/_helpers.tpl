@@ -96,3 +96,26 @@ hpa
 {{- if $.Capabilities.APIVersions.Has . }}{{ . }}{{ break }}{{ end }}
 {{- end }}
 {{- end }}
+
+{{/* Certificates of private authorities, in every pod: whether there are any, their mount and their volume */}}
+{{- define "ttsrl.hasCertificates" -}}
+{{- if or .Values.certificates.configMap .Values.certificates.secret }}true{{ end -}}
+{{- end }}
+
+{{- define "ttsrl.certificatesMount" -}}
+{{- if include "ttsrl.hasCertificates" . }}
+- {name: certificates, mountPath: /etc/ttsrl-certificates, readOnly: true}
+{{- end }}
+{{- end }}
+
+{{- define "ttsrl.certificatesVolume" -}}
+{{- $items := list (dict "key" .Values.certificates.key "path" "ca.crt") -}}
+{{- with .Values.certificates.configMap }}
+- name: certificates
+  configMap: {name: {{ . | quote }}, items: {{ toJson $items }}}
+{{- end }}
+{{- with .Values.certificates.secret }}
+- name: certificates
+  secret: {secretName: {{ . | quote }}, items: {{ toJson $items }}}
+{{- end }}
+{{- end }}

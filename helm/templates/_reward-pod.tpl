@@ -79,6 +79,9 @@ containers:
       - {name: huggingface, mountPath: /var/run/ttsrl/huggingface, readOnly: true}
       - {name: models, mountPath: /models}
       - {name: tmp, mountPath: /tmp}
+      {{- with include "ttsrl.certificatesMount" . | trim }}
+      {{- . | nindent 6 }}
+      {{- end }}
       {{- with .Values.reward.extraVolumeMounts }}
       {{- toYaml . | nindent 6 }}
       {{- end }}
@@ -97,6 +100,9 @@ volumes:
     {{- include "ttsrl.modelsVolume" . | nindent 4 }}
   - name: tmp
     emptyDir: {}
+  {{- with include "ttsrl.certificatesVolume" . | trim }}
+  {{- . | nindent 2 }}
+  {{- end }}
   {{- with .Values.reward.extraVolumes }}
   {{- toYaml . | nindent 2 }}
   {{- end }}

@@ -106,6 +106,16 @@ class TrainBudget(Section):
     enabled: bool
 
 
+class Fabric(Section):
+    """The network between nodes that train together, where that is not Ethernet."""
+
+    resources: dict[Annotated[str, Field(pattern=r"^[a-z0-9.-]+/[A-Za-z0-9._-]+$")], Quantity]
+    hugepages: dict[Annotated[str, Field(pattern=r"^hugepages-[0-9]+[KMG]i$")], Quantity]
+    networks: str
+    lockMemory: bool
+    nccl: dict[Annotated[str, Field(pattern=r"^(NCCL|FI|UCX|GLOO)_[A-Z0-9_]+$")], str]
+
+
 class TrainValues(GpuPodValues):
     """The training job."""
 
@@ -121,6 +131,7 @@ class TrainValues(GpuPodValues):
     terminationGracePeriodSeconds: int = Field(ge=0)
     objectStoreBytes: int = Field(ge=78_643_200)
     podDisruptionBudget: TrainBudget
+    fabric: Fabric
     ray: RayValues
     head: HeadValues
     submitter: Submitter

@@ -335,6 +335,14 @@ class ProxyValues(Section):
     exceptions: list[Annotated[str, Field(pattern=r"^[^\s,]+$")]]
 
 
+class Certificates(Section):
+    """A bundle of the authorities that pods trust."""
+
+    configMap: Name
+    secret: Name
+    key: str = Field(pattern=r"^[-._a-zA-Z0-9]+$")
+
+
 class Tests(Section):
     """Pods of `helm test`."""
 
@@ -373,6 +381,7 @@ class Values(Section):
     priorityClass: PriorityClass
     kueue: Kueue
     proxy: ProxyValues
+    certificates: Certificates
     tests: Tests
     extraObjects: list[KubernetesObject | str]
 

@@ -24,7 +24,9 @@ annotations:
 {{- define "ttsrl.jobPodMetadata" -}}
 labels:
   {{- include "ttsrl.jobLabels" . | nindent 2 }}
-{{- with merge (dict) .settings.podAnnotations .root.Values.commonAnnotations }}
+{{- $networks := dig "fabric" "networks" "" .settings -}}
+{{- $ours := ternary (dict "k8s.v1.cni.cncf.io/networks" $networks) dict (ne $networks "") -}}
+{{- with merge $ours .settings.podAnnotations .root.Values.commonAnnotations }}
 annotations:
   {{- toYaml . | nindent 2 }}
 {{- end }}
@@ -105,18 +107,31 @@ envFrom:
   {{- with .settings.extraEnvFrom }}
   {{- toYaml . | nindent 2 }}
   {{- end }}
-{{- with .settings.extraEnv }}
+{{- $env := list -}}
+{{- range $name, $value := dig "fabric" "nccl" dict .settings -}}
+{{- $env = append $env (dict "name" $name "value" $value) -}}
+{{- end -}}
+{{- with concat $env (.settings.extraEnv | default list) }}
 env:
   {{- toYaml . | nindent 2 }}
 {{- end }}
+{{- $security := deepCopy .root.Values.containerSecurityContext -}}
+{{- if dig "fabric" "lockMemory" false .settings -}}
+{{- $capabilities := $security.capabilities | default dict -}}
+{{- $_ := set $capabilities "add" (append ($capabilities.add | default list) "IPC_LOCK") -}}
+{{- $_ := set $security "capabilities" $capabilities -}}
+{{- end }}
 securityContext:
-  {{- toYaml .root.Values.containerSecurityContext | nindent 2 }}
+  {{- toYaml $security | nindent 2 }}
 resources:
   {{- include "ttsrl.jobResources" . | nindent 2 }}
 volumeMounts:
   {{- $paths := dict "run" "/etc/ttsrl" "token" "/var/run/ttsrl/token" "s3" "/var/run/ttsrl/s3" "huggingface" "/var/run/ttsrl/huggingface" "models" "/models" "merged" "/merged" "tmp" "/tmp" "shm" "/dev/shm" }}
   {{- range .mounts }}
   - {name: {{ . }}, mountPath: {{ index $paths . }}{{ if has . (list "run" "token" "s3" "huggingface") }}, readOnly: true{{ end }}}
+  {{- end }}
+  {{- with include "ttsrl.certificatesMount" .root | trim }}
+  {{- . | nindent 2 }}
   {{- end }}
   {{- with .settings.extraVolumeMounts }}
   {{- toYaml . | nindent 2 }}
@@ -145,6 +160,9 @@ volumeMounts:
   {{- else }}
   {{- include "ttsrl.scratchVolume" $settings.scratch | nindent 2 }}
   {{- end }}
+{{- end }}
+{{- with include "ttsrl.certificatesVolume" $root | trim }}
+{{ . }}
 {{- end }}
 {{- with .settings.extraVolumes }}
 {{ toYaml . }}

@@ -42,6 +42,8 @@
 {{- if and .gpus (not .settings.resourceClaims) -}}
 {{- $_ := set $limits .settings.gpu.resource (int .gpus) -}}
 {{- end -}}
+{{- $fabric := .settings.fabric | default dict -}}
+{{- $limits = merge $limits ($fabric.resources | default dict) ($fabric.hugepages | default dict) -}}
 {{- if and (eq .settings.scratch.type "emptyDir") .settings.scratch.request (not (hasKey $requests "ephemeral-storage")) -}}
 {{- $_ := set $requests "ephemeral-storage" .settings.scratch.request -}}
 {{- end -}}

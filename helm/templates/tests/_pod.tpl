@@ -51,6 +51,9 @@ containers:
       - {name: token, mountPath: /var/run/ttsrl/token, readOnly: true}
       - {name: s3, mountPath: /var/run/ttsrl/s3, readOnly: true}
       - {name: tmp, mountPath: /tmp}
+      {{- with include "ttsrl.certificatesMount" $root | trim }}
+      {{- . | nindent 6 }}
+      {{- end }}
   {{- end }}
 volumes:
   - name: run
@@ -65,4 +68,7 @@ volumes:
       optional: true
   - name: tmp
     emptyDir: {}
+  {{- with include "ttsrl.certificatesVolume" $root | trim }}
+  {{- . | nindent 2 }}
+  {{- end }}
 {{- end }}

@@ -9,7 +9,7 @@ from . import images, node, operators, s3
 from .down import down
 from .paths import STATE
 from .processes import alive
-from .tools import GROUPS, build, tool_image
+from .tools import build, groups_up_to, tool_image
 
 VOLUMES = 40
 
@@ -20,7 +20,7 @@ def up(group: str) -> None:
     # Go wants the cores and the images the network.
     with ThreadPoolExecutor(1) as beside:
         building = beside.submit(_build_images)
-        build(GROUPS[: GROUPS.index(group) + 1])
+        build(groups_up_to(group))
         building.result()
     tools = ["pause", *(name for name in operators.OPERATORS[group] if name in images.ENTRYPOINTS)]
     _timed("images of the operators", lambda: [images.build_tool(name) for name in tools])

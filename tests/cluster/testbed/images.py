@@ -33,7 +33,8 @@ runtime = "runc"
 cgroup_manager = "cgroupfs"
 """
 BASE = "localhost/ttsrl-base:bookworm"
-TTSRL = {"reward": "reward", "train": "train", "jobs": "reward"}  # image -> extras on CPUs
+TTSRL = ("reward", "train", "jobs")  # targets of the Dockerfile
+ON_CPUS = {"BASE": BASE, "TRAIN_BASE": BASE, "TRAIN_EXTRAS": "train"}
 
 # Operators' images: where upstream's manifests expect each binary.
 ENTRYPOINTS = {
@@ -73,8 +74,8 @@ def build_ttsrl(name: str) -> None:
     _build_base()
     buildah(
         *(*BUILD, "--layers", "--isolation", "chroot", "--network", "host"),
-        *("--pull-never", "--build-arg", f"BASE={BASE}", "--build-arg", f"EXTRAS={TTSRL[name]}"),
-        *("--file", REPOSITORY / "images/Dockerfile", "--tag", ttsrl_image(name)),
+        *("--pull-never", *(f"--build-arg={key}={value}" for key, value in ON_CPUS.items())),
+        *("--file", REPOSITORY / "images/Dockerfile", "--target", name, "--tag", ttsrl_image(name)),
         REPOSITORY,
     )
 

@@ -15,6 +15,8 @@ from pathlib import Path
 from .paths import CACHE, TOOLS, TestbedError
 
 GROUPS = ("core", "scale", "full")
+LINT = "lint"
+"""What `make lint` needs; no cluster does."""
 GO = CACHE / "go"
 """Go's own caches while it builds; 14 GB for the group scale, which nobody needs afterwards."""
 
@@ -58,8 +60,8 @@ def binary(name: str) -> Path:
             path = tool.home / name
             if not path.exists():
                 raise TestbedError(
-                    f"{name} is not built ({path} is missing): run `make cluster-tools`, which "
-                    f"builds the group {tool.group!r} with Go"
+                    f"{name} is not built ({path} is missing): run `make cluster-tools "
+                    f"GROUP={tool.group}`, which needs Go"
                 )
             return path
     raise KeyError(name)
@@ -74,6 +76,15 @@ def manifests(name: str) -> Path:
 def tool_image(name: str) -> str:
     """Name of an operator's image; its tag is the hash of what is in it."""
     return f"docker.io/library/{name}:{tools()[name].home.name.rpartition('-')[2]}"
+
+
+def groups_up_to(name: str) -> tuple[str, ...]:
+    """A group with those before it. Raises TestbedError for a name that is none."""
+    if name == LINT:
+        return (LINT,)
+    if name not in GROUPS:
+        raise TestbedError(f"{name} is not a group of tools.toml: {', '.join((*GROUPS, LINT))}")
+    return GROUPS[: GROUPS.index(name) + 1]
 
 
 def build(groups: tuple[str, ...]) -> None:

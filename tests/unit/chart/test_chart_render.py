@@ -509,7 +509,8 @@ def test_a_release_without_its_own_rewards_has_none_of_their_parts() -> None:
     manifests = render(values, apis=EVERY_API)
     assert "Deployment" not in {m["kind"] for m in manifests}
     assert {m["metadata"]["name"] for m in manifests if m["kind"] == "NetworkPolicy"} == {
-        "ttsrl-train"
+        "ttsrl-closed",
+        "ttsrl-train",
     }
     assert run_of(manifests)["reward"]["url"] == "http://rewards:3000"
 

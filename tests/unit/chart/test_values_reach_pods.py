@@ -38,6 +38,9 @@ SHOWN = (
     "a-pull-secret",
     "a-registry.example/team",
     "a-common-label",
+    "a-bundle",
+    "ca-bundle.pem",
+    "/etc/ttsrl-certificates",
 )
 DIGEST = "sha256:" + "0" * 64
 VALUES: dict[str, Any] = {
@@ -47,6 +50,7 @@ VALUES: dict[str, Any] = {
     "s3": {"existingSecret": "a-bucket-secret"},
     "huggingface": {"existingSecret": "a-hub-secret"},
     "trackers": {"existingSecret": "a-tracker-secret"},
+    "certificates": {"configMap": "a-bundle", "key": "ca-bundle.pem"},
     "models": {"existingClaim": "a-claim"},
     "serviceAccounts": {
         name: {"create": False, "name": f"account-of-{name}"} for name in ("train", "jobs")
@@ -89,3 +93,43 @@ def test_a_value_reaches_the_pod(pod: dict[str, Any]) -> None:
 def test_a_release_that_is_rendered_again_is_the_same() -> None:
     values = {"token": {"existingSecret": "a-token"}, "train": {"create": True}}
     assert render_text(values) == render_text(values)
+
+
+FABRIC: dict[str, Any] = {
+    "resources": {"rdma/hca": 2},
+    "hugepages": {"hugepages-2Mi": "5Gi"},
+    "networks": "rdma-net",
+    "lockMemory": True,
+    "nccl": {"NCCL_IB_HCA": "mlx5"},
+}
+
+
+@pytest.mark.parametrize(("kind", "on"), [("rayjob", [2]), ("pytorchjob", [0, 1])])
+def test_the_fabric_reaches_the_pods_that_train_together_and_no_other(
+    kind: Template, on: list[int]
+) -> None:
+    values = {
+        "run": {"train": {"nodes": 2}},
+        "train": {"fabric": FABRIC, "extraEnv": [{"name": "A_VARIABLE", "value": "1"}]},
+    }
+    made = release(values)
+    for number, (pod, _) in enumerate(pods_of(parse(made.job(kind, made.names, "a-run")))):
+        [container] = pod["spec"]["containers"]
+        limits = container["resources"]["limits"]
+        wanted = number in on
+        assert ({"rdma/hca": 2, "hugepages-2Mi": "5Gi"}.items() <= limits.items()) is wanted
+        annotations = pod["metadata"]["annotations"]
+        assert (annotations.get("k8s.v1.cni.cncf.io/networks") == "rdma-net") is wanted
+        assert (container["securityContext"]["capabilities"].get("add") == ["IPC_LOCK"]) is wanted
+        assert ({"name": "NCCL_IB_HCA", "value": "mlx5"} in container["env"]) is wanted
+        assert {"name": "A_VARIABLE", "value": "1"} in container["env"]
+
+
+def test_every_client_is_told_of_the_certificates() -> None:
+    def told(values: dict[str, Any]) -> set[str]:
+        data = find(render(values), "ConfigMap", "ttsrl-env")["data"]
+        return {name for name, value in data.items() if value == "/etc/ttsrl-certificates/ca.crt"}
+
+    clients = {"REQUESTS_CA_BUNDLE", "AWS_CA_BUNDLE", "SSL_CERT_FILE", "CURL_CA_BUNDLE"}
+    assert clients < told({"certificates": {"secret": "a-secret"}})
+    assert told({}) == set()

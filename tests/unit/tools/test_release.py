@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tools.bases import bases
 from tools.changelog import CHANGELOG, add_release, release_notes, release_section
 from tools.images import build_commands
 from tools.release import write_release
@@ -102,7 +103,10 @@ def test_the_images_are_built_with_labels() -> None:
         assert f"--label=org.opencontainers.image.version={version} " in command
         assert '--label=org.opencontainers.image.revision="$(git rev-parse HEAD)" ' in command
         assert command.endswith(" --push .")
-    assert "'--build-arg=EXTRAS=train gpu'" in commands[1]
+        assert " --platform=linux/amd64 " in command
+    names = [re.findall(r"--label=org.opencontainers.image.base.name=(\S+)", c) for c in commands]
+    assert names == [[base.name] for base in (bases()[0], bases()[1], bases()[0])]
+    assert "--target=train " in commands[1]
     assert list(build_commands("ghcr.io/me/", "ttsrl-train", ["--push"])) == commands[1:2]
     assert list(build_commands(image="ttsrl-trainer")) == []
 
