@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -58,6 +59,9 @@ COVERED = {"llasa-channel-io", "llasa-deep-unlearning", "neutts-air", "cosyvoice
 """All that they train with, the others train with too: `make test-recipes` starts these."""
 IN_VOICES = "cosyvoice2-official"
 """Whose texts are spoken here in the voices of a folder, with which its rollouts are compared."""
+UNTRIED = {"cosyvoice3", "orpheus", "maya1"}
+"""Not started here: their two steps have not been seen yet; docs/recipes.md says so.
+TTSRL_UNTRIED=1 starts them."""
 UNREADABLE = {"neutts-air"}
 """Whose prompts the tiny policy cannot read: it never ends, which is gated, and learns nothing."""
 RECIPES = [
@@ -65,6 +69,7 @@ RECIPES = [
         recipe, id=recipe.stem, marks=[pytest.mark.covered] if recipe.stem in COVERED else []
     )
     for recipe in sorted((ROOT / "examples/recipes").glob("*.json"))
+    if recipe.stem not in UNTRIED or "TTSRL_UNTRIED" in os.environ
 ]
 TINY = TINY_RUN.parent
 SMALL = (
