@@ -197,8 +197,10 @@ def test_an_evaluation_tells_each_styles_share(tmp_path: Path) -> None:
     other = load_run(RUN, ["eval.max_texts=8", "eval.styles=[]"])
     limits = ["eval.styles[0].styles.fluent=[null,0.2]", "eval.styles[0].styles.halting=[0.2,null]"]
     stricter = load_run(RUN, ["eval.max_texts=8", *limits])
-    protocols = [protocol_of(one, suite) for one in (run, hidden, other, stricter)]
-    assert len(set(protocols)) == 4
+    model = {"type": "classifier", "model": str(HERE / "classifier"), "used_in_reward": True}
+    classified = run_with({"name": "c", **model}, changes=["eval.max_texts=8"])
+    compared = (run, hidden, other, stricter, classified)
+    assert len({protocol_of(one, suite) for one in compared}) == len(compared)
 
 
 def test_a_run_with_judges_of_styles_is_resumed() -> None:
