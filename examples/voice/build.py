@@ -60,7 +60,7 @@ STAGES = (
     StageProcess(
         "train_policy --flawed",
         "policy_flawed/model.safetensors",
-        ("--seconds", "45"),
+        ("--steps", "450"),
         ("--steps", "3", "--positions", "2048", "--shards", "1"),
     ),
 )

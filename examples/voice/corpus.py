@@ -63,8 +63,10 @@ def write_shard(path: Path, recordings: list[NDArray[np.int16]], texts: list[int
 def write_arrays(path: Path, **arrays: NDArray[np.generic]) -> None:
     """Write an .npz that other processes find whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    half = path.with_name(f".{path.name}.{os.getpid()}.npz")
-    np.savez(half, allow_pickle=False, **arrays)
+    # Not *.npz: who looks for shards would read half of one.
+    half = path.with_name(f".{path.name}.{os.getpid()}.part")
+    with half.open("wb") as file:
+        np.savez(file, allow_pickle=False, **arrays)
     half.rename(path)
 
 

@@ -44,19 +44,21 @@ def main() -> None:
 
 
 def encode_all(work: Path, model: MelCodecModel, shifts: int) -> None:
-    """A file of tokens for every few of speech."""
-    done: set[Path] = set()
+    """A file of tokens for each of speech; what is there is kept."""
     while True:
         ended = (work / ENDED).exists()
-        new = [path for path in sorted((work / SPEECH).glob("*.npz")) if path not in done]
+        done = {path.name for path in (work / TOKENS).glob("*.npz")}
+        new = [path for path in sorted((work / SPEECH).glob("*.npz")) if path.name not in done]
         new = new[:SHARDS_AT_ONCE]
         if new:
             shards = [read_shard(path) for path in new]
             recordings = [one for shard in shards for one in shard.recordings()]
             texts = np.concatenate([shard.texts for shard in shards]).tolist()
             tokens, of_text = encode(model, recordings, texts, shifts)
-            write_shard(work / TOKENS / f"{len(done):05d}.npz", tokens, of_text)
-            done |= set(new)
+            for path, shard in zip(new, shards, strict=True):
+                inside = np.flatnonzero(np.isin(of_text, shard.texts))
+                own = [tokens[i] for i in inside], [of_text[i] for i in inside]
+                write_shard(work / TOKENS / path.name, *own)
         elif ended:
             (work / ALL_TOKENS).touch()
             return

@@ -33,16 +33,18 @@ def autocast() -> AbstractContextManager[object]:
 
 
 class Budget:
-    """A training's length: so many steps, or fewer where the seconds end first."""
+    """A training's length: so many steps, or fewer where the seconds end first.
+
+    The clock starts with the first step: reading the data may take as long as a short training.
+    """
 
     def __init__(self, name: str, steps: int, seconds: float) -> None:
         self.name, self.steps, self.seconds = name, steps, seconds
-        self.done, self.start = 0, time.monotonic()
-        self._told = self.start
+        self.done, self.start, self._told = 0, math.inf, math.inf
 
     @property
     def elapsed_s(self) -> float:
-        return time.monotonic() - self.start
+        return max(0.0, time.monotonic() - self.start)
 
     @property
     def share(self) -> float:
@@ -51,6 +53,7 @@ class Budget:
 
     def run(self, optimizers: Iterable[torch.optim.Optimizer], rate: float) -> Iterator[int]:
         """Step numbers; sets the learning rate of each: warm-up, then a half cosine."""
+        self.start = self._told = time.monotonic()
         while self.share < 1:
             cosine = 0.5 * (1 + math.cos(math.pi * self.share))
             warm = min(1.0, (self.done + 1) / WARM_UP)

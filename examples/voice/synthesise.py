@@ -32,10 +32,10 @@ def main() -> None:
 
 
 def synthesise(work: Path, seconds: float, processes: int, held_out: int) -> None:
-    """Speak until `seconds` are over or every text is spoken."""
+    """Speak until `seconds` are over or every text is spoken; what is there is kept."""
     context = multiprocessing.get_context("spawn")
     workers = [
-        context.Process(target=_speak_some, args=(work, n, processes, seconds, held_out))
+        context.Process(target=speak_some, args=(work, n, processes, seconds, held_out))
         for n in range(processes)
     ]
     for worker in workers:
@@ -48,21 +48,24 @@ def synthesise(work: Path, seconds: float, processes: int, held_out: int) -> Non
     (work / ENDED).touch()
 
 
-def _speak_some(work: Path, worker: int, workers: int, seconds: float, held_out: int) -> None:
+def speak_some(work: Path, worker: int, workers: int, seconds: float, held_out: int) -> None:
     """Every `workers`-th shard from `worker` on; the first worker begins with held-out texts."""
     os.nice(10)
     speak = load_voice()
-    if worker == 0:
+    if worker == 0 and not (work / f"{HELD_OUT}.npz").exists():
         few = held_out_texts()[:held_out]
         write_shard(work / f"{HELD_OUT}.npz", [speak(text) for text in few], list(range(len(few))))
     texts = training_texts()
     start = time.monotonic()
     for number in range(worker, -(-len(texts) // SHARD), workers):
+        path = work / SPEECH / f"{number:05d}.npz"
+        if path.exists():
+            continue
         if number != worker and time.monotonic() - start > seconds:
             return
         chosen = list(range(number * SHARD, min(len(texts), (number + 1) * SHARD)))
         recordings = [speak(texts[i]) for i in chosen]
-        write_shard(work / SPEECH / f"{number:05d}.npz", recordings, chosen)
+        write_shard(path, recordings, chosen)
 
 
 if __name__ == "__main__":

@@ -53,7 +53,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=20_000)
     parser.add_argument("--seconds", type=float, default=240.0)
     parser.add_argument("--positions", type=int, default=POSITIONS)
-    parser.add_argument("--shards", type=int, default=16, help="shards of tokens to wait for")
+    parser.add_argument("--shards", type=int, default=128, help="shards of tokens to wait for")
     parser.add_argument("--small", action="store_true", help="a policy to try the stages with")
     given = parser.parse_args()
     prepare_device()

@@ -3,18 +3,34 @@
 from __future__ import annotations
 
 import json
+import time
+from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
+from examples.voice import encode as encoding
+from examples.voice import synthesise
 from examples.voice.batches import IGNORED, Batches, Prompts
-from examples.voice.corpus import HELD_OUT_FRACTION, TEXTS, held_out_texts, training_texts
+from examples.voice.corpus import (
+    HELD_OUT_FRACTION,
+    SHARD,
+    TEXTS,
+    held_out_texts,
+    read_shard,
+    training_texts,
+    write_shard,
+)
 from examples.voice.flaws import OTHER, flawed
+from examples.voice.stage import Budget
 from examples.voice.texts.build import SHARED, shingles
 from examples.voice.texts.cleaning import cleaned, words_of
 from examples.voice.tokenizer import new_tokenizer
 from support.paths import ROOT
+from ttsrl.codecs.mel_network import MelCodecConfig, MelCodecModel
 from ttsrl.config.load import load_run
 from ttsrl.data.split import is_held_out
 from ttsrl.families.llasa import Llasa
@@ -148,3 +164,85 @@ def test_a_flawed_corpus_has_wrong_words_and_cut_recordings() -> None:
 def test_the_texts_name_their_sources() -> None:
     lines = (TEXTS / "prompts.jsonl").read_text().splitlines()
     assert {json.loads(line)["label"] for line in lines} == {"wordnet", "lj_speech"}
+
+
+def test_who_looks_for_shards_finds_no_half_written_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[list[str]] = []
+    whole = np.savez
+
+    def watched(file: BinaryIO, **arrays: NDArray[np.generic]) -> None:
+        whole(file, **arrays)
+        seen.append([path.name for path in tmp_path.glob("*.npz")])
+
+    monkeypatch.setattr(np, "savez", watched)
+    write_shard(tmp_path / "00000.npz", [np.zeros(3, np.int16)], [7])
+    assert seen == [[]]
+    assert [path.name for path in tmp_path.iterdir()] == ["00000.npz"]
+    assert read_shard(tmp_path / "00000.npz").texts.tolist() == [7]
+
+
+def test_what_is_spoken_is_not_spoken_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spoken: list[str] = []
+
+    def speak(text: str) -> NDArray[np.int16]:
+        spoken.append(text)
+        return np.ones(4, np.int16)
+
+    texts = [f"text {n}" for n in range(3 * SHARD)]
+    monkeypatch.setattr(synthesise, "load_voice", lambda: speak)
+    monkeypatch.setattr(synthesise, "training_texts", lambda: texts)
+    monkeypatch.setattr(synthesise.os, "nice", lambda _: 0)
+    write_shard(tmp_path / synthesise.SPEECH / "00001.npz", [np.zeros(2, np.int16)], [5])
+    synthesise.speak_some(tmp_path, 0, 1, 1e9, held_out=2)
+    assert spoken == held_out_texts()[:2] + texts[:SHARD] + texts[2 * SHARD :]
+    spoken.clear()
+    synthesise.speak_some(tmp_path, 0, 1, 1e9, held_out=2)
+    assert not spoken
+
+
+def test_what_is_encoded_is_not_encoded_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    coded: list[int] = []
+
+    def encode(
+        _: object, recordings: list[NDArray[np.int16]], texts: list[int], shifts: int
+    ) -> tuple[list[NDArray[np.int16]], list[int]]:
+        coded.extend(texts)
+        order = sorted(range(len(texts)), key=lambda i: len(recordings[i])) * shifts
+        return [recordings[i] for i in order], [texts[i] for i in order]
+
+    monkeypatch.setattr(encoding, "encode", encode)
+    (tmp_path / synthesise.ENDED).touch()
+    for shard, sizes in enumerate([(9, 1), (5, 4)]):
+        recordings = [np.full(size, size, np.int16) for size in sizes]
+        write_shard(
+            tmp_path / synthesise.SPEECH / f"{shard:05d}.npz",
+            recordings,
+            [2 * shard, 2 * shard + 1],
+        )
+    model = MelCodecModel(MelCodecConfig(hidden_size=16))
+    encoding.encode_all(tmp_path, model, 2)
+    second = read_shard(tmp_path / encoding.TOKENS / "00001.npz")
+    assert sorted(zip(second.texts.tolist(), map(len, second.recordings()), strict=True)) == [
+        (2, 5), (2, 5), (3, 4), (3, 4),
+    ]  # fmt: skip
+    (tmp_path / encoding.TOKENS / "00000.npz").unlink()
+    coded.clear()
+    encoding.encode_all(tmp_path, model, 2)
+    assert coded == [0, 1]
+
+
+def test_a_training_s_clock_starts_with_its_first_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [100.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    budget = Budget("short", steps=1_000, seconds=45.0)
+    now[0] += 60.0  # the data is read
+    for _ in budget.run([], 1e-3):
+        now[0] += 1.0
+    assert budget.done == 45
+    assert budget.elapsed_s == 45.0
