@@ -1,7 +1,7 @@
 """Seconds of old log-probabilities and one update: rollouts padded, and packed behind one another.
 
 On a GPU: python benchmarks/update_speed.py --shape 1b
-On several: torchrun --nproc-per-node 2 benchmarks/update_speed.py --shape 1b --ways packed
+On several: torchrun --nproc-per-node 2 benchmarks/update_speed.py --shape 1b --ways compiled-40k
 
 verl's own actor with the keys of a run of llasa-channel-io, without generation and rewards. Random
 weights; lengths are those of that recipe's run in docs/speed.md: 1 230 tokens on average.
@@ -47,16 +47,16 @@ PROMPT = 80
 FLOAT32 = {"+actor_rollout_ref.actor.fsdp_config.mixed_precision.param_dtype": "fp32"}
 TOKENS = "actor_rollout_ref.actor.ppo_max_token_len_per_gpu"
 HERE = "bench."
-"""Begins the name of what is no key of verl's but done by `patched`."""
+"""Begins the name of what is not a key of verl's: `compiled` is the run's, others are `patched`."""
 WAYS: dict[str, dict[str, Any]] = {
     "packed": {},
     "packed-20k": {TOKENS: 20_480},
     "packed-40k": {TOKENS: 40_960},
     "compiled": {TOKENS: 20_480, f"{HERE}compiled": True},
     "compiled-40k": {TOKENS: 40_960, f"{HERE}compiled": True},
-    "liger-40k": {TOKENS: 40_960, "actor_rollout_ref.model.use_liger": True},
     "exact-head": {TOKENS: 20_480, f"{HERE}exact_head": True},
     "wide-softmax": {TOKENS: 40_960, f"{HERE}compiled": True, f"{HERE}chunk": 8192},
+    "liger-40k": {TOKENS: 40_960, "actor_rollout_ref.model.use_liger": True},
     "padded": PADDED,
     "checkpointed": {"actor_rollout_ref.model.enable_gradient_checkpointing": True},
     "float32": PADDED | FLOAT32,
@@ -102,18 +102,24 @@ def main() -> None:
         found: dict[str, Update] = {}
         for way in arguments.ways.split(","):
             torch.compiler.reset()
-            keys = {k: v for k, v in WAYS[way].items() if not k.startswith(HERE)}
-            if small and TOKENS in keys:
-                keys[TOKENS] = 4 * 352
+            keys = {k: v for k, v in WAYS[way].items() if k != TOKENS and not k.startswith(HERE)}
             timing = way not in COMPARED_ONLY
             try:
-                with patched(WAYS[way]), actor_of(run, device, keys) as worker:
+                with patched(WAYS[way]), actor_of(of_way(run, way), device, keys) as worker:
                     found[way] = measure(worker, run, lengths, arguments, device, timing=timing)
             except Exception as error:  # the other ways may do
                 print(f"{way:12} failed: {error!r:.500}", flush=True)
                 continue
             if rank == 0:
                 report(way, found, run, lengths, ranks, Shape.of(config_of(arguments.shape)))
+
+
+def of_way(run: RunConfig, way: str) -> RunConfig:
+    """The run as this way has it: its layers compiled, its tokens of a pass."""
+    changed: dict[str, Any] = {"compile_layers": f"{HERE}compiled" in WAYS[way]}
+    if run.rollout.max_speech_tokens > 256 and TOKENS in WAYS[way]:
+        changed["max_tokens_per_micro_batch"] = WAYS[way][TOKENS]
+    return run.model_copy(update={"train": run.train.model_copy(update=changed)})
 
 
 def config_of(shape: str) -> Any:
@@ -171,30 +177,38 @@ def lengths_of(rollouts: int, mean: float, run: RunConfig) -> list[int]:
 
 @contextmanager
 def patched(way: dict[str, Any]) -> Generator[None]:
-    """What a way changes that verl has no key for, until the end."""
-    import verl.utils.experimental.torch_functional as functional
-    from transformers.models.llama import modeling_llama as llama
+    """What a way changes that verl has no key for; all that a way replaced is as before at the end.
 
-    kept = (functional._fused_linear_for_ppo_fwd, functional._fused_linear_for_ppo_bwd)
-    layers = (llama.LlamaRMSNorm.forward, llama.LlamaMLP.forward, llama.apply_rotary_pos_emb)
+    Liger puts classes of its own into transformers' module, and a run compiles layers and soft-max.
+    """
+    import verl.utils.experimental.torch_functional
+    from transformers.models.llama import modeling_llama
+
+    functional: Any = verl.utils.experimental.torch_functional
+    llama: Any = modeling_llama
+    from ttsrl.training.plugin.compiled_layers import compiled
+
+    kept = [(module, dict(vars(module))) for module in (functional, llama)]
+    forwards = [
+        (found, vars(found)["forward"])
+        for found in vars(llama).values()
+        if isinstance(found, type)
+        and found.__module__ == llama.__name__
+        and "forward" in vars(found)
+    ]
     head = functional.FusedLinearForPPO
-    compiled: Any = lambda function: torch.compile(function, dynamic=True)  # noqa: E731
-    if way.get(f"{HERE}compiled"):
-        llama.LlamaRMSNorm.forward = compiled(layers[0])
-        llama.LlamaMLP.forward = compiled(layers[1])
-        llama.apply_rotary_pos_emb = compiled(layers[2])
     if way.get(f"{HERE}exact_head"):
         functional._fused_linear_for_ppo_fwd = compiled(exact_forward)
         functional._fused_linear_for_ppo_bwd = compiled(exact_backward)
     if chunk := way.get(f"{HERE}chunk"):
-        functional.FusedLinearForPPO = partial(getattr(head, "func", head), chunk_size=chunk)
+        functional.FusedLinearForPPO = partial(head, chunk_size=chunk)
     try:
         yield
     finally:
-        functional._fused_linear_for_ppo_fwd, functional._fused_linear_for_ppo_bwd = kept
-        llama.LlamaRMSNorm.forward, llama.LlamaMLP.forward = layers[:2]
-        llama.apply_rotary_pos_emb = layers[2]
-        functional.FusedLinearForPPO = head
+        for module, names in kept:
+            vars(module).update(names)
+        for found, forward in forwards:
+            found.forward = forward
 
 
 @torch.compiler.disable
@@ -333,11 +347,8 @@ def report(
     seconds = one.old_log_prob_s + one.update_s
     if sum(bool(other.update_s) for other in found.values()) == 1:
         tokens = sum(lengths) + PROMPT * len(lengths)
-        need = need_of(run, shape, checkpointing=False).allocated
-        print(
-            f"{len(lengths)} rollouts, {tokens} tokens, {ranks} processes, {need / GIB:.1f} GiB by"
-        )
-        print(f"the estimate for passes of {run.micro_batch_tokens} tokens", flush=True)
+        print(f"{len(lengths)} rollouts, {tokens} tokens, {ranks} processes", flush=True)
+    need = need_of(of_way(run, way), shape, checkpointing=False).allocated
     utilisation = {
         "together": 4 * flops / seconds / PEAK_FLOPS / ranks,
         "update": 3 * flops / one.update_s / PEAK_FLOPS / ranks,
@@ -345,7 +356,8 @@ def report(
     print(
         f"{way:12} old log-probabilities {one.old_log_prob_s:.2f} s, update {one.update_s:5.2f} s, "
         f"together {seconds:5.2f} s; MFU {utilisation['together']:.1%}, of the update alone "
-        f"{utilisation['update']:.1%}; peak {one.peak_bytes / GIB:.1f} GiB",
+        f"{utilisation['update']:.1%}; peak {one.peak_bytes / GIB:.1f} GiB, "
+        f"estimated {need / GIB:.1f}",
         flush=True,
     )
     for name, other in found.items():

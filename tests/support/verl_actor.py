@@ -11,7 +11,9 @@ from typing import Any
 
 import torch
 
+from ttsrl.config.load import dump_run
 from ttsrl.config.schema import RunConfig
+from ttsrl.training.environment import RUN
 from ttsrl.training.verl_args import RayHere, verl_keys
 
 Batch = Any
@@ -49,6 +51,7 @@ def actor_of(run: RunConfig, device: str, more: dict[str, Any]) -> Generator[Any
     from ttsrl.training.verl_config import configuration
 
     model = "actor_rollout_ref.model"
+    os.environ[RUN] = dump_run(run)  # as verl's processes find it
     without = {f"+{model}.load_tokenizer": False, f"{model}.custom_chat_template": None}
     keys = verl_keys(run, Path(), device, RayHere("")) | without | more
     worker: Any = ActorRolloutRefWorker(configuration(keys).actor_rollout_ref, role="actor")

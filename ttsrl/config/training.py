@@ -131,6 +131,10 @@ class TrainConfig(Strict):
     gradient_checkpointing: Adjustable[bool | None] = None
     """Keep one activation per layer and compute the others a second time for the gradient: less
     memory, more time. null: where a GPU's memory would not hold them, by the estimate."""
+    compile_layers: Adjustable[bool] = True
+    """Compile the norms, MLPs and rotary positions of a policy of Llama's or Qwen2's kind whose
+    weights are all trained on a GPU: less time and memory, other rounding. A CPU compiles nothing,
+    a run with `lora` or without a C compiler only what it always did."""
     device: Fixed[Literal["auto", "cpu", "cuda"]] = "auto"
     """Where the policy trains; auto is cuda where NVIDIA's driver is."""
     gpus_per_node: Fixed[int] = Field(default=1, ge=1)

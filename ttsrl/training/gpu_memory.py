@@ -1,12 +1,13 @@
 """What a run needs of each GPU, before one is taken: an estimate from the policy's shape.
 
 Held against peaks of torch's allocator on one NVIDIA H200 with Llama-3.2-1B's shape and Llasa's
-193 800 token ids: passes of 8 x 2112 tokens without checkpointing 55.5 GiB, of 16 x 576 tokens
-41.8 GiB, and of 10 240 packed tokens with the compiled soft-max 40.6 GiB; the test of this file
-asks for 10 %. What LoRA and checkpointing save is taken
-from the same arithmetic. While vLLM spoke for a LoRA run on one NVIDIA H100, its processes held
-1.5 GiB beyond their share, and the trainer 8.0 GiB; while it folded its adapters into the weights
-for vLLM, whose processes held 4.6 GiB then, the trainer held 10.0 GiB and asked for 1.5 more.
+193 800 token ids, without checkpointing: plain layers and passes of 8 x 2112 tokens 55.5 GiB, of
+16 x 576 tokens 41.8 GiB, of at most 10 240 packed tokens 40.6 GiB and of 40 960 89.9 GiB; compiled
+layers and at most 40 960 tokens 70.0 GiB. The test of this file asks for 10 %. What LoRA and
+checkpointing save is taken from the same arithmetic. While vLLM spoke for a LoRA run on one NVIDIA
+H100, its processes held 1.5 GiB beyond their share, and the trainer 8.0 GiB; while it folded its
+adapters into the weights for vLLM, whose processes held 4.6 GiB then, the trainer held 10.0 GiB and
+asked for 1.5 more.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from ttsrl.config.schema import RunConfig
 from ttsrl.errors import BadInput
 from ttsrl.models.hub import load_part, local_folder
 from ttsrl.runtime.machine import GIB, Gpu
+from ttsrl.training.compiling import compiles_layers
 from ttsrl.training.verl_args import SOFTMAX_CHUNK, weight_bucket_mib
 
 REST_BYTES = 1.2 * GIB
@@ -42,6 +44,8 @@ class Shape:
     vocabulary: int
     tied: bool
     """Whether the output head is the embedding."""
+    model_type: str
+    """As Hugging Face calls it."""
 
     @classmethod
     def of(cls, config: Any) -> Shape:
@@ -54,6 +58,7 @@ class Shape:
             config.num_key_value_heads * size,
             config.vocab_size,
             bool(config.tie_word_embeddings),
+            config.model_type,
         )
 
     @property
@@ -68,12 +73,16 @@ class Shape:
         layer = 2 * d * d + 2 * d * kv + 3 * d * i + 2 * d
         return self.layers * layer + self.embedding * (1 if self.tied else 2)
 
-    @property
-    def layer_bytes_a_token(self) -> int:
-        """What one layer keeps of a token for its gradient: two norms in float32 and bfloat16,
-        queries, keys and values before and after rotation, attention, residual, and four tensors
-        of the MLP."""
-        return 24 * self.hidden + 6 * self.kv + 8 * self.intermediate
+    def layer_bytes_a_token(self, *, compiled: bool) -> int:
+        """What one layer keeps of a token for its gradient, in bfloat16.
+
+        Rotated queries, keys, values and attention; of each norm its input and its result, and if
+        it is not compiled its input in float32 in place of bfloat16 and the normed input; of the
+        MLP three tensors, and if it is not compiled the activation too.
+        """
+        if compiled:
+            return (4 + 2 * 4) * self.hidden + 4 * self.kv + 6 * self.intermediate
+        return (4 + 2 * 8) * self.hidden + 4 * self.kv + 8 * self.intermediate
 
 
 def shape_of(run: RunConfig) -> Shape:
@@ -140,9 +149,10 @@ def need_of(run: RunConfig, shape: Shape, *, checkpointing: bool) -> Need:
     train = run.train
     ranks = train.gpus_per_node * train.nodes
     tokens = tokens_of_pass(run)
-    kept = shape.layers * shape.layer_bytes_a_token
+    layer = shape.layer_bytes_a_token(compiled=compiles_layers(run, shape.model_type))
+    kept = shape.layers * layer
     if checkpointing:
-        kept = shape.layers * 2 * shape.hidden + shape.layer_bytes_a_token
+        kept = shape.layers * 2 * shape.hidden + layer
     weights = 4 * shape.parameters / ranks
     trained = train.lora is None
     # logits and their gradient in bfloat16, compiled: nothing of them is kept in float32

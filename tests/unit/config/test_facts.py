@@ -98,6 +98,7 @@ def test_what_a_resumed_run_may_change() -> None:
         "reward.workers",
         "rollout.gpu_memory_utilization",
         "storage",
+        "train.compile_layers",
         "train.gradient_checkpointing",
         "train.keep_pairs",
         "train.max_checkpoints",

@@ -14,7 +14,7 @@ from verl.workers.rollout import base as rollout_base
 from verl.workers.rollout.replica import RolloutReplicaRegistry
 
 from ttsrl.training.environment import policy_here
-from ttsrl.training.plugin import compiled_head as compiled_head
+from ttsrl.training.plugin import compiling as compiling
 from ttsrl.training.plugin import fsdp_units as fsdp_units
 from ttsrl.training.plugin import packed_attention as packed_attention
 

@@ -10,14 +10,18 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-import torch
 import verl.utils.experimental.torch_functional
 
+from ttsrl.training.plugin.compiled_layers import compiled
 from ttsrl.training.verl_args import SOFTMAX_CHUNK
 
 functional: Any = verl.utils.experimental.torch_functional
 
-if torch.cuda.is_available():
+
+def compile_head() -> None:
+    """In this process, once."""
     for name in ("_fused_linear_for_ppo_fwd", "_fused_linear_for_ppo_bwd"):
-        setattr(functional, name, torch.compile(getattr(functional, name), dynamic=True))
-    functional.FusedLinearForPPO = partial(functional.FusedLinearForPPO, chunk_size=SOFTMAX_CHUNK)
+        setattr(functional, name, compiled(getattr(functional, name)))
+    head = functional.FusedLinearForPPO
+    if not isinstance(head, partial):
+        functional.FusedLinearForPPO = partial(head, chunk_size=SOFTMAX_CHUNK)
