@@ -17,7 +17,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
@@ -155,11 +155,11 @@ async def generate(engine: Any, lengths: list[int], asked: dict[str, Any]) -> fl
         words = np.random.default_rng(number // 16).integers(CODES, size=PROMPT)
         prompt = TokensPrompt(prompt_token_ids=(FIRST_CODE + words).tolist())
         parameters = SamplingParams(max_tokens=length, **common)
+        said: list[int] = []
         async for output in engine.generate(
             prompt, parameters, request_id=f"{number}-{time.time()}"
         ):
-            last = output
-        said = last.outputs[0].token_ids
+            said = output.outputs[0].token_ids
         assert len(said) == length
         return sum(FIRST_CODE <= token < FIRST_CODE + CODES for token in said)
 
@@ -185,7 +185,7 @@ async def profile(engine: Any, lengths: list[int], asked: dict[str, Any]) -> Non
 
 
 @contextlib.contextmanager
-def python_profiles() -> Iterator[None]:
+def python_profiles() -> Generator[None]:
     """Prints where this process and its children spend, as py-spy sees it, where it is there."""
     import psutil
 

@@ -211,12 +211,14 @@ def patched(way: dict[str, Any]) -> Generator[None]:
             found.forward = forward
 
 
-@torch.compiler.disable
-def product(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+def _product(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
     """Of bfloat16, in float32."""
     if a.is_cuda and a.dtype != torch.float32:
         return torch.mm(a, b, out_dtype=torch.float32)
     return a.float() @ b.float()
+
+
+product: Callable[[torch.Tensor, torch.Tensor], torch.Tensor] = torch.compiler.disable(_product)
 
 
 def exact_forward(

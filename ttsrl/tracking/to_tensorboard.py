@@ -33,7 +33,8 @@ class TensorboardTracker:
     """See `ttsrl.tracking.base.Tracker`. What it has is read back from its files.
 
     The number of a step is written last, so that a step without one is not there; a new writer
-    tells TensorBoard to forget what begins a step that never ended.
+    tells TensorBoard to forget all of later steps, so that what was found or evaluated there is
+    told again.
     """
 
     def __init__(self, folder: Path, about: About) -> None:
@@ -85,20 +86,22 @@ class TensorboardTracker:
 def _read_back(folder: Path) -> Told:
     events = EventAccumulator(str(folder), size_guidance=SCALARS_ONLY).Reload()
     tags = cast("list[str]", events.Tags()["scalars"])
-    steps = [event.step for event in events.Scalars(STEP)] if STEP in tags else []
+    last = max((event.step for event in events.Scalars(STEP)), default=0) if STEP in tags else 0
     evaluations = [
         f"{tag.removeprefix(f'{EVALUATED_STEP}/')}/{event.step}"
         for tag in tags
         if tag.startswith(f"{EVALUATED_STEP}/")
         for event in events.Scalars(tag)
+        if event.step <= last
     ]
     findings = [
         f"{tag.removeprefix(f'{FINDING}/')}/{event.step}"
         for tag in tags
         if tag.startswith(f"{FINDING}/")
         for event in events.Scalars(tag)
+        if event.step <= last
     ]
-    return Told(step=max(steps, default=0), evaluations=evaluations, findings=findings)
+    return Told(step=last, evaluations=evaluations, findings=findings)
 
 
 def _mark(suite: str) -> str:

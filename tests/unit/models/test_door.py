@@ -22,8 +22,6 @@ from support.cosyvoice2_files import write_codec, write_llm, write_voice_models
 from support.paths import TINY
 from support.tiny_scorers import save_tiny_clap, save_tiny_parakeet
 from support.tiny_wavlm import save_tiny_wavlm
-from ttsrl.codecs.cosyvoice2 import _load
-from ttsrl.codecs.cosyvoice2_network import flow_of, hift_of
 from ttsrl.codecs.registry import load_codec
 from ttsrl.codecs.s3_tokenizer import S3Tokenizer
 from ttsrl.config.evaluation import JudgeConfig
@@ -100,20 +98,20 @@ def test_a_folder_with_a_weight_too_few_too_many_too_long_or_not_finite_is_refus
         load(folder)
 
 
-@pytest.mark.parametrize(("name", "network_of"), [("flow.pt", flow_of), ("hift.pt", hift_of)])
-def test_a_part_of_cosyvoice2_likewise(
-    name: str, network_of: Callable[..., object], tmp_path: Path
-) -> None:
-    file = write_codec(tmp_path) / name
+@pytest.mark.parametrize("third", [False, True], ids=["cosyvoice2", "cosyvoice3"])
+@pytest.mark.parametrize("name", ["flow.pt", "hift.pt"])
+def test_a_part_of_cosyvoice_likewise(name: str, third: bool, tmp_path: Path) -> None:
+    file = write_codec(tmp_path, third=third) / name
+    write_speaker(tmp_path)
     whole = torch.load(file)
-    _load(network_of, file)
+    load_codec(str(tmp_path), voice="speaker")
     lost = sorted(whole)[-1]
     torch.save({n: t for n, t in whole.items() if n != lost}, file)
     with pytest.raises(BadInput, match=r"lacks 1 weights"):
-        _load(network_of, file)
+        load_codec(str(tmp_path), voice="speaker")
     torch.save(whole | {PLANTED: torch.ones(1)}, file)
     with pytest.raises(BadInput, match=f"has 1 weights .* first {PLANTED}"):
-        _load(network_of, file)
+        load_codec(str(tmp_path), voice="speaker")
 
 
 def test_the_language_model_of_cosyvoice2_likewise(tmp_path: Path) -> None:

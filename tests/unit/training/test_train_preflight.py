@@ -60,7 +60,7 @@ def test_a_held_out_reference_of_another_codebook_is_refused(tmp_path: Path) -> 
     run = load_run(HERE / "run.json", [f"data.texts={texts}"])
     prepare(run, tmp_path / "data")
     with pytest.raises(BadInput, match=r"speech token 1000, outside the codebook \[0, 1000\)"):
-        check_prompts(run, tmp_path, check_policy(run, 1_000))
+        check_prompts(run, tmp_path, check_policy(run))
 
 
 def test_clips_of_the_audit_are_read_before_anything_starts(tmp_path: Path) -> None:
