@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -218,7 +218,9 @@ def _product(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
     return a.float() @ b.float()
 
 
-product: Callable[[torch.Tensor, torch.Tensor], torch.Tensor] = torch.compiler.disable(_product)
+product = cast(
+    "Callable[[torch.Tensor, torch.Tensor], torch.Tensor]", torch.compiler.disable(_product)
+)
 
 
 def exact_forward(

@@ -36,6 +36,7 @@ from ttsrl.training.follower import Follower
 from ttsrl.training.guarding import GuardWatch
 from ttsrl.training.metrics import TrainMetrics, serve
 from ttsrl.training.published_log import PublishedLog
+from ttsrl.training.ray_start import started_again
 from ttsrl.training.reward_audit import check_reward_audit
 from ttsrl.training.run_identity import (
     at_recorded_commit,
@@ -155,7 +156,7 @@ class _Training:
         check_reward_audit(run, self.spec, store)
         print(guards.armed.words, flush=True)
         log = self.log
-        self._run_verl(guards, log)
+        started_again(lambda: self._run_verl(guards, log))
         if guards.rollback is not None:
             guards.begin_rollback()
             return False
