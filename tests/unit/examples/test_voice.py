@@ -34,6 +34,7 @@ from ttsrl.codecs.mel_network import MelCodecConfig, MelCodecModel
 from ttsrl.config.load import load_run
 from ttsrl.data.split import is_held_out
 from ttsrl.families.llasa import Llasa
+from ttsrl.synthesis.synthesiser import Synthesiser
 
 CODES = 16
 
@@ -246,3 +247,13 @@ def test_a_training_s_clock_starts_with_its_first_step(monkeypatch: pytest.Monke
         now[0] += 1.0
     assert budget.done == 45
     assert budget.elapsed_s == 45.0
+
+
+def test_the_committed_voice_is_what_the_run_trains_and_speaks() -> None:
+    run = load_run(ROOT / "examples" / "voice" / "run.json", [])
+    voice = Synthesiser(run.model, run.codec, run.family)
+    [said] = voice.synthesise(["Good morning."], temperature=0.0, seed=0, max_tokens=100)
+    assert said.finished
+    assert 0.5 < said.duration_s < 2.5
+    assert 0.02 < np.std(said.waveform) < 0.3
+    assert AutoTokenizer.from_pretrained(run.model).get_vocab() == new_tokenizer(4096).get_vocab()
