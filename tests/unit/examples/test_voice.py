@@ -173,8 +173,8 @@ def test_who_looks_for_shards_finds_no_half_written_one(
     seen: list[list[str]] = []
     whole = np.savez
 
-    def watched(file: BinaryIO, **arrays: NDArray[np.generic]) -> None:
-        whole(file, **arrays)
+    def watched(file: BinaryIO, *, allow_pickle: bool, **arrays: NDArray[np.generic]) -> None:
+        whole(file, allow_pickle=allow_pickle, **arrays)
         seen.append([path.name for path in tmp_path.glob("*.npz")])
 
     monkeypatch.setattr(np, "savez", watched)
