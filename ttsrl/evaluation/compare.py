@@ -62,7 +62,8 @@ def read(where: str) -> Evaluation:
             f"{where} is not an address of an evaluation; give "
             "s3://bucket/prefix/runs/NAME/eval/SUITE/step_000100"
         )
-    with scratch("ttsrl-compare-") as folder:
+    with scratch("ttsrl-compare-") as made:
+        folder = made / "evaluation"
         open_storage(address[1]).pull(address[2], folder, wanted=lambda path: path in PULLED)
         evaluation = Evaluation.read(folder)
     if evaluation is None:

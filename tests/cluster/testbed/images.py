@@ -82,6 +82,7 @@ def build_ttsrl(name: str) -> None:
 
 def prune() -> None:
     """Remove what earlier builds left: a changed uv.lock leaves gigabytes that no image needs."""
+    buildah("rm", "--all")  # of builds that were killed: an image that they use cannot be removed
     buildah("rmi", "--prune")
 
 
