@@ -63,8 +63,8 @@ UNTRIED = {"cosyvoice3", "orpheus", "maya1"}
 """Not started here: their two steps have not been seen yet; docs/recipes.md says so.
 TTSRL_UNTRIED=1 starts them."""
 UNREADABLE = {"neutts-air", "llasa-clap-style"}
-"""Whose prompts the tiny policy cannot read (phonemes, a style before the text): it never ends, which
-is gated, and learns nothing."""
+"""Whose prompts the tiny policy cannot read (phonemes, a style before the text): it never ends,
+which is gated, and learns nothing."""
 RECIPES = [
     pytest.param(
         recipe, id=recipe.stem, marks=[pytest.mark.covered] if recipe.stem in COVERED else []

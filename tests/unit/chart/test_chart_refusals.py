@@ -48,7 +48,7 @@ def merged(*parts: dict[str, Any]) -> dict[str, Any]:
         ("run.rollout.group_size", 1, "'/run/rollout/group_size': minimum"),
         ("run.name", "My_Run", "'My_Run' does not match pattern"),
         ("run.seed", 2**53, "'/run/seed': maximum"),
-        ("run.family", "gpt", "value must be one of 'llasa', 'cosyvoice2', 'cosyvoice3', 'qwen2-cosy'"),
+        ("run.family", "gpt", "value must be one of 'llasa', 'cosyvoice2', 'cosyvoice3'"),
         ("reward.replicas", 0, "'/reward/replicas': minimum: got 0, want 1"),
         ("reward.replicas", 1.5, "want integer"),
         ("reward.replicas", "2", "got string, want integer"),
