@@ -20,9 +20,18 @@ from support.family_tokenizers import qwen2_cosy_tokenizer, write_qwen2_tokenize
 from ttsrl.codecs.cosyvoice2_network import CODEBOOK_SIZE, make_flow, make_hift
 from ttsrl.codecs.cosyvoice3_network import DitFlow, make_causal_hift
 from ttsrl.families.qwen2_cosy import TURN_END
-from ttsrl.models.cosyvoice_editions import APART, BIAS, COSYVOICE2, EMBEDDING, HEAD, Edition
+from ttsrl.models.cosyvoice_editions import (
+    APART,
+    BIAS,
+    COSYVOICE2,
+    COSYVOICE3,
+    EMBEDDING,
+    HEAD,
+    Edition,
+)
 
-TEXT_ROWS = 640
+TEXT_ROWS = {COSYVOICE2: 384, COSYVOICE3: 640}
+"""Of tiny models: enough for the tokens that each adds to those of texts."""
 WIDTH = 64
 CONVOLUTIONS = {
     "encoder.conv1.weight": "onnx::Conv_2216",
@@ -38,7 +47,7 @@ QUANTIZER = {
 
 
 TINY = {
-    "vocab_size": TEXT_ROWS, "hidden_size": WIDTH, "intermediate_size": 96, "num_hidden_layers": 2,
+    "hidden_size": WIDTH, "intermediate_size": 96, "num_hidden_layers": 2,
     "num_attention_heads": 4, "num_key_value_heads": 2, "max_position_embeddings": 1024,
     "initializer_range": 0.1,
 }  # fmt: skip
@@ -62,6 +71,7 @@ def write_llm(
     torch.manual_seed(0)
     blank_en = folder / "CosyVoice-BlankEN"
     write_qwen2_tokenizer(blank_en)
+    shape = {"vocab_size": TEXT_ROWS[edition], **shape}
     config = Qwen2Config(tie_word_embeddings=True, bos_token_id=256, eos_token_id=258, **shape)
     config.save_pretrained(blank_en)
     qwen = Qwen2ForCausalLM(config)
