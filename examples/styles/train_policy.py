@@ -11,13 +11,11 @@ from __future__ import annotations
 import random
 
 import torch
-from torch.nn import functional as F
 from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
 from examples.styles.domain import STYLES, say, training_phrase
 from examples.tiny.domain import SLOTS
-from examples.tiny.train_policy import Example, new_model, new_tokenizer, padded
-from examples.tiny.training import Training
+from examples.tiny.train_policy import Example, fine_tune, new_model, new_tokenizer
 from ttsrl.families.conditions import Conditions
 from ttsrl.families.llasa import Llasa
 
@@ -37,13 +35,7 @@ def train(
     family = Llasa(tokenizer, codebook_size)
     examples = [_example(family, rng) for _ in range(corpus_size)]
     model = new_model(tokenizer).train()
-    run = Training("policy", list(model.parameters()), steps, rate=2e-3, decay=0.02)
-    for _ in run.steps():
-        chosen = rng.sample(examples, batch)
-        ids = padded([e.prompt + e.response for e in chosen], value=0)
-        targets = padded([[-100] * len(e.prompt) + e.response for e in chosen], value=-100)
-        logits = model(ids, use_cache=False).logits[:, :-1]
-        run.descend(speech_tokens=F.cross_entropy(logits.transpose(1, 2), targets[:, 1:]))
+    fine_tune(model, examples, steps, batch, rng)
     return model.eval(), tokenizer
 
 

@@ -47,6 +47,14 @@ def train(
     tokenizer = new_tokenizer(codebook_size)
     examples = tokenised(corpus(corpus_size, rng), Llasa(tokenizer, codebook_size))
     model = new_model(tokenizer).train()
+    fine_tune(model, examples, steps, batch, rng)
+    return model.eval(), tokenizer
+
+
+def fine_tune(
+    model: LlamaForCausalLM, examples: list[Example], steps: int, batch: int, rng: random.Random
+) -> None:
+    """Steps on random batches; the loss is of the responses alone."""
     run = Training("policy", list(model.parameters()), steps, rate=2e-3, decay=0.02)
     for _ in run.steps():
         chosen = rng.sample(examples, batch)
@@ -54,7 +62,6 @@ def train(
         targets = padded([[-100] * len(e.prompt) + e.response for e in chosen], value=-100)
         logits = model(ids, use_cache=False).logits[:, :-1]
         run.descend(speech_tokens=F.cross_entropy(logits.transpose(1, 2), targets[:, 1:]))
-    return model.eval(), tokenizer
 
 
 def tokenised(recordings: list[CorpusRecording], family: Llasa) -> list[Example]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,8 +11,8 @@ from torch import Tensor
 
 from ttsrl.audio.waveform import Waveform
 from ttsrl.codecs.base import check_tokens
+from ttsrl.codecs.config_file import read_config
 from ttsrl.codecs.mel_network import MelCodecConfig, MelCodecModel
-from ttsrl.errors import BadInput, reason_of
 from ttsrl.models.hub import fill, read_weights
 
 STEP = ".step"
@@ -39,13 +38,7 @@ class MelCodec:
 
         Raises BadInput.
         """
-        file = Path(path) / "config.json"
-        try:
-            config = MelCodecConfig.model_validate(json.loads(file.read_text(encoding="utf-8")))
-        except (OSError, ValueError) as error:
-            raise BadInput(
-                f"{file} is not of a mel codec: {reason_of(error)}; copy it again"
-            ) from error
+        config = read_config(Path(path), MelCodecConfig, "mel codec")
         model = MelCodecModel(config)
         fill(model, widened(read_weights(Path(path))), path)
         return cls(model, device)

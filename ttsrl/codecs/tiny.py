@@ -9,7 +9,6 @@ FSQ: arXiv 2309.15505. ConvNeXt with an inverse-STFT head: Vocos, arXiv 2306.008
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -24,7 +23,7 @@ from ttsrl.audio.equal_lengths import equal_lengths
 from ttsrl.audio.waveform import Waveform
 from ttsrl.base import Strict
 from ttsrl.codecs.base import check_tokens
-from ttsrl.errors import BadInput, reason_of
+from ttsrl.codecs.config_file import read_config
 from ttsrl.models.hub import fill, read_weights
 
 
@@ -182,13 +181,7 @@ class TinyCodec:
 
         Raises BadInput.
         """
-        file = Path(path) / "config.json"
-        try:
-            config = TinyCodecConfig.model_validate(json.loads(file.read_text(encoding="utf-8")))
-        except (OSError, ValueError) as error:
-            raise BadInput(
-                f"{file} is not of a tiny codec: {reason_of(error)}; copy it again"
-            ) from error
+        config = read_config(Path(path), TinyCodecConfig, "tiny codec")
         model = TinyCodecModel(config)
         fill(model, read_weights(Path(path)), path)
         return cls(model, device)

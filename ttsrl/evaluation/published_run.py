@@ -22,8 +22,8 @@ LOG_FOLDER = "log/"
 
 
 def bring_run(store: RunStore, folder: Path) -> None:
-    """What storage has of a run up to now: its log, its evaluations. Raises BadInput where there
-    is no run, StorageError."""
+    """What storage has of a run up to now: its log, its evaluations. Raises BadInput where no run
+    is published, StorageError."""
     text = store.storage.read_text(store.run_json)
     where = store.storage.address(store.run_json)
     if text is None:

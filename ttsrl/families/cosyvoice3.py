@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 STOP, FILL = "<|eos1|>", "<|fill|>"
 CODEBOOK_SIZE = 6561
 AFTER_CODEBOOK = (START, STOP, TASK, FILL, *(f"<|s_{n}|>" for n in range(6565, 6761)))
-"""Its speech embedding and its head go on with them after the codebook; most are not used."""
+"""Rows of its speech embedding and its head after the codebook; most are not used."""
 ASSISTANT = "You are a helpful assistant."
 """What every instruction of its training begins with (example.py, cosyvoice/utils/common.py)."""
 

@@ -32,7 +32,7 @@ class TrackerState(Record):
     """state.json of a tracker in storage."""
 
     id: str
-    """Of the tracker's run: every start goes on with the same one, until a rollback."""
+    """Of the tracker's run: every start continues it, until a rollback."""
     told: Told
     rollbacks: int = 0
     """Of the training, before this run of the tracker began."""

@@ -16,7 +16,7 @@ from ttsrl.runtime.native_thread import abandon_native_threads
 
 
 def main() -> int:
-    """0 when nobody asks any more, else what the call that failed ends with."""
+    """0 after the last call, else the exit code of the call that failed."""
     code = 0
     with Connection(os.dup(0)) as asked:
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)

@@ -131,7 +131,7 @@ class RewardService:
     async def outcomes(self, utterances: Sequence[Utterance]) -> list[Outcome]:
         """One outcome per utterance, counted as in flight while its client waits.
 
-        Raises Full when too many of who asks wait already.
+        Raises Full when too many utterances of the same run wait already.
         """
         self.metrics.in_flight.inc(len(utterances))
         try:
@@ -150,7 +150,7 @@ class RewardService:
                 await asyncio.sleep(WHEN_FULL_S)
 
     def admit(self, count: int) -> None:
-        """Raises Full when there is no room for `count` more utterances of who asks."""
+        """Raises Full when the queue of the run that asks has no room for `count` more."""
         self.batcher.admit(count, asking.get())
 
     def unready(self) -> str | None:
