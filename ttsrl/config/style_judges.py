@@ -58,7 +58,7 @@ class MeasuredStyleJudge(StyleJudge):
     """pitch: median of the fundamental frequency in Hz. The others are components of the reward,
     in their units (docs/rewards.md)."""
     styles: Annotated[dict[str, Limits], InEvaluation()] = Field(min_length=1)
-    """Style -> the limits of its values, as [low, high]: from low on, below high; null is any value.
+    """Style -> limits of its values, as [low, high]: from low on, below high; null is any value.
     Ranges may not overlap; a value in none is of no style."""
 
     def style_of(self, value: float) -> str | None:
