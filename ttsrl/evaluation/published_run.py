@@ -11,6 +11,7 @@ from ttsrl.config.schema import RunConfig
 from ttsrl.errors import BadInput
 from ttsrl.evaluation.during.plan import local
 from ttsrl.evaluation.shard import BEFORE, named_suites
+from ttsrl.records.best import BEST
 from ttsrl.records.during import CHANGE, FOLDER
 from ttsrl.records.evaluation import REPORT
 from ttsrl.records.guard import GUARDS
@@ -34,6 +35,7 @@ def bring_run(store: RunStore, folder: Path) -> None:
     if (step := store.newest_checkpoint()) is not None:
         bring_step_log(store, step, folder)
     _bring_running_log(store, folder)
+    bring_best(store, folder)
     bring_changes(run, store, folder)
     for suite, name in named_suites(run, None, None).items():
         _bring_evaluations(store, name, folder / "eval" / ("" if suite == HELD_OUT else suite))
@@ -49,6 +51,12 @@ def bring_step_log(store: RunStore, step: int, folder: Path) -> None:
     shutil.copytree(pulled / LOG_FOLDER, folder / "train", dirs_exist_ok=True)
     shutil.rmtree(pulled)
     _bring_text(store, store.guards_log, folder / "train" / GUARDS)
+
+
+def bring_best(store: RunStore, folder: Path) -> None:
+    """Which model is the best up to now, and why; nothing stays where none is named."""
+    (folder / FOLDER / BEST).unlink(missing_ok=True)
+    _bring_text(store, store.best, folder / FOLDER / BEST)
 
 
 def bring_changes(run: RunConfig, store: RunStore, folder: Path) -> None:

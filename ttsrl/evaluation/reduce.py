@@ -18,7 +18,7 @@ from ttsrl.errors import BadInput, Failure
 from ttsrl.evaluation.adaptation import write_adaptation
 from ttsrl.evaluation.best import point_to_best
 from ttsrl.evaluation.evaluate import passes_of, write_report
-from ttsrl.evaluation.published_run import bring_changes, bring_step_log
+from ttsrl.evaluation.published_run import bring_best, bring_changes, bring_step_log
 from ttsrl.evaluation.report.page import write_report as write_page
 from ttsrl.evaluation.shard import BEFORE, ShardedEvaluation, named_suites
 from ttsrl.evaluation.waiting import wait_until
@@ -109,6 +109,7 @@ class Sharded:
         if self.suite == HELD_OUT and not (after / "report.html").exists():
             (self.work_dir / "run.json").write_text(dump_run(self.run), encoding="utf-8")
             bring_step_log(self.store, step, self.work_dir)
+            bring_best(self.store, self.work_dir)  # of the evaluations during training
             bring_changes(self.run, self.store, self.work_dir)
             shutil.copy(write_page(self.work_dir), after)
         for at, brought in ((BEFORE, before), (step, after)):

@@ -7,10 +7,12 @@ from pathlib import Path
 
 from support.paths import TINY
 from support.records import report_of, row_of, step_of
-from ttsrl.config.load import load_run
+from ttsrl.config.load import dump_run, load_run
 from ttsrl.evaluation.best import point_to_best
 from ttsrl.evaluation.during.evaluator import Beside, CheckpointEvaluator
 from ttsrl.evaluation.during.models import CheckpointModels
+from ttsrl.evaluation.published_run import bring_run
+from ttsrl.evaluation.report.inputs import read_run_folder
 from ttsrl.records.best import BEST
 from ttsrl.records.evaluation import REPORT, ROWS
 from ttsrl.records.record import to_line, to_text, write_lines
@@ -85,6 +87,21 @@ def test_a_model_that_is_worse_than_the_base_while_the_reward_rises_is_none(
     best, store = best_of(tmp_path, {0: 0.3, 10: 0.25}, range(5, 15))
     assert best is None
     assert store.storage.read_json(store.best) is None
+
+
+def test_the_report_of_a_published_run_knows_the_best_and_forgets_it_with_storage(
+    tmp_path: Path,
+) -> None:
+    _, store = best_of(tmp_path, CERS, range(29, 32))
+    store.storage.write_text(store.run_json, dump_run(load_run(TINY / "run.json")))
+    bring_run(store, tmp_path / "brought")
+    best = read_run_folder(tmp_path / "brought").best
+    assert best is not None
+    assert best.why.startswith("step 20 has the lowest held-out CER")
+
+    store.storage.delete(store.best)
+    bring_run(store, tmp_path / "brought")
+    assert read_run_folder(tmp_path / "brought").best is None
 
 
 DURING = "held_out.during"
