@@ -59,8 +59,8 @@ def run_ranks(folder: Path, ranks: int, ways: list[tuple[str, str]]) -> None:
 
 def rank_of(folder: Path, rank: int, ranks: int, ways: list[tuple[str, str]]) -> None:
     """One of them."""
-    # torch makes its threads anew at the first use in a fork. Here, by this thread, and not by two of
-    # autograd's at once: one of those would find none ("Invalid thread pool!") and end the process.
+    # torch makes its threads anew at the first use in a fork. Here, by this thread, and not by two
+    # of autograd's at once: one would find none ("Invalid thread pool!") and end the process.
     torch.set_num_threads(1)
     os.environ |= {"RANK": str(rank), "WORLD_SIZE": str(ranks), "LOCAL_RANK": str(rank)}
     os.environ["DIST_INIT_METHOD"] = f"file://{folder / f'ranks-{ranks}'}"
