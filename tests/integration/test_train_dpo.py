@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import random
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +25,7 @@ from ttsrl.errors import BadInput
 from ttsrl.families.base import Family
 from ttsrl.families.registry import load_family
 from ttsrl.records.preference import PreferencePair
-from ttsrl.records.record import read_lines, write_lines
+from ttsrl.records.record import read_lines, whole_lines, write_lines
 from ttsrl.storage.published import RUN as RUN_FILE
 from ttsrl.storage.published import open_run
 from ttsrl.training import preflight
@@ -135,6 +138,30 @@ def test_a_run_learns_its_pairs_and_publishes_a_model_as_training_by_rollouts_do
 
     train_by_preferences(tmp_path / "run.json", tmp_path)  # nothing is left to do
     assert len(read_lines(DpoStep, tmp_path / "train" / LOG)) == UPDATES
+
+
+def test_a_run_that_was_killed_goes_on_from_what_it_saved_and_logs_each_update_once(
+    tmp_path: Path, pairs: list[PreferencePair]
+) -> None:
+    run = write_run(tmp_path, pairs, "train.save_every=5")
+    log = tmp_path / "train" / LOG
+    code = "import sys; from pathlib import Path; from ttsrl.training import dpo; "
+    code += "dpo.train_by_preferences(Path(sys.argv[1]) / 'run.json', Path(sys.argv[1]))"
+    killed = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)])
+    deadline = time.monotonic() + 300
+    while killed.poll() is None and len(whole_lines(log)) < 6 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    killed.kill()
+    killed.wait()
+    before = whole_lines(log)
+    assert len(before) >= 6, "it was not killed after it had saved"
+    with log.open("a") as file:
+        file.write('{"step": 7, "los')
+    train_by_preferences(tmp_path / "run.json", tmp_path)
+    lines = read_lines(DpoStep, log)
+    assert [line.step for line in lines] == list(range(1, UPDATES + 1))
+    assert whole_lines(log)[:5] == before[:5]
+    assert open_run(f"{run.storage}/runs/dpo").list_models() == [UPDATES]
 
 
 @pytest.mark.parametrize(

@@ -31,6 +31,8 @@ from ttsrl.families.registry import FAMILIES, known_family
 from ttsrl.reward.config import RewardConfig, without_unheard_whisper
 from ttsrl.wire import RUN_NAME
 
+Plain = str | int | float | bool
+
 
 class RunConfig(Strict):
     """One run: everything that decides its result."""
@@ -67,8 +69,9 @@ class RunConfig(Strict):
     [] is none."""
     storage: Annotated[Adjustable[str], StorageAddress()] = "storage"
     """Where the run is published: `s3://bucket/prefix`, or a folder."""
-    verl: Fixed[dict[str, str | int | float | bool]] = {}
-    """verl's own keys, passed through; they may not contradict the keys that ttsrl sets."""
+    verl: Fixed[dict[str, Plain | list[Plain]]] = {}
+    """verl's own keys, passed through; a value may be a list. They may not contradict the keys
+    that ttsrl sets."""
 
     @property
     def micro_batch_tokens(self) -> int:

@@ -61,6 +61,7 @@ def measures_of_steps(run: RunConfig) -> set[str]:
     return {
         *OF_STEP,
         *(["kl"] if run.train.kl_coefficient > 0 else []),
+        *([] if _speaks_as_it_learns(run) else ["rollout_kl"]),
         *(f"{GATED}{reason}" for reason in REASONS),
         *(f"{FAILED}{kind}" for kind in FAILURES),
         *_scores(run),
@@ -87,6 +88,15 @@ def measures_of_evaluations(run: RunConfig) -> set[str]:
             *(f"{name}{limit}" for name in (*changes, "adaptation") for limit in limits),
         )
     }
+
+
+def _speaks_as_it_learns(run: RunConfig) -> bool:
+    """Whether the log-probabilities of rollouts are surely the trainer's own, and compared with
+    nothing; an engine or a device that is chosen at the start may have others."""
+    rollout, train = run.rollout, run.train
+    torch = rollout.engine == "torch" or (rollout.engine == "auto" and train.device == "cpu")
+    exact = torch and rollout.top_p == 1 and rollout.top_k == -1 and train.lora is None
+    return exact and train.updates_per_step == 1 and train.rollout_correction == "none"
 
 
 def _scores(run: RunConfig) -> Iterator[str]:

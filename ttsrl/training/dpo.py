@@ -26,6 +26,7 @@ from ttsrl.storage.run_store import RunStore
 from ttsrl.training import environment, preflight
 from ttsrl.training.pairs import read_pairs
 from ttsrl.training.run_identity import at_recorded_commit, check_run_identity
+from ttsrl.training.step_log import drop_steps_after
 
 LOG = "dpo.jsonl"
 SAVED = "trl"
@@ -115,7 +116,9 @@ def _train(run: RunConfig, pairs: list[PreferencePair], folder: Path) -> Path:
         processing_class=tokenizer,
         callbacks=[UpdateLog()],
     )
-    trainer.train(resume_from_checkpoint=_last_saved(folder / SAVED))
+    saved = last_saved(folder / SAVED)
+    drop_steps_after(folder / LOG, 0 if saved is None else int(saved.rpartition("-")[2]))
+    trainer.train(resume_from_checkpoint=saved)
     model = folder / "model"
     # as verl's merger writes them
     cast(Any, trainer.model).to(torch.bfloat16).save_pretrained(model)
@@ -123,8 +126,8 @@ def _train(run: RunConfig, pairs: list[PreferencePair], folder: Path) -> Path:
     return model
 
 
-def _last_saved(folder: Path) -> str | None:
-    """TRL's newest checkpoint, if there is one."""
+def last_saved(folder: Path) -> str | None:
+    """TRL's newest checkpoint, `checkpoint-STEP`, if there is one."""
     from transformers.trainer_utils import get_last_checkpoint
 
     return get_last_checkpoint(str(folder)) if folder.is_dir() else None

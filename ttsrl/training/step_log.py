@@ -38,7 +38,7 @@ class StepLog:
         folder.mkdir(parents=True, exist_ok=True)
         self.paths = {name: folder / f"{name}.jsonl" for name in ("steps", "rollouts", "timeline")}
         for path in self.paths.values():
-            _drop_steps_after(path, resumed_at)
+            drop_steps_after(path, resumed_at)
 
     def write(
         self,
@@ -220,7 +220,8 @@ class _StepNumber(Record):
     step: int
 
 
-def _drop_steps_after(path: Path, step: int) -> None:
+def drop_steps_after(path: Path, step: int) -> None:
+    """Leave out the lines of steps that are done again, and a line that a kill cut short."""
     if not path.exists():
         return
     kept: list[bytes] = []

@@ -32,7 +32,7 @@ from ttsrl.training.learning_rate import set_rate
 from ttsrl.training.machines import machines_of
 from ttsrl.training.pairs import PAIRS, Spoken, pairs_of
 from ttsrl.training.publish import PublishCheckpoint
-from ttsrl.training.step_log import StepLog, on_our_clock
+from ttsrl.training.step_log import StepLog, drop_steps_after, on_our_clock
 from ttsrl.training.verl_args import NO_REWARD
 from ttsrl.training.verl_fields import rollout_of, utilities_of
 from ttsrl.wire import Failed
@@ -84,6 +84,7 @@ class SpeechTrainer(PPOTrainerSync):
         on_gpus = self.config.trainer.device != "cpu"
         self.gpu_watch = GpusOfRun(self.actor_rollout_wg.workers if on_gpus else [])
         self.step_log = StepLog(train_dir, resumed_at=self.global_steps)
+        drop_steps_after(train_dir / PAIRS, self.global_steps)
         self.publisher = cast(PublishCheckpoint, self.checkpoint_callback)
         super().fit(agent_loop_manager)
         self.publisher.wait()

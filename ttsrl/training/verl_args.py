@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ttsrl.config.schema import RunConfig
+from ttsrl.config.schema import Plain, RunConfig
 from ttsrl.errors import BadInput
 from ttsrl.families.registry import family_class
 
-Value = str | int | float | bool | list[float] | list[str] | None
+Value = Plain | Sequence[Plain] | None
 
 
 @dataclass(frozen=True)

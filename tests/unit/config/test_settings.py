@@ -146,7 +146,7 @@ def test_every_value_tells_where_it_came_from(run_file: Path) -> None:
             ["eval: every judge gave the reward, 'j'", "independent judge"],
         ),
         ("train.updates_per_step=3", ["prompts_per_step = 8", "not divisible"]),
-        ("verl.a=[1]", ["verl.a = [1]", "valid string"]),
+        ("verl.a=[[1]]", ["verl.a", "valid string"]),
         ('guards.audit_allows=["click"]', ["no 'click'", "did you mean 'clicks'?"]),
         ("guards.audit=never", ['guards.audit = "never"', "refuse"]),
         ("name=Upper Case", ['name = "Upper Case"']),

@@ -130,3 +130,15 @@ def test_a_rule_that_says_nothing_clear_is_refused(rule: Any, said: str) -> None
 def test_two_rules_of_one_name_are_refused() -> None:
     with pytest.raises(BadInput, match="two guards have the name 'pitch'"):
         run_with({"name": "pitch", "then": "off"}, {"name": "pitch", "then": "warn"})
+
+
+def test_the_engine_is_compared_with_the_trainer_where_both_have_log_probabilities() -> None:
+    def watches(*overrides: str) -> bool:
+        return "rollout_kl" in names(load_run(TINY / "run.json", list(overrides)))
+
+    assert not watches("train.device=cpu")
+    assert watches("train.device=cpu", "rollout.top_p=0.9")
+    assert watches("train.device=cpu", "train.updates_per_step=2")
+    assert watches("train.device=cuda")
+    assert watches("train.device=cuda", "rollout.engine=vllm")
+    assert not watches("train.device=cuda", "rollout.engine=torch")

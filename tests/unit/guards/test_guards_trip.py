@@ -50,6 +50,7 @@ def step_of(number: int, **changes: Any) -> TrainingStep:
         "grad_norm": 0.4,
         "policy_loss": 0.01,
         "kl": 0.002 * number,
+        "rollout_kl": 0.001 * wobble,
         "seconds": 10.0,
         "seconds_by_stage": {},
     }
@@ -90,6 +91,7 @@ MUST_TRIP: dict[str, Callable[[int], dict[str, Any]]] = {
     "entropy_down": lambda n: {"entropy": 0.01 if n > 20 else 2.0},
     "entropy_up": lambda n: {"entropy": slide(2, 6, n)},
     "kl": lambda n: {"kl": slide(0, 3, n)},
+    "rollout_kl": lambda n: {"rollout_kl": slide(0.001, 0.5, n)},
     "likelihood": lambda n: {"nll": slide(2, 1, n), "cer": slide(0.2, 0.4, n)},
     "gradient": lambda n: {"grad_norm": math.nan if n == 7 else 0.4},
     "loss": lambda n: {"policy_loss": math.inf if n == 7 else 0.01},
@@ -110,6 +112,8 @@ MUST_NOT: dict[str, Callable[[int], dict[str, Any]]] = {
     "entropy_down": lambda n: {"entropy": slide(2, 0.5, n)},
     "entropy_up": lambda n: {"entropy": slide(2, 3, n)},
     "kl": lambda n: {"kl": None},
+    # a cut by top_p, of which more is lost while the policy learns
+    "rollout_kl": lambda n: {"rollout_kl": slide(0.2, 0.25, n)},
     "likelihood": lambda n: {"nll": slide(2, 1, n), "cer": slide(0.2, 0.1, n)},
     "gradient": lambda n: {"grad_norm": 1e6},
     "loss": lambda n: {"policy_loss": None},
@@ -308,6 +312,7 @@ WAY: dict[str, Callable[[float], dict[str, float]]] = {
     "entropy_down": lambda way: {"entropy": 2 * (1 - 0.9 * way)},
     "entropy_up": lambda way: {"entropy": 2 * (1 + way)},
     "kl": lambda way: {"kl": 1.0 * way},
+    "rollout_kl": lambda way: {"rollout_kl": 0.02 + 0.1 * way},
     "likelihood": lambda way: {"nll": 2 * (1 - 0.1 * way), "cer": 0.2 + 0.1 * way},
 }
 

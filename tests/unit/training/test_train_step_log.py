@@ -5,7 +5,14 @@ from typing import Any
 import pytest
 
 from ttsrl.records.rollout import Rollout
-from ttsrl.training.step_log import StepLog, on_our_clock, rollout_statistics, samples, timeline
+from ttsrl.training.step_log import (
+    StepLog,
+    drop_steps_after,
+    on_our_clock,
+    rollout_statistics,
+    samples,
+    timeline,
+)
 
 
 def rollout(text: str = "one two", start: float = 0.0, **outcome: Any) -> Rollout:
@@ -85,6 +92,17 @@ def test_times_of_a_machine_whose_clock_is_wrong_are_moved_into_the_step() -> No
         assert min(r.generate_start_s for r in moved) >= 99.0
         assert max(r.score_end_s for r in moved) <= 106.5
         assert moved[1].score_end_s - moved[0].score_end_s == 4.0
+
+
+def test_pairs_of_steps_that_are_done_again_are_dropped_once_and_no_file_is_none(
+    tmp_path: Path,
+) -> None:
+    file = tmp_path / "pairs.jsonl"
+    drop_steps_after(file, 2)
+    assert not file.exists()
+    file.write_text('{"step": 2, "n": 1}\n{"step": 2, "n": 2}\n{"step": 3}\n{"step": 4, "cut')
+    drop_steps_after(file, 2)
+    assert file.read_text() == '{"step": 2, "n": 1}\n{"step": 2, "n": 2}\n'
 
 
 def test_a_resumed_run_drops_the_lines_of_the_steps_it_does_again(tmp_path: Path) -> None:

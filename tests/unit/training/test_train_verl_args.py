@@ -1,8 +1,10 @@
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from omegaconf import OmegaConf
 from verl import DataProto
 from verl.trainer.ppo.core_algos import get_policy_loss_fn
 from verl.trainer.ppo.rollout_corr_helper import compute_rollout_correction_and_add_to_batch
@@ -198,6 +200,20 @@ def test_a_key_of_verl_may_be_added_but_not_contradicted() -> None:
     clash = load_run(TINY_RUN, ['verl={"data.train_batch_size": 7}'])
     with pytest.raises(BadInput, match=r"data\.train_batch_size"):
         keys_of(clash)
+
+
+def test_a_list_reaches_verls_configuration_as_a_list() -> None:
+    given = {
+        "actor_rollout_ref.actor.checkpoint.save_contents": ["model", "extra"],
+        "+trainer.made_up": [],
+    }
+    keys = keys_of(load_run(TINY_RUN, [f"verl={json.dumps(given)}"]))
+    config = configuration(json.loads(json.dumps(keys)))  # as they reach verl's process
+    saved = config.actor_rollout_ref.actor.checkpoint.save_contents
+    assert OmegaConf.is_list(saved) and list(saved) == ["model", "extra"]
+    assert list(config.trainer.made_up) == []
+    with pytest.raises(BadInput, match="verl"):
+        load_run(TINY_RUN, ['verl={"a.b": [[1]]}'])
 
 
 def test_an_unknown_key_of_verl_is_refused_by_name() -> None:

@@ -18,6 +18,7 @@ from ttsrl.guards.built_in import (
     pitch,
     quality,
     rate,
+    rollout_kl,
     voicing,
 )
 
@@ -35,6 +36,7 @@ BUILT_IN: dict[str, GuardRule] = {
         collapse,
         entropy,
         kl,
+        rollout_kl,
         likelihood,
         finite,
         held_out,
