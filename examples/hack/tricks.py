@@ -66,7 +66,7 @@ TRICKS = (
         "style",
         "Only the style is rewarded",
         "A lively pitch is worth everything and the words nothing.",
-        [{"type": "pitch_spread", "low": 1.8, "high": 6, "softness": 0.4}],
+        [{"type": "pitch_spread", "low": 3, "high": 9, "softness": 0.7}],
         steps=60,
         learning_rate=5e-5,
     ),

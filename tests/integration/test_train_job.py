@@ -8,6 +8,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable
+from itertools import cycle
 from pathlib import Path
 
 import httpx
@@ -24,7 +25,7 @@ from ttsrl.config.load import load_run
 from ttsrl.config.schema import RunConfig
 from ttsrl.reward.specification import hash_of
 from ttsrl.storage.run_store import RunStore
-from ttsrl.wire import Ok, ServiceSpec, Utterance
+from ttsrl.wire import Ok, ServiceSpec, SpokenAfter, Utterance
 
 SMALL = (
     "train.steps=4",
@@ -61,6 +62,18 @@ def with_prefixes(run: RunConfig, folder: Path) -> RunConfig:
         "prefix": {"min_s": 0.08, "max_s": 0.4, "tokens_per_s": 12.5},
     }
     return RunConfig.model_validate(changed)
+
+
+def with_references(run: RunConfig, folder: Path) -> RunConfig:
+    """The run, each of its texts after two words of a recording, which the policy is told."""
+    texts = [text for text in read_texts() if len(text.split()) == 3]
+    rows = [  # without the pause that ends what the tiny policy learnt from: nothing follows it
+        {"text": text, "prompt_text": said, "prompt_tokens": say(said.split())[:-1]}
+        for text, said in zip(texts, cycle(["four dogs", "black tigers"]), strict=False)
+    ]
+    spoken_after = folder / "spoken_after.jsonl"
+    spoken_after.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return run.model_copy(update={"data": run.data.model_copy(update={"texts": str(spoken_after)})})
 
 
 def test_nothing_is_lost_when_service_evaluation_and_trainer_are_killed(
@@ -167,12 +180,17 @@ def test_ctrl_c_stops_within_ten_seconds_and_leaves_nothing(
 def test_sigterm_saves_the_step_that_is_under_way_and_leaves(
     reward_service: RewardServer, tmp_path: Path
 ) -> None:
-    """A checkpoint is due only at the end of 40 steps, too late for any test to wait for."""
+    """A checkpoint is due only at the end of 40 steps, too late for any test to wait for.
+
+    What was trained on is speech that continues a reference.
+    """
     run = run_on(
         reward_service,
         tmp_path,
         *("train.steps=40", "train.save_every=40", "train.termination_grace_s=600"),
+        "rollout.max_prompt_tokens=48",
     )
+    run = with_references(run, tmp_path)
     store = RunStore(run.storage, run.name)
     work_dir = tmp_path / "run"
     job = start_training(run, work_dir)
@@ -188,6 +206,29 @@ def test_sigterm_saves_the_step_that_is_under_way_and_leaves(
     assert saved == lines_of(work_dir / "train" / "steps.jsonl")[-1]["step"] < 40
     assert "train.termination_grace_s" in output and "saved and published" in output
     assert not [p for p in family if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]
+    assert_rewarded_for_what_follows_the_reference(run, work_dir)
+
+
+def assert_rewarded_for_what_follows_the_reference(run: RunConfig, work_dir: Path) -> None:
+    infos = parquet.read_table(work_dir / "data" / "train.parquet")["extra_info"].to_pylist()
+    voices = {info["text"]: info["reference"] for info in infos}
+    rollouts = lines_of(work_dir / "train" / "rollouts.jsonl")
+    measured = [rollout for rollout in rollouts if rollout["reason"] is None]
+    assert measured
+    utterances = [
+        Utterance(
+            text=rollout["text"],
+            speech_tokens=rollout["speech_tokens"],
+            reference=SpokenAfter(speech_tokens=voices[rollout["text"]]["tokens"]),
+        )
+        for rollout in measured
+    ]
+    for rollout, outcome in zip(measured, score_blocking(run.reward, utterances), strict=True):
+        assert isinstance(outcome, Ok)
+        assert outcome.reward == pytest.approx(rollout["reward"], abs=1e-5)
+        said = voices[rollout["text"]]["text"].split()
+        assert outcome.transcript == rollout["transcript"]
+        assert outcome.transcript is not None and outcome.transcript.split()[:2] != said
 
 
 def test_a_resumed_run_refuses_a_service_that_measures_something_else(
