@@ -28,11 +28,36 @@ def prefer_collect(
 ) -> None:
     """Write a page on which listeners compare two clips of one text; it needs no network."""
     from ttsrl.prefer.clips import clips_of, pairs_of
+    from ttsrl.prefer.learnable import kept_pairs
     from ttsrl.prefer.page import write_page
+    from ttsrl.records.listening import SPOKEN
+    from ttsrl.records.record import to_text
+    from ttsrl.storage.atomic import replace_text
 
-    chosen = pairs_of(clips_of(source), pairs, seed)
+    kept = kept_pairs(source, pairs, seed)
+    chosen = kept[0] if kept else pairs_of(clips_of(source), pairs, seed)
     page = write_page(chosen, out, source.stem)
+    if kept:
+        replace_text(out / SPOKEN, to_text(kept[1]))
     print(f"{page}: {len(chosen)} pairs of {len({pair.a.text for pair in chosen})} texts")
+
+
+@command(
+    commands, "ttsrl prefer pairs preferences answers-1f0c.jsonl --out liked.jsonl", name="pairs"
+)
+def prefer_pairs(
+    folder: Annotated[Path, typer.Argument(help="Folder that `collect` made.")],
+    answers: Annotated[list[Path], typer.Argument(help="What listeners saved from its page.")],
+    out: Annotated[Path, typer.Option(help="JSONL file to make.", metavar="FILE")],
+) -> None:
+    """Write what listeners chose as pairs for `dpo.pairs`, from which `ttsrl train` learns."""
+    from ttsrl.prefer.learnable import learnable
+
+    found = learnable(folder, answers, out)
+    print(
+        f"{out}: {len(found.pairs)} pairs, of which answers disagree about {found.disputed}; "
+        f"{found.undecided} left out that were the same to listeners, or evenly split"
+    )
 
 
 @command(

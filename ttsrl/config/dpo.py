@@ -19,7 +19,7 @@ class DpoConfig(Strict):
     """
 
     pairs: Annotated[str, DataPath()]
-    """JSON lines, as a run with `train.keep_pairs` writes them."""
+    """JSON lines, as a run with `train.keep_pairs` or `ttsrl prefer pairs` writes them."""
     beta: float = Field(default=0.1, gt=0)
     """How near the policy stays to the one at the start: larger is nearer."""
     least_difference: float = Field(default=0.0, ge=0, lt=1)

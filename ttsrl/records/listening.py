@@ -10,6 +10,8 @@ CHOICE = "choice.json"
 """Beside the page, once answers are counted."""
 ASKED = "pairs.json"
 """Beside the page: its pairs."""
+SPOKEN = "spoken.json"
+"""Beside the page, where the token ids of its clips are known."""
 LLM_CHOICE, LLM_ANSWERS = "llm_choice.json", "llm_answers.jsonl"
 """Beside the page: what an audio-LLM chose."""
 FOLDER = "listening"
@@ -43,6 +45,22 @@ class ComparedPairs(Record):
     page: str
     """The page's name, which every answer carries."""
     pairs: list[ListeningPair]
+
+
+class SpokenClip(Record):
+    """A clip as a policy said it, in its token ids."""
+
+    id: str
+    prompt_ids: list[int]
+    response_ids: list[int]
+
+
+class SpokenClips(Record):
+    """The clips of a page that preferences can be learned of by DPO."""
+
+    codec: str
+    """Digest of the codec that they are heard by."""
+    clips: list[SpokenClip]
 
 
 class LlmChoice(Record):

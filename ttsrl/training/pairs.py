@@ -6,17 +6,16 @@ from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
+from ttsrl.codecs.registry import codec_digest
 from ttsrl.config.schema import RunConfig
 from ttsrl.data.sources import read_parquet
 from ttsrl.errors import BadInput
 from ttsrl.families.base import Family
-from ttsrl.records.preference import PreferencePair
+from ttsrl.records.preference import PAIRS, PreferencePair
 from ttsrl.records.record import read_lines
 from ttsrl.records.rollout import Rollout
 from ttsrl.wire import Failed, Ok
 
-PAIRS = "pairs.jsonl"
-"""Beside the step log."""
 Spoken = tuple[Rollout, list[int], list[int]]
 """A rollout, the ids of its prompt, and those of its response."""
 
@@ -66,11 +65,18 @@ def read_pairs(run: RunConfig, family: Family, positions: int, data: Path) -> li
     pairs = read_lines(PreferencePair, file)
     for number, pair in enumerate(pairs, 1):
         _check(pair, f"{file}:{number}", family, positions)
-    held_out = {row["extra_info"]["text"] for _, row in read_parquet(data / "held_out.parquet")}
+    _check_codec(run, pairs, file)
+    held_out = _texts(data / "held_out.parquet")
     if leaked := [pair.text for pair in pairs if pair.text in held_out]:
         raise BadInput(
             f"{len(leaked)} pairs of {file} are of texts that this run holds out for evaluation, "
             f"first {leaked[0]!r}; use the texts and the split of the run that made the pairs"
+        )
+    known = _texts(data / "train.parquet")
+    if unknown := [pair.text for pair in pairs if pair.text not in known]:
+        raise BadInput(
+            f"{len(unknown)} pairs of {file} are of texts that are not in this run's data, first "
+            f"{unknown[0]!r}; use the texts and the split of the run that made the pairs"
         )
     least = run.dpo.least_difference
     kept = [pair for pair in pairs if pair.chosen_reward - pair.rejected_reward >= least]
@@ -81,6 +87,21 @@ def read_pairs(run: RunConfig, family: Family, positions: int, data: Path) -> li
             f"{run.train.prompts_per_step}; lower one of them, or give more pairs"
         )
     return kept
+
+
+def _texts(file: Path) -> set[str]:
+    return {row["extra_info"]["text"] for _, row in read_parquet(file)}
+
+
+def _check_codec(run: RunConfig, pairs: Sequence[PreferencePair], file: Path) -> None:
+    """What listeners heard must be what the run's tokens sound like."""
+    heard = {pair.codec for pair in pairs if pair.codec is not None}
+    if heard and (others := heard - {codec_digest(run.codec, run.voice)}):
+        raise BadInput(
+            f"listeners heard the clips of {file} by another codec or voice (digest "
+            f"{min(others)[:12]}) than {run.codec}; give the codec and the voice of the run whose "
+            "clips they compared"
+        )
 
 
 def _check(pair: PreferencePair, place: str, family: Family, positions: int) -> None:

@@ -20,6 +20,7 @@ from verl.trainer.ppo.v1.trainer_sync import PPOTrainerSync
 
 from ttsrl.errors import Failure
 from ttsrl.records.checkpoint import CheckpointRestored
+from ttsrl.records.preference import PAIRS
 from ttsrl.records.record import append_lines
 from ttsrl.records.rollout import Rollout
 from ttsrl.storage.run_store import RunStore
@@ -30,7 +31,7 @@ from ttsrl.training.gpu_idle import GpusOfRun
 from ttsrl.training.guarding import STOP_FILE
 from ttsrl.training.learning_rate import set_rate
 from ttsrl.training.machines import machines_of
-from ttsrl.training.pairs import PAIRS, Spoken, pairs_of
+from ttsrl.training.pairs import Spoken, pairs_of
 from ttsrl.training.publish import PublishCheckpoint
 from ttsrl.training.step_log import StepLog, drop_steps_after, on_our_clock
 from ttsrl.training.verl_args import NO_REWARD

@@ -32,7 +32,7 @@ COMMANDS = [
     *("quickstart", "prepare", "encode", "serve", "train", "merge", "eval", "follow", "compare"),
     *("pull", "say", "convert", "report", "audit", "doctor", "config"),
     *("submit", "status", "logs", "stop", "track"),
-    *("prefer", "prefer collect", "prefer train", "prefer ask", "prefer compare"),
+    *("prefer", "prefer collect", "prefer train", "prefer pairs", "prefer ask", "prefer compare"),
     "prefer count",
     *("job", "job train", "job pytorchjob", "job merge", "job eval-shard", "job eval-reduce"),
     *("job follow", "job merge-wanted", "job leave", "job check"),
