@@ -16,16 +16,16 @@ from ttsrl.prefer.clips import Clip, Pair, clip_of
 from ttsrl.records.listening import (
     ASKED,
     SPOKEN,
+    ClipIds,
     ComparedPairs,
     ListeningPair,
-    SpokenClip,
-    SpokenClips,
+    PageIds,
 )
 from ttsrl.records.preference import PAIRS, PreferencePair
 from ttsrl.records.record import read_file, read_lines, write_lines
 
 
-def kept_pairs(folder: Path, count: int, seed: int) -> tuple[list[Pair], SpokenClips] | None:
+def kept_pairs(folder: Path, count: int, seed: int) -> tuple[list[Pair], PageIds] | None:
     """At most `count` of the pairs that a run with train.keep_pairs kept, every text once before
     any text twice, on drawn sides, and the token ids of their clips; None where it kept none.
 
@@ -47,7 +47,7 @@ def kept_pairs(folder: Path, count: int, seed: int) -> tuple[list[Pair], SpokenC
     codec = load_codec(str(local_folder(run.codec)), voice=run.voice)
     random = np.random.default_rng(seed)
     pairs: list[Pair] = []
-    spoken: dict[str, SpokenClip] = {}
+    spoken: dict[str, ClipIds] = {}
     for kept_pair in _every_text_first(kept, random):
         clips: list[Clip] = []
         for ids in (kept_pair.chosen_ids, kept_pair.rejected_ids):
@@ -56,7 +56,7 @@ def kept_pairs(folder: Path, count: int, seed: int) -> tuple[list[Pair], SpokenC
                 break
             (waveform,) = codec.decode([tokens])
             clips.append(clip_of(kept_pair.text, waveform, codec.sample_rate_hz))
-            spoken[clips[-1].id] = SpokenClip(
+            spoken[clips[-1].id] = ClipIds(
                 id=clips[-1].id, prompt_ids=kept_pair.prompt_ids, response_ids=ids
             )
         if len(clips) == 2 and clips[0].id != clips[1].id:
@@ -65,7 +65,7 @@ def kept_pairs(folder: Path, count: int, seed: int) -> tuple[list[Pair], SpokenC
             break
     heard = {clip.id for pair in pairs for clip in (pair.a, pair.b)}
     known = [clip for clip in spoken.values() if clip.id in heard]
-    return pairs, SpokenClips(codec=codec_digest(run.codec, run.voice), clips=known)
+    return pairs, PageIds(codec=codec_digest(run.codec, run.voice), clips=known)
 
 
 def _every_text_first(
@@ -101,7 +101,7 @@ def learnable(folder: Path, files: Sequence[Path], out: Path) -> Learnable:
     if out.exists():
         raise BadInput(f"{out} is there already; give another --out, or remove it")
     spoken, asked = (
-        read_file(SpokenClips, folder / SPOKEN),
+        read_file(PageIds, folder / SPOKEN),
         read_file(ComparedPairs, folder / ASKED),
     )
     if spoken is None or asked is None:
@@ -139,7 +139,7 @@ def answers_to(asked: ComparedPairs, files: Sequence[Path]) -> list[Answer]:
 
 
 def _learnable(
-    asked: Sequence[ListeningPair], answers: Sequence[Answer], spoken: SpokenClips
+    asked: Sequence[ListeningPair], answers: Sequence[Answer], spoken: PageIds
 ) -> Learnable:
     to_a: dict[str, list[float]] = defaultdict(list)
     for answer in answers:

@@ -47,7 +47,7 @@ class ComparedPairs(Record):
     pairs: list[ListeningPair]
 
 
-class SpokenClip(Record):
+class ClipIds(Record):
     """A clip as a policy said it, in its token ids."""
 
     id: str
@@ -55,12 +55,12 @@ class SpokenClip(Record):
     response_ids: list[int]
 
 
-class SpokenClips(Record):
+class PageIds(Record):
     """The clips of a page that preferences can be learned of by DPO."""
 
     codec: str
     """Digest of the codec that they are heard by."""
-    clips: list[SpokenClip]
+    clips: list[ClipIds]
 
 
 class LlmChoice(Record):
