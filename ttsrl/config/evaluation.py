@@ -12,6 +12,7 @@ from ttsrl.config.style_judges import StyleJudgeConfig
 from ttsrl.errors import did_you_mean
 from ttsrl.facts import DataPath, InEvaluation, ModelPath
 from ttsrl.reward.audio_llm import AudioLlm
+from ttsrl.reward.audio_scorer import AudioScorer
 from ttsrl.reward.lineage import Lineage
 
 
@@ -58,6 +59,19 @@ class LlmQualityConfig(AudioLlm):
     type: Literal["llm"]
     used_in_reward: bool = False
     """Say on purpose that the reward asks this model: its number shows over-fitting then."""
+
+
+class HttpQualityConfig(AudioScorer):
+    """The score that another program gives every utterance, in its own unit; larger is better."""
+
+    type: Literal["http"]
+    used_in_reward: bool = False
+    """Say on purpose that the reward asks this program: its number shows over-fitting then."""
+
+
+AnyQualityConfig = Annotated[
+    QualityConfig | LlmQualityConfig | HttpQualityConfig, Field(discriminator="type")
+]
 
 
 class SamplingConfig(Strict):
@@ -140,7 +154,7 @@ class EvalConfig(Strict):
     greedy: Annotated[bool, InEvaluation()] = True
     """One greedy utterance per text beside the sampled ones. Speech models of published size often
     repeat themselves under greedy decoding."""
-    quality: list[Annotated[QualityConfig | LlmQualityConfig, Field(discriminator="type")]] = []
+    quality: list[AnyQualityConfig] = []
     """Models of speech quality beside the judges of what is said, for every suite."""
     styles: list[StyleJudgeConfig] = []
     """What hears whether speech is in the style that was asked for, for every text that has one;

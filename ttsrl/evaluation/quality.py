@@ -7,7 +7,7 @@ import json
 import logging
 from collections.abc import Sequence
 
-from ttsrl.config.evaluation import LlmQualityConfig, QualityConfig
+from ttsrl.config.evaluation import AnyQualityConfig, HttpQualityConfig, LlmQualityConfig
 from ttsrl.models.hub import model_digest
 from ttsrl.scorers.base import Scorer, SpeechSample
 from ttsrl.scorers.remote import RemoteScorer
@@ -23,9 +23,7 @@ PACKAGES = {"distillmos": "distillmos", "dnsmos": "speechmos"}
 class Quality:
     """A quality model of the evaluation."""
 
-    def __init__(
-        self, config: QualityConfig | LlmQualityConfig, device: str, batch_size: int
-    ) -> None:
+    def __init__(self, config: AnyQualityConfig, device: str, batch_size: int) -> None:
         """Raises BadInput where its package is not installed."""
         self.name = config.type
         self._scorer = _load(config, device, batch_size)
@@ -70,27 +68,33 @@ class Quality:
         if not isinstance(self._scorer, RemoteScorer):
             return ""
         usage = self._scorer.take_usage()
+        if self.name == "http":
+            return f"http: {usage.requests} answers"
         return (
             f"{self.name}: {usage.requests} answers for {usage.input_tokens} + "
             f"{usage.output_tokens} tokens, cost {usage.cost:.4f}"
         )
 
 
-def quality_digest(config: QualityConfig | LlmQualityConfig) -> str:
-    """Of its weights; of an audio-LLM of what it is asked."""
+def quality_digest(config: AnyQualityConfig) -> str:
+    """Of its weights; of an audio-LLM of what it is asked, of another program of its name."""
     if isinstance(config, LlmQualityConfig):
         asked = config.model_dump(include={"served_model", "prompt", "low", "high"})
         return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
+    if isinstance(config, HttpQualityConfig):
+        return hashlib.sha256(config.served_model.encode()).hexdigest()
     return model_digest(PACKAGES[config.type])
 
 
-def _load(
-    config: QualityConfig | LlmQualityConfig, device: str, batch_size: int
-) -> Scorer | RemoteScorer:
+def _load(config: AnyQualityConfig, device: str, batch_size: int) -> Scorer | RemoteScorer:
     if isinstance(config, LlmQualityConfig):
         from ttsrl.scorers.audio_llm import AudioLlmScorer
 
         return AudioLlmScorer(config)
+    if isinstance(config, HttpQualityConfig):
+        from ttsrl.scorers.audio_scorer import AudioHttpScorer
+
+        return AudioHttpScorer(config)
     match config.type:
         case "distillmos":
             from ttsrl.scorers.distill_mos import DistillMosScorer

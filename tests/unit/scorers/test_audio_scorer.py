@@ -12,14 +12,17 @@ from pydantic import ValidationError
 
 from support.audio_scorer_server import ScoreAsked, ScoreSaid, scoring
 from support.paths import TINY
+from ttsrl.config.evaluation import HttpQualityConfig
 from ttsrl.config.load import load_run
 from ttsrl.errors import BadInput
+from ttsrl.evaluation.quality import Quality, quality_digest
 from ttsrl.reward.components import Http, utilities_of
 from ttsrl.reward.specification import configured
 from ttsrl.scorers import audio_scorer
 from ttsrl.scorers.audio_scorer import AudioHttpScorer
 from ttsrl.scorers.base import SpeechSample
 from ttsrl.scorers.reference import RATE_HZ, check_scorer, voice
+from ttsrl.synthesis.synthesiser import SynthesisedSpeech
 from ttsrl.wire import Failed
 
 LENGTHS_S = [0.5, 1.0, 1.5, 2.0]
@@ -193,3 +196,59 @@ def test_what_measures_is_part_of_the_specification_and_where_is_not() -> None:
     assert spec() == spec(key_variable="K")
     for other in ({"served_model": "m2"}, {"low": -1.0}, {"high": 2.0}, {"weight": 2.0}):
         assert spec() != spec(**other)
+
+
+def spoken(speech: SpeechSample) -> SynthesisedSpeech:
+    return SynthesisedSpeech(speech.text, [1], True, speech.waveform, speech.sample_rate_hz)
+
+
+def test_evaluation_asks_too_tries_again_and_takes_a_failure_for_no_score() -> None:
+    outages = iter([503])
+
+    def rule(asked: ScoreAsked) -> ScoreSaid:
+        if "text 0.5" in asked.prompt and (status := next(outages, None)):
+            return ScoreSaid({"error": "busy"}, status)
+        return ScoreSaid({"score": None if "text 1.0" in asked.prompt else 0.25})
+
+    silent = SynthesisedSpeech("nothing", [], True, np.zeros(0, np.float32), RATE_HZ)
+    with scoring(rule) as server:
+        config = HttpQualityConfig(type="http", url=server.url, served_model="btrm-1")
+        quality = Quality(config, "cpu", 8)
+        assert quality.of([*map(spoken, SPEECHES[:3]), silent], ["en"] * 4) == [
+            *(0.25, None, 0.25),
+            None,
+        ]
+        assert {asked.prompt for asked in server.asked} == {"text 0.5", "text 1.0", "text 1.5"}
+        assert quality.told_usage() == "http: 4 answers"
+    gone = Quality(config.model_copy(update={"retries": 1, "deadline_s": 5.0}), "cpu", 8)
+    assert gone.of([spoken(SPEECHES[0])], ["en"]) == [None]
+    moved = config.model_copy(update={"url": "http://b/score"})
+    assert quality_digest(config) == quality_digest(moved)
+    other = config.model_copy(update={"served_model": "btrm-2"})
+    assert quality_digest(config) != quality_digest(other)
+
+
+def test_evaluation_waits_no_longer_than_its_deadline() -> None:
+    asked_once, release = threading.Event(), threading.Event()
+
+    def rule(asked: ScoreAsked) -> ScoreSaid:
+        asked_once.set()
+        release.wait(120)
+        return ScoreSaid({"score": 1.0})
+
+    with scoring(rule) as server:
+        config = HttpQualityConfig(
+            type="http", url=server.url, served_model="m", deadline_s=0.5, retries=0
+        )
+        assert Quality(config, "cpu", 8).of([spoken(SPEECHES[0])], ["en"]) == [None]
+        assert asked_once.is_set()
+        release.set()
+
+
+def test_the_scorer_that_rewards_does_not_evaluate_unless_the_run_says_so() -> None:
+    asked = '{"type": "http", "url": "http://a/score", "served_model": "m"}'
+    rewarded = f'reward.components=[{{"type": "cer"}}, {asked}]'
+    with pytest.raises(BadInput, match=r"eval\.quality 'http' is a component of the reward"):
+        load_run(TINY / "run.json", [rewarded, f"eval.quality=[{asked}]"])
+    other = asked.replace('"m"', '"n"')
+    assert load_run(TINY / "run.json", [rewarded, f"eval.quality=[{other}]"])
