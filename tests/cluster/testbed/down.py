@@ -70,10 +70,14 @@ def unmount(*folders: Path) -> None:
 
 
 def _forget_rules() -> None:
-    """Remove the chains of kube-proxy, the kubelet and the CNI plugins, and what leads to them."""
+    """Remove the chains of kube-proxy, kubelet, CNI plugins and kube-router, with its sets."""
     for family in ("iptables", "ip6tables"):
         if shutil.which(family):
             saved = run(f"{family}-save", check=False).splitlines(keepends=True)
             kept = [line for line in saved if "KUBE-" not in line and "CNI-" not in line]
             if kept != saved:
                 run(f"{family}-restore", input="".join(kept))
+    if shutil.which("ipset"):
+        for name in run("ipset", "list", "-name", check=False).split():
+            if name.startswith(("KUBE-", "inet6:KUBE-")):
+                run("ipset", "destroy", name, check=False)

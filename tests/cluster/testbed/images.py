@@ -53,6 +53,7 @@ ENTRYPOINTS = {
     },
     "kueue": {"kueue": "/manager"},
     "jobset": {"jobset": "/manager"},
+    "trainer": {"trainer": "/manager"},
 }
 
 

@@ -4,8 +4,10 @@ Changed are the image, what a pod asks for (the node has two cores) and how soon
 """
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import yaml
@@ -135,6 +137,17 @@ def jobset() -> None:
     _install("jobset", "config/default", _nothing)
 
 
+def trainer() -> None:
+    """Kubeflow Trainer 2, on the JobSet that is here: its own overlay would download one."""
+    with TemporaryDirectory() as folder:
+        copy = Path(shutil.copytree(manifests("trainer") / "manifests", folder, dirs_exist_ok=True))
+        overlay = copy / "overlays/manager/kustomization.yaml"
+        kustomization = yaml.safe_load(overlay.read_text())
+        kustomization["resources"].remove("../../third-party/jobset")
+        overlay.write_text(yaml.safe_dump(kustomization))
+        _install_objects("trainer", _rendered(overlay.parent))
+
+
 def prometheus_operator() -> None:
     """Alone: whoever wants a Prometheus makes one of its objects."""
 
@@ -202,17 +215,22 @@ CORE: dict[str, Callable[[], None]] = {
 SCALE: dict[str, Callable[[], None]] = {"keda": keda, "prometheus": prometheus}
 FULL: dict[str, Callable[[], None]] = {
     "jobset": jobset,
+    "trainer": trainer,
     "kueue": kueue,
     "prometheus-operator": prometheus_operator,
 }
 OPERATORS = {"core": CORE, "scale": CORE | SCALE, "full": CORE | SCALE | FULL}
 
 
+NAMESPACES = ("default", "kubeflow", "kubeflow-system", "keda", "kueue-system", "jobset-system")
+"""Where operators are."""
+
+
 def wait_ready() -> None:
     """Every operator's Deployment is rolled out, and every aggregated API answers."""
     for line in kubectl("get", "deployments", "-A", "--no-headers").splitlines():
         namespace, name = line.split()[:2]
-        if namespace in ("default", "kubeflow", "keda", "kueue-system", "jobset-system"):
+        if namespace in NAMESPACES:
             kubectl("-n", namespace, "rollout", "status", f"deploy/{name}", "--timeout=240s")
     kubectl("wait", "--for=condition=Available", "apiservice", "--all", "--timeout=120s")
 
@@ -227,6 +245,12 @@ def _install(
     objects = _rendered(manifests(name) / path.removeprefix("ray-operator/"))
     if change_all:
         change_all(objects)
+    _install_objects(name, [*objects, *(before or [])], change)
+
+
+def _install_objects(
+    name: str, objects: list[Manifest], change: Callable[[Manifest], None] = lambda _: None
+) -> None:
     for deployment in (o for o in objects if o["kind"] == "Deployment"):
         for container in deployment["spec"]["template"]["spec"]["containers"]:
             container["image"] = tool_image(name)
@@ -235,7 +259,7 @@ def _install(
             for probe in ("readinessProbe", "livenessProbe"):
                 container.get(probe, {}).update(initialDelaySeconds=2, periodSeconds=3)
         change(deployment)
-    apply([*objects, *(before or [])])
+    apply(objects)
 
 
 def _rendered(path: Path) -> list[Manifest]:
