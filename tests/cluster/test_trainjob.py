@@ -9,7 +9,7 @@ from test_submit import Cli
 from test_whole_job import ending, install, told_to_a_user
 from testbed.paths import REPOSITORY
 
-CPU = REPOSITORY / "helm/values/cpu.yaml"
+CPU = str(REPOSITORY / "helm/values/cpu.yaml")
 
 
 @pytest.mark.timeout(1500)
