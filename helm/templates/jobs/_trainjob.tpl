@@ -29,6 +29,9 @@ metadata:
 spec:
   mlPolicy:
     numNodes: {{ $nodes }}
+  {{- if eq ($train.schedulerName | default "") "volcano" }}
+  podGroupPolicy: {volcano: {}} # the pods of all machines start together or wait
+  {{- end }}
   template:
     spec:
       failurePolicy:

@@ -251,6 +251,15 @@ def test_a_trainjob_starts_again_what_another_start_may_do_better() -> None:
     nodes, pod = worker_of(more)
     [world] = [e for e in pod["spec"]["containers"][0]["env"] if e["name"] == "WORLD_SIZE"]
     assert (nodes, world["value"]) == (2, "2")
+    assert "podGroupPolicy" not in more["spec"]
+
+
+def test_volcano_is_told_that_the_pods_of_a_trainjob_belong_together() -> None:
+    with_volcano = release({"train": {"schedulerName": "volcano"}})
+    runtime, _ = objects_for(with_volcano, own_run(with_volcano), "trainjob")[::-1]
+    assert runtime["spec"]["podGroupPolicy"] == {"volcano": {}}
+    _, pod = worker_of(runtime)
+    assert pod["spec"]["schedulerName"] == "volcano"
 
 
 def test_ray_has_memory_for_its_objects() -> None:
