@@ -111,6 +111,8 @@ def test_a_listener_hears_chooses_stops_goes_on_and_saves(
         (p["id"], p["a"], p["b"], p["text"]) for p in shown["pairs"]
     ]
     assert {a.page for a in answers} == {shown["id"]}
+    [listener] = {a.listener for a in answers}
+    assert len(listener) == 16
     for answer in answers:
         assert (page.parent / "clips" / f"{answer.a}.flac").is_file()
     # blind: ids are of the samples, and nothing else is told

@@ -30,25 +30,40 @@ class Answer(Strict):
     b: str = Field(pattern=r"^[0-9a-f]{16}$")
     text: str = Field(min_length=1)
     choice: Literal["a", "b", "same"]
+    listener: str = ""
+    """The browser in which the page was open, by a random id."""
     at: str
+    """Time in ISO 8601."""
+
+    @property
+    def place(self) -> tuple[str, ...]:
+        """What an answer that was changed and saved again has in common with the first one."""
+        told = (self.listener,) if self.listener else (self.at, self.choice)
+        return (self.page, self.pair, *told)
 
 
 def read_answers(files: Sequence[Path]) -> list[Answer]:
-    """Every line of the files. Raises BadInput."""
-    answers: list[Answer] = []
+    """Each listener's last answer to each pair, whichever file it is in. Raises BadInput.
+
+    A file that was saved half-way holds the beginning of the last one, and what was answered
+    otherwise afterwards.
+    """
+    answers: dict[tuple[str, ...], Answer] = {}
     for file in files:
         if not file.is_file():
             raise BadInput(f"no such file: {file}; give what the page saved")
         for place, row in json_objects(file, "answer as the page saves it"):
             try:
-                answers.append(Answer.model_validate(row))
+                answer = Answer.model_validate(row)
             except ValidationError as error:
                 problem = error.errors()[0]
                 where = ".".join(map(str, problem["loc"]))
                 raise BadInput(
                     f"{place}: {where}: {problem['msg']}; give what the page saved, unchanged"
                 ) from None
-    return answers
+            first = answers.setdefault(answer.place, answer)
+            answers[answer.place] = max(first, answer, key=lambda one: one.at)
+    return list(answers.values())
 
 
 def check_answers(answers: Sequence[Answer]) -> None:

@@ -159,10 +159,10 @@ def wilson(share: float, n: int, confidence: float = 0.95) -> tuple[float, float
 
 
 def _answers_to(key: ListeningKey, files: Sequence[Path]) -> list[Answer]:
-    """Every answer to the page once: a file saved half-way holds the beginning of the last one."""
-    answers = {(answer.pair, answer.at): answer for answer in read_answers(files)}
+    """The answers to the page. Raises BadInput where one is to another page."""
+    answers = read_answers(files)
     known = {*key.before, *key.after}
-    for answer in answers.values():
+    for answer in answers:
         if answer.page != key.page or not known >= {answer.a, answer.b}:
             raise BadInput(
                 f"the answers to pair {answer.pair} are to page {answer.page}, not to {key.page}; "
@@ -170,4 +170,4 @@ def _answers_to(key: ListeningKey, files: Sequence[Path]) -> list[Answer]:
             )
     if not answers:
         raise BadInput("the files hold no answer; give what listeners saved from the page")
-    return list(answers.values())
+    return answers

@@ -124,10 +124,10 @@ def learnable(folder: Path, files: Sequence[Path], out: Path) -> Learnable:
 
 
 def answers_to(asked: ComparedPairs, files: Sequence[Path]) -> list[Answer]:
-    """Every answer to a page once, whichever file it is in. Raises BadInput."""
-    answers = {(one.pair, one.at, one.choice): one for one in read_answers(files)}
+    """The answers to a page. Raises BadInput where one is to another page."""
+    answers = read_answers(files)
     known = {pair.id: (asked.page, pair.a, pair.b, pair.text) for pair in asked.pairs}
-    for answer in answers.values():
+    for answer in answers:
         if known.get(answer.pair) != (answer.page, answer.a, answer.b, answer.text):
             raise BadInput(
                 f"the answer to pair {answer.pair} of page {answer.page} ({answer.text!r}) is to "
@@ -135,7 +135,7 @@ def answers_to(asked: ComparedPairs, files: Sequence[Path]) -> list[Answer]:
             )
     if not answers:
         raise BadInput("the files hold no answer; give what listeners saved from the page")
-    return list(answers.values())
+    return answers
 
 
 def _learnable(

@@ -6,6 +6,10 @@ const element = id => document.getElementById(id);
 const players = {a: element("play-a"), b: element("play-b")};
 const buttons = {a: element("choose-a"), b: element("choose-b"), same: element("choose-same")};
 let answers = JSON.parse(localStorage.getItem(key) || "[]");
+// Of this page in this browser: an answer that is changed and saved again replaces the one saved first.
+const listener = localStorage.getItem(key + "-listener")
+  || Array.from(crypto.getRandomValues(new Uint8Array(8)), byte => byte.toString(16).padStart(2, "0")).join("");
+localStorage.setItem(key + "-listener", listener);
 let heard = new Set();
 
 function show() {
@@ -43,7 +47,7 @@ function keep() {
 function choose(choice) {
   if (buttons[choice].disabled) return;
   const pair = page.pairs[answers.length];
-  answers.push({page: page.id, pair: pair.id, a: pair.a, b: pair.b, text: pair.text, choice, at: new Date().toISOString()});
+  answers.push({page: page.id, pair: pair.id, a: pair.a, b: pair.b, text: pair.text, choice, listener, at: new Date().toISOString()});
   keep();
 }
 

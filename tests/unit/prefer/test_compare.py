@@ -125,6 +125,27 @@ def test_choices_are_counted_by_text_and_a_tie_is_one_half(
     assert json.loads((folder / CHOICE).read_text())["share"] == two.share
 
 
+def test_an_answer_that_was_changed_and_saved_again_counts_as_it_was_last(
+    page: tuple[Path, list[Pair]], spoken: tuple[list[Clip | None], list[Clip | None]]
+) -> None:
+    folder, pairs = page
+    _, after = spoken
+
+    def saved(name: str, choose: Callable[[int, Pair], str], listener: str) -> Path:
+        file = answer(folder, pairs, choose, name)
+        rows = [json.loads(line) | {"listener": listener} for line in file.read_text().splitlines()]
+        file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+        return file
+
+    same = saved("1", lambda _, pair: "same", "0" * 16)
+    better = saved("2", lambda _, pair: side_of(pair, after), "0" * 16)
+    for files in ([same, better], [better, same]):
+        choice = count(folder, files)
+        assert (choice.share, choice.answers, choice.same) == (1.0, len(pairs), 0)
+    other = saved("3", lambda _, pair: side_of(pair, after), "1" * 16)
+    assert count(folder, [better, other]).answers == 2 * len(pairs)
+
+
 def test_an_answer_that_was_saved_twice_counts_once(
     page: tuple[Path, list[Pair]], spoken: tuple[list[Clip | None], list[Clip | None]]
 ) -> None:
