@@ -19,6 +19,8 @@ RUNS = {"told": (), "hidden": ("prompt.style_from=null",)}
 """Name of a run -> what it changes in run.json."""
 JUDGE = "pauses"
 """The judge of styles that gave no reward (eval.styles)."""
+HEARING = "judge"
+"""The recogniser that gave no reward."""
 HEAD = ("style in the prompt", "asked", "texts", "in the asked style", "CER")
 
 
@@ -53,7 +55,18 @@ def table(folder: Path) -> list[str]:
             share = f"{_shown(was.as_asked[JUDGE])} -> {_shown(now.as_asked[JUDGE])}"
             cer = f"{_shown(was.cer)} -> {_shown(now.cer)}"
             lines.append(f"| {name} | {now.asked} | {now.texts} | {share} | {cer} |")
+        share = " -> ".join(f"{_of_all(report):.1%}" for report in reports)
+        errors = (report.modes[SAMPLED].judges[HEARING].mean_cer for report in reports)
+        cer = " -> ".join("unknown" if error is None else f"{error:.1%}" for error in errors)
+        lines.append(f"| {name} | both | {reports[1].texts} | {share} | {cer} |")
     return lines
+
+
+def _of_all(report: EvaluationReport) -> float:
+    """Share of all texts that are said in the style that was asked for."""
+    found = report.modes[SAMPLED].conditions
+    said = [(one.as_asked[JUDGE], one.texts) for one in found]
+    return sum(share.value * texts for share, texts in said if share) / report.texts
 
 
 def _report(folder: Path) -> EvaluationReport:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -48,19 +47,18 @@ from ttsrl.storage.published import RUN
 from ttsrl.storage.run_store import RunStore
 from ttsrl.training.verl_args import ESTIMATORS
 
-COVERED = {"llasa-channel-io", "llasa-deep-unlearning", "neutts-air", "cosyvoice3", "maya1"}
+COVERED = {
+    *("llasa-channel-io", "llasa-deep-unlearning", "neutts-air", "cosyvoice3", "orpheus", "maya1")
+}
 """All that they train with, the others train with too: `make test-recipes` starts these."""
-UNTRIED = {"cosyvoice3", "orpheus", "maya1"}
-"""Not started here: their two steps have not been seen yet; docs/recipes.md says so.
-TTSRL_UNTRIED=1 starts them."""
-UNREADABLE = {"neutts-air"}
-"""Whose prompts the tiny policy cannot read: it never ends, which is gated, and learns nothing."""
+GATED = {"neutts-air", "orpheus", "maya1"}
+"""Whose rollouts are all gated, and which learn nothing. The tiny policy cannot read the prompts of
+NeuTTS and never ends; in the sound of SNAC's random weights the tiny Whisper hears no word."""
 RECIPES = [
     pytest.param(
         recipe, id=recipe.stem, marks=[pytest.mark.covered] if recipe.stem in COVERED else []
     )
     for recipe in sorted((ROOT / "examples/recipes").glob("*.json"))
-    if recipe.stem not in UNTRIED or "TTSRL_UNTRIED" in os.environ
 ]
 TINY = TINY_RUN.parent
 STYLES = ROOT / "examples/styles"
@@ -129,7 +127,7 @@ def cosyvoice3(tmp_path_factory: pytest.TempPathFactory) -> Path:
         patch.setattr(cosyvoice_head, "SAMPLES", 1)
         patch.setattr(cosyvoice_head, "TOKENS", 32)
         to_huggingface(folder, folder / "cosyvoice3")
-    end_sooner(folder / "cosyvoice3", "<|eos1|>", 4)
+    end_sooner(folder / "cosyvoice3", "<|eos1|>", -9)  # its logit is about -1 wherever one looks
     (folder / "texts.txt").write_text("\n".join(map("".join, product("你好", repeat=6))))
     return folder
 
@@ -236,8 +234,8 @@ def test_a_recipe_trains(
     for step in trained.steps:
         assert step["failed_share"] == 0
         assert math.isfinite(step["grad_norm"])
-        assert (step["gated_share"] == 1) == (recipe.stem in UNREADABLE)
-    if recipe.stem not in UNREADABLE:
+        assert (step["gated_share"] == 1) == (recipe.stem in GATED)
+    if recipe.stem not in GATED:
         assert max(step["grad_norm"] for step in trained.steps) > 0
     # gradients of an update are accumulated over its passes, and an update is one optimiser step
     train = trained.run.train
@@ -247,11 +245,11 @@ def test_a_recipe_trains(
     assert verl["algorithm.adv_estimator"] == ESTIMATORS[train.advantage]
     if train.dynamic_sampling:
         check_equal_groups_were_replaced(trained)
-    if train.kl_coefficient and recipe.stem not in UNREADABLE:
+    if train.kl_coefficient and recipe.stem not in GATED:
         check_kl_grew(trained)
     if train.lora:
         check_adapters_alone_were_trained(trained)
-        check_merged_model_is_plain_and_another(trained)
+        check_merged_model_is_plain_and_another(trained, learnt=recipe.stem not in GATED)
 
 
 def check_equal_groups_were_replaced(trained: Trained) -> None:
@@ -284,7 +282,7 @@ def check_adapters_alone_were_trained(trained: Trained) -> None:
     assert all(torch.equal(weight, base[name]) for name, weight in frozen.items())
 
 
-def check_merged_model_is_plain_and_another(trained: Trained) -> None:
+def check_merged_model_is_plain_and_another(trained: Trained, *, learnt: bool) -> None:
     assert merge(trained.store, trained.folder / "merging", 2) == 2
     model = trained.folder / "merged"
     trained.store.storage.pull(trained.store.model(2), model)
@@ -297,5 +295,9 @@ def check_merged_model_is_plain_and_another(trained: Trained) -> None:
     merged, info = loaded
     assert not any(info[kind] for kind in ("missing_keys", "unexpected_keys", "mismatched_keys"))
     base = AutoModelForCausalLM.from_pretrained(trained.run.model).state_dict()
-    moved = [name for name, weight in merged.state_dict().items() if not weight.equal(base[name])]
-    assert moved and all("_proj" in name for name in moved), moved
+    moved = [
+        name
+        for name, weight in merged.state_dict().items()
+        if not weight.equal(base[name].to(weight.dtype))
+    ]
+    assert bool(moved) == learnt and all("_proj" in name for name in moved), moved
