@@ -75,7 +75,7 @@ def test_a_waveform_gets_the_reward_of_the_tokens_that_it_was_decoded_from(
     [
         ({"protocol_version": "2"}, "this service speaks '1'"),
         ({"protocol_version": 1}, "valid string"),
-        ({"waveform_f32_base64": "AAAA*AAA"}, "is not base64"),
+        ({"waveform_f32_base64": "AA*AAAA=="}, "is not base64"),
         ({"num_samples": 3}, "num_samples is 3"),
         ({"num_samples": True}, "valid integer"),
         ({"sample_rate": 0}, "greater than or equal to 4000"),

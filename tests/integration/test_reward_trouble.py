@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import os
 import signal
 import threading
@@ -11,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
+import numpy as np
 import psutil
 import pytest
 
@@ -95,9 +97,17 @@ def test_a_run_whose_queue_is_full_is_answered_429_alone_and_its_client_waits_it
         assert answer.status_code == 429
         assert int(answer.headers["retry-after"]) >= 1
         assert "8 utterances of this run wait" in answer.json()["detail"]
+        sound = np.zeros(24_000, "<f4").tobytes()
+        spoken = {
+            "protocol_version": "1",
+            "waveform_f32_base64": base64.b64encode(sound).decode(),
+            **{"num_samples": 24_000, "sample_rate": 24_000, "prompt": "six dogs"},
+        }
+        answer = httpx.post(f"{faulty.url}/score", json=spoken, headers={"ttsrl-run": "flood"})
+        assert (answer.status_code, int(answer.headers["retry-after"]) >= 1) == (429, True)
         assert httpx.get(f"{faulty.url}/readyz").status_code == 200
         client = threads.submit(scored_as, "flood", faulty, utterances(2, seed=1))
-        wait_until(lambda: of("flood", "refused_total") >= 2)
+        wait_until(lambda: of("flood", "refused_total") >= 3)
         other = threads.submit(scored_as, "small", faulty, utterances(2, seed=2))
         wait_until(lambda: of("small", "queue_depth") == 2)
         release.touch()

@@ -128,8 +128,29 @@ def test_a_rollout_without_a_measurement_moves_no_weight(
     )
 
 
+def test_speech_without_its_end_is_gated_and_the_service_is_told_the_language(
+    reward_service: RewardServer,
+) -> None:
+    family = adapt(AutoTokenizer.from_pretrained(POLICY))
+    (item,) = utterances(1)
+    speech = [family.speech_token_ids[token] for token in item.speech_tokens]
+    ended = [*speech, family.stop_token_ids[0]]
+    logged: dict[str, float] = {}
+    ends, stays, foreign = SpeechReward(reward_service.url, family)(
+        completion_ids=[ended, speech, ended],
+        text=[item.text] * 3,
+        language=[None, "en", "xx"],
+        log_metric=logged.__setitem__,
+    )
+    assert ends is not None and ends > 0
+    assert (stays, foreign) == (0.0, None)
+    assert logged["speech/gated/no_end_token"] == pytest.approx(1 / 3)
+    assert logged["speech/failed/rejected"] == pytest.approx(1 / 3)
+
+
 def test_the_prompt_that_trl_renders_is_the_one_of_training_and_evaluation() -> None:
     tokenizer = AutoTokenizer.from_pretrained(POLICY)
+    tokenizer.eos_token = tokenizer.convert_ids_to_tokens(0)  # another one, as of a model for chats
     family = adapt(tokenizer)
     rendered = tokenizer.apply_chat_template(
         row(family, TEXTS[0])["prompt"], add_generation_prompt=True, return_dict=False
