@@ -26,7 +26,7 @@ def write_evaluation(folder: Path, right: int, of: int = 4) -> None:
         for style in STYLES
         for number in range(of)
     ]
-    report = report_of({"sampled": {"judge": 0.1}}, styles={JUDGE: False})
+    report = report_of({"sampled": {"judge": 0.1}}, texts=len(rows), styles={JUDGE: False})
     found = {"conditions": [*conditions_in(rows, "judge")]}
     sampled = report.modes["sampled"].model_copy(update=found)
     folder.mkdir(parents=True)
@@ -41,7 +41,10 @@ def test_the_table_has_a_line_for_each_run_and_style(tmp_path: Path) -> None:
             table(tmp_path)
         write_evaluation(tmp_path / name / "eval/after", 4 if name == "told" else 1)
     lines = table(tmp_path)
-    assert len(lines) == 2 + len(RUNS) * len(STYLES)
+    assert len(lines) == 2 + len(RUNS) * (len(STYLES) + 1)
+    both = 4 * len(STYLES)
+    assert f"| told | both | {both} | 50.0% -> 100.0% | 10.0% -> 10.0% |" in lines
+    assert f"| hidden | both | {both} | 50.0% -> 25.0% | 10.0% -> 10.0% |" in lines
     for style in STYLES:
         assert f"| told | {style} | 4 | 50.0% (15.0% to 85.0%) -> 100.0% (51.0% to 100.0%) |" in (
             "\n".join(lines)

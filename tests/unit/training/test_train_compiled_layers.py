@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Iterator
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -47,6 +48,16 @@ def plain_again(model_type: str) -> Iterator[None]:
     torch.compiler.reset()
 
 
+@pytest.fixture
+def torch_without_a_space(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """torch's C++ compiler, which only CPUs use, splits its own path where it has a space."""
+    link = tmp_path / "torch"
+    link.symlink_to(Path(torch.__file__).parent)
+    monkeypatch.setattr("torch.utils.cpp_extension.TORCH_LIB_PATH", str(link / "lib"))
+    monkeypatch.setattr("torch.utils.cpp_extension._TORCH_PATH", str(link))
+    monkeypatch.setattr("torch._inductor.cpp_builder._TORCH_PATH", str(link))
+
+
 def update(policy: Any, length: int) -> tuple[torch.Tensor, list[torch.Tensor]]:
     tokens = torch.arange(length)[None] * 7 % 100
     policy.zero_grad()
@@ -56,7 +67,7 @@ def update(policy: Any, length: int) -> tuple[torch.Tensor, list[torch.Tensor]]:
 
 
 @pytest.mark.parametrize("model_type", sorted(POLICIES))
-@pytest.mark.usefixtures("plain_again")
+@pytest.mark.usefixtures("plain_again", "torch_without_a_space")
 def test_compiled_layers_give_the_update_of_plain_ones(model_type: str) -> None:
     from ttsrl.training.plugin.compiled_layers import compile_layers
 
