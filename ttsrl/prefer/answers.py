@@ -63,6 +63,8 @@ def read_answers(files: Sequence[Path]) -> list[Answer]:
                 ) from None
             first = answers.setdefault(answer.place, answer)
             answers[answer.place] = max(first, answer, key=lambda one: one.at)
+    if not answers:
+        raise BadInput("the files hold no answer; give what listeners saved from the page")
     return list(answers.values())
 
 

@@ -1,5 +1,5 @@
-"""Ask again after training: the same texts by the policy before and after, told apart by nobody
-who listens, and how often the one after is chosen."""
+"""Ask again after training: the same texts by the policy before and after, without telling which is
+which, and how often the one after is chosen."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ def count(folder: Path, files: Sequence[Path]) -> ListenersChoice:
         texts=len({answer.text for answer in answers}),
         answers=len(answers),
         same=sum(answer.choice == "same" for answer in answers),
-        listeners=len(files),
+        listeners=len({answer.listener for answer in answers} - {""}) or len(files),
         models=key.models,
     )
     replace_text(folder / CHOICE, to_text(choice))
@@ -168,6 +168,4 @@ def _answers_to(key: ListeningKey, files: Sequence[Path]) -> list[Answer]:
                 f"the answers to pair {answer.pair} are to page {answer.page}, not to {key.page}; "
                 "give what listeners saved from this page"
             )
-    if not answers:
-        raise BadInput("the files hold no answer; give what listeners saved from the page")
     return answers

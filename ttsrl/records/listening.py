@@ -133,7 +133,7 @@ class ListenersChoice(Record):
     same: int
     """Answers that heard no difference."""
     listeners: int
-    """Files of answers, one a listener."""
+    """Browsers that answered; files of answers, where pages were made before they told."""
     models: list[str]
     """As in the key."""
 

@@ -142,8 +142,10 @@ def test_an_answer_that_was_changed_and_saved_again_counts_as_it_was_last(
     for files in ([same, better], [better, same]):
         choice = count(folder, files)
         assert (choice.share, choice.answers, choice.same) == (1.0, len(pairs), 0)
+        assert choice.listeners == 1
     other = saved("3", lambda _, pair: side_of(pair, after), "1" * 16)
-    assert count(folder, [better, other]).answers == 2 * len(pairs)
+    both = count(folder, [better, other])
+    assert (both.answers, both.listeners) == (2 * len(pairs), 2)
 
 
 def test_an_answer_that_was_saved_twice_counts_once(
