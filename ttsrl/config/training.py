@@ -17,7 +17,8 @@ class RolloutConfig(Strict):
     """How the policy is sampled."""
 
     engine: Fixed[Literal["auto", "torch", "vllm"]] = "auto"
-    """What generates rollouts; auto is vllm where a GPU is, else torch."""
+    """What generates rollouts; auto is vllm where a GPU is, else torch. torch samples where the
+    policy trains, GPUs included; it is for policies of millions of weights."""
     group_size: Fixed[int] = Field(default=8, ge=2)
     """Rollouts per prompt; their mean reward is the baseline."""
     temperature: Fixed[float] = Field(default=1.0, gt=0)

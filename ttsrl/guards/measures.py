@@ -94,7 +94,7 @@ def _speaks_as_it_learns(run: RunConfig) -> bool:
     """Whether the log-probabilities of rollouts are surely the trainer's own, and compared with
     nothing; an engine or a device that is chosen at the start may have others."""
     rollout, train = run.rollout, run.train
-    torch = rollout.engine == "torch" or (rollout.engine == "auto" and train.device == "cpu")
+    torch = rollout.engine != "vllm" and train.device == "cpu"
     exact = torch and rollout.top_p == 1 and rollout.top_k == -1 and train.lora is None
     return exact and train.updates_per_step == 1 and train.rollout_correction == "none"
 

@@ -1,6 +1,6 @@
 """Batched sampling from a Hugging Face causal LM with a static key-value cache, in plain torch.
 
-For policies small enough for a CPU, and for evaluation; on GPUs vLLM generates rollouts. Against
+For evaluation, and for rollouts of policies small enough for it; vLLM is for large ones. Against
 `model.generate` it prefills a prompt once for its whole group, computes no logits that cannot be
 sampled, and drops rows as they end.
 """
@@ -14,11 +14,14 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from transformers import PreTrainedModel
 
 from ttsrl.errors import BadInput
 
 ARCHITECTURES = ("llama", "qwen2", "qwen3")
+ATTENTION = [SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]
+"""All but cuDNN's, which plans anew for every length of the cache: for each token."""
 COMPACT_AT = 8
 """Ended rows are dropped once they are 1/8 of the batch: dropping copies the whole cache."""
 
@@ -80,6 +83,7 @@ class Sampler:
         self.whole_vocabulary = whole_vocabulary
 
     @torch.inference_mode()
+    @sdpa_kernel(ATTENTION)
     def sample(
         self,
         prompts_P: Sequence[Sequence[int]],

@@ -203,11 +203,11 @@ def _lora(run: RunConfig) -> dict[str, Value]:
 def _rollout(run: RunConfig, device: str) -> dict[str, Value]:
     rollout = "actor_rollout_ref.rollout"
     engine = rollout_engine(run, device)
-    # The torch engine's log-probabilities are the actor's own, so a second pass would find the
-    # same numbers; vLLM's differ by its kernels, and by ln(top_p) where top_p cuts. Adapters are
-    # folded in bfloat16.
+    # On a CPU the torch engine's log-probabilities are the actor's own, so a second pass would find
+    # the same numbers; on a GPU the actor computes in bfloat16. vLLM's differ by its kernels, and
+    # by ln(top_p) where top_p cuts. Adapters are folded in bfloat16.
     uncut = run.rollout.top_p == 1 and run.rollout.top_k == -1
-    exact = engine == "torch" and uncut and run.train.lora is None
+    exact = engine == "torch" and device == "cpu" and uncut and run.train.lora is None
     # verl weights by the correction only what it has computed log-probabilities of.
     corrects = run.train.rollout_correction != "none"
     bypass = exact and run.train.updates_per_step == 1 and not corrects

@@ -141,4 +141,5 @@ def test_the_engine_is_compared_with_the_trainer_where_both_have_log_probabiliti
     assert watches("train.device=cpu", "train.updates_per_step=2")
     assert watches("train.device=cuda")
     assert watches("train.device=cuda", "rollout.engine=vllm")
-    assert not watches("train.device=cuda", "rollout.engine=torch")
+    # the actor of a GPU computes in bfloat16, and the torch engine does not
+    assert watches("train.device=cuda", "rollout.engine=torch")

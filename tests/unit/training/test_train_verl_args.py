@@ -192,6 +192,7 @@ def test_old_log_probabilities_are_taken_from_the_rollout_only_where_they_are_ex
     assert keys_of(load_run(TINY_RUN))[key] is True
     assert keys_of(load_run(TINY_RUN, ["rollout.top_p=0.9"]))[key] is False
     assert keys_of(load_run(TINY_RUN), "cuda")[key] is False
+    assert keys_of(load_run(TINY_RUN, ["rollout.engine=torch"]), "cuda")[key] is False
 
 
 def test_a_key_of_verl_may_be_added_but_not_contradicted() -> None:

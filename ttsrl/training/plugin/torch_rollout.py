@@ -1,13 +1,15 @@
 """A rollout engine for verl in plain torch: one Ray actor a rank, with its own copy of the policy.
 
-Used where vLLM cannot run. Requests that arrive together are sampled as one batch, in an order of
-their own, so that a step's rollouts depend on the seed, the step and the prompts alone; with
-several ranks also on which server got which group.
+Used where vLLM cannot run, and for policies so small that vLLM's start takes longer than their
+rollouts. It samples on the device of its rank. Requests that arrive together are sampled as one
+batch, in an order of their own, so that a step's rollouts depend on the seed, the step and the
+prompts alone; with several ranks also on which server got which group.
 """
 
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,7 +67,7 @@ class _Request:
 class TorchServer:
     """The policy and its sampler, behind the interface that verl's LLM client expects."""
 
-    def __init__(self, config: Any, model_path: str, rank: int) -> None:
+    def __init__(self, config: Any, model_path: str, rank: int, device: str) -> None:
         from transformers import AutoModelForCausalLM, AutoTokenizer
 
         from ttsrl.models.hub import LOST, load_model, load_part
@@ -74,7 +76,8 @@ class TorchServer:
         self.seed = config.seed * 1_000_003 + (rank << 40)  # no two servers draw the same
         folder = Path(model_path)
         family = load_family(run_here().family, load_part(AutoTokenizer, folder))
-        self.model: Any = load_model(AutoModelForCausalLM, folder, without=LOST)
+        # float32 everywhere: of a policy for which this engine is right it costs no time
+        self.model: Any = load_model(AutoModelForCausalLM, folder, without=LOST).to(device)
         self.sampler = Sampler(self.model, family.allowed_in_frame, family.stop_token_ids)
         self.waiting: list[_Request] = []
         self.batcher: asyncio.Task[None] | None = None
@@ -164,7 +167,11 @@ class TorchServer:
         )
 
     async def wake_up(self, *_: Any, **__: Any) -> None: ...
-    async def sleep(self, *_: Any, **__: Any) -> None: ...
+    async def sleep(self, *_: Any, **__: Any) -> None:
+        """The update needs what the last batch's cache had of a GPU."""
+        if self.model.device.type == "cuda":
+            torch.cuda.empty_cache()
+
     async def abort_all_requests(self, *_: Any, **__: Any) -> None: ...
     async def resume_generation(self, *_: Any, **__: Any) -> None: ...
     async def clear_kv_cache(self) -> None: ...
@@ -180,22 +187,29 @@ class TorchReplica(RolloutReplica):
     async def launch_servers(self) -> None:
         """Start the actor and make it known to verl's LLM client."""
         worker: Any = self.workers[0]
-        node: str = await worker.__ray_call__.remote(_node_id)
-        options = {
+        node, gpu = await worker.__ray_call__.remote(_place)
+        options: dict[str, Any] = {
             "name": _actor_name(self.replica_rank),
             "num_cpus": 1,
             "max_concurrency": self.max_concurrency,
             "scheduling_strategy": NodeAffinitySchedulingStrategy(node, soft=False),
         }
+        device = "cpu" if os.environ.get("VERL_PLATFORM") == "cpu" else "cuda"
+        if device == "cuda":
+            # Ray hides every GPU from an actor that reserves none, and the rank has reserved it
+            variables = {"RAY_EXPERIMENTAL_NOSET_CUDA_VISIBLE_DEVICES": "1"}
+            options["runtime_env"] = {"env_vars": variables | {"CUDA_VISIBLE_DEVICES": gpu}}
         server: Any = (
             ray.remote(TorchServer)
             .options(**options)
-            .remote(self.config, self.model_config.path, self.replica_rank)
+            .remote(self.config, self.model_config.path, self.replica_rank, device)
         )
         self.servers = [server]
         self._server_handle = server
         self._server_address = f"torch://{self.replica_rank}"
 
 
-def _node_id(_: Any) -> str:
-    return ray.get_runtime_context().get_node_id()
+def _place(_: Any) -> tuple[str, str]:
+    """Node of a rank, and its GPU as Ray counts them."""
+    here = ray.get_runtime_context()
+    return here.get_node_id(), here.get_accelerator_ids()["GPU"][0]
