@@ -43,6 +43,17 @@ def package(dist: Path, registry: str = "", root: Path = ROOT) -> Path:
     return dist / f"ttsrl-{about['version']}.tgz"
 
 
+def sign(packed: Path, key: str, keyring: Path) -> Path:
+    """The package's provenance file, `helm pull --verify` wants it; `keyring` has the secret key of
+    that identity, without a passphrase. Raises ReleaseError."""
+    try:
+        return Path(helm_python.sign(packed, key=key, keyring=keyring))
+    except helm_python.HelmError as error:
+        raise ReleaseError(
+            f"{packed.name} is not signed by {key!r} of {keyring}: {error}"
+        ) from None
+
+
 def shown(registry: str, root: Path = ROOT) -> dict[str, str]:
     """What Artifact Hub shows of this version."""
     version = current_version(root)

@@ -3,7 +3,7 @@
 It writes the version to every place and the changelog's heading, builds wheel, sdist, chart and
 the images' bills of materials into dist/, and prints the commands that build the images. Without a
 version (`make dist`) it only builds. With REGISTRY in the environment the chart has the images of
-that registry.
+that registry; with CHART_KEYRING, a file, it is signed by the key in it that CHART_KEY names.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from datetime import date
 from pathlib import Path
 
 from tools.changelog import CHANGELOG, add_release
-from tools.chart import package
+from tools.chart import package, sign
 from tools.images import build_commands
 from tools.sbom import write
 from tools.version import ROOT, ReleaseError, set_version
@@ -37,7 +37,9 @@ def build(uv: str, registry: str = "", root: Path = ROOT) -> list[Path]:
     shutil.rmtree(dist, ignore_errors=True)
     subprocess.run([uv, "build", "--quiet", "--out-dir", dist, root], check=True)
     (dist / ".gitignore").unlink(missing_ok=True)
-    package(dist, registry, root)
+    packed = package(dist, registry, root)
+    if keyring := os.environ.get("CHART_KEYRING"):
+        sign(packed, os.environ.get("CHART_KEY", ""), Path(keyring))
     write(dist, uv, root)
     return sorted(dist.iterdir())
 

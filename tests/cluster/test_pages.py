@@ -20,7 +20,8 @@ from testbed.paths import REPOSITORY
 UNTYPED = {
     "docker build ": "its bases come from a registry; testbed/images.py builds the same file",
     "cosign verify ": "what a release publishes, which there is none of yet",
-    "helm install ttsrl oci://": "the same",
+    "helm install ttsrl oci://": "the same; test_registry.py installs one from a registry",
+    "helm pull oci://": "the same",
     "skaffold ": "in test_skaffold.py",
     "export TTSRL_STORAGE": "in test_skaffold.py",
     "ttsrl pull ... ": "with an address above",

@@ -206,6 +206,10 @@ def test_what_is_amiss_is_refused_before_anything_starts(namespace: Namespace, c
     assert "ttsrl.dev/pool = train and nvidia.com/gpu.product = H100 yet" in said
     assert "where an autoscaler adds such nodes" in said
     install(namespace, "-f", A100)
+    said = cli.done("submit", "--dry-run")
+    assert "rayjob API" in said and "created" not in said
+    assert namespace.list("rayjobs") == []
+    assert namespace.list("configmaps", "app.kubernetes.io/component=run") == []
 
     quota = {"hard": {"requests.nvidia.com/gpu": "4", "requests.memory": "500Gi"}}
     metadata = {"name": "gpus"}
@@ -215,6 +219,7 @@ def test_what_is_amiss_is_refused_before_anything_starts(namespace: Namespace, c
     said = cli.refused("submit")
     assert "of 4 requests.nvidia.com/gpu in use, and the job takes 8" in said
     assert "memory" not in said
+    assert "and the job takes 8" in cli.refused("submit", "--dry-run")
     namespace.kubectl("delete", "resourcequota", "gpus")
 
     secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "ttsrl-s3"}}

@@ -120,7 +120,7 @@ def status(
     ] = False,
 ) -> None:
     """List the release's runs; show what the jobs of one do, and why a pod is pending."""
-    from ttsrl.kube import status, training
+    from ttsrl.kube import followed, status, training
     from ttsrl.kube.cluster import Cluster
     from ttsrl.kube.release import read_names
     from ttsrl.runtime.progress import Progress
@@ -134,7 +134,7 @@ def status(
         return
     if follow:
         with Progress() as progress:
-            status.watch(cluster, names, progress)
+            followed.watch(cluster, names, progress)
         return
     runs = training.runs(cluster, names)
     if run is None and [one["metadata"]["name"] for one in runs] not in ([], [names.train]):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Literal, cast
 
@@ -23,6 +23,10 @@ Object = dict[str, Any]
 
 TIMEOUT_S = 20.0
 RETRY_S = 2.0
+PAGE = 500
+WATCH_S = 60.0
+"""How long one connection of a watch lasts; a server that is away without a word is noticed
+TIMEOUT_S after that."""
 OUTAGE_S = 120.0
 """How long what follows a job waits for an API server that is away."""
 
@@ -51,16 +55,36 @@ class Cluster:
                     return None
                 raise
 
-    def items(self, path: str, query: dict[str, str] | None = None) -> list[Object] | None:
+    def items(self, path: str, query: Mapping[str, str] | None = None) -> list[Object] | None:
         """The objects of a list; None where this user may not list them, or the API is absent."""
         with explained(path):
             try:
-                answer = self._call("GET", path, query)
+                return [one for page in self.pages(path, query) for one in page["items"]]
             except ApiException as error:
                 if error.status in (403, 404):
                     return None
                 raise
-        return answer["items"]
+
+    def pages(self, path: str, query: Mapping[str, str] | None = None) -> Iterator[Object]:
+        """A list as the server gives it, PAGE objects at a time. Raises ApiException, HTTPError."""
+        wanted = {**(query or {}), "limit": str(PAGE)}
+        while True:
+            page = self._call("GET", path, wanted)
+            yield page
+            if not (more := (page.get("metadata") or {}).get("continue")):
+                return
+            wanted["continue"] = more
+
+    def changes(self, path: str, query: Mapping[str, str], since: str) -> Iterator[Object]:
+        """What happens to the objects of a list after its version `since`, as events of the API,
+        until the server ends the connection after WATCH_S. Raises ApiException, HTTPError."""
+        more = {"watch": "true", "allowWatchBookmarks": "true", "resourceVersion": since}
+        wanted = {**query, **more, "timeoutSeconds": f"{WATCH_S:.0f}"}
+        answer = self._send("GET", path, wanted, timeout_s=WATCH_S + TIMEOUT_S)
+        rest = b""
+        for chunk in answer.stream():
+            *lines, rest = (rest + chunk).split(b"\n")
+            yield from map(json.loads, filter(None, lines))
 
     def create(self, path: str, body: Object, *, dry_run: bool = False) -> Object:
         """Create an object and return it; a field that the cluster does not know is refused."""
@@ -135,7 +159,7 @@ class Cluster:
         self,
         method: str,
         path: str,
-        query: dict[str, str] | None = None,
+        query: Mapping[str, str] | None = None,
         body: Object | None = None,
         content: str = "application/json",
     ) -> Any:
@@ -152,7 +176,7 @@ class Cluster:
         self,
         method: str,
         path: str,
-        query: dict[str, str] | None = None,
+        query: Mapping[str, str] | None = None,
         body: Object | None = None,
         content: str = "application/json",
         timeout_s: float | None = TIMEOUT_S,

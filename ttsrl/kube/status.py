@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from ttsrl.errors import Failure, Stopped
+from ttsrl.errors import Failure
 from ttsrl.kube import follow, training
-from ttsrl.kube.cluster import OUTAGE_S, Cluster
+from ttsrl.kube.cluster import Cluster
+from ttsrl.kube.manifests import Kind
 from ttsrl.kube.names import RUN_LABEL, Names
 from ttsrl.kube.objects import Object, condition, labels_of, part
 from ttsrl.kube.pending import why_pending
 from ttsrl.kube.state import JobState, state_of
 from ttsrl.records.step_line import POLICY, StepLine, policy_of
 from ttsrl.runtime.exit_codes import STOPPED_BY
-from ttsrl.runtime.progress import Progress
 
-POLL_S = 3.0
-LOOK_EVERY_S = 60.0
 ON_NODES = "spec.nodeName!=,status.phase!=Succeeded,status.phase!=Failed"
 """Pods that hold something of a node."""
 TAIL_LINES = 200
@@ -75,22 +72,22 @@ class Status:
 
 
 class Surroundings:
-    """Nodes of the cluster and the pods on them; asked for at most once in LOOK_EVERY_S."""
+    """Nodes of the cluster and the pods on them; asked for at most once."""
 
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
-        self._until = 0.0
+        self._is_known = False
         self.nodes: Sequence[Object] | None = None
         self.pods: Sequence[Object] | None = None
 
     def look(self) -> None:
-        """Ask, unless the last answer is young."""
-        if time.monotonic() < self._until:
+        """Ask, unless that was done before."""
+        if self._is_known:
             return
         self.nodes = self._cluster.items("/api/v1/nodes")
         if self.nodes is not None:
             self.pods = self._cluster.items("/api/v1/pods", {"fieldSelector": ON_NODES})
-        self._until = time.monotonic() + LOOK_EVERY_S
+        self._is_known = True
 
 
 def status(cluster: Cluster, names: Names, surroundings: Surroundings | None = None) -> Status:
@@ -98,29 +95,43 @@ def status(cluster: Cluster, names: Names, surroundings: Surroundings | None = N
     around = surroundings or Surroundings(cluster)
     kind, job = training.the_job(cluster, names)
     found = training.pods(cluster, names)
-    waiting = [pod for pod in found if part(pod, "status").get("phase") == "Pending"]
     events: list[Object] = []
-    if waiting:
+    if any(is_pending(pod) for pod in found):
         around.look()
         events += cluster.items(cluster.core("events")) or []
-    lines: list[str] = []
-    trouble: list[str] = []
-    for pod in found:
-        why = why_pending(pod, around.nodes, around.pods, events)
-        trouble += [why] if why else []
-        lines.append(pod_line(pod, why))
+    now = told(cluster, names, kind, job, found, around.nodes, around.pods, events)
     driver = training.driver(kind, names, found)
-    log = _log(cluster, driver, tail_lines=TAIL_LINES)
+    return replace(now, policy=policy_of(_log(cluster, driver, first_bytes=HEAD_BYTES)))
+
+
+def told(
+    cluster: Cluster,
+    names: Names,
+    kind: Kind,
+    job: Object,
+    pods: Sequence[Object],
+    nodes: Sequence[Object] | None,
+    everyone: Sequence[Object] | None,
+    events: Sequence[Object],
+) -> Status:
+    """What these objects and the end of the log say; of the cluster only the log is asked."""
+    whys = [why_pending(pod, nodes, everyone, events) for pod in pods]
+    log = _log(cluster, training.driver(kind, names, list(pods)), tail_lines=TAIL_LINES)
     return Status(
         f"{job['kind']} {names.train}",
         state_of(job),
-        lines,
-        trouble,
+        [pod_line(pod, why) for pod, why in zip(pods, whys, strict=True)],
+        [why for why in whys if why],
         StepLine.last_of(log),
-        policy_of(_log(cluster, driver, first_bytes=HEAD_BYTES)),
+        "",
         next((line.removeprefix(STOPPED_BY) for line in log if line.startswith(STOPPED_BY)), None),
         names.run,
     )
+
+
+def is_pending(pod: Object) -> bool:
+    """Whether its containers do not run yet."""
+    return part(pod, "status").get("phase") == "Pending"
 
 
 def for_programs(cluster: Cluster, names: Names, run: str | None) -> str:
@@ -169,35 +180,6 @@ def job_line(job: Object) -> str:
         return f"Job {name}: done"
     count = f"{done} of {total} done, " if total > 1 else ""
     return f"Job {name}: {count}{now.get('active', 0)} running, {now.get('failed', 0)} failed"
-
-
-def watch(cluster: Cluster, names: Names, progress: Progress) -> None:
-    """Show progress until the job has ended. Raises Failure where it failed."""
-    cluster.patience_s = OUTAGE_S
-    around = Surroundings(cluster)
-    stage = progress.stage(names.train)
-    said = ""
-    while True:
-        now = status(cluster, names, around)
-        words = "; ".join(dict.fromkeys(now.trouble)) or now.state.words
-        if now.step is not None and now.state.phase == "running" and not now.trouble:
-            note = now.step.note
-            stage.update(now.step.step, now.step.total, note if note != said else "")
-            said = note
-        elif words != said:
-            last = now.step or StepLine(0, 1, "")
-            stage.update(last.step, last.total, words)
-            said = words
-        if now.state.phase == "done":
-            stage.finish(now.step.note if now.step else "")
-            return
-        if now.state.phase == "paused":
-            return
-        if now.stopped is not None and now.state.has_ended:
-            raise Stopped(now.stopped)
-        if now.state.phase in ("stopped", "failed"):
-            raise Failure(f"{now.job}: {now.state.words}; see `ttsrl logs`")
-        time.sleep(POLL_S)
 
 
 def _log(

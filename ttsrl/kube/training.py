@@ -165,8 +165,16 @@ def delete(cluster: Cluster, names: Names, kind: Kind) -> None:
 
 def pods(cluster: Cluster, names: Names) -> list[Any]:
     """The pods of the training job, oldest first."""
-    selector = f"{names.selector},app.kubernetes.io/component=train"
-    found = cluster.items(cluster.core("pods"), {"labelSelector": selector}) or []
+    return in_order(cluster.items(cluster.core("pods"), selector_of_pods(names)) or [])
+
+
+def selector_of_pods(names: Names) -> dict[str, str]:
+    """For a list of the training job's pods."""
+    return {"labelSelector": f"{names.selector},app.kubernetes.io/component=train"}
+
+
+def in_order(found: list[Any]) -> list[Any]:
+    """Oldest first."""
     return sorted(found, key=lambda pod: pod["metadata"]["creationTimestamp"])
 
 

@@ -96,19 +96,24 @@ def test_a_log_is_followed_over_a_connection_that_breaks_and_a_server_that_is_aw
     assert since == [[], [], [f"{at}1.000000000Z"], [f"{at}1.000000000Z"]]
 
 
-def test_the_whole_cluster_is_not_listed_at_every_look(tmp_path: Path) -> None:
-    asked_for: list[str] = []
+def test_the_whole_cluster_is_listed_once_for_all_runs_and_page_by_page(tmp_path: Path) -> None:
+    asked_for: list[tuple[str, list[str]]] = []
 
     def answer(asked: Asked) -> Answer:
-        asked_for.append(asked[1])
-        return 200, as_json({"items": [{"metadata": {"name": "a"}}]})
+        _, path, query, _ = asked
+        more = query.get("continue", [])
+        asked_for.append((path, more))
+        name = f"{path[-5:]}{len(more)}"
+        metadata = {} if more or path.endswith("nodes") else {"continue": "next"}
+        return 200, as_json({"metadata": metadata, "items": [{"metadata": {"name": name}}]})
 
     with api_server(answer, tmp_path) as file:
         chosen.kubeconfig = file
         around = Surroundings(Cluster())
         for _ in range(5):
             around.look()
-    assert asked_for == ["/api/v1/nodes", "/api/v1/pods"]
+    assert asked_for == [("/api/v1/nodes", []), ("/api/v1/pods", []), ("/api/v1/pods", ["next"])]
+    assert [pod["metadata"]["name"] for pod in around.pods or ()] == ["/pods0", "/pods1"]
 
 
 def test_a_job_that_is_suspended_tells_who_did_it_and_runs_again(tmp_path: Path) -> None:
