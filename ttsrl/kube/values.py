@@ -220,6 +220,7 @@ class Models(Section):
     size: Quantity
     annotations: dict[str, str]
     keep: bool
+    keepCompiled: bool
 
 
 class Egress(Section):

@@ -432,7 +432,18 @@ def test_a_user_without_a_name_gets_one_from_the_environment() -> None:
         check=True,
     )
     assert asked.stdout == b"ttsrl\n"
-    assert given["TORCHINDUCTOR_CACHE_DIR"].startswith("/tmp/")
+
+
+COMPILERS = ("TORCHINDUCTOR_CACHE_DIR", "TRITON_CACHE_DIR", "VLLM_CACHE_ROOT")
+
+
+def test_what_is_compiled_is_kept_beside_the_models_unless_pods_may_only_read_there() -> None:
+    def folders(**values: Any) -> set[Path]:
+        given = find(render(values), "ConfigMap", "ttsrl-env")["data"]
+        return {Path(given[name]).parent for name in COMPILERS}
+
+    assert folders() == {Path("/models/compiled")}
+    assert folders(models={"keepCompiled": False}) == {Path("/tmp/compiled")}
 
 
 def test_the_reward_service_is_woken_from_zero_by_a_pod_that_will_ask_it() -> None:
