@@ -14,7 +14,7 @@ from testbed import operators
 from testbed.processes import stop
 
 # A queue shorter than what the client has under way, so that it is refused (429) all the time; and
-# an autoscaler that looks every second and lets replicas go after one minute without a queue.
+# an autoscaler that looks every second and lets replicas go after 15 s without one.
 SMALL_QUEUE = {
     "run": {"reward": {"queue_size": 48, "batch_size": 8}},
     "reward": {
@@ -29,7 +29,7 @@ SMALL_QUEUE = {
             "behavior": {
                 "scaleUp": {"policies": [{"type": "Pods", "value": 2, "periodSeconds": 5}]},
                 "scaleDown": {
-                    "stabilizationWindowSeconds": 60,
+                    "stabilizationWindowSeconds": 15,
                     "policies": [{"type": "Pods", "value": 2, "periodSeconds": 5}],
                 },
             },

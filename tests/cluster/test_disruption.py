@@ -12,6 +12,7 @@ from testbed.node import NODE
 def test_a_drain_never_takes_the_last_replica_that_answers(
     namespace: Namespace, bucket: Bucket
 ) -> None:
+    namespace.cluster.require_full()
     namespace.cluster.require_testbed("only node, which is drained")
     two = "reward.replicas=2,reward.podDisruptionBudget.minAvailable=1,reward.preStopSeconds=5"
     namespace.install(*bucket.values, "--set", two)

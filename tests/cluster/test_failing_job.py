@@ -14,6 +14,7 @@ from testbed.paths import REPOSITORY
 def test_a_run_that_cannot_begin_is_not_retried_and_leaves_no_pod(
     namespace: Namespace, bucket: Bucket
 ) -> None:
+    namespace.cluster.require_full()
     namespace.cluster.require_api("rayjobs.ray.io")
     install(namespace, bucket, "--set", "reward.enabled=false,run.model=/app/none")
     [job] = on_cpus(manifests(REPOSITORY / "jobs/train"))

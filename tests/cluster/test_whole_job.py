@@ -87,6 +87,7 @@ def test_a_policy_is_trained_on_ray_merged_evaluated_and_pulled_and_speaks_bette
 def test_the_same_is_done_by_a_pytorchjob_where_there_is_no_kuberay(
     namespace: Namespace, bucket: Bucket, tmp_path: Path
 ) -> None:
+    namespace.cluster.require_full()
     namespace.cluster.require_api("pytorchjobs.kubeflow.org")
     install(namespace, bucket)
     namespace.apply(on_cpus(manifests(JOBS / "train/pytorchjob", "PyTorchJob")))

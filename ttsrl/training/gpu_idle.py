@@ -65,7 +65,8 @@ class GpusOfRun:
     def __init__(self, workers: Sequence[Any]) -> None:
         """`workers` are Ray actors; of none, nothing is asked."""
         asked = [worker.__ray_call__.remote(_place) for worker in workers]
-        places: list[tuple[str, str, str]] = ray.get(asked)
+        # `ray.get` starts a Ray of its own where none runs, also for nothing
+        places: list[tuple[str, str, str]] = ray.get(asked) if asked else []
         by_node: dict[str, tuple[str, set[str]]] = {}
         for node, host, visible in places:
             _, gpus = by_node.setdefault(node, (host, set()))

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 
 import pynvml
 import pytest
+import ray
 
 from ttsrl.training import gpu_idle
 from ttsrl.training.gpu_idle import GpusOfRun, GpuWatch
@@ -51,3 +52,4 @@ def test_the_idle_share_is_what_the_samples_leave(three_gpus: None) -> None:
 def test_without_a_driver_or_workers_there_is_no_figure() -> None:
     assert GpuWatch(["0"]).take() == {}
     assert GpusOfRun([]).take() == {}
+    assert not ray.is_initialized()  # nothing was asked, and no Ray started for it
