@@ -16,7 +16,8 @@
 {{- end }}
 
 {{- define "ttsrl.progressDeadline" -}}
-{{- .Values.reward.progressDeadlineSeconds | default (add (include "ttsrl.startBudget" . | int) 900) -}}
+{{- $models := ternary (int .Values.prefetch.activeDeadlineSeconds) 0 .Values.prefetch.enabled -}}
+{{- .Values.reward.progressDeadlineSeconds | default (add (include "ttsrl.startBudget" . | int) $models 900) -}}
 {{- end }}
 
 {{- define "ttsrl.rewardPod" -}}
@@ -34,9 +35,14 @@ runtimeClassName: {{ . | quote }}
 terminationGracePeriodSeconds: {{ addf .Values.reward.preStopSeconds .Values.run.reward.sample_deadline_s | ceil | int }}
 securityContext:
   {{- toYaml .Values.podSecurityContext | nindent 2 }}
-{{- with .Values.reward.initContainers }}
+{{- if or .Values.prefetch.enabled .Values.reward.initContainers }}
 initContainers:
+  {{- if .Values.prefetch.enabled }}
+  {{- include "ttsrl.awaitModels" . | nindent 2 }}
+  {{- end }}
+  {{- with .Values.reward.initContainers }}
   {{- toYaml . | nindent 2 }}
+  {{- end }}
 {{- end }}
 containers:
   - name: reward

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -23,7 +23,7 @@ NODES = ("a100-1", "a100-2")
 
 
 @contextmanager
-def proxied(kubeconfig: Path, copy: Path) -> Iterator[TcpProxy]:
+def proxied(kubeconfig: Path, copy: Path) -> Generator[TcpProxy]:
     """A way to the API server that can be cut, and the kubeconfig in `copy` that takes it."""
     config = yaml.safe_load(kubeconfig.read_text())
     [cluster] = config["clusters"]

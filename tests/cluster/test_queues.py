@@ -43,8 +43,9 @@ def queue(cluster: ClusterUnderTest, gpus: int) -> Iterator[str]:
     [
         (8, ["-f", A100], ["submit"]),
         (1, [], ["submit", "--kind", "pytorchjob"]),
+        (1, [], ["submit", "--kind", "trainjob"]),
     ],
-    ids=["rayjob", "pytorchjob"],
+    ids=["rayjob", "pytorchjob", "trainjob"],
 )
 def test_the_second_tenant_waits_without_a_pod_until_the_first_is_done(
     namespace: Namespace,

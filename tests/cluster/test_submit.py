@@ -219,7 +219,7 @@ def test_what_is_amiss_is_refused_before_anything_starts(namespace: Namespace, c
     said = cli.refused("submit")
     assert "of 4 requests.nvidia.com/gpu in use, and the job takes 8" in said
     assert "memory" not in said
-    assert "and the job takes 8" in cli.refused("submit", "--dry-run")
+    assert cli.refused("submit", "--dry-run") == said  # the same words, and the same exit code
     namespace.kubectl("delete", "resourcequota", "gpus")
 
     secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "ttsrl-s3"}}

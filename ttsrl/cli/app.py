@@ -7,7 +7,18 @@ from typing import Annotated
 
 import typer
 
-from ttsrl.cli import cluster, configuration, data, doctor, evaluation, job, model, prefer, run
+from ttsrl.cli import (
+    cluster,
+    configuration,
+    data,
+    doctor,
+    evaluation,
+    job,
+    mirror,
+    model,
+    prefer,
+    run,
+)
 
 app = typer.Typer(
     name="ttsrl",
@@ -16,7 +27,7 @@ app = typer.Typer(
     add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for topic in (doctor, run, data, evaluation, model, configuration, cluster):
+for topic in (doctor, run, data, evaluation, model, configuration, cluster, mirror):
     app.add_typer(topic.commands)
 app.add_typer(prefer.commands, name="prefer")
 app.add_typer(job.commands, name="job")

@@ -62,7 +62,7 @@ def submit(
     from ttsrl.kube.stopped import forget_stop
     from ttsrl.kube.training import objects_for, printed, submit
     from ttsrl.models.kinship import verdict_notes
-    from ttsrl.runtime.doctor import show
+    from ttsrl.runtime.doctor import print_table
 
     cluster = Cluster(namespace)
     there = read_release(cluster, release)
@@ -75,7 +75,7 @@ def submit(
         print(note)
     if dry_run:
         checks = examine(cluster, there, operator, objects_for(there, run, operator, queue)[-1])
-        show(checks, as_json=False)
+        print_table(checks)
         refuse(checks)
         return
     print(submit(cluster, there, run, operator, queue))

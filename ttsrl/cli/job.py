@@ -183,6 +183,38 @@ def eval_reduce(
     tell_if_wanted(config, work_dir)
 
 
+@command(commands, "ttsrl job prefetch --config /etc/ttsrl/run.json --from hub")
+def prefetch(
+    config: Config,
+    source: Annotated[
+        str,
+        typer.Option(
+            "--from",
+            metavar="ADDRESS",
+            help="hub (Hugging Face), or what `ttsrl mirror --models-to` has filled.",
+        ),
+    ],
+) -> None:
+    """Bring every model and data set of a run into the cache of models."""
+    from ttsrl.config.load import load_run
+    from ttsrl.models.mirror import fill_cache, hub_ids
+    from ttsrl.runtime.progress import Progress
+    from ttsrl.storage.storage import open_storage
+
+    with Progress() as progress:
+        mirror = None if source == "hub" else open_storage(source)
+        fill_cache(mirror, hub_ids(load_run(config)), progress)
+
+
+@command(commands, "ttsrl job await-models --config /etc/ttsrl/run.json --wait-s 3600")
+def await_models(config: Config, wait_s: Wait = 0.0) -> None:
+    """Wait until `ttsrl job prefetch` has filled the cache of models for a run."""
+    from ttsrl.config.load import load_run
+    from ttsrl.models.mirror import hub_ids, wait_until_filled
+
+    wait_until_filled(hub_ids(load_run(config)), wait_s)
+
+
 @command(commands, "ttsrl job check score --config /etc/ttsrl/run.json")
 def check(
     what: Annotated[ReleaseCheck, typer.Argument(help="What to check.")], config: Config

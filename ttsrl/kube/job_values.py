@@ -147,6 +147,15 @@ class MergeValues(PodValues):
     waitSeconds: Seconds
 
 
+class PrefetchValues(PodValues):
+    """The job that fills the cache of models."""
+
+    enabled: bool
+    source: str = Field(alias="from", pattern=r"^(hub|s3://.+|/.+)$")
+    backoffLimit: int = RETRIES
+    activeDeadlineSeconds: Seconds
+
+
 class EvalValues(GpuPodValues):
     """The jobs of an evaluation."""
 

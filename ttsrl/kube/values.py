@@ -14,7 +14,14 @@ from typing import Annotated, Literal, cast
 from pydantic import Field
 
 from ttsrl.config.schema import RunConfig
-from ttsrl.kube.job_values import EvalValues, FollowValues, JobValues, MergeValues, TrainValues
+from ttsrl.kube.job_values import (
+    EvalValues,
+    FollowValues,
+    JobValues,
+    MergeValues,
+    PrefetchValues,
+    TrainValues,
+)
 from ttsrl.kube.value_types import (
     Duration,
     Image,
@@ -370,6 +377,7 @@ class Values(Section):
     merge: MergeValues
     eval: EvalValues
     follow: FollowValues
+    prefetch: PrefetchValues
     serviceAccounts: Accounts
     submitters: list[Subject]
     s3: S3

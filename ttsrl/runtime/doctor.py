@@ -81,17 +81,22 @@ def show(checks: list[Check], *, as_json: bool) -> None:
     if as_json:
         print(json.dumps([asdict(check) for check in checks], indent=2))
     else:
-        from rich.console import Console
-        from rich.table import Column, Table
-
-        marks = {"ok": "[green]ok", "note": "[yellow]note", "bad": "[red]bad"}
-        columns = (Column(title, overflow="fold") for title in ("what", "found", "what to do"))
-        table = Table("", *columns)
-        for check in checks:
-            table.add_row(marks[check.state], check.name, check.found, check.advice)
-        Console(highlight=False).print(table)
+        print_table(checks)
     if bad := [check.name for check in checks if check.state == "bad"]:
         raise Failure(f"not ready: {', '.join(bad)}")
+
+
+def print_table(checks: list[Check]) -> None:
+    """The findings as a user reads them."""
+    from rich.console import Console
+    from rich.table import Column, Table
+
+    marks = {"ok": "[green]ok", "note": "[yellow]note", "bad": "[red]bad"}
+    columns = (Column(title, overflow="fold") for title in ("what", "found", "what to do"))
+    table = Table("", *columns)
+    for check in checks:
+        table.add_row(marks[check.state], check.name, check.found, check.advice)
+    Console(highlight=False).print(table)
 
 
 def _python() -> Check:

@@ -24,7 +24,10 @@ Manifest = dict[str, Any]
 # Where every core is busy, a pod gets as much of them as it asked for among all that ask.
 CPU = "100m"
 LEASE = {"LEASE_DURATION": "120s", "RENEW_DEADLINE": "90s", "RETRY_PERIOD": "10s"}
-KUEUE_FRAMEWORKS = ["batch/job", "ray.io/rayjob", "ray.io/raycluster", "kubeflow.org/pytorchjob"]
+KUEUE_FRAMEWORKS = [
+    *("batch/job", "ray.io/rayjob", "ray.io/raycluster", "kubeflow.org/pytorchjob"),
+    "trainer.kubeflow.org/trainjob",
+]
 
 # Its own template runs as root: Pod Security "restricted" refuses that, and the job never starts.
 PYTORCH_INIT = """\

@@ -66,6 +66,7 @@ def merged(*parts: dict[str, Any]) -> dict[str, Any]:
         ("image.pullPolicy", "Sometimes", "value must be one of 'Always', 'IfNotPresent', 'Never'"),
         ("s3.endpoint", "minio:9000", "'minio:9000' does not match pattern"),
         ("s3.existingSecret", "My_Secret", "'My_Secret' does not match pattern"),
+        ("prefetch.from", "gs://bucket", "'gs://bucket' does not match pattern"),
         ("models.accessModes", [], "'/models/accessModes': minItems"),
         ("metrics.serviceMonitor.interval", "15", "'15' does not match pattern"),
         ("commonLabels", {"a b": "c"}, "'/commonLabels'"),
@@ -125,6 +126,10 @@ def test_the_schema_refuses(path: str, value: object, told: str) -> None:
         (
             nested("certificates", {"configMap": "one", "secret": "other"}),
             'certificates.configMap is "one" and certificates.secret is "other"',
+        ),
+        (
+            merged(nested("prefetch.enabled", True), nested("models.enabled", False)),
+            "the Job would fill a folder that no other pod sees",
         ),
         (nested("reward.autoscaling.minReplicas", 0), "only KEDA scales to zero"),
         (nested("run.storage", ""), "run.storage is empty"),
@@ -252,7 +257,7 @@ def test_values_schema_json_is_fresh() -> None:
 POD = {*PodValues.model_fields, "resourceClaims", "shm"}
 SHARED = {
     **{key: POD for key in ("job", "head", "reduce")},
-    **{key: {*POD, "gpu"} for key in ("train", "merge", "eval", "follow")},
+    **{key: {*POD, "gpu"} for key in ("train", "merge", "eval", "follow", "prefetch")},
     "scratch": {*Scratch.model_fields},
     "gpu": {*JobGpu.model_fields},
 }

@@ -37,7 +37,8 @@ RELEASE_LABELS = {"app.kubernetes.io/name": "ttsrl", "app.kubernetes.io/instance
 def test_every_pod_is_admitted_to_a_restricted_namespace(values: Path | None) -> None:
     manifests = render(read_values(values) if values else None, apis=EVERY_API)
     pods = dict(pod_specs(manifests))
-    assert len(pods) == 4  # the reward service, and three tests
+    filled = sum(name.startswith("Job/") for name in pods)  # where the cache of models is filled
+    assert len(pods) - filled == 4  # the reward service, and three tests
     for name, spec in pods.items():
         assert ([*violations(spec)], [*excesses(spec)]) == ([], []), name
 

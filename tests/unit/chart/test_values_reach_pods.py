@@ -59,6 +59,7 @@ VALUES: dict[str, Any] = {
     "job": {**EVERYWHERE, "gpu": {"resource": "amd.com/gpu"}},
     "train": {"image": {"digest": DIGEST}},
     "eval": {"image": {"digest": DIGEST}},
+    "prefetch": {"enabled": True},
 }
 NOT_MADE = ("ttsrl-token", "ttsrl-s3", "ttsrl-huggingface", "ttsrl-trackers", "ttsrl-models")
 """Objects of the chart's own in whose place the existing ones stand."""
@@ -66,11 +67,14 @@ NOT_MADE = ("ttsrl-token", "ttsrl-s3", "ttsrl-huggingface", "ttsrl-trackers", "t
 
 def pods() -> list[Any]:
     """(what it is, pod template) of everything that a run needs."""
-    reward = find(render(VALUES), "Deployment", "ttsrl-reward")["spec"]["template"]
+    objects = render(VALUES)
+    reward = find(objects, "Deployment", "ttsrl-reward")["spec"]["template"]
+    [prefetch] = [one for one in objects if one["kind"] == "Job"]
     made = release(VALUES)
     jobs = {kind: parse(made.job(kind, made.names, "a-run")) for kind in get_args(Template)}
     return [
         pytest.param(reward, id="reward"),
+        pytest.param(prefetch["spec"]["template"], id="prefetch"),
         *(
             pytest.param(pod, id=f"{kind}-{number}")
             for kind, job in jobs.items()

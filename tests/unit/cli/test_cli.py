@@ -31,11 +31,12 @@ RUN = {
 COMMANDS = [
     *("quickstart", "prepare", "encode", "serve", "train", "merge", "eval", "follow", "compare"),
     *("pull", "say", "convert", "report", "audit", "doctor", "config"),
-    *("submit", "status", "logs", "stop", "track"),
+    *("submit", "status", "logs", "stop", "track", "mirror"),
     *("prefer", "prefer collect", "prefer train", "prefer pairs", "prefer ask", "prefer compare"),
     "prefer count",
     *("job", "job train", "job pytorchjob", "job merge", "job eval-shard", "job eval-reduce"),
-    *("job follow", "job merge-wanted", "job leave", "job check"),
+    *("job follow", "job merge-wanted", "job leave", "job check", "job prefetch"),
+    "job await-models",
 ]
 TTSRL = Path(sys.executable).with_name("ttsrl")
 
