@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from support.releases import release
-from support.reward_server import RewardServer, StartRewards
+from support.reward_server import RewardServer, StartRewards, free_port
+from ttsrl.cli.app import app
 from ttsrl.config.load import load_run
 from ttsrl.errors import BadInput, Failure
 from ttsrl.kube import bucket, check
@@ -97,16 +99,47 @@ def test_a_bucket_is_looked_for_with_the_keys_of_the_release(
     assert look("/data", server.endpoint, keys)[0] == "bad"
 
 
-def test_the_command_tells_what_is_wrong_and_fails(tmp_path: Path) -> None:
+def test_the_command_tells_what_is_wrong_and_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(check, "WAKE_TIMEOUT_S", 0.0)
+    done = CliRunner().invoke(app, ["job", "check", "metrics", "--config", str(at(9, tmp_path))])
+    assert done.exit_code == 1
+    assert "127.0.0.1:9" in done.output and "Traceback" not in done.output
+
+
+def test_a_service_that_is_asleep_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing listens yet where it is scaled to zero: the pod that asks wakes it."""
+    monkeypatch.setattr(check, "RETRY_S", 0.01)
+    port = free_port()
+    run = load_run(at(port, tmp_path))
+    with ThreadPoolExecutor() as pool:
+        asking = pool.submit(check.metrics, run)
+        with pytest.raises(TimeoutError):
+            asking.result(timeout=0.2)
+        with HTTPServer(("127.0.0.1", port), Metrics) as server:
+            pool.submit(server.handle_request)
+            assert "1 metrics of the reward service" in asking.result(timeout=120)
+
+
+class Metrics(BaseHTTPRequestHandler):
+    """What a service that has just started shows, in little."""
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(f"# TYPE {check.QUEUE_METRIC} gauge\n{check.QUEUE_METRIC} 0\n".encode())
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+def at(port: int, folder: Path) -> Path:
+    """The tiny run, whose reward service is at a port of this machine."""
     run = json.loads(Path("examples/tiny/run.json").read_text())
-    run["reward"]["url"] = "http://127.0.0.1:9"
-    path = tmp_path / "run.json"
+    run["reward"]["url"] = f"http://127.0.0.1:{port}"
+    path = folder / "run.json"
     path.write_text(json.dumps(run))
-    done = subprocess.run(
-        [sys.executable, "-m", "ttsrl", "job", "check", "metrics", "--config", path],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 1
-    assert "127.0.0.1:9" in done.stderr and "Traceback" not in done.stderr
+    return path

@@ -6,6 +6,7 @@ Each check returns what it found, or raises what is wrong and what to do about i
 from __future__ import annotations
 
 import asyncio
+import time
 import uuid
 from collections.abc import Callable, Mapping
 
@@ -21,6 +22,7 @@ from ttsrl.wire import Failed, Outcome, Utterance
 READY_TIMEOUT_S = 60.0
 WAKE_TIMEOUT_S = 240.0
 """For a service that is scaled to zero and starts when it is asked; `helm test` waits 300 s."""
+RETRY_S = 1.0
 UTTERANCE_S = 1.5
 QUEUE_METRIC = "ttsrl_reward_queue_depth"
 
@@ -83,12 +85,17 @@ def metrics(run: RunConfig) -> str:
 
 
 def _ask(method: str, url: str, json: object = None) -> httpx.Response:
-    try:
-        return httpx.request(method, url, json=json, timeout=READY_TIMEOUT_S)
-    except httpx.RequestError as error:
-        raise Failure(
-            f"{method} {url}: {error}; is the Service there, and may this pod reach it?"
-        ) from None
+    """An answer, from a service that may have to be woken first. Raises Failure."""
+    deadline = time.monotonic() + WAKE_TIMEOUT_S
+    while True:
+        try:
+            return httpx.request(method, url, json=json, timeout=READY_TIMEOUT_S)
+        except httpx.RequestError as error:
+            if time.monotonic() > deadline:
+                raise Failure(
+                    f"{method} {url}: {error}; is the Service there, and may this pod reach it?"
+                ) from None
+        time.sleep(RETRY_S)
 
 
 CHECKS: Mapping[str, Callable[[RunConfig], str]] = {
