@@ -15,6 +15,8 @@
 # make load        the reward service under 4 times its capacity for 10 minutes
 # make hack        rewards that can be fooled: each run is stopped by a guard, and is made once more
 #                  without guards to its end; both on one page, runs/hack/hack.html
+# make voice       on a GPU: the example voice with three seeds, and their table; its base from wrong
+#                  transcripts: ARGS="--name flawed --set model=runs/voice-base/policy_flawed"
 # make styles      the tiny policy is to learn the style that its prompt asks for; the same without the
 #                  style in the prompt: two runs and a table
 # make bento       a Bento of the reward service: its wheel, and versions of uv.lock
@@ -30,7 +32,7 @@
 .PHONY: help env quickstart test test-recipes test-covered test-real test-xcodec2 test-parakeet test-cluster test-cluster-full
 .PHONY: coverage test-unit test-integration cluster-tools
 .PHONY: cluster-up cluster-down lint lint-types lint-rest bench load fuzz fuzz-data seeds tiny
-.PHONY: hack styles docs dist bento images release release-notes sbom pin-bases
+.PHONY: hack styles voice docs dist bento images release release-notes sbom pin-bases
 .DEFAULT_GOAL := help
 
 EXTRAS ?= train reward cluster cosyvoice orpheus resemblyzer llm mlflow trackio
@@ -144,6 +146,9 @@ hack: env
 
 styles: env
 	.venv/bin/python -m examples.styles.show $(ARGS)
+
+voice: env
+	PYTHONPATH=. .venv/bin/python benchmarks/seeds.py --config examples/voice/run.json --name voice $(ARGS)
 
 # BentoML looks for uv on the PATH.
 bento: env
