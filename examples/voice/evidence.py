@@ -69,9 +69,7 @@ def main() -> None:
     found = list(read(asked.runs))
     if not found:
         raise BadInput(f"no row in {asked.runs} has both evaluations; run examples.voice.rows")
-    text = asked.page.read_text(encoding="utf-8")
-    head, rest = text.split(BEGIN)
-    tail = rest.split(END)[1]
+    head, tail = around_rows(asked.page)
     lines = [*table(found), "", *steps(found)]
     asked.page.write_text("\n".join([f"{head}{BEGIN}", *lines, f"{END}{tail}"]), encoding="utf-8")
     curves = {
@@ -84,6 +82,16 @@ def main() -> None:
     if known:
         chart = evidence_charts.falls(known)
         (asked.assets / "voice-judges.svg").write_text(chart, encoding="utf-8")
+
+
+def around_rows(page: Path) -> tuple[str, str]:
+    """What stands before and after the rows of a page. Raises BadInput."""
+    text = page.read_text(encoding="utf-8") if page.is_file() else ""
+    head, begun, rest = text.partition(BEGIN)
+    _, ended, tail = rest.partition(END)
+    if not begun or not ended:
+        raise BadInput(f"{page} has no place for the rows: give a page with {BEGIN} and {END}")
+    return head, tail
 
 
 def read(folder: Path) -> Iterator[Row]:

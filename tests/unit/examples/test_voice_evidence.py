@@ -95,3 +95,11 @@ def test_a_folder_without_a_finished_row_is_refused(
     monkeypatch.setattr(sys, "argv", ["evidence", "--runs", str(tmp_path)])
     with pytest.raises(BadInput, match="no row"):
         evidence.main()
+
+
+def test_a_page_without_a_place_for_the_rows_is_refused(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(f"{evidence.BEGIN}\n")
+    for given in (page, tmp_path / "none.md"):
+        with pytest.raises(BadInput, match="no place for the rows"):
+            evidence.around_rows(given)
