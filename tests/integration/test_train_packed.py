@@ -1,4 +1,5 @@
-"""verl's own actor: packed rollouts give the update of padded ones, on any number of ranks.
+"""verl's own actor: packed rollouts give the update of padded ones, on any number of ranks, and a
+checkpoint is loaded by any number.
 
 The policies are small, with random weights; float32 on a CPU.
 """
@@ -15,7 +16,7 @@ import torch
 from transformers import LlamaConfig, LlamaForCausalLM, Qwen2Config, Qwen2ForCausalLM
 
 from support.paths import ROOT
-from support.update_ranks import PROMPTS
+from support.update_ranks import PROMPTS, RESUMED
 from support.verl_actor import distance
 
 SIZES: dict[str, Any] = {
@@ -34,8 +35,11 @@ pytestmark = pytest.mark.timeout(1.5 * DEADLINE_S)
 
 
 @pytest.fixture(scope="module")
-def found(tmp_path_factory: pytest.TempPathFactory) -> dict[int, list[dict[str, dict[str, Any]]]]:
-    """Number of ranks -> what each found: one has every model and way."""
+def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[dict[str, dict[str, Any]]]]:
+    """Number of ranks, or of those that saved and those that go on -> what each found.
+
+    One has every model and way.
+    """
     folder = tmp_path_factory.mktemp("packed")
     torch.manual_seed(0)
     LlamaForCausalLM(LlamaConfig(tie_word_embeddings=True, **SIZES)).save_pretrained(
@@ -50,17 +54,18 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> dict[int, list[dict[str, 
         program, env=os.environ | path, capture_output=True, text=True, timeout=DEADLINE_S
     )
     assert done.returncode == 0, done.stderr
+    names = {"1": 1, "2": 2, "4": 4} | {f"{saved}-{ranks}": ranks for saved, ranks in RESUMED}
     return {
-        ranks: [torch.load(folder / f"{ranks}-{rank}.pt") for rank in range(ranks)]
-        for ranks in (1, 2, 4)
+        name: [torch.load(folder / f"{name}-{rank}.pt") for rank in range(ranks)]
+        for name, ranks in names.items()
     }
 
 
 @pytest.mark.parametrize("model", ["llama", "qwen2"])
 def test_packed_rollouts_give_the_update_of_padded_ones(
-    found: dict[int, list[dict[str, dict[str, Any]]]], model: str
+    found: dict[str, list[dict[str, dict[str, Any]]]], model: str
 ) -> None:
-    packed, padded = (found[1][0][f"{model} {way}"] for way in ("packed", "padded"))
+    packed, padded = (found["1"][0][f"{model} {way}"] for way in ("packed", "padded"))
     assert list(packed["log_probs"]) == list(range(len(PROMPTS)))
     for name in ("log_probs", "entropy"):
         for row in range(len(PROMPTS)):
@@ -71,10 +76,10 @@ def test_packed_rollouts_give_the_update_of_padded_ones(
 
 @pytest.mark.parametrize("ranks", [2, 4])
 def test_any_number_of_ranks_makes_the_same_update(
-    found: dict[int, list[dict[str, dict[str, Any]]]], ranks: int
+    found: dict[str, list[dict[str, dict[str, Any]]]], ranks: int
 ) -> None:
-    alone = found[1][0]["llama packed"]
-    of_ranks = [of_rank["llama packed"] for of_rank in found[ranks]]
+    alone = found["1"][0]["llama packed"]
+    of_ranks = [of_rank["llama packed"] for of_rank in found[str(ranks)]]
     log_probs = {row: values for one in of_ranks for row, values in one["log_probs"].items()}
     assert sorted(log_probs) == sorted(alone["log_probs"])
     for row, values in log_probs.items():
@@ -85,10 +90,29 @@ def test_any_number_of_ranks_makes_the_same_update(
 
 
 def test_ranks_get_tokens_and_not_only_rollouts_alike(
-    found: dict[int, list[dict[str, dict[str, Any]]]],
+    found: dict[str, list[dict[str, dict[str, Any]]]],
 ) -> None:
     tokens = [
         sum(PROMPTS[row] + len(said) for row, said in one["llama packed"]["log_probs"].items())
-        for one in found[2]
+        for one in found["2"]
     ]
     assert max(tokens) <= 1.1 * sum(tokens) / len(tokens)
+
+
+@pytest.mark.parametrize(("saved", "ranks"), RESUMED)
+def test_a_checkpoint_is_loaded_by_any_number_of_ranks(
+    found: dict[str, list[dict[str, dict[str, Any]]]], saved: int, ranks: int
+) -> None:
+    by_those, by_these = found[str(saved)], found[f"{saved}-{ranks}"]
+    before = by_those[0]["resumed"]["state"]
+    for of_rank in by_these:
+        after = of_rank["resumed"]["state"]
+        assert len(after) == len(before) > 0
+        assert all(torch.equal(a, b) for a, b in zip(after, before, strict=True))
+    expected, log_probs = (
+        {row: values for one in ones for row, values in one["resumed"]["log_probs"].items()}
+        for ones in (by_those, by_these)
+    )
+    assert sorted(log_probs) == sorted(expected)
+    for row, values in log_probs.items():
+        torch.testing.assert_close(values, expected[row], rtol=1e-5, atol=1e-5)

@@ -1,7 +1,8 @@
 """The ranks of an update, as a program: update_ranks.py FOLDER; results go to FOLDER.
 
 One rank makes the update of both policies there, padded and packed; two and four ranks that of the
-first, packed. verl is imported once, and the ranks are forks.
+first, packed. Each number of ranks saves a checkpoint then, and another goes on from it. verl is
+imported once, and the ranks are forks.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import torch
 from support.paths import TINY
 from support.verl_actor import (
     PADDED,
+    Batch,
     actor_of,
     batch_of,
     enter_ranks,
@@ -26,10 +28,13 @@ from support.verl_actor import (
     to_update,
 )
 from ttsrl.config.load import load_run
+from ttsrl.config.schema import RunConfig
 
 PROMPTS = [7, 3, 12, 5, 7, 9, 4, 6]
 RESPONSES = [20, 1, 33, 8, 15, 30, 2, 25]
 TEMPERATURE = 0.8
+RESUMED = [(1, 2), (2, 4), (4, 1)]
+"""How many ranks saved, and how many go on."""
 
 
 def main() -> None:
@@ -43,12 +48,21 @@ def main() -> None:
     run_ranks(folder, 1, both)
     for ranks in (2, 4):
         run_ranks(folder, ranks, both[:1])
+    for saved, ranks in RESUMED:
+        run_ranks(folder, ranks, both[:1], saved)
+        if left := [*(folder / f"saved-{saved}").glob(f"*_world_size_{ranks}_*")]:
+            sys.exit(f"made for one loading, and left: {left}")
 
 
-def run_ranks(folder: Path, ranks: int, ways: list[tuple[str, str]]) -> None:
+def run_ranks(
+    folder: Path, ranks: int, ways: list[tuple[str, str]], saved: int | None = None
+) -> None:
     """Start so many and wait for them; ends the program where one fails."""
     fork = multiprocessing.get_context("fork")
-    jobs = [fork.Process(target=rank_of, args=(folder, r, ranks, ways)) for r in range(ranks)]
+    jobs = [
+        fork.Process(target=rank_of, args=(folder, rank, ranks, ways, saved))
+        for rank in range(ranks)
+    ]
     for job in jobs:
         job.start()
     for job in jobs:
@@ -57,34 +71,45 @@ def run_ranks(folder: Path, ranks: int, ways: list[tuple[str, str]]) -> None:
         sys.exit(1)
 
 
-def rank_of(folder: Path, rank: int, ranks: int, ways: list[tuple[str, str]]) -> None:
+def rank_of(
+    folder: Path, rank: int, ranks: int, ways: list[tuple[str, str]], saved: int | None
+) -> None:
     """One of them."""
     # torch makes its threads anew at the first use in a fork. Here, by this thread, and not by two
     # of autograd's at once: one would find none ("Invalid thread pool!") and end the process.
     torch.set_num_threads(1)
+    name = f"{ranks}" if saved is None else f"{saved}-{ranks}"
     os.environ |= {"RANK": str(rank), "WORLD_SIZE": str(ranks), "LOCAL_RANK": str(rank)}
-    os.environ["DIST_INIT_METHOD"] = f"file://{folder / f'ranks-{ranks}'}"
-    found = {
-        f"{policy} {way}": updated(folder / policy, PADDED if way == "padded" else {}, rank, ranks)
-        for policy, way in ways
-    }
-    torch.save(found, folder / f"{ranks}-{rank}.pt")
+    os.environ["DIST_INIT_METHOD"] = f"file://{folder / f'ranks-{name}'}"
+    found = dict[str, Any]()
+    for policy, way in ways:
+        mine = rollouts_of(rank, ranks)
+        keys = PADDED if way == "padded" else {}
+        with actor_of(run_of(folder / policy, ranks), "cpu", keys) as worker:
+            if saved is None:
+                found[f"{policy} {way}"] = updated(worker, *mine)
+            if (policy, way) == ways[0]:
+                checkpoint = folder / f"saved-{saved or ranks}"
+                found["resumed"] = resumed(worker, *mine, checkpoint, load=saved is not None)
+    torch.save(found, folder / f"{name}-{rank}.pt")
 
 
-def updated(model: Path, keys: dict[str, Any], rank: int, ranks: int) -> dict[str, Any]:
-    """What a rank finds for its rollouts, by their number, and the gradient of all."""
-    run = load_run(
-        TINY / "run.json",
-        [
-            f"model={model}",
-            f"train.gpus_per_node={ranks}",
-            "train.prompts_per_step=2",
-            "rollout.group_size=4",
-            "train.warmup_steps=0",
-            "train.max_tokens_per_micro_batch=70",
-            f"rollout.temperature={TEMPERATURE}",
-        ],
-    )
+def run_of(model: Path, ranks: int) -> RunConfig:
+    """The tiny run with this policy."""
+    settings = [
+        f"model={model}",
+        f"train.gpus_per_node={ranks}",
+        "train.prompts_per_step=2",
+        "rollout.group_size=4",
+        "train.warmup_steps=0",
+        "train.max_tokens_per_micro_batch=70",
+        f"rollout.temperature={TEMPERATURE}",
+    ]
+    return load_run(TINY / "run.json", settings)
+
+
+def rollouts_of(rank: int, ranks: int) -> tuple[Batch, list[int]]:
+    """A rank's rollouts, and which they are of all."""
     lengths = [p + r for p, r in zip(PROMPTS, RESPONSES, strict=True)]
     random = torch.Generator().manual_seed(0)
     rows = [torch.randint(1000, (n,), generator=random) for n in lengths]
@@ -97,18 +122,50 @@ def updated(model: Path, keys: dict[str, Any], rank: int, ranks: int) -> dict[st
         of_all=len(rows),
         temperature=TEMPERATURE,
     )
-    with actor_of(run, "cpu", keys) as worker:
-        output = worker.compute_log_prob(batch.copy())
-        data = to_update(batch, output["log_probs"].values())
-        gradients = gradients_of(worker, data.copy())
-        worker.update_actor(data.copy())
-        again = worker.update_actor(data.copy())["metrics"]
-        return {
-            "log_probs": of_responses(output["log_probs"], mine),
-            "entropy": of_responses(output["entropy"], mine),
-            "gradients": gradients,
-            "second_loss": again["loss"],
-        }
+    return batch, mine
+
+
+def updated(worker: Any, batch: Batch, mine: list[int]) -> dict[str, Any]:
+    """What a rank finds for its rollouts, by their number, and the gradient of all."""
+    output = worker.compute_log_prob(batch.copy())
+    data = to_update(batch, output["log_probs"].values())
+    gradients = gradients_of(worker, data.copy())
+    worker.update_actor(data.copy())
+    again = worker.update_actor(data.copy())["metrics"]
+    return {
+        "log_probs": of_responses(output["log_probs"], mine),
+        "entropy": of_responses(output["entropy"], mine),
+        "gradients": gradients,
+        "second_loss": again["loss"],
+    }
+
+
+def resumed(
+    worker: Any, batch: Batch, mine: list[int], checkpoint: Path, *, load: bool
+) -> dict[str, Any]:
+    """Weights and moments as they are saved or loaded, and the log-probabilities one update on."""
+    manager = worker.actor.engine.checkpoint_manager
+    if load:
+        manager.load_checkpoint(str(checkpoint))
+    else:
+        manager.save_checkpoint(str(checkpoint))
+    state = whole_state(worker)
+    output = worker.compute_log_prob(batch.copy())
+    worker.update_actor(to_update(batch, output["log_probs"].values()))
+    after = worker.compute_log_prob(batch.copy())["log_probs"]
+    return {"state": state, "log_probs": of_responses(after, mine)}
+
+
+def whole_state(worker: Any) -> list[torch.Tensor]:
+    """Every parameter and both of its moments, whole."""
+    engine = worker.actor.engine
+    found = list[torch.Tensor]()
+    for parameter in engine.module.parameters():
+        moments = engine.optimizer.state[parameter]
+        for tensor in (parameter, moments["exp_avg"], moments["exp_avg_sq"]):
+            whole = tensor.full_tensor() if hasattr(tensor, "full_tensor") else tensor
+            found.append(whole.detach().clone())
+    return found
 
 
 def of_responses(values: torch.Tensor, rollouts: list[int]) -> dict[int, torch.Tensor]:

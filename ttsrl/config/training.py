@@ -138,8 +138,8 @@ class TrainConfig(Strict):
     a run with `lora` or without a C compiler only what it always did."""
     device: Fixed[Literal["auto", "cpu", "cuda"]] = "auto"
     """Where the policy trains; auto is cuda where NVIDIA's driver is."""
-    gpus_per_node: Fixed[int] = Field(default=1, ge=1)
-    nodes: Fixed[int] = Field(default=1, ge=1)
+    gpus_per_node: Adjustable[int] = Field(default=1, ge=1)
+    nodes: Adjustable[int] = Field(default=1, ge=1)
     save_every: Adjustable[int] = Field(default=100, ge=1)
     """Steps between checkpoints; each is published to storage."""
     max_checkpoints: Adjustable[int] = Field(default=2, ge=2)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shutil
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -10,7 +9,13 @@ from pathlib import Path
 from ttsrl.storage.errors import StorageError
 from ttsrl.storage.local import Part
 from ttsrl.storage.run_store import RunStore
-from ttsrl.training.machines import TRACKER, Disk, TrainingMachine, everywhere
+from ttsrl.training.machines import (
+    TRACKER,
+    Disk,
+    TrainingMachine,
+    everywhere,
+    ranks_that_saved,
+)
 
 LOG_FOLDER = "log"
 """Where a checkpoint keeps the step log up to its step, so that a new machine has the history."""
@@ -64,8 +69,7 @@ def publish_checkpoint(
 def missing(parts: Iterable[Part]) -> list[str]:
     """Files of a whole checkpoint that are in none of the parts."""
     paths = {path for part in parts for path in part}
-    sizes = {int(m[1]) for path in paths if (m := re.search(r"_world_size_(\d+)_rank_", path))}
-    ranks = max(sizes, default=1)
+    ranks = max((n for path in paths if (n := ranks_that_saved(path))), default=1)
     shards = [
         f"actor/{kind}_world_size_{ranks}_rank_{rank}.pt"
         for rank in range(ranks)
@@ -94,9 +98,10 @@ def restore(store: RunStore, machines: Sequence[TrainingMachine], checkpoints: P
         (checkpoints / TRACKER).unlink(missing_ok=True)
         return 0
     # also where it is here already: nothing is fetched then, and a damaged one is replaced
+    ranks = sum(len(machine.ranks) for machine in machines)
     everywhere(
         machines,
-        lambda _, m: m.disk.call(Disk.pull, there, m.ranks, m.runs_trainer),
+        lambda _, m: m.disk.call(Disk.pull, there, m.ranks, m.runs_trainer, ranks),
     )
     (checkpoints / TRACKER).write_text(str(there))
     for file in (checkpoints / f"global_step_{there}" / LOG_FOLDER).glob("*.jsonl"):

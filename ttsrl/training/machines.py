@@ -59,14 +59,19 @@ class Disk:
         """Upload what is here of a checkpoint that is being published."""
         self.store.storage.upload_part(self.store.checkpoint(step), part, claim)
 
-    def pull(self, step: int, ranks: frozenset[int], runs_trainer: bool) -> None:
-        """Bring what this machine needs of a published checkpoint; what is here already stays."""
+    def pull(self, step: int, ranks: frozenset[int], runs_trainer: bool, of_all: int) -> None:
+        """Bring what this machine needs of a published checkpoint; what is here already stays.
+
+        All shards, where another number of ranks than the run has now saved them.
+        """
         self.checkpoints.mkdir(parents=True, exist_ok=True)
         self.store.storage.pull(
             self.store.checkpoint(step),
             self._folder(step),
             replace=True,
-            wanted=lambda path: belongs(path, ranks, runs_trainer),
+            wanted=lambda path: (
+                belongs(path, ranks, runs_trainer) or ranks_that_saved(path) not in (None, of_all)
+            ),
         )
 
     def keep(self, newest: int, count: int) -> None:
@@ -138,6 +143,12 @@ def belongs(path: str, ranks: frozenset[int], runs_trainer: bool) -> bool:
         return runs_trainer
     rank = re.search(r"_rank_(\d+)\.pt$", path)
     return (int(rank[1]) if rank else 0) in ranks
+
+
+def ranks_that_saved(path: str) -> int | None:
+    """How many ranks a shard of a checkpoint is one of; None for other files."""
+    found = re.search(r"_world_size_(\d+)_rank_\d+\.pt$", path)
+    return int(found[1]) if found else None
 
 
 def everywhere(

@@ -17,15 +17,14 @@ def test_a_name_taken_by_another_configuration_is_refused(tmp_path: Path) -> Non
     store = RunStore(str(tmp_path / "storage"), "run")
     check_run_identity(load_run(TINY_RUN), store)
     operation = ["train.steps=99", "train.metrics_port=9400", "reward.workers=2"]
-    check_run_identity(load_run(TINY_RUN, operation), store)  # the same run
+    machines = ["train.gpus_per_node=2", "train.nodes=2"]
+    check_run_identity(load_run(TINY_RUN, operation + machines), store)  # the same run
     with pytest.raises(BadInput, match=r"train\.learning_rate is 0\.0004 there, 0\.001 here"):
         check_run_identity(load_run(TINY_RUN, ["train.learning_rate=0.001"]), store)
     with pytest.raises(BadInput, match=r"configuration: verl\.a is not set there, 1 here"):
         check_run_identity(load_run(TINY_RUN, ['verl={"a": 1}']), store)
-    with pytest.raises(BadInput, match=r"train\.nodes is 1 there, 2 here"):
-        check_run_identity(
-            load_run(TINY_RUN, ["train.nodes=2", "train.prompts_per_step=16"]), store
-        )
+    with pytest.raises(BadInput, match=r"train\.prompts_per_step is 24 there, 16 here"):
+        check_run_identity(load_run(TINY_RUN, ["train.prompts_per_step=16"]), store)
     with_key = RunStore(str(tmp_path / "storage"), "with a key of verl")
     check_run_identity(load_run(TINY_RUN, ['verl={"a": 1}']), with_key)
     with pytest.raises(BadInput, match=r"configuration: verl\.a is 1 there, not set here"):

@@ -159,3 +159,21 @@ def test_machines_that_share_a_disk_are_one(cluster: FakeMachines) -> None:
     shared = by_disk(cluster.machines(["trainer", "trainer"]))
     assert [(sorted(m.ranks), m.runs_trainer) for m in shared] == [([0, 1], True)]
     assert not list(cluster.checkpoints.glob(".*")), "the marks are gone"
+
+
+@pytest.mark.parametrize("ranks", [1, 3])
+def test_machines_of_another_number_of_ranks_get_every_shard(
+    store: RunStore, cluster: FakeMachines, tmp_path: Path, ranks: int
+) -> None:
+    cluster.save(4)
+    cluster.publish(4)
+    others = FakeMachines(tmp_path / "others", store, ranks)
+    assert restore(store, others.machines(), others.checkpoints) == 4
+    shards = {
+        f"actor/{kind}_world_size_2_rank_{rank}.pt"
+        for kind in ("model", "optim", "extra_state")
+        for rank in range(2)
+    }
+    for rank in range(ranks):
+        described = {"actor/fsdp_config.json"} if rank == 0 else set[str]()
+        assert others.files(f"rank{rank}", 4) == shards | described
