@@ -8,8 +8,9 @@ that of whole ones, so that a run that is cut off leaves a figure.
 
 An engine was up after 54 s on an NVIDIA H200 with what it compiles in its cache and compiled
 bytecode: vLLM's engine and its worker import torch and vLLM after one another (18 and 11 s; 29 and
-21 s without compiled bytecode), the warm-up of kernels takes 12 s. Without that cache
-compiling takes 16 to 42 s more. `--sets '{"distributed_executor_backend": "uni"}'` has one process less to start.
+21 s without compiled bytecode), and the warm-up of kernels takes 12 s. Without that cache compiling
+takes 16 to 42 s more.
+`--sets '{"distributed_executor_backend": "uni"}'` has one process less to start.
 """
 
 from __future__ import annotations
