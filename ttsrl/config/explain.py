@@ -32,9 +32,12 @@ def unknown_key(config: type[BaseModel], key: Key) -> str:
     """The line for a key that the configuration does not have."""
     name, siblings = str(key[-1]), _properties(config, key[:-1])
     elsewhere = [path for path in _all_keys(config) if path.rpartition(".")[2] == name]
-    if elsewhere and not difflib.get_close_matches(name, siblings, n=1):
-        return f"{show(key)}: no such key; did you mean {elsewhere[0]!r}?"
-    return f"{show(key)}: no such key{did_you_mean(name, siblings)}"
+    near = did_you_mean(name, siblings)
+    if elsewhere == [name]:  # the user's word is right, and its place is not
+        near += f"; {name!r} stands at the top of the file, beside {str(key[0])!r}"
+    elif elsewhere and not difflib.get_close_matches(name, siblings, n=1):
+        near = f"; did you mean {elsewhere[0]!r}?"
+    return f"{show(key)}: no such key{near}"
 
 
 def _line(config: type[BaseModel], key: Key, details: list[ErrorDetails]) -> str:

@@ -118,6 +118,14 @@ def test_every_value_tells_where_it_came_from(run_file: Path) -> None:
     [
         ("train.stepss=3", ["train.stepss: no such key", "did you mean 'steps'?"]),
         ("reward.whisper.window=full", ["reward.whisper.window: no such key; known: model"]),
+        (
+            'eval.quality=[{"type": "dnsmos", "name": "mos"}]',
+            [
+                "eval.quality[0].name: no such key; known: type, used_in_reward",
+                "; 'name' stands at the top of the file, beside 'eval'",
+            ],
+        ),
+        ("train.seed=3", ["train.seed: no such key", "'seed' stands at the top of the file"]),
         ("group_size=3", ["group_size: no such key", "did you mean 'rollout.group_size'?"]),
         ("rollout.engine=vlm", ['rollout.engine = "vlm"', "did you mean 'vllm'?"]),
         ("train.steps=many", ['train.steps = "many"', "valid integer", "Number of GRPO updates"]),
