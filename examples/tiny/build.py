@@ -50,9 +50,10 @@ def run(stage: str) -> None:
     start = time.monotonic()
     match stage:
         case "texts":
-            from examples.tiny import texts
+            from examples.tiny import phrases, texts
 
             texts.write_texts()
+            phrases.write_phrases()
         case "codec":
             from examples.tiny import spoken, train_codec, word_tokens
 

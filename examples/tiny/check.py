@@ -6,15 +6,18 @@ python -m examples.tiny.check
 from __future__ import annotations
 
 from collections.abc import Sequence
+from importlib.util import find_spec
 
 import numpy as np
 
 from examples.tiny.domain import HERE, held_out, read_texts
+from examples.tiny.phrases import PATH as PHRASES
 from examples.tiny.word_tokens import say
 from ttsrl.audio.waveform import Waveform
 from ttsrl.config.evaluation import JudgeConfig
 from ttsrl.scorers.base import Recogniser
 from ttsrl.scorers.registry import load_judge
+from ttsrl.scorers.sphinx import PACKAGE, PocketSphinx
 from ttsrl.synthesis.synthesiser import Synthesiser
 from ttsrl.text.normalise import cer
 
@@ -24,14 +27,19 @@ MAX_TOKENS = 37
 
 
 def main() -> None:
-    """Print how both recognisers hear flawless speech, and how well the policy speaks."""
+    """Print how each recogniser hears flawless speech, and how well the policy speaks.
+
+    PocketSphinx is one of them where its package is installed.
+    """
     texts = [text for text in read_texts() if held_out(text.split())][:N_TEXTS]
-    judges = {
+    judges: dict[str, Recogniser] = {
         "judge": load_judge(JudgeConfig(name="judge", type="ctc", model=str(HERE / "judge"))),
         "whisper": load_judge(
             JudgeConfig(name="whisper", type="whisper", model=str(HERE / "whisper"))
         ),
     }
+    if find_spec(PACKAGE):
+        judges[PACKAGE] = PocketSphinx(language_model=str(PHRASES))
     print(f"{len(texts)} held-out texts")
     flawless = [say(text.split()) for text in texts]
     policy = Synthesiser(str(HERE / "policy"), str(HERE / "codec"), "llasa")

@@ -28,6 +28,9 @@ class JudgeConfig(Strict):
     dtype: Literal["float32", "bfloat16"] = "float32"
     """What a judge of type whisper computes in: float32 as in published tables, or bfloat16, which
     is several times faster on a GPU. The other types have float32 alone."""
+    language_model: Annotated[str | None, DataPath()] = None
+    """pocketsphinx: word n-grams of your domain as an ARPA file. It then writes their words alone,
+    and errs less where speech has few words."""
     used_in_reward: bool = False
     """Say on purpose that the reward used this model: its number shows over-fitting, no quality."""
     lineage: Lineage = []
@@ -40,6 +43,15 @@ class JudgeConfig(Strict):
             raise ValueError(
                 f"judge {self.name!r} is of type {self.type!r}, which computes in float32; leave "
                 f"dtype = {self.dtype!r} out"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _type_has_a_language_model(self) -> Self:
+        if self.type != "pocketsphinx" and self.language_model is not None:
+            raise ValueError(
+                f"judge {self.name!r} is of type {self.type!r}, which hears without a language "
+                f"model; leave language_model = {self.language_model!r} out"
             )
         return self
 

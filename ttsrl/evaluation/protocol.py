@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from pathlib import Path
 from typing import Any
 
 from ttsrl.codecs.registry import codec_digest
@@ -13,7 +14,7 @@ from ttsrl.evaluation.asked import told_of
 from ttsrl.evaluation.quality import quality_digest
 from ttsrl.evaluation.suites import Suite
 from ttsrl.facts import InEvaluation, dump_where
-from ttsrl.models.files import folder_digest
+from ttsrl.models.files import file_digest, folder_digest
 from ttsrl.models.hub import local_folder, model_digest
 from ttsrl.records.evaluation import EvaluationIdentity
 from ttsrl.text.benchmark_wer import BENCHMARK_VERSION
@@ -36,6 +37,7 @@ def protocol_of(run: RunConfig, suite: Suite) -> str:
         **dump_where(run, lambda setting: setting.fact(InEvaluation) is not None),
         "judges": [
             [judge.name, judge.type, judge.dtype, folder_digest(local_folder(judge.model))]
+            + ([file_digest(Path(judge.language_model))] if judge.language_model else [])
             for judge in suite.judges
         ],
         "wer": [suite.wer, NORMALISER_VERSION, BENCHMARK_VERSION],

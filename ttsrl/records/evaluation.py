@@ -106,6 +106,7 @@ class ReportJudge(Record):
     model: str
     dtype: str | None = None
     """What it computed in; None in reports of the first version."""
+    language_model: str | None = None
     # `gave_reward` until 0.1: read as missing, a judge of an old report would pass for independent
     used_in_reward: bool = Field(
         default=False, validation_alias=AliasChoices("used_in_reward", "gave_reward")

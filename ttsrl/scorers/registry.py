@@ -141,7 +141,7 @@ def load_judge(config: JudgeConfig, device: str = "cpu", batch_size: int = 32) -
         case "pocketsphinx":
             from ttsrl.scorers.sphinx import PocketSphinx
 
-            return PocketSphinx(config.model)
+            return PocketSphinx(config.model, config.language_model)
         case "whisper":
             from ttsrl.reward.config import WhisperConfig
             from ttsrl.scorers.whisper.scorer import WhisperScorer

@@ -1,7 +1,8 @@
 """PocketSphinx: hidden Markov models, a pronunciation dictionary and word trigrams.
 
 As a recogniser it has nothing in common with the networks that give rewards: what fools those does
-not fool it. It writes words of its dictionary alone (CMUdict, 134 000 words), in American English.
+not fool it. It writes words of its dictionary alone (CMUdict, 134 000 words), in American English;
+where the user gives a language model, the words of that one.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ RATE_HZ = 16_000
 SHORTEST = 512
 """Samples; the decoder needs a whole frame (410)."""
 ENGLISH = "en"
+DICTIONARY = "cmudict-en-us.dict"
 MANY = 16
 """So many waveforms are heard on all cores, by a process each: it takes a third of a second of a
 core per second of speech, and holds Python's lock meanwhile."""
@@ -43,14 +45,18 @@ class PocketSphinx:
     max_duration_s = math.inf
     languages = frozenset([ENGLISH])
 
-    def __init__(self, model: str = PACKAGE) -> None:
+    def __init__(self, model: str = PACKAGE, language_model: str | None = None) -> None:
+        """`language_model`: an ARPA file. Raises BadInput."""
         if model != PACKAGE:
             raise BadInput(
                 f"a judge of type pocketsphinx hears with the weights of the package {PACKAGE}, "
                 f"not with {model}; set its model to {PACKAGE!r}"
             )
         self._folder = packaged_model(PACKAGE)
-        self._decoder = _load(self._folder)
+        self._language_model = language_model
+        if language_model:
+            _check_words(Path(language_model), _part(self._folder, DICTIONARY))
+        self._decoder = _load(self._folder, language_model)
         self._lock = threading.Lock()
 
     def transcribe(
@@ -76,16 +82,38 @@ class PocketSphinx:
     def _processes(self) -> ProcessPoolExecutor:
         """A decoder per core; they end with this process."""
         spawn = multiprocessing.get_context("spawn")
-        return ProcessPoolExecutor(int(cores()), spawn, _load_here, (self._folder,))
+        return ProcessPoolExecutor(
+            int(cores()), spawn, _load_here, (self._folder, self._language_model)
+        )
 
 
-def _load(folder: Path) -> Decoder:
+def _check_words(arpa: Path, dictionary: str) -> None:
+    """Raises BadInput where an ARPA file is none, or has words that cannot be heard."""
+    if not arpa.is_file():
+        raise BadInput(f"language_model {arpa} is not a file; give an ARPA file of word n-grams")
+    _, found, after = arpa.read_text(encoding="utf-8", errors="replace").partition("\\1-grams:")
+    unigrams = [line.split() for line in after.partition("\n\\")[0].splitlines()]
+    words = [fields[1] for fields in unigrams if len(fields) > 1]
+    if not found or not words:
+        raise BadInput(
+            f"language_model {arpa} is not an ARPA file: no word stands below \\1-grams:"
+        )
+    known = {line.partition(" ")[0] for line in Path(dictionary).read_text("utf-8").splitlines()}
+    if unknown := [word for word in words if word not in known | {"<s>", "</s>", "<unk>"}]:
+        raise BadInput(
+            f"{arpa} has words that PocketSphinx's dictionary lacks: {', '.join(unknown[:5])} "
+            f"({len(unknown)} of {len(words)}); write them as CMUdict does, in lower case, or "
+            "leave them out"
+        )
+
+
+def _load(folder: Path, language_model: str | None) -> Decoder:
     from pocketsphinx import Decoder
 
     return Decoder(
         hmm=_part(folder, "en-us"),
-        lm=_part(folder, "en-us.lm.bin"),
-        dict=_part(folder, "cmudict-en-us.dict"),
+        lm=language_model or _part(folder, "en-us.lm.bin"),
+        dict=_part(folder, DICTIONARY),
         samprate=RATE_HZ,
         loglevel="FATAL",
     )
@@ -95,9 +123,9 @@ _here: list[Decoder] = []
 """The decoder of a process of the pool."""
 
 
-def _load_here(folder: Path) -> None:
+def _load_here(folder: Path, language_model: str | None) -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    _here.append(_load(folder))
+    _here.append(_load(folder, language_model))
 
 
 def _end_with_parent() -> None:

@@ -125,6 +125,10 @@ def test_every_value_tells_where_it_came_from(run_file: Path) -> None:
                 "; 'name' stands at the top of the file, beside 'eval'",
             ],
         ),
+        (
+            'eval.judges=[{"name": "j", "type": "ctc", "model": "m", "language_model": "x.arpa"}]',
+            ["judge 'j' is of type 'ctc'", "leave language_model = 'x.arpa' out"],
+        ),
         ("train.seed=3", ["train.seed: no such key", "'seed' stands at the top of the file"]),
         ("group_size=3", ["group_size: no such key", "did you mean 'rollout.group_size'?"]),
         ("rollout.engine=vlm", ['rollout.engine = "vlm"', "did you mean 'vllm'?"]),
