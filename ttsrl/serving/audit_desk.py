@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import logging
 from dataclasses import dataclass
 
-from ttsrl.errors import BadInput, Failure
+from ttsrl.errors import BadInput, Failure, reason_of
 from ttsrl.serving.audit import Score, audit, recorded
 from ttsrl.serving.batcher import Full
 from ttsrl.wire import AuditRefused, AuditReport, AuditRequest, AuditRunning
@@ -17,6 +18,7 @@ MOST = 4
 RETRY_AFTER_S = 5
 FORGET_S = 120.0
 """An audit that nobody has asked for during so long is cancelled."""
+logger = logging.getLogger(__name__)
 
 
 @dataclass
@@ -60,9 +62,10 @@ class AuditDesk:
         await asyncio.wait({running.task}, timeout=WAIT_S)
         if not running.task.done():
             return AuditRunning(done=running.done, total=running.total)
-        if running.task.exception() or isinstance(running.task.result(), AuditRefused):
+        result = running.task.result()
+        if isinstance(result, AuditRefused):
             self._audits.pop(key, None)
-        return running.task.result()
+        return result
 
     async def _run(
         self, key: str, request: AuditRequest, spec_hash: str
@@ -85,6 +88,11 @@ class AuditDesk:
         except _Forgotten:
             self._audits.pop(key, None)
             return AuditRefused(reason="measurement", detail="no client asked for the result")
+        except Exception as error:
+            # An answer with status 500 would be taken for an outage, and begun again for ever.
+            logger.exception("an audit failed")
+            detail = f"{type(error).__name__} in the service: {reason_of(error)}"
+            return AuditRefused(reason="measurement", detail=detail)
 
 
 class _Forgotten(Exception):

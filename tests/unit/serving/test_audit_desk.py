@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import islice
 
 import pytest
@@ -11,9 +11,10 @@ import pytest
 from support.paths import TINY
 from ttsrl.data.audit_clips import read_clips
 from ttsrl.serving import audit, audit_desk
-from ttsrl.serving.audit_cases import cases
+from ttsrl.serving.audit_cases import AuditCase, cases
 from ttsrl.serving.audit_desk import AuditDesk
 from ttsrl.serving.batcher import Full
+from ttsrl.serving.recording import RecordedUtterance
 from ttsrl.wire import (
     AuditRefused,
     AuditReport,
@@ -93,6 +94,27 @@ def test_a_measurement_that_fails_once_is_made_again_and_one_that_always_fails_i
         assert isinstance(refused, AuditRefused) and refused.reason == "measurement"
         assert "no memory" in refused.detail
         rewards.failures = 0
+        assert isinstance(await finished(desk), AuditReport)
+
+    asyncio.run(scenario())
+
+
+def test_a_case_that_cannot_be_made_is_told_like_a_failed_measurement(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def broken(recordings: Sequence[RecordedUtterance]) -> Iterator[AuditCase]:
+        yield from islice(cases(recordings), 1)
+        raise ModuleNotFoundError("No module named 'av.error'")
+
+    async def scenario() -> None:
+        rewards = Rewards()
+        rewards.go_on.set()
+        desk = AuditDesk(rewards.score)
+        monkeypatch.setattr(audit, "cases", broken)
+        refused = await finished(desk)
+        assert isinstance(refused, AuditRefused) and refused.reason == "measurement"
+        assert "No module named 'av.error'" in refused.detail
+        monkeypatch.setattr(audit, "cases", lambda recordings: islice(cases(recordings), 3))
         assert isinstance(await finished(desk), AuditReport)
 
     asyncio.run(scenario())
