@@ -2,6 +2,7 @@
 
 python -m examples.voice.hear                                   # the committed policy
 python -m examples.voice.hear --policy FOLDER --whisper FOLDER  # another one, heard by your Whisper
+python -m examples.voice.hear --recordings                      # flite's own speech, for comparison
 
 Two unlike recognisers listen: OpenAI's Whisper base (faster-whisper, greedy, no time stamps) and
 PocketSphinx (pip install pocketsphinx==5.1.1).
@@ -13,17 +14,31 @@ import argparse
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 from examples.voice.corpus import HERE, RATE_HZ, TEXTS, held_out_texts
 from ttsrl.audio.waveform import Waveform
+from ttsrl.codecs.mel_codec import MelCodec
 from ttsrl.synthesis.synthesiser import SynthesisedSpeech, Synthesiser
 from ttsrl.text.normalise import cer
 
 MAX_TOKENS = 320
 """As `rollout.max_speech_tokens` of run.json."""
 Hearing = Callable[[Sequence[Waveform]], list[str]]
+
+
+class Said(NamedTuple):
+    """One sentence as it was said."""
+
+    waveform: Waveform
+    """[T] at 16 kHz."""
+    finished: bool
+    """Whether it ended by itself."""
+
+
+Speaker = Callable[[Sequence[str]], list[Said]]
 
 
 def main() -> None:
@@ -34,24 +49,52 @@ def main() -> None:
     parser.add_argument("--whisper", default="base", help="size, or folder of its CTranslate2 form")
     parser.add_argument("--held-out", type=int, default=60)
     parser.add_argument("--common-voice", type=int, default=40)
+    parser.add_argument(
+        "--recordings", action="store_true", help="in place of the policy: what it has learnt from"
+    )
     given = parser.parse_args()
-    voice = Synthesiser(str(given.policy), str(given.codec), "llasa")
     sets = {
         "held out": held_out_texts()[: given.held_out],
         "Common Voice": common_voice_texts()[: given.common_voice],
     }
     hearings = {"Whisper base": whisper(given.whisper), "PocketSphinx": pocketsphinx()}
     print("| sentences | drawn | " + " | ".join(hearings) + " | ended | mean s |", flush=True)
+    speakers = recordings(given.codec) if given.recordings else drawn(given.policy, given.codec)
     for name, texts in sets.items():
-        for drawn, temperature in (("sampled", 1.0), ("greedy", 0.0)):
-            if not texts:
-                continue
-            said = speak(voice, texts, temperature)
-            rates = (f"{100 * error(said, hears):.1f} %" for hears in hearings.values())
+        for way, speaks in speakers.items() if texts else ():
+            said = speaks(texts)
+            rates = (f"{100 * error(texts, said, hears):.1f} %" for hears in hearings.values())
             ended = f"{100 * np.mean([one.finished for one in said]):.0f} %"
-            seconds = f"{np.mean([one.duration_s for one in said]):.2f}"
-            row = [f"{len(texts)} {name}", drawn, *rates, ended, seconds]
+            seconds = f"{np.mean([len(one.waveform) / RATE_HZ for one in said]):.2f}"
+            row = [f"{len(texts)} {name}", way, *rates, ended, seconds]
             print("| " + " | ".join(row) + " |", flush=True)
+
+
+def drawn(policy: Path, codec: Path) -> dict[str, Speaker]:
+    """The policy, by way of drawing tokens."""
+    voice = Synthesiser(str(policy), str(codec), "llasa")
+    return {
+        way: lambda texts, temperature=temperature: [
+            Said(one.waveform, one.finished) for one in speak(voice, texts, temperature)
+        ]
+        for way, temperature in (("sampled", 1.0), ("greedy", 0.0))
+    }
+
+
+def recordings(folder: Path) -> dict[str, Speaker]:
+    """flite, which the policy has learnt from: as it is, and as the codec gives it back."""
+    from examples.voice.flite import load_voice
+
+    say, codec = load_voice(), MelCodec.load(str(folder))
+
+    def flite(texts: Sequence[str]) -> list[Said]:
+        return [Said(say(text).astype(np.float32) / 32_768, True) for text in texts]
+
+    def coded(texts: Sequence[str]) -> list[Said]:
+        tokens = codec.encode([one.waveform for one in flite(texts)])
+        return [Said(waveform, True) for waveform in codec.decode(tokens)]
+
+    return {"flite": flite, "flite by the codec": coded}
 
 
 def common_voice_texts() -> list[str]:
@@ -60,15 +103,15 @@ def common_voice_texts() -> list[str]:
     return [json.loads(line)["text"] for line in lines]
 
 
-def speak(voice: Synthesiser, texts: list[str], temperature: float) -> list[SynthesisedSpeech]:
+def speak(voice: Synthesiser, texts: Sequence[str], temperature: float) -> list[SynthesisedSpeech]:
     """Each text once; temperature 0 is greedy."""
     return voice.synthesise(texts, temperature=temperature, seed=0, max_tokens=MAX_TOKENS)
 
 
-def error(said: list[SynthesisedSpeech], hears: Hearing) -> float:
+def error(texts: Sequence[str], said: Sequence[Said], hears: Hearing) -> float:
     """Mean character error rate per sentence."""
     heard = hears([one.waveform for one in said])
-    return float(np.mean([cer(one.text, h, "en") for one, h in zip(said, heard, strict=True)]))
+    return float(np.mean([cer(text, h, "en") for text, h in zip(texts, heard, strict=True)]))
 
 
 def whisper(model: str) -> Hearing:
