@@ -29,7 +29,7 @@ MAX_TOKENS = 320
 Hearing = Callable[[Sequence[Waveform]], list[str]]
 
 
-class Said(NamedTuple):
+class HeardSentence(NamedTuple):
     """One sentence as it was said."""
 
     waveform: Waveform
@@ -38,7 +38,7 @@ class Said(NamedTuple):
     """Whether it ended by itself."""
 
 
-Speaker = Callable[[Sequence[str]], list[Said]]
+Speaker = Callable[[Sequence[str]], list[HeardSentence]]
 
 
 def main() -> None:
@@ -75,7 +75,7 @@ def drawn(policy: Path, codec: Path) -> dict[str, Speaker]:
     voice = Synthesiser(str(policy), str(codec), "llasa")
     return {
         way: lambda texts, temperature=temperature: [
-            Said(one.waveform, one.finished) for one in speak(voice, texts, temperature)
+            HeardSentence(one.waveform, one.finished) for one in speak(voice, texts, temperature)
         ]
         for way, temperature in (("sampled", 1.0), ("greedy", 0.0))
     }
@@ -87,12 +87,12 @@ def recordings(folder: Path) -> dict[str, Speaker]:
 
     say, codec = load_voice(), MelCodec.load(str(folder))
 
-    def flite(texts: Sequence[str]) -> list[Said]:
-        return [Said(say(text).astype(np.float32) / 32_768, True) for text in texts]
+    def flite(texts: Sequence[str]) -> list[HeardSentence]:
+        return [HeardSentence(say(text).astype(np.float32) / 32_768, True) for text in texts]
 
-    def coded(texts: Sequence[str]) -> list[Said]:
+    def coded(texts: Sequence[str]) -> list[HeardSentence]:
         tokens = codec.encode([one.waveform for one in flite(texts)])
-        return [Said(waveform, True) for waveform in codec.decode(tokens)]
+        return [HeardSentence(waveform, True) for waveform in codec.decode(tokens)]
 
     return {"flite": flite, "flite by the codec": coded}
 
@@ -108,7 +108,7 @@ def speak(voice: Synthesiser, texts: Sequence[str], temperature: float) -> list[
     return voice.synthesise(texts, temperature=temperature, seed=0, max_tokens=MAX_TOKENS)
 
 
-def error(texts: Sequence[str], said: Sequence[Said], hears: Hearing) -> float:
+def error(texts: Sequence[str], said: Sequence[HeardSentence], hears: Hearing) -> float:
     """Mean character error rate per sentence."""
     heard = hears([one.waveform for one in said])
     return float(np.mean([cer(text, h, "en") for text, h in zip(texts, heard, strict=True)]))
