@@ -73,6 +73,14 @@ class Watched:
             return None if self._known is None else list(self._known.values())
 
     def _run(self) -> None:
+        try:
+            self._keep_up()
+        except (
+            Exception
+        ) as error:  # whoever asks for the objects is told, and does not wait for ever
+            self._tell(error)
+
+    def _keep_up(self) -> None:
         while not self._closed.is_set():
             try:
                 if not self._version:
@@ -140,11 +148,14 @@ class Watched:
         if not late and (is_outage(error) or isinstance(error, ValueError)):
             self._changed.set()
             return not self._closed.wait(RETRY_S)
+        self._tell(error)
+        return False
+
+    def _tell(self, error: Exception) -> None:
         with self._lock:
             self._error = error
         self._answered.set()
         self._changed.set()
-        return False
 
 
 def _key(one: Object) -> str:

@@ -168,7 +168,17 @@ def test_a_server_that_stays_away_is_an_error_in_words(tmp_path: Path) -> None:
             until(lambda: pods.objects() is None)
 
 
-def test_a_job_is_followed_without_being_listed_again(tmp_path: Path) -> None:
+def test_an_answer_that_makes_no_sense_is_no_endless_wait(tmp_path: Path) -> None:
+    server = Server((200, b'{"metadata": {}, "items": [{}]}'))
+    server.go_on.release()
+    with api_server(server, tmp_path) as file:
+        chosen.kubeconfig = file
+        with Watched(Cluster(), PATH) as pods, pytest.raises(KeyError):
+            pods.objects()
+
+
+@pytest.mark.parametrize("phase", ["Pending", "Running"])
+def test_a_job_is_followed_without_being_listed_again(tmp_path: Path, phase: str) -> None:
     """Steps come from the log; nodes and other people's pods are asked for while a pod waits."""
     job: dict[str, Any] = {
         "kind": "RayJob",
@@ -182,8 +192,8 @@ def test_a_job_is_followed_without_being_listed_again(tmp_path: Path) -> None:
     }
     ended = {"jobDeploymentStatus": "Complete", "jobStatus": "SUCCEEDED"}
     done = {**job, "metadata": {**job["metadata"], "resourceVersion": "9"}, "status": ended}
-    waits, runs = pod("driver", 1, "Pending"), pod("driver", 7)
-    for one in (waits, runs):
+    first, runs = pod("driver", 1, phase), pod("driver", 7)
+    for one in (first, runs):
         one["metadata"]["labels"] = {"batch.kubernetes.io/job-name": "ttsrl-train"}
     lists: list[str] = []
     logs = iter(["step 1/2  reward 0.1", "step 2/2  reward 0.2"])
@@ -203,18 +213,21 @@ def test_a_job_is_followed_without_being_listed_again(tmp_path: Path) -> None:
         if last == "ttsrl-train":
             return 200, as_json(job)
         lists.append(path)
-        items = {"rayjobs": [job], "pods": [waits] if "/speech/" in path else []}
+        items = {"rayjobs": [job], "pods": [first] if "/speech/" in path else []}
         return listing(5, *items.get(last, []))
 
     with api_server(answer, tmp_path) as file, Progress(Console(file=shown)) as progress:
         chosen.kubeconfig = file
         watch(Cluster(), NAMES, progress)
     said = shown.getvalue()
-    assert said.index("being made") < said.index("2/2 reward 0.2") < said.index("done in")
+    assert said.index("2/2 reward 0.2") < said.index("done in")
+    around = ["/api/v1/nodes", "/api/v1/pods"], ["events"]
+    before, after = around if phase == "Pending" else ([], [])
     assert sorted(path.removeprefix("/api/v1/namespaces/speech/") for path in lists) == [
-        "/api/v1/nodes",
-        "/api/v1/pods",
+        *before,
         "/apis/ray.io/v1/namespaces/speech/rayjobs",
-        "events",
+        *after,
         "pods",
     ]
+    assert said.find("being made") < said.index("2/2 reward 0.2")
+    assert ("being made" in said) is (phase == "Pending")
