@@ -28,8 +28,14 @@ def main() -> None:
         write(FOLDER)
         return
     chosen = {"namespace": arguments.namespace, "release": arguments.release}
-    with httpx.Client(base_url=arguments.check, timeout=60) as prometheus:
-        found = answers(prometheus, BOARDS, chosen, arguments.range)
+    try:
+        with httpx.Client(base_url=arguments.check, timeout=60) as prometheus:
+            found = answers(prometheus, BOARDS, chosen, arguments.range)
+    except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
+        sys.exit(
+            f"error: no answer of a Prometheus at {arguments.check} ({error}); give its address, "
+            "as http://127.0.0.1:9090"
+        )
     empty = [answer for answer in found if not answer.series]
     for answer in empty:
         print(f"{answer.problem or 'no series'}: {answer.panel}\n    {answer.query}")

@@ -106,7 +106,8 @@ class PageRunner:
 
     def _started(self, command: str) -> subprocess.Popen[str]:
         return subprocess.Popen(
-            ["bash", "-c", command],
+            # Tests that a shell runs in its background ignore Ctrl-C, and so would what they start.
+            ["env", "--default-signal=INT", "bash", "-c", command],
             cwd=self.folder,
             env=self._environment,
             stdout=subprocess.PIPE,

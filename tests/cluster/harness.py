@@ -200,6 +200,11 @@ class Bucket:
     def read(self, name: str) -> str:
         return self.client().get_object(Bucket=self.name, Key=name)["Body"].read().decode()
 
+    def remove(self, prefix: str) -> None:
+        """Every object below a prefix."""
+        for name in self.object_names(prefix):
+            self.client().delete_object(Bucket=self.name, Key=name)
+
     def object_names(self, prefix: str = "") -> list[str]:
         pages = (
             self.client().get_paginator("list_objects_v2").paginate(Bucket=self.name, Prefix=prefix)

@@ -137,7 +137,9 @@ def with_gpus(run: PageRunner, namespace: Namespace, bucket: Bucket) -> None:
     run("ttsrl stop --delete")
     assert "created" in run("ttsrl eval --cluster")
     namespace.helm("uninstall", "ttsrl")
+    namespace.kubectl("delete", "pvc", "ttsrl-models", "--wait=false")  # which Helm keeps
     until_gone(namespace)
+    bucket.remove("speech/runs/")  # of jobs that came as far as to write their configuration
 
 
 def on_cpus(run: PageRunner, namespace: Namespace, bucket: Bucket) -> None:

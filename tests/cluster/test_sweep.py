@@ -1,4 +1,4 @@
-"""Four runs of one release train at the same time through one pod of the reward service."""
+"""Four runs of one release train through one pod of the reward service, as many at once as fit."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ import pytest
 from harness import Bucket, Namespace
 from test_submit import Cli
 from test_whole_job import ended
+from testbed.paths import REPOSITORY
 
+CPU = REPOSITORY / "helm/values/cpu.yaml"
 SEEDS = (1, 2, 3, 4)
 TWO_STEPS = "run.train.device=cpu,run.train.steps=2,run.train.save_every=2,run.eval.max_texts=8"
 
@@ -20,7 +22,8 @@ def test_a_sweep_trains_through_one_reward_pod(
 ) -> None:
     namespace.cluster.require_full()
     namespace.cluster.require_api("rayjobs.ray.io")
-    namespace.install(*bucket.values, "--set", TWO_STEPS)
+    small = f"{TWO_STEPS},train.resources.requests.cpu=100m"
+    namespace.install(*bucket.values, "-f", CPU, "--set", small)
     cli = Cli(namespace)
     for seed in SEEDS:
         cli.done("submit", "--name", f"seed{seed}", "--set", f"seed={seed}")

@@ -6,6 +6,7 @@ Exporters of Kubernetes are not on this machine: their series come from cluster_
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
@@ -20,7 +21,7 @@ import pytest
 import yaml
 
 from examples.tiny.word_tokens import say
-from monitoring.__main__ import BOARDS
+from monitoring.__main__ import BOARDS, main
 from monitoring.check import QueryResult, answers
 from support.paths import ROOT
 from support.prometheus_server import prometheus, release_rules
@@ -265,3 +266,12 @@ def test_prometheus_evaluates_every_rule(client: httpx.Client) -> None:
     recorded = client.get("/api/v1/query", params={"query": '{__name__=~"ttsrl:.+"}'}).json()
     names = {series["metric"]["__name__"] for series in recorded["data"]["result"]}
     assert names == {rule["name"] for rule in rules if rule["type"] == "recording"}
+
+
+@pytest.mark.parametrize("address", ["http://127.0.0.1:9", "nonsense"])
+def test_an_address_where_no_prometheus_answers_is_named(
+    address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["monitoring", "--check", address])
+    with pytest.raises(SystemExit, match=f"no answer of a Prometheus at {address}"):
+        main()
