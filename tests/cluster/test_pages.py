@@ -162,10 +162,9 @@ def on_cpus(run: PageRunner, namespace: Namespace, bucket: Bucket) -> None:
     assert "step 8/8" in run("ttsrl logs")
     assert "step 8/8" in run("ttsrl logs --follow")
     run("ttsrl eval --cluster")
-    reduced = "ttsrl-eval-reduce"
+    until_evaluated(namespace, "ttsrl-eval")
+    assert "ttsrl-eval-reduce-0" in run("kubectl get jobs")
     run("kubectl logs job/NAME")
-    namespace.until("the report", lambda: ending(namespace, "job", reduced) == "Complete", 600)
-    assert reduced in run("kubectl get jobs")
     run("ttsrl pull ttsrl --to model")
     run("ttsrl pull ttsrl --to best --best")
     run("ttsrl pull s3://BUCKET/speech/runs/ttsrl --to model --step 400")
@@ -183,12 +182,17 @@ def another_run(run: PageRunner, namespace: Namespace) -> None:
     ends = namespace.until("the end of a", lambda: ended(namespace, "ttsrl-a-train"), 600)
     assert ends == "Complete"
     run("ttsrl eval --cluster --run a")
-    reduced = "ttsrl-a-eval-reduce"
-    namespace.until("its report", lambda: ending(namespace, "job", reduced) == "Complete", 600)
+    until_evaluated(namespace, "ttsrl-a-eval")
     run.run("rm -r model")
     run("ttsrl pull ttsrl --run a --to model")
     run("ttsrl report ttsrl --run a --to a-report")
     assert (run.folder / "a-report/report.html").exists()
+
+
+def until_evaluated(namespace: Namespace, name: str) -> None:
+    """As one JobSet: the group full has its API."""
+    done = namespace.until(f"the end of {name}", lambda: ending(namespace, "jobset", name), 900)
+    assert done == "Completed", namespace.describe()
 
 
 def ask_prometheus(run: PageRunner, namespace: Namespace) -> None:
