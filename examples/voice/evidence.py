@@ -123,7 +123,15 @@ def table(found: Sequence[Row]) -> list[str]:
 
 def steps(found: Sequence[Row]) -> list[str]:
     """Markdown: what a row's steps took, and what its rollouts were like at both ends."""
-    head = ["run", "reward", "CER of rollouts", "entropy", "seconds a step", "rollouts a step"]
+    head = [
+        "run",
+        "reward",
+        "CER of rollouts",
+        "entropy",
+        "pitch spread",
+        "seconds per step",
+        "rollouts per step",
+    ]
     lines = [f"| {' | '.join(head)} |", "|" + "---|" * len(head)]
     for row in found:
         log = row.folder.steps
@@ -140,6 +148,7 @@ def steps(found: Sequence[Row]) -> list[str]:
                         _all(s.raw.get("cer") for s in last),
                     ),
                     (2, _all(s.entropy for s in first), _all(s.entropy for s in last)),
+                    (2, *(_all(s.raw.get("pitch_spread") for s in part) for part in (first, last))),
                 )
             ),
             f"{fmean(s.seconds for s in log[1:] or log):.1f}",
