@@ -88,7 +88,9 @@ def recordings(folder: Path) -> dict[str, Speaker]:
     say, codec = load_voice(), MelCodec.load(str(folder))
 
     def flite(texts: Sequence[str]) -> list[HeardSentence]:
-        return [HeardSentence(say(text).astype(np.float32) / 32_768, True) for text in texts]
+        return [
+            HeardSentence(say(text).astype(np.float32) / np.float32(32_768), True) for text in texts
+        ]
 
     def coded(texts: Sequence[str]) -> list[HeardSentence]:
         tokens = codec.encode([one.waveform for one in flite(texts)])
