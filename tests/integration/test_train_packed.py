@@ -49,9 +49,12 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[dict[str, 
         folder / "qwen2"
     )
     program = [sys.executable, str(ROOT / "tests/support/update_ranks.py"), str(folder)]
-    path = {"PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests")])}
+    variables = {
+        "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests")]),
+        "TMPDIR": str(folder),  # for verl's locks
+    }
     done = subprocess.run(
-        program, env=os.environ | path, capture_output=True, text=True, timeout=DEADLINE_S
+        program, env=os.environ | variables, capture_output=True, text=True, timeout=DEADLINE_S
     )
     assert done.returncode == 0, done.stderr
     names = {"1": 1, "2": 2, "4": 4} | {f"{saved}-{ranks}": ranks for saved, ranks in RESUMED}
