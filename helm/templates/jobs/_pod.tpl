@@ -111,6 +111,12 @@ envFrom:
 {{- range $name, $value := dig "fabric" "nccl" dict .settings -}}
 {{- $env = append $env (dict "name" $name "value" $value) -}}
 {{- end -}}
+{{- if not (has "models" .mounts) -}}
+{{- /* The models' folder, where the others keep what is compiled, is not there: no file may be made. */ -}}
+{{- range $name, $folder := dict "TORCHINDUCTOR_CACHE_DIR" "torchinductor" "TRITON_CACHE_DIR" "triton" "VLLM_CACHE_ROOT" "vllm" -}}
+{{- $env = append $env (dict "name" $name "value" (printf "/tmp/compiled/%s" $folder)) -}}
+{{- end -}}
+{{- end -}}
 {{- with concat $env (.settings.extraEnv | default list) }}
 env:
   {{- toYaml . | nindent 2 }}

@@ -446,6 +446,26 @@ def test_what_is_compiled_is_kept_beside_the_models_unless_pods_may_only_read_th
     assert folders(models={"keepCompiled": False}) == {Path("/tmp/compiled")}
 
 
+def test_a_pod_without_the_models_keeps_what_is_compiled_in_a_folder_of_its_own() -> None:
+    """Its root is read-only, so that it could not make the folder of the others."""
+    files = [file.read_text() for file in (ROOT / "jobs").rglob("*.yaml")]
+    jobs = [job for file in files for job in yaml.safe_load_all(file) if job and "kind" in job]
+    merging = 0
+    for _, pod in pod_specs(jobs):
+        for container in (*pod.get("containers", []), *pod.get("initContainers", [])):
+            mounted = {mount["mountPath"] for mount in container["volumeMounts"]}
+            if "/models" in mounted or "ttsrl-env" not in str(container.get("envFrom")):
+                continue
+            if "check" in container.get(
+                "command", []
+            ):  # without a model there is nothing to compile
+                continue
+            own = {one["name"]: one.get("value", "") for one in container["env"]}
+            assert all(own[name].startswith("/tmp/") for name in COMPILERS)
+            merging += "merge" in container["name"]
+    assert merging
+
+
 def test_the_reward_service_is_woken_from_zero_by_a_pod_that_will_ask_it() -> None:
     def scaled(least: int) -> Manifest:
         scaling = {"minReplicas": least, "keda": {"enabled": True}}
