@@ -9,9 +9,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from mlflow import MlflowClient
 
 from harness import Bucket, Manifest, Namespace, manifests, on_cpus
+from support.mlflow_server import free_port, mlflow_server
 from test_submit import Cli
+from testbed.node import address
 from testbed.paths import REPOSITORY
 
 JOBS = REPOSITORY / "jobs"
@@ -31,6 +34,15 @@ def during(bucket: Bucket) -> set[int]:
     names = bucket.object_names(prefix)
     whole = [name for name in names if name.endswith("/MANIFEST.json")]
     return {int(name.removeprefix(prefix).partition("/")[0]) for name in whole}
+
+
+def tracked(server: str, figure: str = "train/step") -> list[int]:
+    """Steps of which the tracker has a figure; a step that it was told twice is there twice."""
+    client = MlflowClient(server)
+    experiment = client.get_experiment_by_name("ttsrl")
+    runs = client.search_runs([experiment.experiment_id]) if experiment else []
+    history = [client.get_metric_history(run.info.run_id, figure) for run in runs]
+    return sorted(one.step for figures in history for one in figures)
 
 
 def install(namespace: Namespace, bucket: Bucket, *more: str) -> None:
@@ -62,15 +74,27 @@ def ending(namespace: Namespace, kind: str, name: str) -> str:
 def test_a_policy_is_trained_on_ray_merged_evaluated_and_pulled_and_speaks_better(
     namespace: Namespace, bucket: Bucket, tmp_path: Path
 ) -> None:
+    """The pod that evaluates beside training is killed meanwhile, and the tracker's server, too."""
+    namespace.cluster.require_testbed("network, in which pods reach this machine")
     namespace.cluster.require_api("rayjobs.ray.io")
-    install(namespace, bucket, "--set", "run.eval.during_training.texts=8")
-    namespace.apply_as_users_do(on_cpus(manifests(JOBS / "train")))
-    namespace.apply_as_users_do(on_cpus(manifests(JOBS / "follow")))
-    namespace.until("the evaluation of the base", lambda: during(bucket) >= {0}, 600)
-    namespace.kubectl("delete", "pod", "-l", FOLLOW, "--grace-period=0", "--force")
+    mlflow = (tmp_path / "mlflow", free_port(), address())
+    tracker = {"type": "mlflow", "address": f"http://{mlflow[2]}:{mlflow[1]}"}
+    given = ("--set-json", f"run.trackers={json.dumps([tracker])}")
+    install(namespace, bucket, "--set", "run.eval.during_training.texts=8", *given)
+    with mlflow_server(*mlflow) as server:
+        namespace.apply_as_users_do(on_cpus(manifests(JOBS / "train")))
+        namespace.apply_as_users_do(on_cpus(manifests(JOBS / "follow")))
+        namespace.until("the evaluation of the base", lambda: during(bucket) >= {0}, 600)
+        namespace.kubectl("delete", "pod", "-l", FOLLOW, "--grace-period=0", "--force")
+        namespace.until("a step in the tracker", lambda: tracked(server), 600)
+    told = tracked(f"sqlite:///{mlflow[0]}/mlflow.db")  # also what came before the kill
+    assert told[-1] < 8, "the server outlived the training"
     end = namespace.until("the end of training", lambda: ended(namespace), 900)
     assert (end, rayjob(namespace)["jobStatus"]) == ("Complete", "SUCCEEDED")
     told_to_a_user(namespace)
+    logs = Cli(namespace).done("logs")
+    assert "tracker mlflow is behind, training continues" in logs
+    assert f"tracker mlflow has the run up to step {told[-1]}" in logs
     end = namespace.until("its evaluation", lambda: ending(namespace, "job", "ttsrl-follow"), 600)
     assert (end, during(bucket)) == ("Complete", {0, 4, 8}), namespace.describe()
     assert "evaluated step 8: CER" in Cli(namespace).done("status")
@@ -79,7 +103,11 @@ def test_a_policy_is_trained_on_ray_merged_evaluated_and_pulled_and_speaks_bette
     namespace.apply_as_users_do(
         on_cpus(manifests(JOBS / "train"))
     )  # once more: nothing begins again
-    evaluate_and_pull(namespace, bucket, tmp_path)
+    with mlflow_server(*mlflow) as server:  # back: the job that puts evaluations together tells it
+        evaluate_and_pull(namespace, bucket, tmp_path)
+        assert tracked(server) == list(range(1, 9))
+        assert tracked(server, "eval/held_out.during/sampled/cer/judge") == [0, 4, 8]
+        assert tracked(server, "eval/held_out/sampled/cer/judge") == [0, 8]
     assert rayjob(namespace) == status
 
 

@@ -1,4 +1,4 @@
-"""A real MLflow tracking server on loopback."""
+"""A real MLflow tracking server, on loopback unless said otherwise."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ def free_port() -> int:
 
 
 @contextmanager
-def mlflow_server(folder: Path, port: int) -> Generator[str]:
+def mlflow_server(folder: Path, port: int, host: str = "127.0.0.1") -> Generator[str]:
     """Its address, once it answers; its database and artifacts are in the folder."""
     folder.mkdir(exist_ok=True)
     log = (folder / "server.log").open("ab")
     server = subprocess.Popen(
         [
-            *(sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1"),
-            *("--port", str(port), "--workers", "1"),
+            *(sys.executable, "-m", "mlflow", "server", "--host", host),
+            *("--port", str(port), "--workers", "1", "--allowed-hosts", f"{host}:{port}"),
             *("--backend-store-uri", f"sqlite:///{folder / 'mlflow.db'}"),
             *("--artifacts-destination", str(folder / "artifacts")),
         ],
@@ -39,7 +39,7 @@ def mlflow_server(folder: Path, port: int) -> Generator[str]:
         env={**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
         start_new_session=True,
     )
-    address = f"http://127.0.0.1:{port}"
+    address = f"http://{host}:{port}"
     try:
         wait_for(lambda: server.poll() is not None or _answers(address))
         assert server.poll() is None, (folder / "server.log").read_text()

@@ -34,7 +34,12 @@ cgroup_manager = "cgroupfs"
 """
 BASE = "localhost/ttsrl-base:bookworm"
 TTSRL = ("reward", "train", "jobs")  # targets of the Dockerfile
-ON_CPUS = {"BASE": BASE, "TRAIN_BASE": BASE, "TRAIN_EXTRAS": "train"}
+ON_CPUS = {
+    "BASE": BASE,
+    "TRAIN_BASE": BASE,
+    "TRAIN_EXTRAS": "train mlflow",
+    "REWARD_EXTRAS": "reward mlflow",
+}
 
 # Operators' images: where upstream's manifests expect each binary.
 ENTRYPOINTS = {
