@@ -86,7 +86,10 @@ def say(
     top_p: Annotated[float | None, typer.Option(help="Share of the likeliest tokens.")] = None,
     top_k: Annotated[int | None, typer.Option(help="Number of likeliest tokens; -1: all.")] = None,
     max_speech_tokens: Annotated[
-        int | None, typer.Option(help="Longest speech; default: that of its run, or 2048.", min=1)
+        int | None,
+        typer.Option(
+            help="Longest speech; default: that of its run, or what fits, up to 2048.", min=1
+        ),
     ] = None,
     seed: Annotated[int, typer.Option(help="Another seed, another reading.")] = 0,
 ) -> None:

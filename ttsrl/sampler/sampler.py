@@ -201,12 +201,16 @@ class Sampler:
                 f"(0, 1]: got {group_size}, {max_tokens}, {temperature}, {top_p}"
             )
         longest = max(map(len, prompts_P))
-        limit: int = cast(Any, self.model).config.max_position_embeddings
-        if longest + max_tokens > limit:
+        if longest + max_tokens > self.positions:
             raise BadInput(
                 f"a prompt of {longest} tokens and {max_tokens} more do not fit the model's "
-                f"{limit} positions; lower max_speech_tokens or shorten the text"
+                f"{self.positions} positions; lower max_speech_tokens or shorten the text"
             )
+
+    @property
+    def positions(self) -> int:
+        """How many tokens a prompt and its response may have together."""
+        return cast(Any, self.model).config.max_position_embeddings
 
 
 def truncate(probs: Tensor, top_k: int, top_p: float) -> Tensor:

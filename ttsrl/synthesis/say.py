@@ -88,7 +88,6 @@ def say(
             "temperature": temperature,
             "top_p": top_p,
             "top_k": top_k,
-            # a small model may have room for fewer than its family's
             "max_speech_tokens": max_speech_tokens
             or (run.rollout.max_speech_tokens if run else None),
         },
@@ -118,15 +117,21 @@ def say(
         told := run.prompt if run else PromptConfig(),
     )
     voices = [synthesiser.voice(voice_text, *recording)] if recording and voice_text else None
+    conditions = told.conditions(style=style, label=style, language=language)
+    longest = sampling.max_speech_tokens
+    if max_speech_tokens is None and run is None:
+        # a small model may have room for fewer than its family's authors give
+        room = synthesiser.room(text, voices[0] if voices else None, conditions)
+        longest = min(longest, max(1, room))
     [speech] = synthesiser.synthesise(
         [text],
         voices=voices,
-        conditions=[told.conditions(style=style, label=style, language=language)],
+        conditions=[conditions],
         temperature=0.0 if greedy else sampling.temperature,
         top_p=sampling.top_p,
         top_k=sampling.top_k,
         seed=seed,
-        max_tokens=sampling.max_speech_tokens,
+        max_tokens=longest,
     )
     if not speech.speech_tokens:
         raise Failure("the model ended without a speech token; try another --seed")

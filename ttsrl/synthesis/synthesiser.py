@@ -104,6 +104,15 @@ class Synthesiser:
             return None
         return self.codec.in_voice(waveform, sample_rate_hz)
 
+    def room(
+        self,
+        text: str,
+        voice: VoicePrompt | None = None,
+        conditions: Conditions = UNCONDITIONED,
+    ) -> int:
+        """How many tokens the model has positions for after the prompt of this text."""
+        return self.sampler.positions - len(self._prompt_ids(text, voice, conditions))
+
     def synthesise(
         self,
         texts: Sequence[str],

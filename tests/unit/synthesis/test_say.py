@@ -13,7 +13,7 @@ import soundfile
 from ttsrl.config.load import dump_run, load_run
 from ttsrl.errors import BadInput
 from ttsrl.storage.published import RUN
-from ttsrl.synthesis.say import say
+from ttsrl.synthesis.say import Said, say
 
 TINY = Path("examples/tiny")
 
@@ -55,6 +55,17 @@ def test_it_samples_as_the_authors_do_unless_asked_otherwise(model: Path, tmp_pa
         said(greedy=True, top_k=5)
     with pytest.raises(BadInput, match="--family: unknown family 'lasa'; known: llasa"):
         said(family="lasa")
+
+
+def test_a_small_model_without_a_run_says_what_it_has_room_for(model: Path, tmp_path: Path) -> None:
+    def said(longest: int | None) -> Said:
+        codec, out = str(TINY / "codec"), tmp_path / "a.wav"
+        text = "two red birds sing home"
+        return say(text, str(model), out, codec=codec, max_speech_tokens=longest)
+
+    assert said(None).finished
+    with pytest.raises(BadInput, match="the model's 256 positions; lower max_speech_tokens"):
+        said(2048)
 
 
 @pytest.mark.parametrize(
