@@ -161,7 +161,7 @@ def lengths_of(rollouts: int, mean: float, longest: int) -> list[int]:
 async def generate(engine: Any, lengths: list[int], asked: dict[str, Any]) -> float:
     """All rollouts at once, 16 of each prompt, as a step's come. Returns the share of speech.
 
-    The token that ends it counts as speech: a rollout here goes on after it, to its length.
+    The end token counts as speech: here a rollout continues after it, to its length.
     """
     from vllm import SamplingParams, TokensPrompt  # pyright: ignore[reportMissingImports]
 

@@ -36,7 +36,7 @@ pytestmark = pytest.mark.timeout(1.5 * DEADLINE_S)
 
 @pytest.fixture(scope="module")
 def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[dict[str, dict[str, Any]]]]:
-    """Number of ranks, or of those that saved and those that go on -> what each found.
+    """Number of ranks, or of those that saved and those that continue -> what each found.
 
     One has every model and way.
     """

@@ -1,7 +1,7 @@
 """The ranks of an update, as a program: update_ranks.py FOLDER; results go to FOLDER.
 
 One rank makes the update of both policies there, padded and packed; two and four ranks that of the
-first, packed. Each number of ranks saves a checkpoint then, and another goes on from it. verl is
+first, packed. Each number of ranks saves a checkpoint then, and another continues from it. verl is
 imported once, and the ranks are forks.
 """
 
@@ -34,7 +34,7 @@ PROMPTS = [7, 3, 12, 5, 7, 9, 4, 6]
 RESPONSES = [20, 1, 33, 8, 15, 30, 2, 25]
 TEMPERATURE = 0.8
 RESUMED = [(1, 2), (2, 4), (4, 1)]
-"""How many ranks saved, and how many go on."""
+"""How many ranks saved, and how many continue."""
 
 
 def main() -> None:

@@ -9,20 +9,13 @@ from pathlib import Path
 from ttsrl.storage.errors import StorageError
 from ttsrl.storage.local import Part
 from ttsrl.storage.run_store import RunStore
-from ttsrl.training.machines import (
-    TRACKER,
-    Disk,
-    TrainingMachine,
-    everywhere,
-    ranks_that_saved,
-)
+from ttsrl.training.machines import TRACKER, Disk, TrainingMachine, everywhere
+from ttsrl.training.shards import SHARDS, ranks_that_saved, shard_name
 
 LOG_FOLDER = "log"
 """Where a checkpoint keeps the step log up to its step, so that a new machine has the history."""
 REWARD_FILE = "reward.json"
 """What the rewards of the steps up to a checkpoint measured."""
-SHARDS = ("model", "optim", "extra_state")
-"""What every rank saves."""
 
 
 def local_step(checkpoints: Path) -> int:
@@ -70,11 +63,7 @@ def missing(parts: Iterable[Part]) -> list[str]:
     """Files of a whole checkpoint that are in none of the parts."""
     paths = {path for part in parts for path in part}
     ranks = max((n for path in paths if (n := ranks_that_saved(path))), default=1)
-    shards = [
-        f"actor/{kind}_world_size_{ranks}_rank_{rank}.pt"
-        for rank in range(ranks)
-        for kind in SHARDS
-    ]
+    shards = [f"actor/{shard_name(kind, ranks, rank)}" for rank in range(ranks) for kind in SHARDS]
     return [path for path in ("data.pt", "actor/fsdp_config.json", *shards) if path not in paths]
 
 

@@ -21,6 +21,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from ttsrl.storage.local import Part
 from ttsrl.storage.run_store import RunStore
+from ttsrl.training.shards import ranks_that_saved
 
 TRACKER = "latest_checkpointed_iteration.txt"
 """verl writes it on the trainer's machine when every rank has saved."""
@@ -143,12 +144,6 @@ def belongs(path: str, ranks: frozenset[int], runs_trainer: bool) -> bool:
         return runs_trainer
     rank = re.search(r"_rank_(\d+)\.pt$", path)
     return (int(rank[1]) if rank else 0) in ranks
-
-
-def ranks_that_saved(path: str) -> int | None:
-    """How many ranks a shard of a checkpoint is one of; None for other files."""
-    found = re.search(r"_world_size_(\d+)_rank_\d+\.pt$", path)
-    return int(found[1]) if found else None
 
 
 def everywhere(

@@ -137,6 +137,7 @@ def test_what_is_not_kept_is_not_known_and_goes_when_it_changes(tmp_path: Path) 
         running = Watched(Cluster(), PATH, keep=lambda one: one["status"]["phase"] == "Running")
         with running as pods:
             until(lambda: [one["metadata"]["name"] for one in pods.objects() or []] == ["b"])
+            assert [one["status"]["phase"] for one in pods.objects() or []] == ["Running"]
 
 
 def test_who_may_not_list_sees_none_and_who_may_not_watch_lists_again(tmp_path: Path) -> None:

@@ -7,7 +7,6 @@ states are those of the ranks that saved, taken in turn.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,20 +16,18 @@ import verl.utils.fsdp_utils
 from torch import Tensor
 from torch.distributed.tensor import DTensor, Shard, distribute_tensor
 
+from ttsrl.storage.atomic import replace_file
+from ttsrl.training.shards import ranks_that_saved, shard_name
+
 fsdp_utils: Any = verl.utils.fsdp_utils
 _units_before = fsdp_utils._select_fsdp2_wrap_targets
 
 
-def file_of(kind: str, ranks: int, rank: int) -> str:
-    """verl's name of what one rank saves: model, optim or extra_state."""
-    return f"{kind}_world_size_{ranks}_rank_{rank}.pt"
-
-
 def ranks_of(folder: Path) -> int | None:
-    """How many ranks saved what lies in this folder; None where it is of none or not whole."""
-    names = {path.name for path in folder.glob("model_world_size_*_rank_*.pt")}
-    counts = {int(m[1]) for name in names if (m := re.search(r"_size_(\d+)_", name))}
-    whole = [n for n in counts if all(file_of("model", n, r) in names for r in range(n))]
+    """How many ranks saved what lies in this folder; None where no number of them is whole."""
+    names = {path.name for path in folder.glob("model_*.pt")}
+    counts = {n for name in names if (n := ranks_that_saved(name))}
+    whole = [n for n in counts if all(shard_name("model", n, r) in names for r in range(n))]
     return max(whole, default=None)
 
 
@@ -54,7 +51,7 @@ def let_any_ranks_load() -> None:
 
 def prepare(manager: Any, folder: Path) -> list[Path]:
     """Make what verl's loading of this rank needs and is not there; returns the files made."""
-    if (folder / file_of("model", manager.world_size, manager.rank)).exists():
+    if (folder / shard_name("model", manager.world_size, manager.rank)).exists():
         return []
     saved = ranks_of(folder)
     if saved is None:
@@ -66,7 +63,7 @@ def reshard(manager: Any, folder: Path, saved: int) -> list[Path]:
     """Write this rank's files from those of `saved` ranks; returns the files."""
 
     def shards(kind: str) -> list[Any]:
-        return [_read(folder / file_of(kind, saved, rank)) for rank in range(saved)]
+        return [_read(folder / shard_name(kind, saved, rank)) for rank in range(saved)]
 
     own = dict(manager.model.state_dict())
     files = {"model": {k: _part(v, own[k]) for k, v in _by_key(shards("model"))}}
@@ -79,10 +76,13 @@ def reshard(manager: Any, folder: Path, saved: int) -> list[Path]:
         }
         files["optim"] = optim[0] | {"state": state}
     if manager.should_load_extra:
-        files["extra_state"] = _read(folder / file_of("extra_state", saved, manager.rank % saved))
-    made = [folder / file_of(kind, manager.world_size, manager.rank) for kind in files]
+        files["extra_state"] = _read(
+            folder / shard_name("extra_state", saved, manager.rank % saved)
+        )
+    made = [folder / shard_name(kind, manager.world_size, manager.rank) for kind in files]
     for path, content in zip(made, files.values(), strict=True):
-        torch.save(content, path)
+        with replace_file(path) as temporary:  # a rank that is killed leaves no half of one
+            torch.save(content, temporary)
     return made
 
 
