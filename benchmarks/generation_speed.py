@@ -4,7 +4,11 @@ On a GPU: python benchmarks/generation_speed.py --shape 1b --work-dir /tmp/speed
 Every engine is a process of its own: `stock` as vLLM comes, `processor` with the logits processor
 that keeps a run's rollouts to speech. Random weights; lengths are those of llasa-channel-io's run
 in docs/speed.md, and a request ends at its own. A row of rollouts an eighth as long comes before
-that of whole ones, so that a run that is cut off leaves a figure.
+that of whole ones, so that a run that is cut off leaves a figure. `--family orpheus` has a codebook
+whose ids depend on the place in a frame.
+
+The first engine's speech is given to every later one, which is asked how likely it finds it: what
+8 bits cost in log-probabilities.
 
 An engine was up after 54 s on an NVIDIA H200 with what it compiles in its cache and compiled
 bytecode: vLLM's engine and its worker import torch and vLLM after one another (18 and 11 s; 29 and
@@ -24,20 +28,24 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from transformers import AutoTokenizer
 
 from ttsrl.config.load import dump_run, load_run
+from ttsrl.families.registry import load_family
 from ttsrl.training.environment import RUN
 from ttsrl.training.verl_args import ONLY_SPEECH, TOKENS_ALONE
 
-RECIPE = Path(__file__).parents[1] / "examples/recipes/llasa-channel-io.json"
+RECIPES = Path(__file__).parents[1] / "examples/recipes"
+RECIPE_OF = {"llasa": "llasa-channel-io.json", "orpheus": "orpheus.json"}
 PROMPT = 80
-FIRST_CODE, CODES, END = 128_264, 65_536, 128_261
+COMPARED, COMPARED_TOKENS = 8, 256
+"""Rollouts, and the tokens of each, that every engine is asked the log-probabilities of."""
 ENGINES: dict[str, dict[str, Any]] = {
     "stock": {},
     "processor": {"logits_processors": [ONLY_SPEECH]},
@@ -55,11 +63,32 @@ ASKED: dict[str, dict[str, Any]] = {
 }
 """What of a rollout is handed over and when; the first is verl's own way."""
 
+SAID = "said.json"
+"""What the first engine said, and how likely it found it."""
+
+
+class Speech:
+    """The ids of a family's speech and of its ends, for each place of a frame."""
+
+    def __init__(self, allowed_in_frame: Sequence[Sequence[int]]) -> None:
+        self.allowed = [list(ids) for ids in allowed_in_frame]
+        self.sets = [frozenset(ids) for ids in allowed_in_frame]
+
+    def prompt(self, number: int) -> list[int]:
+        """PROMPT ids, the same for the same number."""
+        return np.random.default_rng(number).choice(self.allowed[0], PROMPT).tolist()
+
+    def share(self, said: Sequence[Sequence[int]]) -> float:
+        """Of all tokens, those that may be at their places."""
+        right = sum(t in self.sets[i % len(self.sets)] for row in said for i, t in enumerate(row))
+        return right / sum(map(len, said))
+
 
 def main() -> None:
     """A policy, then the engines."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--shape", choices=["1b", "test"], default="1b")
+    parser.add_argument("--family", choices=list(RECIPE_OF), default="llasa")
+    parser.add_argument("--shape", choices=["1b", "3b", "test"], default="1b")
     parser.add_argument("--work-dir", type=Path, required=True)
     parser.add_argument("--engines", default="stock,processor")
     parser.add_argument("--asked", help="names, divided by commas; all without it")
@@ -73,11 +102,12 @@ def main() -> None:
     folder = arguments.work_dir.absolute()
     folder.mkdir(parents=True, exist_ok=True)
     if arguments.this is not None:
-        asyncio.run(measure(arguments.this, folder / "llasa", arguments))
+        asyncio.run(measure(arguments.this, folder / arguments.family, arguments))
         return
     from train_speed import make_all  # vLLM's processes import this file, too
 
-    make_all(folder, [(sys.executable, "llasa", arguments.shape, str(arguments.mean))])
+    (folder / SAID).unlink(missing_ok=True)
+    make_all(folder, [(sys.executable, arguments.family, arguments.shape, str(arguments.mean))])
     for name in arguments.engines.split(","):
         code = subprocess.run([sys.executable, *sys.argv, "--this", name]).returncode
         if code:
@@ -86,7 +116,7 @@ def main() -> None:
 
 async def measure(name: str, model: Path, arguments: argparse.Namespace) -> None:
     """One engine: seconds to start, then of the rollouts, asked for in each way."""
-    run = load_run(RECIPE, [f"model={model}"])
+    run = load_run(RECIPES / RECIPE_OF[arguments.family], [f"model={model}"])
     os.environ |= {
         RUN: dump_run(run),
         "VLLM_USE_FLASHINFER_SAMPLER": "0",
@@ -103,27 +133,32 @@ async def measure(name: str, model: Path, arguments: argparse.Namespace) -> None
     )
     print(f"{name}: up in {time.perf_counter() - start:.0f} s", flush=True)
     lengths = lengths_of(arguments.rollouts, arguments.mean, arguments.longest)
+    speech = Speech(load_family(run.family, AutoTokenizer.from_pretrained(model)).allowed_in_frame)
+    await compare(engine, speech, model.parent / SAID, name)
     for way in arguments.asked.split(",") if arguments.asked else ASKED:
         asked = dict(ASKED[way])
         engine.output_processor.stream_interval = asked.pop("stream_interval", 1)
-        await generate(engine, [8] * len(lengths), asked)
-        await row(engine, f"{name}, {way}, an eighth", [-(-n // 8) for n in lengths], asked)
-        await row(engine, f"{name}, {way}", lengths, asked)
+        await generate(engine, speech, [8] * len(lengths), asked)
+        shorter = [-(-n // 8) for n in lengths]
+        await row(engine, speech, f"{name}, {way}, an eighth", shorter, asked)
+        await row(engine, speech, f"{name}, {way}", lengths, asked)
         if arguments.profile:
-            await profile(engine, lengths, asked)
+            await profile(engine, speech, lengths, asked)
     engine.shutdown()
 
 
-async def row(engine: Any, title: str, lengths: list[int], asked: dict[str, Any]) -> None:
+async def row(
+    engine: Any, speech: Speech, title: str, lengths: list[int], asked: dict[str, Any]
+) -> None:
     """Prints the seconds of rollouts of these lengths."""
     gc.collect()
     cpu, start = processor_seconds(), time.perf_counter()
-    speech = await generate(engine, lengths, asked)
+    said = await generate(engine, speech, lengths, asked)
     seconds, used = time.perf_counter() - start, processor_seconds() - cpu
     print(
         f"{title}: {seconds:.2f} s, {seconds / max(lengths) * 1e3:.2f} ms a step, "
         f"{sum(lengths) / seconds:.0f} tokens/s; this process computes {used / seconds:.0%}; "
-        f"{speech:.1%} are speech",
+        f"{speech.share(said):.1%} are speech",
         flush=True,
     )
 
@@ -158,29 +193,60 @@ def lengths_of(rollouts: int, mean: float, longest: int) -> list[int]:
     return np.minimum(drawn, longest).tolist()
 
 
-async def generate(engine: Any, lengths: list[int], asked: dict[str, Any]) -> float:
-    """All rollouts at once, 16 of each prompt, as a step's come. Returns the share of speech.
-
-    The end token counts as speech: here a rollout continues after it, to its length.
-    """
+async def generate(
+    engine: Any, speech: Speech, lengths: list[int], asked: dict[str, Any]
+) -> list[list[int]]:
+    """All rollouts at once, 16 of each prompt, as a step's come; each continues to its length."""
     from vllm import SamplingParams, TokensPrompt  # pyright: ignore[reportMissingImports]
 
     common = {"temperature": 0.8, "top_p": 0.9, "logprobs": 0, "ignore_eos": True} | asked
 
-    async def one(number: int, length: int) -> int:
-        words = np.random.default_rng(number // 16).integers(CODES, size=PROMPT)
-        prompt = TokensPrompt(prompt_token_ids=(FIRST_CODE + words).tolist())
+    async def one(number: int, length: int) -> list[int]:
+        prompt = TokensPrompt(prompt_token_ids=speech.prompt(number // 16))
         parameters = SamplingParams(max_tokens=length, **common)
         said: list[int] = []
         async for output in engine.generate(
             prompt, parameters, request_id=f"{number}-{time.time()}"
         ):
-            said = output.outputs[0].token_ids
+            said = list(output.outputs[0].token_ids)
         assert len(said) == length
-        return sum(t == END or FIRST_CODE <= t < FIRST_CODE + CODES for t in said)
+        return said
 
-    speech = await asyncio.gather(*(one(*pair) for pair in enumerate(lengths)))
-    return sum(speech) / sum(lengths)
+    return list(await asyncio.gather(*(one(*pair) for pair in enumerate(lengths))))
+
+
+async def compare(engine: Any, speech: Speech, kept: Path, name: str) -> None:
+    """Prints how far this engine's log-probabilities of the first one's speech are from its own.
+
+    They are those of the whole vocabulary, before temperature, top_p and the logits processor.
+    """
+    from vllm import SamplingParams, TokensPrompt  # pyright: ignore[reportMissingImports]
+
+    asked = {"top_p": 1.0, "temperature": 1.0}
+    before = json.loads(kept.read_text()) if kept.exists() else None
+    said = before["said"] if before else await generate(
+        engine, speech, [COMPARED_TOKENS] * COMPARED, asked
+    )  # fmt: skip
+    found: list[float] = []
+    for number, tokens in enumerate(said):
+        ids = speech.prompt(number // 16) + tokens
+        parameters = SamplingParams(max_tokens=1, prompt_logprobs=0)
+        async for output in engine.generate(
+            TokensPrompt(prompt_token_ids=ids), parameters, request_id=f"compare-{number}"
+        ):
+            if output.prompt_logprobs:
+                last = output.prompt_logprobs[-len(tokens) :]
+                found += [one[t].logprob for one, t in zip(last, tokens, strict=True)]
+    if before is None:
+        kept.write_text(json.dumps({"engine": name, "said": said, "log_probabilities": found}))
+        return
+    apart = np.array(found) - np.array(before["log_probabilities"])
+    print(
+        f"{name}: log-probabilities of {len(found)} tokens that {before['engine']} said: mean "
+        f"{apart.mean():+.4f}, mean size {np.abs(apart).mean():.4f}, 99th percentile "
+        f"{np.percentile(np.abs(apart), 99):.4f} nats from its own",
+        flush=True,
+    )
 
 
 def processor_seconds() -> float:
@@ -188,10 +254,10 @@ def processor_seconds() -> float:
     return time.process_time()
 
 
-async def profile(engine: Any, lengths: list[int], asked: dict[str, Any]) -> None:
+async def profile(engine: Any, speech: Speech, lengths: list[int], asked: dict[str, Any]) -> None:
     """The same once more: kernels of some steps, and functions of every process."""
     with python_profiles():
-        work = asyncio.create_task(generate(engine, lengths, asked))
+        work = asyncio.create_task(generate(engine, speech, lengths, asked))
         await asyncio.sleep(2.0)
         await engine.collective_rpc("begin_watch")
         await asyncio.sleep(0.5)

@@ -18,6 +18,7 @@ import torch
 from transformers import (
     AutoTokenizer,
     ClapConfig,
+    LlamaConfig,
     ParakeetCTCConfig,
     WhisperConfig,
     WhisperForConditionalGeneration,
@@ -110,7 +111,7 @@ def make_xcodec2(folder: Path, *, small: bool, device: str) -> None:
     model.save_pretrained(folder)
 
 
-LLASA_SHAPES: dict[str, dict[str, Any]] = {
+LLAMA_SHAPES: dict[str, dict[str, Any]] = {
     "1b": {
         "hidden_size": 2048,
         "intermediate_size": 8192,
@@ -118,6 +119,14 @@ LLASA_SHAPES: dict[str, dict[str, Any]] = {
         "num_attention_heads": 32,
         "num_key_value_heads": 8,
         "head_dim": 64,
+    },
+    "3b": {
+        "hidden_size": 3072,
+        "intermediate_size": 8192,
+        "num_hidden_layers": 28,
+        "num_attention_heads": 24,
+        "num_key_value_heads": 8,
+        "head_dim": 128,
     },
     "test": {
         "hidden_size": 128,
@@ -139,7 +148,7 @@ def make_llasa(folder: Path, shape: str, device: str, tokens: float) -> None:
 
     Sampled at temperature 0.8 and top_p 0.9, as channel-io's recipe does.
     """
-    from transformers import LlamaConfig, LlamaForCausalLM
+    from transformers import LlamaForCausalLM
 
     from support.family_tokenizers import llasa_tokenizer
 
@@ -150,8 +159,36 @@ def make_llasa(folder: Path, shape: str, device: str, tokens: float) -> None:
         tokenizer.get_vocab()[f"<|{name}|>"]
         for name in ("s_0", "SPEECH_GENERATION_END", "SPEECH_GENERATION_START")
     )
-    config = LlamaConfig(
-        vocab_size=len(tokenizer),
+    config = _llama_config(shape, len(tokenizer), end)
+    torch.manual_seed(0)
+    with torch.device(device):
+        model = LlamaForCausalLM(config)
+    with torch.no_grad():
+        _teach_states(model, first, end, start, tokens)
+    generation = model.generation_config
+    generation.eos_token_id, generation.pad_token_id = end, config.pad_token_id
+    model.bfloat16().save_pretrained(folder)
+
+
+def make_orpheus(folder: Path, shape: str, device: str) -> None:
+    """Orpheus' format and its 156 940 token ids; it says anything, and does not end."""
+    from transformers import LlamaForCausalLM
+
+    from support.orpheus_files import orpheus_tokenizer
+
+    tokenizer = orpheus_tokenizer()
+    tokenizer.save_pretrained(folder)
+    end = tokenizer.get_vocab()["<custom_token_2>"]
+    torch.manual_seed(0)
+    with torch.device(device):
+        model = LlamaForCausalLM(_llama_config(shape, 156_940, end))
+    model.bfloat16().save_pretrained(folder)
+
+
+def _llama_config(shape: str, vocabulary: int, end: int) -> LlamaConfig:
+    """Llama 3.2's, with another vocabulary."""
+    return LlamaConfig(
+        vocab_size=vocabulary,
         max_position_embeddings=131_072,
         tie_word_embeddings=True,
         rms_norm_eps=1e-5,
@@ -166,16 +203,8 @@ def make_llasa(folder: Path, shape: str, device: str, tokens: float) -> None:
             "low_freq_factor": 1.0,
             "original_max_position_embeddings": 8192,
         },
-        **LLASA_SHAPES[shape],
+        **LLAMA_SHAPES[shape],
     )
-    torch.manual_seed(0)
-    with torch.device(device):
-        model = LlamaForCausalLM(config)
-    with torch.no_grad():
-        _teach_states(model, first, end, start, tokens)
-    generation = model.generation_config
-    generation.eos_token_id, generation.pad_token_id = end, config.pad_token_id
-    model.bfloat16().save_pretrained(folder)
 
 
 def _teach_states(model: Any, first: int, end: int, start: int, tokens: float) -> None:
@@ -348,6 +377,8 @@ def main() -> None:
             make_xcodec2(Path(folder), small=shape == "test", device=device)
         case "llasa":
             make_llasa(Path(folder), shape, device, float(rest[0]))
+        case "orpheus":
+            make_orpheus(Path(folder), shape, device)
         case "cosyvoice2":
             make_cosyvoice2(Path(folder), shape, device)
         case "cosyvoice2-codec":

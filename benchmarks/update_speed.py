@@ -22,7 +22,7 @@ from typing import Any, cast
 
 import numpy as np
 import torch
-from random_models import LLASA_SHAPES
+from random_models import LLAMA_SHAPES
 
 from support.verl_actor import (
     PADDED,
@@ -79,7 +79,7 @@ class Update:
 def main() -> None:
     """Every way in turn, on the same weights and rollouts."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--shape", choices=[*LLASA_SHAPES], default="test")
+    parser.add_argument("--shape", choices=[*LLAMA_SHAPES], default="test")
     parser.add_argument("--ways", default="padded,packed")
     parser.add_argument("--rollouts", type=int, help="128; of the shape test 16")
     parser.add_argument("--mean", type=float, help="mean length of a response")
@@ -131,7 +131,7 @@ def config_of(shape: str) -> Any:
         max_position_embeddings=131_072,
         tie_word_embeddings=True,
         rope_parameters={"rope_type": "default", "rope_theta": 500_000.0},
-        **LLASA_SHAPES[shape],
+        **LLAMA_SHAPES[shape],
     )
 
 
