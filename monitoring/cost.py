@@ -14,18 +14,11 @@ from monitoring.reward import gpu
 from monitoring.training import OF, RUN
 
 PODS = 'namespace=~"$namespace",pod=~"$release(-ttsrl)?-(reward|train|merge|eval)-.+"'
-STEP_S = 15
-"""Resolution of sums over time: a gauge is taken to hold this long."""
 
 
 def component(vector: str) -> str:
     """The component of a pod, by its name."""
     return f'label_replace({vector}, "component", "$1", "pod", ".*?-(reward|train|merge|eval)-.+")'
-
-
-def over_range(vector: str) -> str:
-    """Integral of a gauge over the range shown."""
-    return f"sum_over_time(({vector})[$__range:{STEP_S}s]) * {STEP_S}"
 
 
 RELEASE = 'namespace=~"$namespace",release=~"$release"'
@@ -45,19 +38,22 @@ GPUS = f"max by (run) (ttsrl_train_gpus{{{OF}}})"
 STEPS = f"sum by (run) (increase(ttsrl_train_steps_total{{{OF}}}[$__range]))"
 TRAINER = f"sum by (run) (increase(ttsrl_train_spent_seconds_total{{{OF}}}[$__range])) * {GPUS}"
 """GPU-seconds of the trainer's steps, over the range shown."""
-SERVICE_HELD = over_range(f"sum(ttsrl_reward_workers{{{SERVICE}}})")
-"""Seconds of the reward service's workers: one a GPU."""
+SERVICE_HELD = f"60 * sum(sum_over_time(ttsrl:reward_workers:sum{{{RELEASE}}}[$__range]))"
+"""Seconds of the reward service's workers, one per GPU; recorded once a minute."""
 SERVICE_BUSY = f"sum(increase(ttsrl_reward_stage_seconds_sum{{{SERVICE}}}[$__range]))"
 BOTH = f"({TRAINER}) + on () group_left () ({SERVICE_HELD})"
 
-CER = f'max by (run) (ttsrl_train_raw_mean{{{OF},component="cer"}})'
+CER = f'ttsrl_train_raw_mean{{{OF},component="cer"}}'
 POINTS = (
-    f"(100 * (quantile_over_time(0.95, ({CER})[$__range:{STEP_S}s]) "
-    f"- avg_over_time(({CER})[10m:{STEP_S}s])) > 0.1)"
+    f"(100 * (max by (run) (quantile_over_time(0.95, {CER}[$__range])) "
+    f"- max by (run) (avg_over_time({CER}[10m]))) > 0.1)"
 )
 """Points of CER won while training over the range shown; nothing below a tenth of a point."""
-HELD_OUT = f"max by (run, suite, judge, decoding) (ttsrl_train_held_out_verdict_cer{{{OF}}})"
-HELD_OUT_POINTS = f"(100 * (max_over_time(({HELD_OUT})[$__range:{STEP_S}s]) - {HELD_OUT}) > 0.1)"
+HELD_OUT = f"ttsrl_train_held_out_verdict_cer{{{OF}}}"
+JUDGED = "max by (run, suite, judge, decoding)"
+HELD_OUT_POINTS = (
+    f"(100 * ({JUDGED} (max_over_time({HELD_OUT}[$__range])) - {JUDGED} ({HELD_OUT})) > 0.1)"
+)
 
 BOARD = Board(
     uid="ttsrl-cost",
