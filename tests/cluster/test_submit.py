@@ -145,7 +145,7 @@ def test_runs_share_a_release_and_go_with_it(namespace: Namespace, cli: Cli) -> 
     assert [line.partition(":")[0] for line in lines] == ["ttsrl", "seed2", "seed3"]
     listed = json.loads(cli.done("status", "--json"))
     assert [one["run"] for one in listed] == ["ttsrl", "seed2", "seed3"]
-    # The state may change between two calls; which run and job it is, and what is said of it, may not.
+    # The state may change between two calls; which run and job it is may not.
     alone = json.loads(cli.done("status", "--json", "--run", "seed2"))
     assert (alone["run"], alone["job"]) == (listed[1]["run"], listed[1]["job"])
     assert alone.keys() == listed[1].keys()
