@@ -96,3 +96,23 @@ def test_a_field_that_the_cluster_does_not_know_is_seen(schemas: Path) -> None:
     pod: Manifest = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a"}}
     assert conform(schemas, yaml.safe_dump({**pod, "spec": {"containers": []}})) == ""
     assert "cntainers" in conform(schemas, yaml.safe_dump({**pod, "spec": {"cntainers": []}}))
+
+
+def test_a_release_that_is_applied_once_more_does_not_drift(namespace: Namespace) -> None:
+    """As by Argo CD: rendered, applied, rendered again, compared with what is there."""
+    namespace.cluster.require_full()
+    namespace.cluster.require_api("rayjobs.ray.io")
+    made = (CHART / "ci/a6000-values.yaml", CHART / "values/a100-80.yaml")
+    values = [option for file in made for option in ("-f", file)]
+    told = "token.existingSecret=ours,train.create=true,run.storage=s3://bucket"
+
+    def desired() -> str:
+        return namespace.helm("template", "ttsrl", CHART, "--validate", *values, "--set", told)
+
+    namespace.kubectl("apply", "-f", "-", input=desired())
+    namespace.until(
+        "KubeRay's answer",
+        lambda: namespace.existing("rayjob", "ttsrl-train").get("status", {}).get("rayClusterName"),
+        180,
+    )
+    assert namespace.kubectl("diff", "-f", "-", input=desired()) == ""

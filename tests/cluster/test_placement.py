@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import secrets
+from collections.abc import Generator
+from contextlib import contextmanager
+
 import pytest
 
 from harness import CHART, ClusterUnderTest, Namespace
+from testbed.gpus import gpu_node
 
 A6000 = CHART / "ci/a6000-values.yaml"
 
@@ -77,3 +83,46 @@ def test_a_pod_that_asks_for_more_gpus_than_a_node_has_stays_pending_and_says_wh
     install(namespace, "--set", "reward.gpu.count=5")
     wanted = "3 Insufficient nvidia.com/gpu"
     assert until_pending(namespace, "app.kubernetes.io/component=reward", wanted)
+
+
+@contextmanager
+def one_more_node(
+    cluster: ClusterUnderTest, product: str, arch: str = "amd64", taint: str = ""
+) -> Generator[str]:
+    """A node of 8 GPUs of that product, which KWOK keeps; its name."""
+    node = gpu_node(f"extra-{secrets.token_hex(3)}", product, "train", 8)
+    node["metadata"]["labels"]["kubernetes.io/arch"] = arch
+    if taint:
+        node["spec"]["taints"].append({"key": taint, "value": "true", "effect": "NoSchedule"})
+    cluster.kubectl("create", "-f", "-", input=json.dumps(node))
+    try:
+        yield node["metadata"]["name"]
+    finally:
+        cluster.kubectl("delete", "node", node["metadata"]["name"])
+
+
+def test_workers_go_to_spot_nodes_only_where_the_values_tolerate_them(
+    namespace: Namespace,
+) -> None:
+    namespace.cluster.require_full()
+    namespace.cluster.require_api("rayjobs.ray.io")
+    spot, product = "cloud.google.com/gke-spot", "NVIDIA-L40S"
+    wanted = ("--set", f"train.create=true,train.gpu.products={{{product}}}")
+    with one_more_node(namespace.cluster, product, taint=spot) as node:
+        install(namespace, *wanted)
+        until_pending(namespace, "ray.io/node-type=worker", "untolerated taint")
+        namespace.helm("uninstall", "ttsrl", "--wait")
+        tolerations = json.dumps([{"key": spot, "operator": "Exists"}])
+        install(namespace, *wanted, "--set-json", f"train.tolerations={tolerations}")
+        assert placed(namespace, "ray.io/node-type=worker", 1) == {node}
+
+
+def test_workers_do_not_go_to_nodes_of_another_architecture(namespace: Namespace) -> None:
+    namespace.cluster.require_full()
+    namespace.cluster.require_api("rayjobs.ray.io")
+    product = "NVIDIA-GH200-480GB"
+    with one_more_node(namespace.cluster, product, arch="arm64"):
+        install(namespace, "--set", f"train.create=true,train.gpu.products={{{product}}}")
+        wanted = "node(s) didn't match Pod's node affinity/selector"
+        said = until_pending(namespace, "ray.io/node-type=worker", wanted)
+        assert "Insufficient" not in said

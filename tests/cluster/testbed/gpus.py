@@ -8,12 +8,13 @@ FAKE = "kwok.x-k8s.io/node"
 def nodes() -> list[dict[str, Any]]:
     """Three nodes of 4 A6000 for rewards, two of 8 A100 for training, as GFD labels them."""
     return [
-        *(_node(f"a6000-{i}", "NVIDIA-RTX-A6000", "reward", 4) for i in (1, 2, 3)),
-        *(_node(f"a100-{i}", "NVIDIA-A100-SXM4-80GB", "train", 8) for i in (1, 2)),
+        *(gpu_node(f"a6000-{i}", "NVIDIA-RTX-A6000", "reward", 4) for i in (1, 2, 3)),
+        *(gpu_node(f"a100-{i}", "NVIDIA-A100-SXM4-80GB", "train", 8) for i in (1, 2)),
     ]
 
 
-def _node(name: str, product: str, pool: str, count: int) -> dict[str, Any]:
+def gpu_node(name: str, product: str, pool: str, count: int) -> dict[str, Any]:
+    """One node; nobody but KWOK answers for it."""
     capacity = {"cpu": "64", "memory": "512Gi", "pods": "110", "nvidia.com/gpu": str(count)}
     capacity["ephemeral-storage"] = "4Ti"
     labels = {
