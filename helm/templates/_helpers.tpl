@@ -77,6 +77,15 @@ annotations:
 {{ toPrettyJson $run }}
 {{- end }}
 
+{{/* What pods mount of the run, as the data of a ConfigMap */}}
+{{- define "ttsrl.runFiles" -}}
+run.json: |
+  {{- include "ttsrl.run" . | nindent 2 }}
+{{- with .Values.texts }}
+texts.jsonl: {{ quote . }}
+{{- end }}
+{{- end }}
+
 {{/* keda, hpa, or nothing where the API of the one that is asked for is missing */}}
 {{- define "ttsrl.autoscaler" -}}
 {{- if and .Values.reward.autoscaling.keda.enabled (.Capabilities.APIVersions.Has "keda.sh/v1alpha1") -}}

@@ -146,13 +146,19 @@ affinity:
 {{- if or $gpu.count .Values.reward.tolerations }}
 tolerations:
   {{- if $gpu.count }}
-  - key: nvidia.com/gpu
+  - key: {{ splitList "/" $gpu.resource | first }}/gpu
     operator: Exists
     effect: NoSchedule
   {{- end }}
   {{- with .Values.reward.tolerations }}
   {{- toYaml . | nindent 2 }}
   {{- end }}
+{{- end }}
+{{- if $gpu.count }}
+{{- with .Values.reward.resourceClaims }}
+resourceClaims:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
 {{- end }}
 topologySpreadConstraints:
 {{- with $spread }}
@@ -167,9 +173,14 @@ topologySpreadConstraints:
 {{- end }}
 {{- end }}
 
+{{/* Requests and limits; GPUs are a resource, or claims of devices */}}
 {{- define "ttsrl.rewardResources" -}}
 {{- $resources := deepCopy .Values.reward.resources -}}
-{{- if .Values.reward.gpu.count -}}
+{{- if and .Values.reward.gpu.count .Values.reward.resourceClaims -}}
+{{- $claims := list -}}
+{{- range .Values.reward.resourceClaims -}}{{- $claims = append $claims (dict "name" .name) -}}{{- end -}}
+{{- $_ := set $resources "claims" $claims -}}
+{{- else if .Values.reward.gpu.count -}}
 {{- $gpu := dict .Values.reward.gpu.resource (int .Values.reward.gpu.count) -}}
 {{- $_ := set $resources "limits" (merge $gpu ($resources.limits | default dict)) -}}
 {{- end -}}

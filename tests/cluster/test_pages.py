@@ -136,7 +136,12 @@ def with_gpus(run: PageRunner, namespace: Namespace, bucket: Bucket) -> None:
     run("ttsrl stop --run b")
     run("ttsrl stop --delete")
     assert "created" in run("ttsrl eval --cluster")
+    assert "created" in run("kubectl apply -f jobs/train")
     namespace.helm("uninstall", "ttsrl")
+    assert '"ttsrl-train" deleted' in run(  # which nothing owns
+        "kubectl -n speech delete rayjobs,jobs,configmaps "
+        "-l app.kubernetes.io/instance=ttsrl,ttsrl.dev/run"
+    )
     namespace.kubectl("delete", "pvc", "ttsrl-models", "--wait=false")  # which Helm keeps
     until_gone(namespace)
     bucket.remove("speech/runs/")  # of jobs that came as far as to write their configuration

@@ -122,6 +122,8 @@ def status(
     """List the release's runs; show what the jobs of one do, and why a pod is pending."""
     from ttsrl.kube import followed, status, training
     from ttsrl.kube.cluster import Cluster
+    from ttsrl.kube.names import RUN_LABEL
+    from ttsrl.kube.objects import labels_of
     from ttsrl.kube.release import read_names
     from ttsrl.runtime.progress import Progress
 
@@ -137,7 +139,7 @@ def status(
             followed.watch(cluster, names, progress)
         return
     runs = training.runs(cluster, names)
-    if run is None and [one["metadata"]["name"] for one in runs] not in ([], [names.train]):
+    if run is None and [labels_of(one).get(RUN_LABEL) for one in runs] not in ([], [names.run]):
         print("\n".join(training.run_line(one) for one in runs))
         return
     print("\n".join([*status.status(cluster, names).lines(), *status.evaluation(cluster, names)]))
@@ -188,9 +190,9 @@ def stop(
     note_stop(cluster, names)
     if not delete:
         print(pause(cluster, names, kind, job))
-        follow.delete(cluster, names)  # it is made anew, and loses nothing
+        follow.pause(cluster, names)
         return
     training.delete(cluster, names, kind)
-    print(f"{job['kind']} {names.train} and its pods are gone")
+    print(f"{job['kind']} {job['metadata']['name']} and its pods are gone")
     if follow.delete(cluster, names):
-        print(f"Job {names.follow} is gone, too")
+        print("Its evaluation during training is gone, too")

@@ -9,10 +9,10 @@ from ttsrl.errors import Failure
 from ttsrl.kube.cluster import Cluster
 from ttsrl.kube.names import Names
 from ttsrl.kube.objects import Object, condition, part
-from ttsrl.kube.pending import why_pending
+from ttsrl.kube.pending import ON_NODES, why_pending
 from ttsrl.kube.release import Release
 from ttsrl.kube.runs import ClusterRun, give_to
-from ttsrl.kube.training import DELETE_DEADLINE_S, POLL_S, RUN_HASH, made
+from ttsrl.kube.training import DELETE_DEADLINE_S, POLL_S, RUN_HASH, made, made_by_values
 from ttsrl.records.during import EvaluatedLine
 
 
@@ -25,9 +25,12 @@ def submit(cluster: Cluster, release: Release, run: ClusterRun, queue: str | Non
     job = made(release, run, "followjob", queue)
     name = job["metadata"]["name"]
     if (there := find(cluster, run.names)) is not None:
+        if there["metadata"]["name"] != name:
+            _suspend(cluster, there, False)
+            return f"Job {there['metadata']['name']} is an object of the release"
         made_for = part(there, "metadata", "annotations").get(RUN_HASH)
         if not _has_ended(there) and made_for in (None, job["metadata"]["annotations"][RUN_HASH]):
-            return f"Job {name} is there already"
+            return f"Job {there['metadata']['name']} is there already"
         delete(cluster, run.names)
     give_to(cluster, release, run, [cluster.create(cluster.group("batch/v1", "jobs"), job)])
     return f"Job {name} created in {cluster.namespace}"
@@ -35,19 +38,30 @@ def submit(cluster: Cluster, release: Release, run: ClusterRun, queue: str | Non
 
 def find(cluster: Cluster, names: Names) -> Object | None:
     """The Job of a release; None where there is none."""
-    return cluster.get(cluster.group("batch/v1", f"jobs/{names.follow}"))
+    jobs = cluster.group("batch/v1", "jobs")
+    return cluster.get(f"{jobs}/{names.follow}") or made_by_values(cluster, names, jobs, "follow")
+
+
+def pause(cluster: Cluster, names: Names) -> None:
+    """End its pod; `submit` makes it anew, and nothing is lost. Raises Failure."""
+    there = find(cluster, names)
+    if there is not None and there["metadata"]["name"] != names.follow:
+        _suspend(cluster, there, True)  # deleted, an object of the release would be made again
+    else:
+        delete(cluster, names)
 
 
 def delete(cluster: Cluster, names: Names) -> bool:
     """Delete it and wait until it is gone; whether there was one. Raises Failure."""
-    if find(cluster, names) is None:
+    if (there := find(cluster, names)) is None:
         return False
-    cluster.delete(cluster.group("batch/v1", f"jobs/{names.follow}"), foreground=True)
+    name = there["metadata"]["name"]
+    cluster.delete(cluster.group("batch/v1", f"jobs/{name}"), foreground=True)
     deadline = time.monotonic() + DELETE_DEADLINE_S
     while find(cluster, names) is not None:
         if time.monotonic() > deadline:
             raise Failure(
-                f"{names.follow} is still there after {DELETE_DEADLINE_S:.0f} s: "
+                f"{name} is still there after {DELETE_DEADLINE_S:.0f} s: "
                 f"kubectl -n {cluster.namespace} get pods"
             )
         time.sleep(POLL_S)
@@ -64,7 +78,7 @@ def lines(cluster: Cluster, names: Names) -> list[str]:
     name, phase = pods[-1]["metadata"]["name"], part(pods[-1], "status").get("phase")
     if phase == "Pending":
         nodes = cluster.items("/api/v1/nodes")
-        everyone = cluster.items("/api/v1/pods") if nodes else None
+        everyone = cluster.items("/api/v1/pods", {"fieldSelector": ON_NODES}) if nodes else None
         why = why_pending(pods[-1], nodes, everyone, cluster.items(cluster.core("events")) or [])
         return [f"  {name}: Pending: {why}"]
     newest = _newest(cluster, pods)
@@ -81,6 +95,11 @@ def _newest(cluster: Cluster, pods: Sequence[Object]) -> EvaluatedLine | None:
         if (found := EvaluatedLine.newest_of(log)) is not None:
             return found
     return None
+
+
+def _suspend(cluster: Cluster, job: Object, suspended: bool) -> None:
+    path = cluster.group("batch/v1", f"jobs/{job['metadata']['name']}")
+    cluster.patch(path, {"spec": {"suspend": suspended}})
 
 
 def _has_ended(job: Object) -> bool:

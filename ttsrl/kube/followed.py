@@ -14,9 +14,9 @@ from ttsrl.kube.cluster import OUTAGE_S, Cluster
 from ttsrl.kube.manifests import Kind
 from ttsrl.kube.names import Names
 from ttsrl.kube.objects import Object
-from ttsrl.kube.pending import gpus_wanted
+from ttsrl.kube.pending import ON_NODES, gpus_wanted
 from ttsrl.kube.readiness import APIS
-from ttsrl.kube.status import ON_NODES, Status, is_pending, told
+from ttsrl.kube.status import Status, is_pending, told
 from ttsrl.kube.watched import Watched
 from ttsrl.records.step_line import StepLine
 from ttsrl.runtime.progress import Progress
@@ -38,7 +38,7 @@ class FollowedJob:
         self._around: tuple[Watched, Watched, Watched] | None = None
         self._all = ExitStack()
         version, plural, _ = APIS[kind]
-        only_it = {"fieldSelector": f"metadata.name={names.train}"}
+        only_it = {"fieldSelector": f"metadata.name={self._job['metadata']['name']}"}
         self._jobs = self._watched(cluster.group(version, plural), only_it)
         self._pods = self._watched(cluster.core("pods"), training.selector_of_pods(names))
 

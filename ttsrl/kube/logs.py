@@ -31,7 +31,7 @@ def logs(cluster: Cluster, names: Names, *, follow: bool, previous: bool = False
         return
     read: set[str] = set()
     while True:
-        pod = training.driver(kind, names, training.pods(cluster, names))
+        pod = training.driver(kind, training.pods(cluster, names))
         if pod is not None:
             name, phase = pod["metadata"]["name"], part(pod, "status").get("phase")
             if name not in read and phase not in ("Pending", None):
@@ -48,7 +48,7 @@ def logs(cluster: Cluster, names: Names, *, follow: bool, previous: bool = False
             return
         if state.has_ended:
             if state.phase == "failed":
-                raise Failure(f"{names.train}: {state.words}")
+                raise Failure(f"{job['metadata']['name']}: {state.words}")
             return
         time.sleep(POLL_S)
 
@@ -56,7 +56,7 @@ def logs(cluster: Cluster, names: Names, *, follow: bool, previous: bool = False
 def _of_the_attempt_before(cluster: Cluster, names: Names, kind: Kind) -> Iterator[str]:
     """From the container that was started again, or from the pod before the newest."""
     found = training.pods(cluster, names)
-    newest = training.driver(kind, names, found)
+    newest = training.driver(kind, found)
     if newest is not None:
         restarted = any(
             status.get("restartCount") for status in entries(newest, "status", "containerStatuses")
@@ -66,7 +66,7 @@ def _of_the_attempt_before(cluster: Cluster, names: Names, kind: Kind) -> Iterat
             yield from cluster.log(name, previous=True).splitlines()
             return
         found = [pod for pod in found if pod["metadata"]["name"] != name]
-        if (before := training.driver(kind, names, found)) is not None:
+        if (before := training.driver(kind, found)) is not None:
             yield from cluster.log(before["metadata"]["name"]).splitlines()
             return
     raise Failure(

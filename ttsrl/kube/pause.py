@@ -21,19 +21,19 @@ QUEUE = "kueue.x-k8s.io/queue-name"
 
 def pause(cluster: Cluster, names: Names, kind: Kind, job: Object) -> str:
     """Suspend it and wait until its pods are gone; in words. Raises BadInput, Failure."""
-    what = f"{job['kind']} {names.train}"
+    what = f"{job['kind']} {job['metadata']['name']}"
     state = state_of(job)
     if state.has_ended:
         raise BadInput(f"{what} has ended: {state.words}; `ttsrl stop --delete` removes it")
     if QUEUE in labels_of(job):
         raise BadInput(f"{what} is in a queue of Kueue, which resumes it: `ttsrl stop --delete`")
-    suspend(cluster, names, kind)
+    suspend(cluster, training.path_of(cluster, kind, job), kind)
     cluster.patience_s = OUTAGE_S
     deadline = time.monotonic() + training.DELETE_DEADLINE_S
     while any(_holds_a_node(pod) for pod in training.pods(cluster, names)):
         if time.monotonic() > deadline:
             raise Failure(
-                f"{names.train} still has pods after {training.DELETE_DEADLINE_S:.0f} s: "
+                f"{what} still has pods after {training.DELETE_DEADLINE_S:.0f} s: "
                 f"kubectl -n {cluster.namespace} get pods"
             )
         time.sleep(training.POLL_S)

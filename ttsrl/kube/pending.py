@@ -10,6 +10,8 @@ from ttsrl.kube.objects import Object, condition, entries, labels_of, part
 
 GPU = re.compile(r"gpu\.[^/]+/.+|[^/]+/(.*gpu.*|mig-.+)")
 """Resources that are GPUs: nvidia.com/gpu, nvidia.com/mig-3g.40gb, amd.com/gpu, gpu.intel.com/x."""
+ON_NODES = "spec.nodeName!=,status.phase!=Succeeded,status.phase!=Failed"
+"""Selects pods that hold something of a node."""
 HOW_TO_POOL = f"label nodes: kubectl label node NAME {POOL_LABEL}="
 WRONG_ARCHITECTURE = ("no match for platform", "exec format error", "does not match the specified")
 

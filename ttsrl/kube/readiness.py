@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ttsrl.errors import BadInput
-from ttsrl.kube import bucket
+from ttsrl.kube import bucket, folder
 from ttsrl.kube.claim import pending_claim
 from ttsrl.kube.cluster import Cluster, HiddenError
 from ttsrl.kube.images import images_for
@@ -46,7 +46,10 @@ def examine(cluster: Cluster, release: Release, kind: Kind, job: Manifest) -> li
             _look(f"Secret {name}", lambda n=name, k=key, o=optional: _secret(cluster, n, k, o))
         )
     s3 = volumes["s3"]["secret"]["secretName"]
-    checks.append(_look("storage", lambda: _storage(cluster, release, s3)))
+    if release.run.storage.startswith("/"):
+        checks.append(folder.look_at(job, release.run.storage))
+    else:
+        checks.append(_look("storage", lambda: _storage(cluster, release, s3)))
     if claim := part(volumes["models"], "persistentVolumeClaim").get("claimName"):
         checks.append(_look(f"volume {claim}", lambda: _volume(cluster, claim)))
     checks.append(_look("reward service", lambda: _reward(cluster, release)))

@@ -13,13 +13,11 @@ from ttsrl.kube.cluster import Cluster
 from ttsrl.kube.manifests import Kind
 from ttsrl.kube.names import RUN_LABEL, Names
 from ttsrl.kube.objects import Object, condition, labels_of, part
-from ttsrl.kube.pending import why_pending
+from ttsrl.kube.pending import ON_NODES, why_pending
 from ttsrl.kube.state import JobState, state_of
 from ttsrl.records.step_line import POLICY, StepLine, policy_of
 from ttsrl.runtime.exit_codes import STOPPED_BY
 
-ON_NODES = "spec.nodeName!=,status.phase!=Succeeded,status.phase!=Failed"
-"""Pods that hold something of a node."""
 TAIL_LINES = 200
 HEAD_BYTES = 256 * 1024
 """Of a log, in which its line of the policy stands."""
@@ -100,7 +98,7 @@ def status(cluster: Cluster, names: Names, surroundings: Surroundings | None = N
         around.look()
         events += cluster.items(cluster.core("events")) or []
     now = told(cluster, names, kind, job, found, around.nodes, around.pods, events)
-    driver = training.driver(kind, names, found)
+    driver = training.driver(kind, found)
     return replace(now, policy=policy_of(_log(cluster, driver, first_bytes=HEAD_BYTES)))
 
 
@@ -116,9 +114,9 @@ def told(
 ) -> Status:
     """What these objects and the end of the log say; of the cluster only the log is asked."""
     whys = [why_pending(pod, nodes, everyone, events) for pod in pods]
-    log = _log(cluster, training.driver(kind, names, list(pods)), tail_lines=TAIL_LINES)
+    log = _log(cluster, training.driver(kind, list(pods)), tail_lines=TAIL_LINES)
     return Status(
-        f"{job['kind']} {names.train}",
+        f"{job['kind']} {job['metadata']['name']}",
         state_of(job),
         [pod_line(pod, why) for pod, why in zip(pods, whys, strict=True)],
         [why for why in whys if why],

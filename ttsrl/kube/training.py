@@ -82,9 +82,11 @@ def submit(
         if there is None:
             continue
         state = state_of(there)
+        if there["metadata"]["name"] != name:
+            return _of_the_release(cluster, kind, other, there)
         if not state.has_ended:
             if state.phase == "paused" and _is_the_same(there, job):
-                resume(cluster, run.names, other)
+                resume(cluster, path_of(cluster, other, there), other)
                 return f"{there['kind']} {name} was suspended, and runs again"
             if state.phase == "paused":
                 hold(cluster, release, run)
@@ -110,7 +112,10 @@ def submit(
 def find(cluster: Cluster, names: Names, kind: Kind) -> Object | None:
     """The training job of a release, of one kind."""
     version, plural, _ = APIS[kind]
-    found = cluster.get(cluster.group(version, f"{plural}/{names.train}"))
+    collection = cluster.group(version, plural)
+    found = cluster.get(f"{collection}/{names.train}") or made_by_values(
+        cluster, names, collection, "train"
+    )
     if found is not None and labels_of(found).get(INSTANCE) != names.release:
         raise BadInput(
             f"{found['kind']} {names.train} belongs to the release "
@@ -118,6 +123,23 @@ def find(cluster: Cluster, names: Names, kind: Kind) -> Object | None:
             "--name"
         )
     return found
+
+
+def made_by_values(
+    cluster: Cluster, names: Names, collection: str, component: str
+) -> Object | None:
+    """What `train.create` has made of the release's own run, whose content is part of its name."""
+    if not names.own:
+        return None
+    selector = f"{names.selector},app.kubernetes.io/component={component}"
+    found = in_order(cluster.items(collection, {"labelSelector": selector}) or [])
+    return found[-1] if found else None
+
+
+def path_of(cluster: Cluster, kind: Kind, job: Object) -> str:
+    """Where the API has a training job."""
+    version, plural, _ = APIS[kind]
+    return cluster.group(version, f"{plural}/{job['metadata']['name']}")
 
 
 def runs(cluster: Cluster, names: Names) -> list[Object]:
@@ -151,8 +173,8 @@ def the_job(cluster: Cluster, names: Names) -> tuple[Kind, Object]:
 
 def delete(cluster: Cluster, names: Names, kind: Kind) -> None:
     """Delete a job and its pods, and wait until they are gone. Raises Failure."""
-    version, plural, _ = APIS[kind]
-    cluster.delete(cluster.group(version, f"{plural}/{names.train}"), foreground=True)
+    if (job := find(cluster, names, kind)) is not None:
+        cluster.delete(path_of(cluster, kind, job), foreground=True)
     deadline = time.monotonic() + DELETE_DEADLINE_S
     while find(cluster, names, kind) is not None or pods(cluster, names):
         if time.monotonic() > deadline:
@@ -178,15 +200,34 @@ def in_order(found: list[Any]) -> list[Any]:
     return sorted(found, key=lambda pod: pod["metadata"]["creationTimestamp"])
 
 
-def driver(kind: Kind, names: Names, found: list[Any]) -> Object | None:
+def driver(kind: Kind, found: list[Any]) -> Object | None:
     """The pod in whose log the supervisor speaks: the newest submitter, or the master."""
     label, value = {
-        "rayjob": ("batch.kubernetes.io/job-name", names.train),
+        "rayjob": ("batch.kubernetes.io/job-name", None),  # Ray's own pods are of no Job
         "pytorchjob": ("training.kubeflow.org/replica-type", "master"),
         "trainjob": ("batch.kubernetes.io/job-completion-index", "0"),
     }[kind]
-    fitting = [pod for pod in found if part(pod, "metadata", "labels").get(label) == value]
+    labels = [(pod, part(pod, "metadata", "labels")) for pod in found]
+    fitting = [pod for pod, of in labels if label in of and value in (None, of[label])]
     return fitting[-1] if fitting else None
+
+
+def _of_the_release(cluster: Cluster, wanted: Kind, kind: Kind, job: Object) -> str:
+    """What becomes of a job that `train.create` has made: Helm, or what stands for it, would make
+    it again beside another one."""
+    what, state = f"{job['kind']} {job['metadata']['name']}", state_of(job)
+    if kind != wanted:
+        raise BadInput(f"{what} is an object of the release, which has train.kind: {kind}")
+    if state.has_ended:
+        raise BadInput(
+            f"{what} is an object of the release (train.create) and has ended: {state.words}. "
+            "Change the run in the release's values; to start the same again, kubectl delete the "
+            "job and helm upgrade the release"
+        )
+    if state.phase == "paused":
+        resume(cluster, path_of(cluster, kind, job), kind)
+        return f"{what} was suspended, and runs again"
+    return f"{what} is there already: {state.words}"
 
 
 def _is_the_same(there: Object, job: Manifest) -> bool:

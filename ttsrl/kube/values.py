@@ -15,6 +15,7 @@ from pydantic import Field
 
 from ttsrl.config.schema import RunConfig
 from ttsrl.kube.job_values import (
+    DeviceClaim,
     EvalValues,
     FollowValues,
     JobValues,
@@ -149,6 +150,7 @@ class Reward(PodSettings):
     image: Image
     replicas: int = Field(ge=1)
     gpu: GpuValues
+    resourceClaims: list[DeviceClaim]
     autoscaling: Autoscaling
     podDisruptionBudget: DisruptionBudget
     rollingUpdate: RollingUpdate

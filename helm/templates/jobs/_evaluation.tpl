@@ -111,36 +111,40 @@ template:
 {{- end }}
 
 {{- define "ttsrl.followjob" -}}
+{{ include "ttsrl.evaluationJob" (merge (dict "name" "follow" "component" "follow") .) }}
+spec:
+  ttlSecondsAfterFinished: {{ int .root.Values.follow.ttlSecondsAfterFinished }}
+  {{- include "ttsrl.followSpec" . | nindent 2 }}
+{{- end }}
+
+{{- define "ttsrl.followSpec" -}}
 {{- $values := .root.Values.follow -}}
 {{- $settings := include "ttsrl.jobSettings" (list .root "follow") | fromJson -}}
 {{- $gpus := include "ttsrl.gpus" (list .root "follow") | int -}}
 {{- $pod := merge (dict "component" "follow" "account" "jobs" "image" "eval" "settings" $settings "gpus" $gpus "mounts" (list "run" "s3" "huggingface" "models" "merged" "tmp" "shm")) . -}}
 {{- $beside := merge (dict "image" "train" "resources" $values.merge.resources "mounts" (list "run" "s3" "merged" "tmp")) (omit $pod "gpus") -}}
-{{ include "ttsrl.evaluationJob" (merge (dict "name" "follow" "component" "follow") .) }}
-spec:
-  backoffLimit: {{ int $values.backoffLimit }}
-  activeDeadlineSeconds: {{ int $values.activeDeadlineSeconds }} # longer than training's
-  ttlSecondsAfterFinished: {{ int $values.ttlSecondsAfterFinished }}
-  {{- include "ttsrl.podFailurePolicy" "follow" | nindent 2 }}
-  template:
-    metadata:
-      {{- include "ttsrl.jobPodMetadata" $pod | nindent 6 }}
-    spec:
-      restartPolicy: Never
-      {{- include "ttsrl.jobPod" $pod | nindent 6 }}
-      initContainers:
-        - name: merge # beside the container below, for as long as that runs; verl reads its own shards
-          restartPolicy: Always
-          command: [ttsrl, job, merge-wanted]
-          args: [--config, /etc/ttsrl/run.json, --merged, /merged]
-          {{- include "ttsrl.jobContainer" $beside | nindent 10 }}
-      containers:
-        - name: follow
-          command: [ttsrl, job, follow]
-          args: [--config, /etc/ttsrl/run.json, --work-dir, /tmp/ttsrl, --merged, /merged, --idle-s, {{ $values.idleSeconds | int | quote }}]
-          {{- include "ttsrl.jobContainer" $pod | nindent 10 }}
-      volumes:
-        {{- include "ttsrl.jobVolumes" $pod | trim | nindent 8 }}
+backoffLimit: {{ int $values.backoffLimit }}
+activeDeadlineSeconds: {{ int $values.activeDeadlineSeconds }} # longer than training's
+{{ include "ttsrl.podFailurePolicy" "follow" }}
+template:
+  metadata:
+    {{- include "ttsrl.jobPodMetadata" $pod | nindent 4 }}
+  spec:
+    restartPolicy: Never
+    {{- include "ttsrl.jobPod" $pod | nindent 4 }}
+    initContainers:
+      - name: merge # beside the container below, for as long as that runs; verl reads its own shards
+        restartPolicy: Always
+        command: [ttsrl, job, merge-wanted]
+        args: [--config, /etc/ttsrl/run.json, --merged, /merged]
+        {{- include "ttsrl.jobContainer" $beside | nindent 8 }}
+    containers:
+      - name: follow
+        command: [ttsrl, job, follow]
+        args: [--config, /etc/ttsrl/run.json, --work-dir, /tmp/ttsrl, --merged, /merged, --idle-s, {{ $values.idleSeconds | int | quote }}]
+        {{- include "ttsrl.jobContainer" $pod | nindent 8 }}
+    volumes:
+      {{- include "ttsrl.jobVolumes" $pod | trim | nindent 6 }}
 {{- end }}
 
 {{- define "ttsrl.jobset" -}}

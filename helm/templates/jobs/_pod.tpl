@@ -8,6 +8,11 @@
 {{ toYaml (merge $ours ((.settings | default dict).podLabels | default dict) .root.Values.commonLabels) }}
 {{- end }}
 
+{{/* Name of a training job, and of what it refers to */}}
+{{- define "ttsrl.trainName" -}}
+{{ .train | default (printf "%s-train" .job) }}
+{{- end }}
+
 {{/* Metadata of a job, which lies in whichever namespace it is created in, as long as its release. */}}
 {{- define "ttsrl.jobMetadata" -}}
 {{- $labels := include "ttsrl.jobLabels" (omit . "settings") | fromYaml -}}

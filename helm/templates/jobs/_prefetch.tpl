@@ -42,4 +42,10 @@ template:
     - {name: run, mountPath: /etc/ttsrl, readOnly: true}
     - {name: models, mountPath: /models}
     - {name: tmp, mountPath: /tmp}
+    {{- with include "ttsrl.certificatesMount" . | trim }}
+    {{- . | nindent 4 }}
+    {{- end }}
+    {{- with .Values.reward.extraVolumeMounts }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
 {{- end }}

@@ -8,7 +8,7 @@
 apiVersion: kubeflow.org/v1
 kind: PyTorchJob
 metadata:
-  {{- include "ttsrl.jobMetadata" (merge (dict "name" (printf "%s-train" .job)) $base) | nindent 2 }}
+  {{- include "ttsrl.jobMetadata" (merge (dict "name" (include "ttsrl.trainName" .)) $base) | nindent 2 }}
 spec:
   runPolicy:
     activeDeadlineSeconds: {{ int $root.Values.train.activeDeadlineSeconds }} # also ends a job whose pods are refused

@@ -1,4 +1,5 @@
-{{/* Training by KubeRay: (dict "root" . "job" prefix of names "run" name "config" ConfigMap) */}}
+{{/* Training by KubeRay: (dict "root" . "job" prefix of names "run" name "config" ConfigMap), and "train"
+     where the job is not to be called JOB-train */}}
 {{- define "ttsrl.rayjob" -}}
 {{- $root := .root -}}
 {{- $train := include "ttsrl.jobSettings" (list $root "train") | fromJson -}}
@@ -14,7 +15,7 @@
 apiVersion: ray.io/v1
 kind: RayJob
 metadata:
-  {{- include "ttsrl.jobMetadata" (merge (dict "name" (printf "%s-train" .job)) $base) | nindent 2 }}
+  {{- include "ttsrl.jobMetadata" (merge (dict "name" (include "ttsrl.trainName" .)) $base) | nindent 2 }}
 spec:
   entrypoint: ttsrl job train --config /etc/ttsrl/run.json --work-dir /tmp/ttsrl --max-starts {{ $root.Values.train.backoffLimit | int | add1 }}
   # A submitter that never retries, and a job that does: the loss of the head, of a worker or of the

@@ -5,19 +5,20 @@
 apiVersion: trainer.kubeflow.org/v1alpha1
 kind: TrainJob
 metadata:
-  {{- include "ttsrl.jobMetadata" (merge (dict "name" (printf "%s-train" .job)) $base) | nindent 2 }}
+  {{- include "ttsrl.jobMetadata" (merge (dict "name" (include "ttsrl.trainName" .)) $base) | nindent 2 }}
 spec:
-  runtimeRef: {apiGroup: trainer.kubeflow.org, kind: TrainingRuntime, name: {{ .job }}-train}
+  runtimeRef: {apiGroup: trainer.kubeflow.org, kind: TrainingRuntime, name: {{ include "ttsrl.trainName" . }}}
 {{- end }}
 
 {{- define "ttsrl.trainingruntime" -}}
 {{- $root := .root -}}
+{{- $name := include "ttsrl.trainName" . -}}
 {{- $nodes := int $root.Values.run.train.nodes -}}
 {{- $train := include "ttsrl.jobSettings" (list $root "train") | fromJson -}}
 {{- $meeting := list
   (dict "name" "RANK" "valueFrom" (dict "fieldRef" (dict "fieldPath" "metadata.annotations['batch.kubernetes.io/job-completion-index']")))
   (dict "name" "WORLD_SIZE" "value" ($nodes | toString))
-  (dict "name" "MASTER_ADDR" "value" (printf "%s-train-node-0-0.%s-train" .job .job))
+  (dict "name" "MASTER_ADDR" "value" (printf "%s-node-0-0.%s" $name $name))
   (dict "name" "MASTER_PORT" "value" "23456") -}}
 {{- $_ := set $train "extraEnv" (concat $meeting ($train.extraEnv | default list)) -}}
 {{- $base := dict "root" $root "run" .run "config" .config "component" "train" "settings" $train -}}
@@ -25,7 +26,7 @@ spec:
 apiVersion: trainer.kubeflow.org/v1alpha1
 kind: TrainingRuntime
 metadata:
-  {{- include "ttsrl.jobMetadata" (merge (dict "name" (printf "%s-train" .job)) (omit $base "settings")) | nindent 2 }}
+  {{- include "ttsrl.jobMetadata" (merge (dict "name" (include "ttsrl.trainName" .)) (omit $base "settings")) | nindent 2 }}
 spec:
   mlPolicy:
     numNodes: {{ $nodes }}

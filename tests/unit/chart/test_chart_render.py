@@ -247,6 +247,13 @@ def test_an_operator_s_object_appears_only_where_its_api_is(kind: str) -> None:
     assert made["apiVersion"] == OPERATORS_KINDS[kind]
 
 
+def test_dashboards_are_for_grafana_s_sidecar_and_want_no_operator() -> None:
+    found = [one for one in render() if one["metadata"]["labels"].get("grafana_dashboard") == "1"]
+    assert {name for one in found for name in one["data"]} == {
+        path.name for path in (CHART / "dashboards").glob("*.json")
+    }
+
+
 def test_an_older_kueue_gets_the_api_that_it_has() -> None:
     manifests = render({"kueue": {"clusterQueue": "gpus"}}, apis=["kueue.x-k8s.io/v1beta1"])
     assert find(manifests, "LocalQueue", "ttsrl")["apiVersion"] == "kueue.x-k8s.io/v1beta1"
@@ -280,6 +287,9 @@ def test_notes_tell_what_the_cluster_lacks_and_name_the_next_commands() -> None:
     assert "ttsrl pull s3://speech/runs/ttsrl" in own
     other = notes({}, release="news", namespace="tts")
     assert "deployment/news-ttsrl-reward" in other and "--release news" in other
+    for kind in ("rayjob", "pytorchjob", "trainjob"):
+        assert f"-n speech get {kind} -l" in notes({"train": {"kind": kind}})
+    assert "ttsrl submit" not in notes({"train": {"create": True}})
 
 
 def test_an_image_by_digest_has_no_tag() -> None:

@@ -16,7 +16,6 @@ from ttsrl.errors import BadInput, Failure
 from ttsrl.kube import cluster as connection
 from ttsrl.kube import pod_log
 from ttsrl.kube.cluster import Cluster
-from ttsrl.kube.names import Names
 from ttsrl.kube.place import chosen
 from ttsrl.kube.pod_log import PodLog
 from ttsrl.kube.state import state_of
@@ -138,11 +137,11 @@ def test_a_job_that_is_suspended_tells_who_did_it_and_runs_again(tmp_path: Path)
 
     with api_server(answer, tmp_path) as file:
         chosen.kubeconfig = file
-        suspend(Cluster(), Names("ttsrl", "ttsrl", "ttsrl"), "rayjob")
+        suspend(Cluster(), "/rayjobs/x", "rayjob")
         assert state_of(job).phase == "paused" and job["spec"]["suspend"] is True
         assert not state_of(job).has_ended
-        resume(Cluster(), Names("ttsrl", "ttsrl", "ttsrl"), "rayjob")
+        resume(Cluster(), "/rayjobs/x", "rayjob")
         assert state_of(job).phase == "starting" and job["spec"]["suspend"] is False
-        suspend(Cluster(), Names("ttsrl", "ttsrl", "ttsrl"), "pytorchjob")
+        suspend(Cluster(), "/pytorchjobs/x", "pytorchjob")
         assert job["spec"]["runPolicy"] == {"suspend": True}
     assert [path.split("/")[-2] for path in paths] == ["rayjobs", "rayjobs", "pytorchjobs"]

@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import yaml
@@ -12,6 +12,7 @@ from ttsrl.config.load import load_run, load_text
 from ttsrl.config.schema import RunConfig
 from ttsrl.errors import BadInput
 from ttsrl.kube.evaluation import jobs_for
+from ttsrl.kube.folder import look_at
 from ttsrl.kube.images import images_for
 from ttsrl.kube.manifests import Kind, Manifest
 from ttsrl.kube.pending import gpus_of, gpus_wanted
@@ -19,7 +20,7 @@ from ttsrl.kube.quota import lacking, needed
 from ttsrl.kube.readiness import nodes_for, quota_for, refuse, secret_has
 from ttsrl.kube.release import parse_run
 from ttsrl.kube.runs import another_run, check_same, own_run
-from ttsrl.kube.training import RUN_HASH, job_for, printed
+from ttsrl.kube.training import RUN_HASH, job_for, objects_for, printed
 
 GPU = "nvidia.com/gpu"
 
@@ -280,6 +281,48 @@ def test_a_secret_must_have_its_key() -> None:
     assert secret_has(None, "s3", "credentials", optional=True).state == "note"
     wrong = secret_has({"data": {"key": "eA=="}}, "s3", "credentials", optional=True)
     assert (wrong.state, wrong.found) == ("bad", "has key, but not 'credentials'")
+
+
+SHARED = {"name": "shared", "nfs": {"server": "files", "path": "/runs"}}
+MOUNT = {"name": "shared", "mountPath": "/mnt/runs/"}
+
+
+@pytest.mark.parametrize(
+    ("storage", "values", "state", "said"),
+    [
+        ("/mnt/runs/a", {"extraVolumes": [SHARED], "extraVolumeMounts": [MOUNT]}, "ok", "shared"),
+        ("/mnt/runs", {"extraVolumes": [SHARED], "extraVolumeMounts": [MOUNT]}, "ok", "shared"),
+        ("/models/runs", {}, "ok", "on the volume models"),
+        ("/mnt/runs", {}, "bad", "ray-head has no volume there"),
+        ("/mnt/runs2", {"extraVolumes": [SHARED], "extraVolumeMounts": [MOUNT]}, "bad", "no volu"),
+        ("/tmp/runs", {}, "bad", "the volume tmp is an emptyDir"),
+        (
+            "/mnt/runs",
+            {
+                "extraVolumes": [{"name": "shared", "hostPath": {"path": "/x"}}],
+                "extraVolumeMounts": [MOUNT],
+            },
+            "note",
+            "a hostPath",
+        ),
+    ],
+)
+def test_storage_may_be_a_folder_that_all_pods_of_training_mount(
+    storage: str, values: dict[str, Any], state: str, said: str
+) -> None:
+    there = release({"run": {"storage": storage}, "job": values})
+    for kind in get_args(Kind):
+        job = objects_for(there, own_run(there), kind)[-1]
+        found = look_at(job, storage)
+        words = said.replace("ray-head", "") if kind != "rayjob" else said
+        assert (found.state, words in found.found) == (state, True), found
+
+
+def test_a_volume_that_the_workers_lack_is_no_storage() -> None:
+    values = {"extraVolumes": [SHARED], "extraVolumeMounts": [MOUNT]}
+    there = release({"run": {"storage": "/mnt/runs"}, "train": {"head": values}})
+    found = look_at(job_for(there, own_run(there), "rayjob"), "/mnt/runs")
+    assert (found.state, found.found) == ("bad", "/mnt/runs: ray-worker has no volume there")
 
 
 def test_a_release_tells_a_laptop_where_its_storage_is() -> None:

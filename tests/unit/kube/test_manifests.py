@@ -19,8 +19,6 @@ import yaml
 from kubernetes.utils import parse_quantity
 from typer.testing import CliRunner
 
-from support.helm_chart import find
-from support.helm_chart import render as render_chart
 from support.releases import VALUES, release, values_of
 from tools.jobs import FILES, rendered
 from ttsrl.cli.app import app
@@ -443,16 +441,3 @@ def test_a_values_file_has_the_machines_of_its_run(file: Path) -> None:
         assert products == values.get("train", {}).get("gpu", {}).get("products", [])
     rayjob = job_for(there, own_run(there), "rayjob")
     check_shared_memory(rayjob["spec"]["rayClusterSpec"]["workerGroupSpecs"][0])
-
-
-def test_a_release_can_have_its_training_as_one_of_its_objects() -> None:
-    for kind in get_args(Kind):
-        made = render_chart({"train": {"create": True, "kind": kind}})
-        [job] = [m for m in made if m["kind"].lower() == kind]
-        there = release({"train": {"kind": kind}})
-        assert job == parse(there.job(kind, there.names, "ttsrl-run"))
-        runtimes = [m for m in made if m["kind"] == "TrainingRuntime"]
-        assert len(runtimes) == (kind == "trainjob")
-    during = {"run": {"eval": {"during_training": {}}}, "train": {"create": True}}
-    assert find(render_chart(during), "Job", "ttsrl-follow")
-    assert not [m for m in render_chart() if m["kind"] in ("RayJob", "PyTorchJob", "Job")]
