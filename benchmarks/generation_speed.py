@@ -67,7 +67,7 @@ SAID = "said.json"
 """What the first engine said, and how likely it found it."""
 
 
-class Speech:
+class SpeechIds:
     """The ids of a family's speech and of its ends, for each place of a frame."""
 
     def __init__(self, allowed_in_frame: Sequence[Sequence[int]]) -> None:
@@ -133,7 +133,9 @@ async def measure(name: str, model: Path, arguments: argparse.Namespace) -> None
     )
     print(f"{name}: up in {time.perf_counter() - start:.0f} s", flush=True)
     lengths = lengths_of(arguments.rollouts, arguments.mean, arguments.longest)
-    speech = Speech(load_family(run.family, AutoTokenizer.from_pretrained(model)).allowed_in_frame)
+    speech = SpeechIds(
+        load_family(run.family, AutoTokenizer.from_pretrained(model)).allowed_in_frame
+    )
     await compare(engine, speech, model.parent / SAID, name)
     for way in arguments.asked.split(",") if arguments.asked else ASKED:
         asked = dict(ASKED[way])
@@ -148,7 +150,7 @@ async def measure(name: str, model: Path, arguments: argparse.Namespace) -> None
 
 
 async def row(
-    engine: Any, speech: Speech, title: str, lengths: list[int], asked: dict[str, Any]
+    engine: Any, speech: SpeechIds, title: str, lengths: list[int], asked: dict[str, Any]
 ) -> None:
     """Prints the seconds of rollouts of these lengths."""
     gc.collect()
@@ -194,7 +196,7 @@ def lengths_of(rollouts: int, mean: float, longest: int) -> list[int]:
 
 
 async def generate(
-    engine: Any, speech: Speech, lengths: list[int], asked: dict[str, Any]
+    engine: Any, speech: SpeechIds, lengths: list[int], asked: dict[str, Any]
 ) -> list[list[int]]:
     """All rollouts at once, 16 of each prompt, as a step's come; each continues to its length."""
     from vllm import SamplingParams, TokensPrompt  # pyright: ignore[reportMissingImports]
@@ -215,7 +217,7 @@ async def generate(
     return list(await asyncio.gather(*(one(*pair) for pair in enumerate(lengths))))
 
 
-async def compare(engine: Any, speech: Speech, kept: Path, name: str) -> None:
+async def compare(engine: Any, speech: SpeechIds, kept: Path, name: str) -> None:
     """Prints how far this engine's log-probabilities of the first one's speech are from its own.
 
     They are those of the whole vocabulary, before temperature, top_p and the logits processor.
@@ -254,7 +256,9 @@ def processor_seconds() -> float:
     return time.process_time()
 
 
-async def profile(engine: Any, speech: Speech, lengths: list[int], asked: dict[str, Any]) -> None:
+async def profile(
+    engine: Any, speech: SpeechIds, lengths: list[int], asked: dict[str, Any]
+) -> None:
     """The same once more: kernels of some steps, and functions of every process."""
     with python_profiles():
         work = asyncio.create_task(generate(engine, speech, lengths, asked))
