@@ -121,12 +121,14 @@ def _rank(run: RunConfig, store: RunStore, folder: str, steps: Iterable[int]) ->
         return None
     before = as_said_now(run, _report(store, folder, BEFORE))
     judge = before.verdict_judge.name
+    set_backs = store.set_backs()
     of_steps = [step for step in steps if step != BEFORE]
     reports = {step: as_said_now(run, _report(store, folder, step)) for step in of_steps}
     cer_of = {
         step: cer
         for step, report in reports.items()
         if report.identity.protocol == before.identity.protocol
+        and not set_backs.gave_up(step, report.rollbacks)
         and (cer := report.modes[SAMPLED].judges[judge].mean_cer) is not None
     }
     left_out = _left_out(run, store, cer_of)

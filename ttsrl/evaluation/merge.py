@@ -74,10 +74,11 @@ def merge(store: RunStore, work_dir: Path, step: int | None = None) -> int:
     if store.storage.is_complete(store.model(step)):
         return step
     work_dir.mkdir(parents=True, exist_ok=True)
+    rollbacks = store.set_backs().done
     with TemporaryDirectory(prefix=".merge-", dir=work_dir) as temporary:
         model = Path(temporary) / "model"
         merge_checkpoint(store, step, model)
-        store.storage.publish(model, store.model(step))
+        store.publish_of_step(model, store.model(step), step, rollbacks)
     return step
 
 

@@ -41,6 +41,8 @@ class PublishedMeasures:
                 if (suite, step) not in self._seen:
                     before = self._before[suite]
                     after = before if step == BEFORE else self._read(folder, step)
+                    if self._store.set_backs().gave_up(step, after[0].rollbacks):
+                        continue  # it is about to be removed, and to be made anew
                     found.setdefault(step, {}).update(measures_of(self._run, suite, after, before))
                     self._seen.add((suite, step))
         return found

@@ -102,6 +102,7 @@ class Sharded:
         evaluations = self.work_dir / "eval"
         folder = evaluations if self.suite == HELD_OUT else evaluations / self.suite
         before, after = folder / "before", folder / "after"
+        rollbacks = self.store.set_backs().done
         self._bring(BEFORE, before)
         report = self._bring(step, after)
         if not self.store.storage.is_complete(self.store.eval(self.name, step)):
@@ -113,7 +114,7 @@ class Sharded:
             bring_changes(self.run, self.store, self.work_dir)
             shutil.copy(write_page(self.work_dir), after)
         for at, brought in ((BEFORE, before), (step, after)):
-            self._publish(at, brought)
+            self._publish(at, brought, rollbacks)
         if self.suite == HELD_OUT:
             point_to_best(self.run, self.store, self.name, self.work_dir)
         return report
@@ -170,10 +171,10 @@ class Sharded:
                 f"{shards[0].texts * passes}; evaluate again with --as NAME"
             )
 
-    def _publish(self, step: int, folder: Path) -> None:
+    def _publish(self, step: int, folder: Path, rollbacks: int) -> None:
         key = self.store.eval(self.name, step)
         if not self.store.storage.is_complete(key):
-            self.store.storage.publish(folder, key)
+            self.store.publish_of_step(folder, key, step, rollbacks)
 
     def _key(self, step: int, index: int) -> str:
         return self.store.eval_shard(self.name, step, index, self.of)

@@ -86,9 +86,10 @@ def evaluate_shard(asked: ShardedEvaluation, index: int | None = None) -> None:
         return
     wait_for_model(store, step, asked.wait_s)
     model = work_dir / "model"
+    rollbacks = store.set_backs().done
     store.storage.pull(store.model(step), model)
     for shards in left:
-        shards.evaluate(step, str(model))
+        shards.evaluate(step, str(model), rollbacks)
 
 
 def wait_for_model(store: RunStore, step: int, wait_s: float) -> None:
@@ -141,8 +142,12 @@ class Shards:
         )
         return True
 
-    def evaluate(self, step: int, model: str) -> None:
-        """Speak, hear and publish this shard with a model, unless it is done."""
+    def evaluate(self, step: int, model: str, rollbacks: int = 0) -> None:
+        """Speak, hear and publish this shard with a model, unless it is done.
+
+        `rollbacks` of the run were complete when the model was read. Raises GivenUpError after
+        another one.
+        """
         if self.is_done(step):
             return
 
@@ -175,7 +180,7 @@ class Shards:
         )
         (out / SHARD).write_text(to_text(shard), encoding="utf-8")
         try:
-            self.store.storage.publish(out, self._prefix(step))
+            self.store.publish_of_step(out, self._prefix(step), step, rollbacks)
         except BadInput:
             # a pod that was taken for lost was faster; its seconds differ, or a GPU's last bits
             if not self.is_done(step):

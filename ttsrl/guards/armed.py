@@ -63,6 +63,11 @@ def armed(run: RunConfig) -> Armed:
     return Armed(tuple(guards), unarmed, run.eval.during_training is not None)
 
 
+def may_set_back(run: RunConfig) -> bool:
+    """Whether a guard may set the run back. Raises BadInput for one that could never trip."""
+    return run.guards.max_rollbacks > 0 and any(g.then == "rollback" for g in armed(run).guards)
+
+
 def _check_evaluated(run: RunConfig, guard: Guard) -> None:
     """Raises BadInput where a guard is to end a run on evaluations that come after its end."""
     during = run.eval.during_training

@@ -234,6 +234,9 @@ class EvaluationReport(Record):
     adaptation: list[AdaptationFigure] = []
     """Against the policy before training; empty where its evaluation was not at hand, or no judge
     is unlike the reward, or none is kin to it."""
+    rollbacks: int | None = None
+    """Of an evaluation beside training: how many rollbacks of the run were complete when the
+    checkpoint was read."""
 
     @property
     def verdict_judge(self) -> ReportJudge:

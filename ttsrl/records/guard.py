@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal, Self
 
 from ttsrl.records.record import Record
 
@@ -39,3 +41,26 @@ class GuardEvent(Record):
     """The event in one line."""
     at_s: float
     """Seconds since the epoch."""
+
+
+@dataclass(frozen=True)
+class SetBacks:
+    """How often a run was set back, and to where, as its events tell."""
+
+    to_steps: tuple[int, ...] = ()
+    """Of each that has begun, in order."""
+    done: int = 0
+    """How many of them are complete: what they give up is removed from storage."""
+
+    @classmethod
+    def of(cls, events: Iterable[GuardEvent]) -> Self:
+        events = list(events)
+        begun = [e.to_step or 0 for e in events if e.event == "rolling_back"]
+        return cls(tuple(begun), sum(e.event == "rolled_back" for e in events))
+
+    def gave_up(self, step: int, since: int | None) -> bool:
+        """Whether a step's checkpoint is given up, as it was when `since` of them were complete.
+
+        None: nobody wrote that down, and it is taken for one that holds.
+        """
+        return since is not None and any(to < step for to in self.to_steps[since:])

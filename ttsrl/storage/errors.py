@@ -16,6 +16,10 @@ class StorageError(Failure):
     """
 
 
+class GivenUpError(Failure):
+    """A guard has set the run back, and what was to be published is of a checkpoint before that."""
+
+
 class ObjectExistsError(Exception):
     """Something is already there, and it may not be overwritten."""
 

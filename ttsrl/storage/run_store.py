@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Any
 
 from ttsrl.errors import BadInput
 from ttsrl.records.best import BestModel
-from ttsrl.storage.errors import StorageError
+from ttsrl.records.guard import GuardEvent, SetBacks
+from ttsrl.records.record import parse
+from ttsrl.storage.errors import GivenUpError, StorageError
 from ttsrl.storage.storage import open_storage
 
 
@@ -90,6 +93,34 @@ class RunStore:
     def newest_checkpoint(self) -> int | None:
         """Step to resume from: found by listing, as a run may end between manifest and pointer."""
         return max(self.list_checkpoints(), default=None)
+
+    def set_backs(self) -> SetBacks:
+        """How often guards have set the run back. Raises BadInput, StorageError."""
+        place = self.storage.address(self.guards_log)
+        lines = (self.storage.read_text(self.guards_log) or "").splitlines()
+        return SetBacks.of(parse(GuardEvent, line, place) for line in lines)
+
+    def publish_of_step(self, folder: Path, key: str, step: int, since: int) -> None:
+        """Publish what was made of a step's checkpoint, unless a rollback has given that up.
+
+        `since` is how many rollbacks were complete when the checkpoint was read. A rollback is
+        written down before it removes anything, and this looks once more when it has published: one
+        of the two sees the other. Raises GivenUpError, and what `publish` does.
+        """
+        self._check_not_given_up(key, step, since)
+        self.storage.publish(folder, key)
+        try:
+            self._check_not_given_up(key, step, since)
+        except GivenUpError:
+            self.storage.remove(key)
+            raise
+
+    def _check_not_given_up(self, key: str, step: int, since: int) -> None:
+        if self.set_backs().gave_up(step, since):
+            raise GivenUpError(
+                f"{self.storage.address(key)} is not published: a guard has set the run back, and "
+                f"this was made of the checkpoint of step {step} before"
+            )
 
     def take_back(self, newest: int) -> None:
         """Remove checkpoints, models and evaluations of all steps after one. Repeating it is

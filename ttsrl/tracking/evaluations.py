@@ -13,7 +13,8 @@ from ttsrl.config.schema import RunConfig
 from ttsrl.errors import BadInput, Failure
 from ttsrl.evaluation.report.comparison import verdict
 from ttsrl.evaluation.report.inputs import Evaluation, read_run_folder
-from ttsrl.records.evaluation import REPORT, ROWS
+from ttsrl.records.evaluation import REPORT, ROWS, EvaluationReport
+from ttsrl.records.record import read_file
 from ttsrl.records.tracking import Told
 from ttsrl.storage.run_store import RunStore
 from ttsrl.tracking.base import EvaluationNote
@@ -86,6 +87,9 @@ class Evaluations:
                 continue
             folder = self._work_dir / "trackers" / "evaluations" / suite / name
             storage.pull(key, folder, replace=True, wanted=lambda path: path in (REPORT, ROWS))
+            report = read_file(EvaluationReport, folder / REPORT)
+            if report and self._store.set_backs().gave_up(int(number), report.rollbacks):
+                continue  # it is about to be removed, and to be made anew
             yield (suite, int(number)), folder
 
     def _note(self, suite: str, step: int) -> EvaluationNote | None:

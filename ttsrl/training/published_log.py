@@ -65,7 +65,8 @@ class PublishedLog:
             if step.isdigit():
                 newest[suite] = max(newest.get(suite, (-1, "")), (int(step), key))
         for suite, (step, key) in newest.items():
-            if (report := self._read(EvaluationReport, f"{key}/{REPORT}")) is not None:
+            report = self._read(EvaluationReport, f"{key}/{REPORT}")
+            if report and not self._store.set_backs().gave_up(step, report.rollbacks):
                 report = as_said_now(self._metrics.run, report)
                 change = self._read(ChangeFromBase, f"{key}/{CHANGE}")
                 self._metrics.on_evaluation(_held_out(suite, step, report, change))

@@ -5,17 +5,15 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from support.beside_training import DURING, beside_training, publish_evaluation, publish_model
 from support.paths import TINY
-from support.records import report_of, row_of, step_of
+from support.records import step_of
 from ttsrl.config.load import dump_run, load_run
 from ttsrl.evaluation.best import point_to_best
-from ttsrl.evaluation.during.evaluator import Beside, CheckpointEvaluator
-from ttsrl.evaluation.during.models import CheckpointModels
 from ttsrl.evaluation.published_run import bring_run
 from ttsrl.evaluation.report.inputs import read_run_folder
 from ttsrl.records.best import BEST
-from ttsrl.records.evaluation import REPORT, ROWS
-from ttsrl.records.record import to_line, to_text, write_lines
+from ttsrl.records.record import to_line
 from ttsrl.storage.run_store import RunStore
 
 ENDS = {
@@ -23,25 +21,6 @@ ENDS = {
     "when": [{"measure": "end_token_rate", "below": 0.5}],
     "in_a_row": 2,
 }
-NOISE = (-0.02, -0.01, 0.0, 0.01, 0.02)
-
-
-def publish_evaluation(
-    store: RunStore, folder: Path, step: int, cer: float, suite: str = "held_out"
-) -> None:
-    rows = [row_of(n, {"judge": cer + d}, mode="sampled") for n, d in enumerate(NOISE)]
-    out = folder / f"eval-{suite}-{step}"
-    out.mkdir(parents=True)
-    (out / REPORT).write_text(to_text(report_of({"sampled": {"judge": cer}}, texts=len(rows))))
-    write_lines(out / ROWS, rows)
-    store.storage.publish(out, store.eval(suite, step))
-
-
-def publish_model(store: RunStore, folder: Path, step: int) -> None:
-    model = folder / f"model{step}"
-    model.mkdir(parents=True)
-    (model / "config.json").write_text("{}")
-    store.storage.publish(model, store.model(step))
 
 
 def best_of(tmp_path: Path, cers: dict[int, float], bad: range) -> tuple[int | None, RunStore]:
@@ -102,36 +81,6 @@ def test_the_report_of_a_published_run_knows_the_best_and_forgets_it_with_storag
     store.storage.delete(store.best)
     bring_run(store, tmp_path / "brought")
     assert read_run_folder(tmp_path / "brought").best is None
-
-
-DURING = "held_out.during"
-FEW = 'eval.during_training={"every": 1, "texts": 5, "device": "cpu"}'
-
-
-class Copied(CheckpointModels):
-    """Models that no trainer has made, for verl's merger takes seconds for each."""
-
-    def get_ready(self) -> None:
-        pass
-
-    def stop(self) -> None:
-        pass
-
-    def _merge(self, step: int, model: Path) -> None:
-        model.mkdir()
-        (model / "config.json").write_text(f'{{"step": {step}}}')
-
-
-def beside_training(tmp_path: Path, *settings: str) -> CheckpointEvaluator:
-    """The evaluation of a run's checkpoints, none of whose models is published."""
-    storage = f"storage={tmp_path / 'storage'}"
-    run = load_run(TINY / "run.json", [FEW, storage, *settings])
-    store = RunStore(run.storage, run.name)
-    folder = tmp_path / "during"
-    folder.mkdir()
-    models = Copied(folder / "models", store)
-    beside = Beside(tmp_path / "run.json", tmp_path, folder, {}, lambda: True)
-    return CheckpointEvaluator(run, store, models, beside)
 
 
 def test_the_best_checkpoint_is_published_as_a_model_while_training_runs(tmp_path: Path) -> None:

@@ -17,12 +17,15 @@ from pathlib import Path
 from ttsrl.config.schema import RunConfig
 from ttsrl.errors import BadInput, Failure
 from ttsrl.evaluation.best import best_checkpoint, point_to_best
+from ttsrl.evaluation.during.forget import forget_given_up
 from ttsrl.evaluation.during.measure import evaluate_checkpoint
 from ttsrl.evaluation.during.models import CheckpointModels
 from ttsrl.evaluation.during.outcome import note_of
 from ttsrl.evaluation.during.plan import BASE, Plan
+from ttsrl.guards.armed import may_set_back
 from ttsrl.models.recorded_run import differences
 from ttsrl.records.during import DuringTrainingState, EvaluatedLine
+from ttsrl.records.guard import SetBacks
 from ttsrl.runtime.kept import KeptProcess
 from ttsrl.storage.errors import StorageError
 from ttsrl.storage.run_store import RunStore
@@ -31,6 +34,7 @@ POLL_S = 5.0
 ATTEMPTS = 3
 """Of a checkpoint whose evaluation fails, before the next one's turn."""
 SAY_EVERY_S = 600.0
+SET_BACK = "a guard has set the run back, and its checkpoint is given up"
 
 
 @dataclass(frozen=True)
@@ -60,6 +64,8 @@ class CheckpointEvaluator:
     beside: Beside
     skipped: dict[int, str] = field(default_factory=dict[int, str])
     failures: int = 0
+    set_backs: SetBacks | None = None
+    """Of the run, as this evaluation has heeded them; None before it has looked."""
     _judging: KeptProcess = field(init=False)
     _said: str = ""
     _said_s: float = 0.0
@@ -89,13 +95,14 @@ class CheckpointEvaluator:
         while True:
             has_ended = self.beside.has_ended()
             try:
+                self.heed_set_backs()
                 if not is_comparable:
                     self._evaluate(BASE)  # published or not: its settings must be the run's
                     is_comparable = True
                 left = self.plan.left(self.skipped, has_ended=has_ended)
                 if left:
                     self._evaluate(left[0])
-                elif has_ended or self._last_is_done():
+                elif has_ended or (self._last_is_done() and not may_set_back(self.run)):
                     self.point_to_best()  # once more, with what the guards found since
                     return
                 else:
@@ -125,6 +132,30 @@ class CheckpointEvaluator:
             )
         self.run = self.run.model_copy(update={"model": began.model})
 
+    def heed_set_backs(self) -> None:
+        """Forget what is of checkpoints that a rollback has given up since the last look."""
+        now = self.store.set_backs()
+        if now == self.set_backs:
+            return
+        known = SetBacks() if self.set_backs is None else self.set_backs
+        if new := now.to_steps[known.done :]:
+            newest = min(new)
+            self.skipped = {step: why for step, why in self.skipped.items() if step <= newest}
+            self.models.forget_after(newest)
+            forget_given_up(self.plan, self.beside.folder, now)
+            print(
+                f"the run was set back: evaluations after step {newest} are made anew", flush=True
+            )
+        self.set_backs = now
+
+    def _is_given_up(self, step: int) -> bool:
+        """Whether a rollback has given up what is being evaluated."""
+        return self.store.set_backs().gave_up(step, self._rollbacks)
+
+    @property
+    def _rollbacks(self) -> int:
+        return 0 if self.set_backs is None else self.set_backs.done
+
     def _last_is_done(self) -> bool:
         last = self.run.train.steps
         return last in self.skipped or self.store.storage.is_complete(self.plan.key(last))
@@ -136,6 +167,9 @@ class CheckpointEvaluator:
         except (BadInput, Failure) as error:
             if step == BASE or isinstance(error, StorageError):
                 raise
+            if self._is_given_up(step):
+                print(f"step {step} is not evaluated: {SET_BACK}", flush=True)
+                return
             gone = self._is_gone(step)
             self._skip(step, "its checkpoint is no longer in storage" if gone else str(error))
         else:
@@ -155,7 +189,8 @@ class CheckpointEvaluator:
         best = best_checkpoint(self.run, store, during.folder)
         try:
             if best is not None and not store.storage.is_complete(store.model(best)):
-                store.storage.publish(self.models.of(best), store.model(best))
+                model = self.models.of(best)
+                store.publish_of_step(model, store.model(best), best, self._rollbacks)
                 self.models.forget(best)
         except StorageError:
             raise
@@ -173,6 +208,8 @@ class CheckpointEvaluator:
             except Failure as error:
                 if self._storage_was_away():
                     continue
+                if self._is_given_up(step):
+                    raise
                 attempt += 1
                 self.failures += 1
                 print(f"step {step}, attempt {attempt} of {ATTEMPTS}: {error}", flush=True)
@@ -184,7 +221,13 @@ class CheckpointEvaluator:
         model = self.run.model if step == BASE else str(self.models.of(step))
         beside = self.beside
         self._judging.call(
-            evaluate_checkpoint, beside.config, step, model, beside.data, beside.folder
+            evaluate_checkpoint,
+            beside.config,
+            step,
+            model,
+            beside.data,
+            beside.folder,
+            self._rollbacks,
         )
 
     def _storage_was_away(self) -> bool:

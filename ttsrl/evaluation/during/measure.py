@@ -19,7 +19,8 @@ from ttsrl.evaluation.report.comparison import compare_evaluations
 from ttsrl.evaluation.report.inputs import Evaluation
 from ttsrl.evaluation.suites import Suite, read_or_prepare
 from ttsrl.records.during import CHANGE, ChangeFromBase
-from ttsrl.records.record import to_text
+from ttsrl.records.evaluation import REPORT, EvaluationReport
+from ttsrl.records.record import read_file, to_text
 from ttsrl.runtime.machine import torch_device
 from ttsrl.storage.atomic import replace_text
 from ttsrl.storage.run_store import RunStore
@@ -28,12 +29,15 @@ if TYPE_CHECKING:
     from ttsrl.evaluation.listeners import Listeners
 
 
-def evaluate_checkpoint(config: Path, step: int, model: str, data: Path, folder: Path) -> None:
+def evaluate_checkpoint(
+    config: Path, step: int, model: str, data: Path, folder: Path, rollbacks: int
+) -> None:
     """Evaluate the model of a step in `folder`/step_N and publish that.
 
     `model` is a folder, or for the base the run's own; `data` has the prompts or gets them.
     `folder` also gets the base, with which the step is compared. What is whole there already is not
-    measured again. Raises BadInput, Failure.
+    measured again. `rollbacks` of the run were complete when the checkpoint was read; where there
+    was another meanwhile nothing is published. Raises BadInput, Failure.
     """
     from transformers.utils import logging
 
@@ -61,8 +65,16 @@ def evaluate_checkpoint(config: Path, step: int, model: str, data: Path, folder:
     if base is not None:
         write_adaptation(run, out, base.folder)
         _write_change(run, step, base, out)
+    publish_evaluation(plan, out, step, rollbacks)
+
+
+def publish_evaluation(plan: Plan, out: Path, step: int, rollbacks: int) -> None:
+    """Publish a finished evaluation in `out`. Raises GivenUpError, BadInput, StorageError."""
+    report = read_file(EvaluationReport, out / REPORT)
+    assert report is not None, "it was just evaluated"
+    replace_text(out / REPORT, to_text(report.model_copy(update={"rollbacks": rollbacks})))
     try:
-        plan.store.storage.publish(out, plan.key(step))
+        plan.store.publish_of_step(out, plan.key(step), step, rollbacks)
     except BadInput:
         # a pod that was taken for lost was faster; its seconds differ, or a GPU's last bits
         if not plan.store.storage.is_complete(plan.key(step)):

@@ -71,6 +71,12 @@ class CheckpointModels(ABC):
         """Free the disk."""
         _remove(self.folder, f"step_{step:06d}*")
 
+    def forget_after(self, newest: int) -> None:
+        """Forget the models of all steps after one."""
+        for step in {int(path.name[5:11]) for path in self.folder.glob("step_*")}:
+            if step > newest:
+                self.forget(step)
+
     def _folder_of(self, step: int) -> Path:
         return self.folder / f"step_{step:06d}"
 

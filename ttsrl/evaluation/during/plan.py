@@ -44,10 +44,12 @@ class Plan:
         """Steps to evaluate, in this order: the base, then the newest checkpoint first, so that a
         slow evaluation tells of the policy as it is and fills the gaps when training is over.
 
-        Once training has ended its newest checkpoint is one of them, whatever its step.
+        Once training has ended its newest checkpoint is one of them, whatever its step. What a
+        rollback gives up that has begun and still removes is not.
         """
         done = {*self.evaluated(), *skipped}
-        published = self.store.list_checkpoints()
+        now = self.store.set_backs()
+        published = [s for s in self.store.list_checkpoints() if not now.gave_up(s, now.done)]
         due = {step for step in published if self._is_due(step)}
         if has_ended:
             due |= set(published[-1:])

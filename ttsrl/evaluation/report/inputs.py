@@ -8,12 +8,13 @@ from pathlib import Path
 from ttsrl.config.load import load_run
 from ttsrl.config.schema import RunConfig
 from ttsrl.errors import BadInput
+from ttsrl.evaluation.given_up import is_given_up
 from ttsrl.models.kinship import as_said_now, verdict_judge
 from ttsrl.records import listening
 from ttsrl.records.best import BEST, BestModel
 from ttsrl.records.during import CHANGE, FOLDER, ChangeFromBase
 from ttsrl.records.evaluation import REPORT, ROWS, EvaluationReport, EvaluationRow
-from ttsrl.records.guard import GUARDS, GuardEvent
+from ttsrl.records.guard import GUARDS, GuardEvent, SetBacks
 from ttsrl.records.listening import ListenersChoice, LlmChoice
 from ttsrl.records.record import read_file, read_lines
 from ttsrl.records.rollout import RolloutSample
@@ -79,6 +80,7 @@ def read_run_folder(path: Path) -> RunFolder:
     if not (path / "run.json").is_file():
         raise BadInput(f"no run in {path}: run.json is missing; give the run's own folder")
     run = load_run(path / "run.json")
+    guards = read_lines(GuardEvent, path / "train" / GUARDS)
     return RunFolder(
         path=path,
         run=run,
@@ -95,11 +97,12 @@ def read_run_folder(path: Path) -> RunFolder:
             change
             for file in sorted((path / FOLDER).glob(f"step_*/{CHANGE}"))
             if (change := read_file(ChangeFromBase, file))
+            and not is_given_up(file.parent, SetBacks.of(guards))
         ],
         steps=read_lines(TrainingStep, path / "train" / "steps.jsonl"),
         rollouts=read_lines(RolloutSample, path / "train" / "rollouts.jsonl"),
         timeline=read_lines(TimelineEvent, path / "train" / "timeline.jsonl"),
-        guards=read_lines(GuardEvent, path / "train" / GUARDS),
+        guards=guards,
         best=read_file(BestModel, path / FOLDER / BEST),
         choice=read_file(ListenersChoice, path / listening.FOLDER / listening.CHOICE),
         llm_choice=read_file(LlmChoice, path / listening.FOLDER / listening.LLM_CHOICE),
