@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal, Self
 
@@ -64,3 +64,13 @@ class SetBacks:
         None: nobody wrote that down, and it is taken for one that holds.
         """
         return since is not None and any(to < step for to in self.to_steps[since:])
+
+
+def stopped_by(events: Sequence[GuardEvent], max_rollbacks: int) -> GuardEvent | None:
+    """The event that ended the run: a `stop`, or a `rollback` after the last that it may make."""
+    last = next((event for event in reversed(events) if event.then != "warn"), None)
+    if last is None or last.event != "tripped":
+        return None
+    if last.then == "rollback" and SetBacks.of(events).done < max_rollbacks:
+        return None  # it is about to be set back
+    return last

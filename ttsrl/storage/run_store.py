@@ -20,7 +20,7 @@ class RunStore:
     `<root>/runs/<run>/` holds run.json, reward.json, checkpoints/step_000100/, model/step_000100/,
     eval/<suite>/step_000100/, eval/<suite>.during/state.json, latest.json, best.json,
     log/steps.jsonl, log/guards.jsonl, log/pod_starts.json,
-    log/attempts/TIME-MACHINE/ and trackers/.
+    log/ended.json, log/attempts/TIME-MACHINE/ and trackers/.
     """
 
     def __init__(self, root: str, run_name: str) -> None:
@@ -40,6 +40,8 @@ class RunStore:
         """What the run's guards found."""
         self.pod_starts = f"{self._run}/log/pod_starts.json"
         """How often a PyTorchJob has started without a new checkpoint."""
+        self.ended = f"{self._run}/log/ended.json"
+        """Why training has ended for good, where a start was refused or too many failed."""
         self.evaluations = f"{self._run}/eval"
         """Evaluations by suite and step."""
         self.trackers = f"{self._run}/trackers"

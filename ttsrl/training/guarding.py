@@ -20,7 +20,7 @@ from ttsrl.guards.history import History
 from ttsrl.guards.judging import Trip, judge
 from ttsrl.guards.measures import EVALUATION
 from ttsrl.guards.nearness import nearness
-from ttsrl.records.guard import GUARDS, GuardEvent
+from ttsrl.records.guard import GUARDS, GuardEvent, stopped_by
 from ttsrl.records.record import append_lines, parse, read_lines, write_lines
 from ttsrl.records.step import TrainingStep
 from ttsrl.storage.run_store import RunStore
@@ -207,11 +207,9 @@ class GuardWatch:
 
     def _still_stopped(self) -> GuardEvent | None:
         """The event that ended the run, where its guard is as it was; else it is done with."""
-        last = next((e for e in reversed(self.events) if e.then != "warn"), None)
-        if last is None or last.event != "tripped":
+        last = stopped_by(self.events, self._run.guards.max_rollbacks)
+        if last is None:  # or killed before it was set back: the guard trips again, or it need not
             return None
-        if last.then == "rollback" and self.rollbacks < self._run.guards.max_rollbacks:
-            return None  # killed before it was set back: the guard trips again, or it need not
         guard = next((g for g in self.armed.guards if g.name == last.guard), None)
         if guard is not None and guard.digest == last.digest:
             return last

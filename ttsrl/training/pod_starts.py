@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from ttsrl.runtime.exit_codes import FAILED
 from ttsrl.storage.run_store import RunStore
+from ttsrl.training.noted_end import note_end
 
 AGAIN = 138
 """Exit code of what may succeed another time."""
@@ -47,6 +48,7 @@ class PodStarts:
     def _give_up(self) -> None:
         """The next job counts from the beginning."""
         self._store.storage.delete(self._store.pod_starts)
+        note_end(self._store, f"{self._allowed} starts in a row without a new checkpoint")
         print(
             f"{self._allowed} starts in a row without a new checkpoint: the job ends; "
             "`ttsrl submit` starts it again, from the newest checkpoint",

@@ -35,6 +35,7 @@ from ttsrl.training.evaluations_seen import EvaluationsSeen
 from ttsrl.training.follower import Follower
 from ttsrl.training.guarding import GuardWatch
 from ttsrl.training.metrics import TrainMetrics, serve
+from ttsrl.training.noted_end import refusals_noted
 from ttsrl.training.published_log import PublishedLog
 from ttsrl.training.ray_start import started_again
 from ttsrl.training.reward_audit import check_reward_audit
@@ -98,6 +99,20 @@ def train(
     if run.train.metrics_port is not None:
         serve(metrics, run.train.metrics_port)
     store = RunStore(run.storage, run.name)
+    with refusals_noted(run, store):
+        _train(run, work_dir, store, metrics, look, ending or Ending(), started_s)
+
+
+def _train(
+    run: RunConfig,
+    work_dir: Path,
+    store: RunStore,
+    metrics: TrainMetrics,
+    look: Callable[[], None],
+    ending: Ending,
+    started_s: float,
+) -> None:
+    device = environment.device_of(run)
     preflight.check_configuration(run, device)
     run = at_recorded_commit(run, store)
     family = preflight.check_run(run, device)
@@ -107,7 +122,7 @@ def train(
     spec = preflight.check_service(run, family, started_s)
     check_run_identity(run, store)
     check_reward_identity(run, spec, store)
-    training = _Training(run, work_dir, store, device, spec, metrics, look, ending or Ending())
+    training = _Training(run, work_dir, store, device, spec, metrics, look, ending)
     with AttemptLog(store, training.log):
         while not training.attempt():
             metrics.start_s = time.time()  # what is done again was counted
@@ -154,6 +169,7 @@ class _Training:
             print(f"all {run.train.steps} steps are done and published")
             return True
         check_reward_audit(run, self.spec, store)
+        store.storage.delete(store.ended)
         print(guards.armed.words, flush=True)
         log = self.log
         started_again(lambda: self._run_verl(guards, log))

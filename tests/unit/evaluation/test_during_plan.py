@@ -21,6 +21,7 @@ from ttsrl.records.guard import GuardEvent
 from ttsrl.records.record import to_line
 from ttsrl.runtime.machine import Gpu
 from ttsrl.storage.run_store import RunStore
+from ttsrl.training.noted_end import note_end, refusals_noted
 
 JUDGES = (
     '[{"name": "own", "type": "ctc", "model": "judge"}, '
@@ -235,6 +236,66 @@ def test_a_training_that_a_guard_stopped_has_ended_soon(
     store.storage.write_text(store.guards_log, f"{to_line(event)}\n{to_line(cleared)}\n")
     now_s += 61
     assert not has_ended()
+
+
+@pytest.mark.parametrize(("set_back", "ends"), [(1, False), (2, True)])
+def test_a_training_ends_with_a_guard_that_may_not_set_it_back_any_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, set_back: int, *, ends: bool
+) -> None:
+    now_s = 1_000.0
+    monkeypatch.setattr(follow.time, "monotonic", lambda: now_s)
+    run = run_of(tmp_path)  # guards.max_rollbacks is 2
+    store = RunStore(run.storage, run.name)
+    tripped = GuardEvent(
+        event="tripped", guard="g", then="rollback", first=1, step=2, said="bad", at_s=1.0
+    )
+    rolled = [
+        tripped.model_copy(update={"event": event, "to_step": 1})
+        for event in ("rolling_back", "rolled_back")
+    ]
+    events = [*[tripped, *rolled] * set_back, tripped]
+    store.storage.write_text(store.steps_log, '{"step": 2}\n')
+    store.storage.write_text(store.guards_log, "".join(f"{to_line(e)}\n" for e in events))
+    has_ended = standing_still(run, store, idle_s=14_400)
+    assert not has_ended()
+    now_s += 601
+    assert has_ended() is ends
+
+
+def test_a_training_whose_start_was_refused_has_ended_before_its_first_step(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now_s = 1_000.0
+    monkeypatch.setattr(follow.time, "monotonic", lambda: now_s)
+    run, other = run_of(tmp_path), run_of(tmp_path, "seed=9")
+    store = RunStore(run.storage, run.name)
+    has_ended = standing_still(run, store, idle_s=14_400)
+    with pytest.raises(BadInput), refusals_noted(other, store):
+        raise BadInput("another run of this name")
+    now_s += 14_401
+    assert not has_ended(), "that was not this run"
+    with pytest.raises(BadInput), refusals_noted(run, store):
+        raise BadInput("the reward pays a spoiled recording")
+    assert has_ended()
+    store.storage.delete(store.ended)  # as a start does whose checks pass
+    now_s += 61
+    assert not has_ended()
+
+
+def test_a_refusal_of_before_does_not_end_what_waits_for_machines(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now_s = 1_000.0
+    run = run_of(tmp_path)
+    store = RunStore(run.storage, run.name)
+    note_end(store, "5 starts in a row without a new checkpoint")
+    monkeypatch.setattr(follow.time, "monotonic", lambda: now_s)
+    monkeypatch.setattr(follow.time, "time", lambda: 2**40)
+    has_ended = standing_still(run, store, idle_s=14_400)
+    now_s += 14_000
+    assert not has_ended()
+    now_s += 401
+    assert has_ended()
 
 
 def test_the_container_that_merges_is_asked_and_may_refuse(

@@ -12,11 +12,13 @@ from pathlib import Path
 import pytest
 
 from support.paths import TINY
-from ttsrl.config.load import dump_run, load_run
+from ttsrl.config.load import config_hash, dump_run, load_run
+from ttsrl.errors import BadInput
 from ttsrl.runtime.exit_codes import BAD_INPUT, DONE, FAILED, STOPPED
 from ttsrl.storage.run_store import RunStore
 from ttsrl.training.pod_starts import AGAIN, PodStarts
 from ttsrl.training.pytorchjob import take_part
+from ttsrl.training.supervisor import train
 
 
 def store_in(folder: Path) -> RunStore:
@@ -39,6 +41,8 @@ def start(store: RunStore, code: int) -> int | None:
 def test_a_failure_is_tried_again_until_it_has_failed_too_often(tmp_path: Path) -> None:
     store = store_in(tmp_path / "storage")
     assert [start(store, FAILED) for _ in range(3)] == [AGAIN, AGAIN, FAILED]
+    ended = store.storage.read_json(store.ended) or {}
+    assert ended["why"] == "3 starts in a row without a new checkpoint"
     # whoever starts the job again begins to count anew
     assert [start(store, FAILED) for _ in range(3)] == [AGAIN, AGAIN, FAILED]
 
@@ -119,3 +123,17 @@ def test_the_first_pod_does_not_begin_where_it_began_too_often(
     assert all(starts.begin() for _ in range(6))
     place(monkeypatch, 0, 1)
     assert take_part(config, tmp_path / "work", max_starts=6) == FAILED
+
+
+def test_a_start_that_is_refused_says_so_in_storage(tmp_path: Path) -> None:
+    never = '[{"name": "g", "when": [{"measure": "no_such", "above": 1}]}]'
+    settings = [f"storage={tmp_path / 'storage'}", "train.device=cpu", "train.metrics_port=null"]
+    run = load_run(TINY / "run.json", [*settings, f"guards.rules={never}"])
+    path = tmp_path / "refused.json"
+    path.write_text(dump_run(run))
+    with pytest.raises(BadInput, match="no_such"):
+        train(path, tmp_path / "work")
+    store = RunStore(run.storage, run.name)
+    ended = store.storage.read_json(store.ended) or {}
+    assert "which this run does not log" in ended["why"]
+    assert ended["config"] == config_hash(run)

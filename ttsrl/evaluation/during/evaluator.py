@@ -122,7 +122,7 @@ class CheckpointEvaluator:
             if recorded is not None:
                 break
             if self.beside.has_ended():
-                raise Failure("training ended before it began")
+                raise BadInput("training ended before it began: its own log says why")
             self._wait("training to begin")
         began = RunConfig.model_validate(recorded)
         if differs := differences(began, self.run):

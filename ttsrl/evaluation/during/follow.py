@@ -9,15 +9,16 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
 
-from ttsrl.config.load import dump_run, load_run
+from ttsrl.config.load import config_hash, dump_run, load_run
 from ttsrl.config.schema import RunConfig
 from ttsrl.errors import BadInput
 from ttsrl.evaluation.during.evaluator import Beside, CheckpointEvaluator
 from ttsrl.evaluation.during.models import CheckpointModels, MergedBeside, MergedHere
 from ttsrl.evaluation.during.plan import during_of
 from ttsrl.records.during import FOLDER
-from ttsrl.records.guard import GuardEvent
+from ttsrl.records.guard import GuardEvent, stopped_by
 from ttsrl.records.record import parse
+from ttsrl.records.training_end import TrainingEnd
 from ttsrl.runtime.exit_codes import exit_on_sigterm
 from ttsrl.runtime.machine import cores
 from ttsrl.storage.atomic import replace_text
@@ -30,7 +31,8 @@ ENDED = "training-ended"
 LOWEST_PRIORITY = 19
 LOG_EVERY_S = 60.0
 STOPPED_S = 600.0
-"""In which a training that a guard stops has published its last checkpoint."""
+"""In which a training that a guard stops has published its last checkpoint, and whoever mends what
+was refused has started it again."""
 
 
 def follow_here(config: Path, work_dir: Path, cuda: str) -> None:
@@ -89,40 +91,53 @@ def follow_in_pod(config: Path, work_dir: Path, merged: Path | None, idle_s: flo
 
 
 def standing_still(run: RunConfig, store: RunStore, idle_s: float) -> Callable[[], bool]:
-    """Tells whether a training that had begun has written no step for so long, or a guard ended it.
+    """Tells whether a training that had begun has written no step for so long, or has ended: a
+    guard stopped it, its start was refused, or too many starts failed.
 
     It may have been stopped, or waits for machines: whoever starts it again starts this too.
     """
     patience_s = max(idle_s, 2 * run.train.step_deadline_s)
+    began_s, refused = time.time(), config_hash(run)
     known: str | None = None
-    is_stopped = False
+    wait_s: float | None = None
     changed_s = looked_s = time.monotonic()
 
     def has_ended() -> bool:
-        nonlocal known, is_stopped, changed_s, looked_s
+        nonlocal known, wait_s, changed_s, looked_s
         now = time.monotonic()
         if known is None or now - looked_s >= LOG_EVERY_S:
             looked_s = now
             try:
                 log = store.storage.read_text(store.steps_log)
-                is_stopped = _guard_ended(store)
+                end = _noted_end(store, refused)
+                is_stopped = _guard_ended(run, store)
             except StorageError:
                 return False
             last = None if log is None else log[-200:]
             if last != known:
                 known, changed_s = last, now
-        still_s = now - changed_s
-        return known is not None and still_s > (STOPPED_S if is_stopped else patience_s)
+            wait_s = None if known is None else patience_s
+            if end is not None:  # one of before: who started this has started training, too
+                wait_s = STOPPED_S if end.at_s > began_s else patience_s
+            if is_stopped:
+                wait_s = STOPPED_S
+        return wait_s is not None and now - changed_s > wait_s
 
     return has_ended
 
 
-def _guard_ended(store: RunStore) -> bool:
-    """Whether the last guard that may stop the run has tripped."""
+def _noted_end(store: RunStore, config: str) -> TrainingEnd | None:
+    """Why training has ended for good; what refused another configuration is not of this one."""
+    found = store.storage.read_json(store.ended)
+    end = None if found is None else TrainingEnd.model_validate(found)
+    return end if end is not None and end.config in (None, config) else None
+
+
+def _guard_ended(run: RunConfig, store: RunStore) -> bool:
+    """Whether a guard has ended the run."""
     text = store.storage.read_text(store.guards_log) or ""
     events = [parse(GuardEvent, line, store.guards_log) for line in text.splitlines()]
-    stops = [event.event for event in events if event.then == "stop"]
-    return stops[-1:] == ["tripped"]
+    return stopped_by(events, run.guards.max_rollbacks) is not None
 
 
 def _kept(run: RunConfig, folder: Path) -> Path:
