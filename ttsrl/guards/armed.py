@@ -51,6 +51,8 @@ def armed(run: RunConfig) -> Armed:
         absent = next((m for m in guard.measures if m not in known), None)
         if absent is None and name in own and guard.of_evaluation and guard.then != "warn":
             _check_evaluated(run, guard)
+        if guard.then == "rollback":
+            _check_rollback(run, guard)
         if absent is None:
             guards.append(guard)
         elif name in own:
@@ -66,6 +68,22 @@ def armed(run: RunConfig) -> Armed:
 def may_set_back(run: RunConfig) -> bool:
     """Whether a guard may set the run back. Raises BadInput for one that could never trip."""
     return run.guards.max_rollbacks > 0 and any(g.then == "rollback" for g in armed(run).guards)
+
+
+def _check_rollback(run: RunConfig, guard: Guard) -> None:
+    """Raises BadInput where a guard is to set a run back that has nothing to go back to."""
+    told, train = f"guards.rules: the guard {guard.name!r} is to set the run back", run.train
+    if not run.guards.max_rollbacks:
+        raise BadInput(
+            f"{told}, and guards.max_rollbacks = 0 allows that never; raise it, or give the guard "
+            'then = "stop"'
+        )
+    if train.save_every >= train.steps:
+        raise BadInput(
+            f"{told}, and there is no checkpoint before the last step: train.save_every = "
+            f"{train.save_every}, train.steps = {train.steps}; lower save_every, or give the guard "
+            'then = "stop"'
+        )
 
 
 def _check_evaluated(run: RunConfig, guard: Guard) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -274,7 +275,6 @@ def test_the_last_checkpoint_is_no_end_where_a_guard_may_set_the_run_back(world:
             anew(world)
         return len(looks) > 3
 
-    beside = world.evaluator.beside
-    world.evaluator.beside = type(beside)(**{**vars(beside), "has_ended": has_ended, "poll_s": 0.0})
+    world.evaluator.beside = replace(world.evaluator.beside, has_ended=has_ended, poll_s=0.0)
     world.evaluator.follow()
     assert world.report(6).rollbacks == 1

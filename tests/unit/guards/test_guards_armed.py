@@ -109,6 +109,23 @@ def test_a_guard_that_could_never_trip_is_refused_by_name(rule: Any, said: str) 
 
 
 @pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        (["guards.max_rollbacks=0"], "max_rollbacks = 0 allows that never"),
+        (["train.steps=20", "train.save_every=20"], "train.save_every = 20, train.steps = 20"),
+        (["train.steps=20", "train.save_every=1000"], "no checkpoint before the last step"),
+    ],
+)
+def test_a_rollback_to_nowhere_is_refused(settings: list[str], said: str) -> None:
+    back = f"guards.rules={json.dumps([{'name': 'pitch', 'then': 'rollback'}])}"
+    assert "pitch" in names(load_run(TINY / "run.json", [back]))
+    with pytest.raises(BadInput, match="the guard 'pitch' is to set the run back") as refused:
+        armed(load_run(TINY / "run.json", [back, *settings]))
+    assert said in str(refused.value)
+    assert 'then = "stop"' in str(refused.value)
+
+
+@pytest.mark.parametrize(
     ("rule", "said"),
     [
         ({"name": "a", "when": [{"measure": "cer"}]}, "has none; give one"),
