@@ -110,9 +110,10 @@ def test_a_release_that_is_applied_once_more_does_not_drift(namespace: Namespace
         return namespace.helm("template", "ttsrl", CHART, "--validate", *values, "--set", told)
 
     namespace.kubectl("apply", "-f", "-", input=desired())
-    namespace.until(
-        "KubeRay's answer",
-        lambda: namespace.existing("rayjob", "ttsrl-train").get("status", {}).get("rayClusterName"),
-        180,
-    )
+
+    def answered() -> bool:
+        [job] = namespace.list("rayjobs", "app.kubernetes.io/component=train")
+        return "rayClusterName" in job.get("status", {})
+
+    namespace.until("KubeRay's answer", answered, 180)
     assert namespace.kubectl("diff", "-f", "-", input=desired()) == ""
