@@ -10,16 +10,7 @@ from __future__ import annotations
 from monitoring.board import Board
 from monitoring.panels import COUNT, PLAIN, SECONDS, SHARE, YELLOW, Panel, PanelRow
 from monitoring.reward import OF as SERVICE
-from monitoring.reward import gpu
 from monitoring.training import OF, RUN
-
-PODS = 'namespace=~"$namespace",pod=~"$release(-ttsrl)?-(reward|train|merge|eval)-.+"'
-
-
-def component(vector: str) -> str:
-    """The component of a pod, by its name."""
-    return f'label_replace({vector}, "component", "$1", "pod", ".*?-(reward|train|merge|eval)-.+")'
-
 
 RELEASE = 'namespace=~"$namespace",release=~"$release"'
 HELD = f"sum by (component) (ttsrl:gpus_held:sum{{{RELEASE}}})"
@@ -31,8 +22,8 @@ def recorded(metric: str) -> str:
     return f"sum by (component) (sum_over_time({metric}{{{RELEASE}}}[$__range])) / 60"
 
 
-BUSY = f"sum by (component) ({component(gpu('DCGM_FI_DEV_GPU_UTIL', PODS))}) / 100"
-"""GPUs' worth of utilisation, by component."""
+BUSY = f"sum by (component) (ttsrl:gpus_busy:sum{{{RELEASE}}})"
+"""GPUs' worth of utilisation, by component; recorded from DCGM's series in the same way."""
 
 GPUS = f"max by (run) (ttsrl_train_gpus{{{OF}}})"
 STEPS = f"sum by (run) (increase(ttsrl_train_steps_total{{{OF}}}[$__range]))"

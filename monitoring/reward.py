@@ -39,12 +39,12 @@ def mean(metric: str, *labels: str) -> str:
     return f"{rate(metric + '_sum', *labels)} / {rate(metric + '_count', *labels)}"
 
 
-def gpu(field: str, pods: str = PODS) -> str:
+def gpu(field: str) -> str:
     """A field of DCGM of the GPUs that pods hold. Where Prometheus does not honour the exporter's
     labels, the pod that holds the GPU is in exported_pod."""
-    exported = ",".join(f"exported_{matcher}" for matcher in pods.split(",", 1))
+    exported = ",".join(f"exported_{matcher}" for matcher in PODS.split(",", 1))
     named = f'label_replace({field}{{{exported}}}, "pod", "$1", "exported_pod", "(.+)")'
-    return f"max by (pod, gpu) ({named} or {field}{{{pods}}})"
+    return f"max by (pod, gpu) ({named} or {field}{{{PODS}}})"
 
 
 OUTCOMES = "ttsrl_reward_outcomes_total"

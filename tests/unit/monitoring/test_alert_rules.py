@@ -135,6 +135,7 @@ def test_thresholds_prices_and_single_alerts_are_values() -> None:
 def test_gpus_and_their_price_are_recorded_by_pool(tmp_path: Path) -> None:
     held = "kube_pod_container_resource_requests"
     running = "kube_pod_status_phase"
+    busy, apart = "DCGM_FI_DEV_GPU_UTIL", 'exported_namespace="speech",exported_pod'
     series = {
         f'{held}{{namespace="speech",pod="ttsrl-train-worker-1",resource="nvidia_com_gpu"}}': "4x9",
         f'{held}{{namespace="speech",pod="ttsrl-reward-5d-x",resource="amd_com_gpu"}}': "1x9",
@@ -143,11 +144,20 @@ def test_gpus_and_their_price_are_recorded_by_pool(tmp_path: Path) -> None:
         f'{running}{{namespace="speech",pod="ttsrl-train-worker-1",phase="Running"}}': "1x9",
         f'{running}{{namespace="speech",pod="ttsrl-reward-5d-x",phase="Running"}}': "1x9",
         f'{running}{{namespace="other",pod="ttsrl-reward-5d-x",phase="Running"}}': "1x9",
+        f'{busy}{{namespace="speech",pod="ttsrl-follow-x",gpu="0"}}': "60x9",
+        f'{busy}{{namespace="speech",pod="ttsrl-train-worker-1",gpu="1"}}': "90x9",
+        f'{busy}{{namespace="speech",pod="ttsrl-train-worker-1",gpu="2"}}': "30x9",
+        f'{busy}{{namespace="dcgm",pod="d",{apart}="ttsrl-reward-5d-x",gpu="3"}}': "50x9",
+        f'{busy}{{namespace="other",pod="ttsrl-reward-5d-x",gpu="4"}}': "90x9",
     }
     labels = 'namespace="speech", release="ttsrl"'
     expected = [
         {"labels": f'{{component="reward", {labels}}}', "value": 1},
         {"labels": f'{{component="train", {labels}}}', "value": 4},
+    ]
+    utilised = [
+        {"labels": f'{{component="{name}", {labels}}}', "value": value}
+        for name, value in (("follow", 0.6), ("reward", 0.5), ("train", 1.2))
     ]
     question = {
         "rule_files": [str(release_rules(tmp_path, "speech", "ttsrl"))],
@@ -158,10 +168,11 @@ def test_gpus_and_their_price_are_recorded_by_pool(tmp_path: Path) -> None:
                 "input_series": [{"series": k, "values": v} for k, v in series.items()],
                 "promql_expr_test": [
                     {
-                        "expr": "sum by (namespace, release, component) (ttsrl:gpus_held:sum)",
+                        "expr": f"sum by (namespace, release, component) (ttsrl:{name}:sum)",
                         "eval_time": "5m",
-                        "exp_samples": expected,
+                        "exp_samples": samples,
                     }
+                    for name, samples in (("gpus_held", expected), ("gpus_busy", utilised))
                 ],
             }
         ],
