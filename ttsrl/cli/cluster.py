@@ -74,7 +74,8 @@ def submit(
     for note in verdict_notes(run.run):
         print(note)
     if dry_run:
-        checks = examine(cluster, there, operator, objects_for(there, run, operator, queue)[-1])
+        job = objects_for(there, run, operator, queue)[-1]
+        checks = examine(cluster, there, operator, job, run.run)
         print_table(checks)
         refuse(checks)
         return

@@ -40,4 +40,4 @@ def doctor(
     there = read_release(cluster, release)
     operator = kind.value if kind is not None else there.kind
     job = objects_for(there, own_run(there), operator)[-1]
-    show(readiness.examine(cluster, there, operator, job), as_json=json)
+    show(readiness.examine(cluster, there, operator, job, there.run), as_json=json)

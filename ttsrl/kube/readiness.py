@@ -8,6 +8,7 @@ import base64
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from ttsrl.config.schema import RunConfig
 from ttsrl.errors import BadInput
 from ttsrl.kube import bucket, folder
 from ttsrl.kube.claim import pending_claim
@@ -19,6 +20,7 @@ from ttsrl.kube.pending import fits_labels
 from ttsrl.kube.pending import gpus_of as gpus_of_node
 from ttsrl.kube.quota import lacking, unnamed
 from ttsrl.kube.release import Release
+from ttsrl.kube.run_checks import looks_at
 from ttsrl.runtime.doctor import Check
 
 APIS: Mapping[Kind, tuple[str, str, str]] = {
@@ -32,9 +34,11 @@ HIDDEN = "this user may not see it"
 SCALED = "where an autoscaler adds such nodes when a pod waits for one"
 
 
-def examine(cluster: Cluster, release: Release, kind: Kind, job: Manifest) -> list[Check]:
-    """Every check of a release and of the job that is to be made for it, or of the runtime that
-    has the pods of that job."""
+def examine(
+    cluster: Cluster, release: Release, kind: Kind, job: Manifest, run: RunConfig
+) -> list[Check]:
+    """Every check of a release, of a run, and of the job that is to be made for it, or of the
+    runtime that has the pods of that job."""
     checks = [_look(f"{kind} API", lambda: _api(cluster, kind))]
     if checks[0].state == "ok":
         checks.append(_look("job, as the cluster takes it", lambda: _dry_run(cluster, kind, job)))
@@ -62,6 +66,7 @@ def examine(cluster: Cluster, release: Release, kind: Kind, job: Manifest) -> li
         ranges = cluster.items(cluster.core("limitranges")) if quotas else []
         checks.append(quota_for(job, quotas, ranges))
     checks += images_for(job, nodes)
+    checks += [_look(name, look) for name, look in looks_at(cluster, run, job).items()]
     return checks
 
 

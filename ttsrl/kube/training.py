@@ -96,7 +96,7 @@ def submit(
             return f"{there['kind']} {name} is there already: {state.words}"
         hold(cluster, release, run)  # else it might go with the job that is deleted
         delete(cluster, run.names, other)
-    refuse(examine(cluster, release, kind, [job, *others][-1]))
+    refuse(examine(cluster, release, kind, [job, *others][-1], run.run))
     hold(cluster, release, run)
     for other in others:
         trainer.create_runtime(cluster, other)

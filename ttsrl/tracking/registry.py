@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import netrc
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -27,6 +28,7 @@ PACKAGES = {
 }
 """Tracker -> what it imports; the extra that brings it has its name."""
 WANDB_HOST = "api.wandb.ai"
+LOST = "would write into the pod, whose disk goes with it"
 
 
 def open_tracker(config: TrackerConfig, folder: Path, about: About) -> Tracker:
@@ -67,39 +69,61 @@ def check_trackers(trackers: Sequence[TrackerConfig], *, in_cluster: bool) -> No
                 f"trackers: {missing[0]} is not installed; pip install 'ttsrl[{tracker.type}]', or "
                 f"leave {tracker.type!r} out"
             )
-        match tracker:
-            case WandbConfig(online=True):
-                _need(
-                    "wandb is online",
-                    _wandb_key(tracker),
-                    "WANDB_API_KEY, or run wandb login; or leave online out",
-                )
-            case TrackioConfig(space=str(space)):
-                from huggingface_hub import get_token
-
-                _need(
-                    f"trackio sends to the Space {space}",
-                    get_token(),
-                    "HF_TOKEN, or run hf auth login; or leave space out",
-                )
-            case TrackioConfig(address=str(address)):
-                _need(
-                    f"trackio sends to {address}",
-                    os.environ.get("TRACKIO_WRITE_TOKEN"),
-                    "TRACKIO_WRITE_TOKEN; or leave address out",
-                )
-            case _:
-                pass
-        if in_cluster and (place := _lost_with_the_pod(tracker)):
+        key = _key_of(tracker)
+        if key is not None and not _has_key(tracker):
+            login = f", or run {key.login}" if key.login else ""
             raise BadInput(
-                f"trackers: {tracker.type} would write into the pod, whose disk goes with it; give "
-                f"{place}"
+                f"trackers: {key.why}, and has no key; set {key.variable}{login}; or leave "
+                f"{key.setting} out"
             )
+        if in_cluster and (place := _lost_with_the_pod(tracker, os.environ)):
+            raise BadInput(f"trackers: {tracker.type} {LOST}; give {place}")
 
 
-def _need(why: str, key: str | None, way_out: str) -> None:
-    if not key:
-        raise BadInput(f"trackers: {why}, and has no key; set {way_out}")
+def lacks_in_pod(tracker: TrackerConfig, variables: Collection[str]) -> str:
+    """What a tracker lacks in a pod with these environment variables; nothing where it has all."""
+    key = _key_of(tracker)
+    if key is not None and key.variable not in variables:
+        return f"{key.why}, and the pods have no {key.variable}"
+    place = _lost_with_the_pod(tracker, variables)
+    return f"{LOST}; give {place}" if place else ""
+
+
+@dataclass(frozen=True)
+class _Key:
+    """What a tracker is let in by."""
+
+    why: str
+    variable: str
+    setting: str
+    """Of the tracker: without it no key is needed."""
+    login: str = ""
+    """A command that keeps the key on this machine."""
+
+
+def _key_of(tracker: TrackerConfig) -> _Key | None:
+    match tracker:
+        case WandbConfig(online=True):
+            return _Key("wandb is online", "WANDB_API_KEY", "online", "wandb login")
+        case TrackioConfig(space=str(space)):
+            why = f"trackio sends to the Space {space}"
+            return _Key(why, "HF_TOKEN", "space", "hf auth login")
+        case TrackioConfig(address=str(address)):
+            return _Key(f"trackio sends to {address}", "TRACKIO_WRITE_TOKEN", "address")
+        case _:
+            return None
+
+
+def _has_key(tracker: TrackerConfig) -> bool:
+    match tracker:
+        case WandbConfig():
+            return bool(_wandb_key(tracker))
+        case TrackioConfig(space=str()):
+            from huggingface_hub import get_token
+
+            return bool(get_token())
+        case _:
+            return bool(os.environ.get("TRACKIO_WRITE_TOKEN"))
 
 
 def _wandb_key(tracker: WandbConfig) -> str | None:
@@ -114,10 +138,10 @@ def _wandb_key(tracker: WandbConfig) -> str | None:
     return found[2] if found else None
 
 
-def _lost_with_the_pod(tracker: TrackerConfig) -> str:
+def _lost_with_the_pod(tracker: TrackerConfig, variables: Collection[str]) -> str:
     """The key that says where else to send it; nothing where it is kept."""
     match tracker:
-        case MlflowConfig(address=None) if "MLFLOW_TRACKING_URI" not in os.environ:
+        case MlflowConfig(address=None) if "MLFLOW_TRACKING_URI" not in variables:
             return "its address, or MLFLOW_TRACKING_URI"
         case TrackioConfig(space=None, address=None):
             return "its space or its address"
