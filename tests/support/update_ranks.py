@@ -1,8 +1,9 @@
 """The ranks of an update, as a program: update_ranks.py FOLDER; results go to FOLDER.
 
 One rank makes the update of both policies there, padded and packed; two and four ranks that of the
-first, packed. Each number of ranks saves a checkpoint then, and another continues from it. verl is
-imported once, and the ranks are forks.
+first, packed. Each number of ranks saves a checkpoint then, and another continues from it; one rank
+is killed before, while it writes another checkpoint. verl is imported once, and the ranks are
+forks.
 """
 
 from __future__ import annotations
@@ -10,7 +11,9 @@ from __future__ import annotations
 import importlib
 import multiprocessing
 import os
+import shutil
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -29,12 +32,17 @@ from support.verl_actor import (
 )
 from ttsrl.config.load import load_run
 from ttsrl.config.schema import RunConfig
+from ttsrl.storage.run_store import RunStore
+from ttsrl.training.shard_writer import ShardWriter
+from ttsrl.training.shards import SHARDS, shard_name
 
 PROMPTS = [7, 3, 12, 5, 7, 9, 4, 6]
 RESPONSES = [20, 1, 33, 8, 15, 30, 2, 25]
 TEMPERATURE = 0.8
-RESUMED = [(1, 2), (2, 4), (4, 1)]
+RESUMED = [(1, 1), (1, 2), (2, 4), (4, 1)]
 """How many ranks saved, and how many continue."""
+HALF = 2
+"""The step whose checkpoint is never whole."""
 
 
 def main() -> None:
@@ -48,6 +56,7 @@ def main() -> None:
     run_ranks(folder, 1, both)
     for ranks in (2, 4):
         run_ranks(folder, ranks, both[:1])
+    kill_in_mid_write(folder)
     for saved, ranks in RESUMED:
         run_ranks(folder, ranks, both[:1], saved)
         if left := [*(folder / f"saved-{saved}").glob(f"*_world_size_{ranks}_*")]:
@@ -92,6 +101,67 @@ def rank_of(
                 checkpoint = folder / f"saved-{saved or ranks}"
                 found["resumed"] = resumed(worker, *mine, checkpoint, load=saved is not None)
     torch.save(found, folder / f"{name}-{rank}.pt")
+
+
+class Stalls:
+    """What torch.save never gets to the end of; it says when it has come so far."""
+
+    def __init__(self, reached: Any) -> None:
+        self.reached = reached
+
+    def __deepcopy__(self, _: object) -> Stalls:
+        return self
+
+    def __reduce__(self) -> Any:
+        self.reached.set()
+        threading.Event().wait()
+
+
+def kill_in_mid_write(folder: Path) -> None:
+    """What one rank saved is published; while it writes the next checkpoint it is killed, and what
+    is then restored takes the place of what it saved."""
+    from ttsrl.training.checkpoints import missing, publish_checkpoint, restore, scan
+    from ttsrl.training.machines import TRACKER, Disk, here
+
+    saved, checkpoints = folder / "saved-1", folder / "run" / "checkpoints"
+    store = RunStore(str(folder / "storage"), "run")
+    machines = [here(Disk(store.storage.address(), "run", checkpoints))]
+    whole, half = (checkpoints / f"global_step_{step}" for step in (HALF - 1, HALF))
+    shutil.copytree(saved, whole / "actor")
+    (whole / "data.pt").touch()
+    (checkpoints / TRACKER).write_text(str(HALF - 1))
+    publish_checkpoint(store, machines, HALF - 1, scan(machines, HALF - 1))
+
+    fork = multiprocessing.get_context("fork")
+    reached = fork.Event()
+    rank = fork.Process(target=write_half, args=(half / "actor", reached))
+    rank.start()
+    if not reached.wait(300):
+        sys.exit("the second file was not begun")
+    rank.kill()
+    rank.join()
+    first, second, third = (shard_name(kind, 1, 0) for kind in SHARDS)
+    names = {path.name.removeprefix(".") for path in (half / "actor").iterdir()}
+    if first not in names or {second, third} & names or len(names) != 2:
+        sys.exit(f"no half of a checkpoint: {names}")
+    if f"actor/{second}" not in missing(scan(machines, HALF)):
+        sys.exit("half of a checkpoint is taken for a whole one")
+    if restore(store, machines, checkpoints) != HALF - 1 or half.exists():
+        sys.exit("the checkpoint before was not restored")
+    shutil.rmtree(saved)
+    shutil.copytree(whole / "actor", saved)
+
+
+def write_half(folder: Path, reached: Any) -> None:
+    """A rank that never gets to the end of its second file."""
+    torch.set_num_threads(1)
+    first, second, third = (shard_name(kind, 1, 0) for kind in SHARDS)
+    weights = {"weight": torch.ones(100_000)}
+    states = {first: weights, second: {"weights": weights, "stalls": Stalls(reached)}, third: {}}
+    folder.mkdir(parents=True)
+    writer = ShardWriter()
+    writer.begin(folder, states)
+    writer.wait()
 
 
 def run_of(model: Path, ranks: int) -> RunConfig:
@@ -143,7 +213,14 @@ def updated(worker: Any, batch: Batch, mine: list[int]) -> dict[str, Any]:
 def resumed(
     worker: Any, batch: Batch, mine: list[int], checkpoint: Path, *, load: bool
 ) -> dict[str, Any]:
-    """Weights and moments as they are saved or loaded, and the log-probabilities one update on."""
+    """Weights and moments as they are saved or loaded, and the log-probabilities one update on.
+
+    What is saved is written after that update only.
+    """
+    from ttsrl.training.plugin.saving import writer
+
+    updated = threading.Event()
+    writer().thread.submit(updated.wait)
     manager = worker.actor.engine.checkpoint_manager
     if load:
         manager.load_checkpoint(str(checkpoint))
@@ -153,6 +230,8 @@ def resumed(
     output = worker.compute_log_prob(batch.copy())
     worker.update_actor(to_update(batch, output["log_probs"].values()))
     after = worker.compute_log_prob(batch.copy())["log_probs"]
+    updated.set()
+    writer().wait()
     return {"state": state, "log_probs": of_responses(after, mine)}
 
 

@@ -144,6 +144,9 @@ class TrainConfig(Strict):
     """Steps between checkpoints; each is published to storage."""
     max_checkpoints: Adjustable[int] = Field(default=2, ge=2)
     """Checkpoints kept on the local disk; the one before the newest may still be uploading."""
+    save_beside: Adjustable[bool] = True
+    """Copy a checkpoint to the machine's memory, and write it while the next steps run; each rank
+    needs memory for what it saves once more. false: the step waits until it is written."""
     step_deadline_s: Adjustable[float] = Field(default=1800.0, gt=0)
     """A step that takes longer is taken for hung and ends the run, to be resumed."""
     termination_grace_s: Adjustable[float] = Field(default=45.0, ge=0)

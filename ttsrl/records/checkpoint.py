@@ -28,6 +28,8 @@ class CheckpointPublished(Record):
     bytes: int
     seconds: float
     """Of its upload."""
+    write_seconds: float = 0.0
+    """Of its writing beside the steps; 0 where the step waited for it."""
 
 
 CheckpointEvent = CheckpointRestored | CheckpointPublished

@@ -108,6 +108,8 @@ class TrainingStep(RolloutStatistics):
     """Of the whole step."""
     seconds_by_stage: dict[str, float]
     """Stage -> seconds; `generate` ends with the last token, `wait_for_scores` follows it."""
+    save_waited_s: float = 0.0
+    """Of the stage `save`: until the checkpoint before was written and published."""
     gpu_idle: dict[str, float] = {}
     """GPU -> share of the step in which no kernel ran on it; empty on CPUs. `HOST:NUMBER` where
     several machines train."""

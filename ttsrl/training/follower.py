@@ -57,4 +57,8 @@ def _checkpoint_note(event: CheckpointEvent) -> str:
     if isinstance(event, CheckpointRestored):
         return f"going on from step {event.step}" if event.step else "starting at step 0"
     size = event.bytes / 1e6
-    return f"checkpoint of step {event.step} published: {size:.1f} MB, {event.seconds:.1f} s"
+    written = f"written in {event.write_seconds:.1f} s, " if event.write_seconds else ""
+    return (
+        f"checkpoint of step {event.step} published: {size:.1f} MB, {written}"
+        f"uploaded in {event.seconds:.1f} s"
+    )

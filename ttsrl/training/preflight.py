@@ -37,6 +37,8 @@ BASE_BYTES = 7 * 2**30
 """Ray's and verl's processes with next to no model: measured 6.6 GiB (sum of PSS), the tiny run."""
 BYTES_PER_PARAMETER = 24
 """float32 weights, gradients and two Adam moments, the sampler's copy, and one copy on its way."""
+COPIED_BYTES_PER_PARAMETER = 12
+"""A checkpoint that is written beside the steps is copied first: weights and both moments."""
 REWARD_SERVICE_TIMEOUT_S = 300.0
 ABSENT_S = 8.0
 """What an address gets at which nothing listens, from the start of the run: a service that was
@@ -102,7 +104,9 @@ def check_memory(run: RunConfig) -> None:
     from ttsrl.models.policy import parameters_of
 
     parameters = parameters_of(local_folder(run.model))
-    need = BASE_BYTES + BYTES_PER_PARAMETER * parameters
+    copied = run.train.save_beside and run.train.lora is None
+    per_parameter = BYTES_PER_PARAMETER + copied * COPIED_BYTES_PER_PARAMETER
+    need = BASE_BYTES + per_parameter * parameters
     free = free_memory_bytes()
     if need > free:
         raise BadInput(

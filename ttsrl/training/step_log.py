@@ -29,6 +29,8 @@ STAGES = {
     "update_weights": "sync_weights",
 }
 """verl's timer -> our name, in the order in which a step runs them."""
+SAVE_WAITED = "save_waited"
+"""A timer of our own: the part of verl's save_checkpoint that is spent on the checkpoint before."""
 
 
 class StepLog:
@@ -71,6 +73,7 @@ class StepLog:
             replaced_groups=metrics.get("training/filter_groups/evicted_samples", 0),
             seconds=end_s - start_s,
             seconds_by_stage=seconds,
+            save_waited_s=seconds_by_timer.get(SAVE_WAITED, 0.0),
             gpu_idle=dict(gpu_idle or {}),
             ended_at_s=end_s,
         )

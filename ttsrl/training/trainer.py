@@ -33,7 +33,7 @@ from ttsrl.training.learning_rate import set_rate
 from ttsrl.training.machines import machines_of
 from ttsrl.training.pairs import Spoken, pairs_of
 from ttsrl.training.publish import PublishCheckpoint
-from ttsrl.training.step_log import StepLog, drop_steps_after, on_our_clock
+from ttsrl.training.step_log import SAVE_WAITED, StepLog, drop_steps_after, on_our_clock
 from ttsrl.training.verl_args import NO_REWARD
 from ttsrl.training.verl_fields import rollout_of, utilities_of
 from ttsrl.wire import Failed
@@ -80,7 +80,7 @@ class SpeechTrainer(PPOTrainerSync):
         ray.get([w.__ray_call__.remote(set_rate, rate) for w in self.actor_rollout_wg.workers])
 
     def fit(self, agent_loop_manager: Any) -> None:
-        """Train to the last step, and to the end of the last upload."""
+        """Train to the last step, and until its checkpoint is written and published."""
         train_dir = Path(self.config.trainer.default_local_dir).parent
         on_gpus = self.config.trainer.device != "cpu"
         self.gpu_watch = GpusOfRun(self.actor_rollout_wg.workers if on_gpus else [])
@@ -103,6 +103,13 @@ class SpeechTrainer(PPOTrainerSync):
             self.config.trainer.save_freq = 1
             self.total_training_steps = self.global_steps
         return batch
+
+    def _save_checkpoint(self) -> None:
+        """Save one, once the one before is written and published: at most one is under way."""
+        start_s = time.monotonic()
+        self.publisher.wait()
+        self.timing_raw[SAVE_WAITED] = time.monotonic() - start_s
+        super()._save_checkpoint()
 
     def prepare_step(self) -> dict[str, Any]:
         """Ask for the first prompts of a step."""

@@ -135,6 +135,8 @@ def _actor(run: RunConfig, device: str) -> dict[str, Value]:
         # the passes that compute log-probabilities alone take both from here
         f"{actor}.use_dynamic_bsz": True,
         f"{actor}.ppo_max_token_len_per_gpu": run.micro_batch_tokens,
+        # verl then leaves the mark of a whole checkpoint to us
+        f"{actor}.checkpoint.async_save": train.save_beside,
         f"{actor}.grad_clip": train.gradient_clip,
         f"{actor}.use_torch_compile": False,
         f"{actor}.fsdp_config.use_torch_compile": False,

@@ -107,6 +107,7 @@ def test_what_a_resumed_run_may_change() -> None:
         "train.max_tokens_per_micro_batch",
         "train.metrics_port",
         "train.nodes",
+        "train.save_beside",
         "train.save_every",
         "train.step_deadline_s",
         "train.steps",

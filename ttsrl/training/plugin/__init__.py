@@ -18,6 +18,7 @@ from ttsrl.training.plugin import compiling as compiling
 from ttsrl.training.plugin import fsdp_units as fsdp_units
 from ttsrl.training.plugin import packed_attention as packed_attention
 from ttsrl.training.plugin import resharding as resharding
+from ttsrl.training.plugin import saving as saving
 
 policy_here()
 
