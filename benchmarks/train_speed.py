@@ -56,6 +56,12 @@ def main() -> None:
     parser.add_argument(
         "--no-published", action="store_true", help="leave the published recipe's step out"
     )
+    parser.add_argument(
+        "--saving",
+        action="store_true",
+        help="beside that, so many steps that each save a checkpoint, written beside the next step "
+        "and while the step waits (with --set train.lora.rank=32: adapters alone)",
+    )
     parser.add_argument("--set", action="append", default=[], help="as of `ttsrl train`")
     arguments = parser.parse_args()
     folder = arguments.work_dir.absolute()
@@ -70,12 +76,37 @@ def main() -> None:
         last = arguments.steps + (0 if arguments.no_published else 1)
         os.environ["TTSRL_SEED_STEP"] = str(arguments.steps + 1)
         run_steps(config, folder / "run", last)
+        if arguments.saving:
+            save_both_ways(folder, shape, overrides, arguments.steps)
     table(folder / "run" / "train" / "steps.jsonl", arguments.steps)
     if not arguments.no_published:
         print("  beside it, the published server scores its rollouts one at a time:", flush=True)
         duration_s, count = arguments.tokens / 50, shape["prompts"] * shape["group"]
         command = [str(BENCH / "whisper_speed.py"), "--shape", shape["whisper"], "--published-step"]
         subprocess.run([arguments.reward_python, *command, str(count), str(duration_s)], check=True)
+
+
+def save_both_ways(folder: Path, shape: dict[str, Any], overrides: list[str], steps: int) -> None:
+    """Runs of so many steps, and what each step after the first was held for."""
+    for name, beside in (("save-beside", "true"), ("save-held", "false")):
+        settings = [f"name={name}", "train.save_every=1", f"train.save_beside={beside}"]
+        config = write_run(folder, shape, [*overrides, *settings], published=False)
+        run_steps(config, folder / name, steps)
+        train_dir = folder / name / "train"
+        later = read_lines(TrainingStep, train_dir / "steps.jsonl")[1:]
+        saved = [step.seconds_by_stage["save"] - step.save_waited_s for step in later]
+        events = [json.loads(line) for line in whole_lines(train_dir / "checkpoints.jsonl")]
+        published = [event for event in events if event["event"] == "published"]
+        print(
+            f"  train.save_beside={beside}: a step {fmean(s.seconds for s in later):.1f} s, held "
+            f"to save {fmean(saved):.2f} s (at most {max(saved):.2f}), waited for the checkpoint "
+            f"before {fmean(s.save_waited_s for s in later):.2f} s; weights to the rollouts "
+            f"{fmean(s.seconds_by_stage['sync_weights'] for s in later):.2f} s; written in "
+            f"{fmean(e['write_seconds'] for e in published):.1f} s, uploaded in "
+            f"{fmean(e['seconds'] for e in published):.1f} s, "
+            f"{published[-1]['bytes'] / GIB:.2f} GiB",
+            flush=True,
+        )
 
 
 def make_models(reward_python: str, folder: Path, shape: dict[str, Any], tokens: float) -> None:

@@ -41,6 +41,12 @@ RESPONSES = [20, 1, 33, 8, 15, 30, 2, 25]
 TEMPERATURE = 0.8
 RESUMED = [(1, 1), (1, 2), (2, 4), (4, 1)]
 """How many ranks saved, and how many continue."""
+LORA = "lora"
+"""The way of an update that trains adapters."""
+WHOLE = 0
+"""In place of the number of ranks that saved: one, the adapters with the policy beside them."""
+ADAPTERS = [(1, 1), (1, 2), (2, 1), (WHOLE, 1)]
+"""Of a policy with adapters: how many ranks saved, and how many continue."""
 HALF = 2
 """The step whose checkpoint is never whole."""
 
@@ -59,8 +65,11 @@ def main() -> None:
     kill_in_mid_write(folder)
     for saved, ranks in RESUMED:
         run_ranks(folder, ranks, both[:1], saved)
-        if left := [*(folder / f"saved-{saved}").glob(f"*_world_size_{ranks}_*")]:
+        left = [*(folder / f"saved-{saved}").glob(f"*_world_size_{ranks}_*")]
+        if left and saved != ranks:
             sys.exit(f"made for one loading, and left: {left}")
+    for saved, ranks in [(None, 1), (None, 2), *ADAPTERS]:
+        run_ranks(folder, ranks, [("llama", LORA)], saved)
 
 
 def run_ranks(
@@ -87,20 +96,44 @@ def rank_of(
     # torch makes its threads anew at the first use in a fork. Here, by this thread, and not by two
     # of autograd's at once: one would find none ("Invalid thread pool!") and end the process.
     torch.set_num_threads(1)
-    name = f"{ranks}" if saved is None else f"{saved}-{ranks}"
+    of_adapters = f"{LORA}-" if ways[0][1] == LORA else ""
+    name = of_adapters + (f"{ranks}" if saved is None else f"{saved}-{ranks}")
     os.environ |= {"RANK": str(rank), "WORLD_SIZE": str(ranks), "LOCAL_RANK": str(rank)}
     os.environ["DIST_INIT_METHOD"] = f"file://{folder / f'ranks-{name}'}"
     found = dict[str, Any]()
     for policy, way in ways:
         mine = rollouts_of(rank, ranks)
         keys = PADDED if way == "padded" else {}
-        with actor_of(run_of(folder / policy, ranks), "cpu", keys) as worker:
-            if saved is None:
+        with actor_of(run_of(folder / policy, ranks, way), "cpu", keys) as worker:
+            if way == LORA:
+                update_adapters(worker, mine[0])
+            elif saved is None:
                 found[f"{policy} {way}"] = updated(worker, *mine)
+            if way == LORA and (saved, ranks) == (None, 1):
+                save_whole(worker, folder / f"{LORA}-saved-{WHOLE}")
             if (policy, way) == ways[0]:
-                checkpoint = folder / f"saved-{saved or ranks}"
+                checkpoint = folder / f"{of_adapters}saved-{ranks if saved is None else saved}"
                 found["resumed"] = resumed(worker, *mine, checkpoint, load=saved is not None)
     torch.save(found, folder / f"{name}-{rank}.pt")
+
+
+def update_adapters(worker: Any, batch: Batch) -> None:
+    """So that none is 0. What is loaded afterwards takes their place."""
+    output = worker.compute_log_prob(batch.copy())
+    worker.update_actor(to_update(batch, output["log_probs"].values()))
+
+
+def save_whole(worker: Any, folder: Path) -> None:
+    """As adapters were saved before they were saved alone."""
+    from ttsrl.training.plugin.saving import writer
+
+    manager = worker.actor.engine.checkpoint_manager
+    manager_class = type(manager)
+    alone = manager_class.should_save_lora_only
+    manager_class.should_save_lora_only = False
+    manager.save_checkpoint(str(folder))
+    writer().wait()
+    manager_class.should_save_lora_only = alone
 
 
 class Stalls:
@@ -164,7 +197,7 @@ def write_half(folder: Path, reached: Any) -> None:
     writer.wait()
 
 
-def run_of(model: Path, ranks: int) -> RunConfig:
+def run_of(model: Path, ranks: int, way: str) -> RunConfig:
     """The tiny run with this policy."""
     settings = [
         f"model={model}",
@@ -175,6 +208,8 @@ def run_of(model: Path, ranks: int) -> RunConfig:
         "train.max_tokens_per_micro_batch=70",
         f"rollout.temperature={TEMPERATURE}",
     ]
+    if way == LORA:
+        settings += ["train.lora.rank=4", "train.learning_rate=0.01"]
     return load_run(TINY / "run.json", settings)
 
 
@@ -239,7 +274,7 @@ def whole_state(worker: Any) -> list[torch.Tensor]:
     """Every parameter and both of its moments, whole."""
     engine = worker.actor.engine
     found = list[torch.Tensor]()
-    for parameter in engine.module.parameters():
+    for parameter in filter(lambda p: p.requires_grad, engine.module.parameters()):
         moments = engine.optimizer.state[parameter]
         for tensor in (parameter, moments["exp_avg"], moments["exp_avg_sq"]):
             whole = tensor.full_tensor() if hasattr(tensor, "full_tensor") else tensor

@@ -90,7 +90,17 @@ def merge_checkpoint(store: RunStore, step: int, model: Path) -> None:
     with TemporaryDirectory(prefix=".merge-", dir=model.parent) as temporary:
         checkpoint, merged = Path(temporary) / "checkpoint", Path(temporary) / "model"
         store.storage.pull(store.checkpoint(step), checkpoint, wanted=_has_weights)
-        merge_fsdp(checkpoint / "actor", merged)
+        base = None
+        if holds_adapters_alone(checkpoint / "actor"):
+            base = Path(temporary) / "base"
+            if not store.storage.is_complete(store.base):
+                raise BadInput(
+                    f"the checkpoint of step {step} holds adapters alone, and the model that they "
+                    f"belong to is missing: {store.storage.address(store.base)}; resume the run, "
+                    "which publishes it"
+                )
+            store.storage.pull(store.base, base)
+        merge_fsdp(checkpoint / "actor", merged, base)
         if run := store.storage.read_json(store.run_json):
             (merged / RUN).write_text(json.dumps(run, indent=2) + "\n", encoding="utf-8")
         merged.rename(model)
@@ -101,13 +111,33 @@ def _has_weights(path: str) -> bool:
     return path.startswith("actor/") and not path.startswith(OF_TRAINING)
 
 
-def merge_fsdp(actor: Path, model: Path) -> None:
+def holds_adapters_alone(actor: Path) -> bool:
+    """Whether the weights beside a checkpoint's adapters are elsewhere."""
+    import torch
+
+    shard = next(actor.glob("model_world_size_*_rank_0.pt"))
+    return all("lora_" in name for name in torch.load(shard, mmap=True, weights_only=False))
+
+
+def merge_fsdp(actor: Path, model: Path, base: Path | None = None) -> None:
     """Merge verl's FSDP shards of one `actor` folder into a Hugging Face folder.
 
-    A LoRA run's adapters are folded into the weights, so that the folder is a plain model.
+    A LoRA run's adapters are folded into the weights, so that the folder is a plain model. `base`
+    is the model that they belong to, where the shards hold them alone.
     """
+    from transformers import AutoModelForCausalLM
     from verl.model_merger.base_model_merger import ModelMergerConfig
     from verl.model_merger.fsdp_model_merger import FSDPModelMerger
+
+    class Merger(FSDPModelMerger):
+        """verl's, whose shards may lack the base."""
+
+        def _load_and_merge_state_dicts(self, *args: Any, **named: Any) -> dict[str, Any]:
+            merged = super()._load_and_merge_state_dicts(*args, **named)
+            if base is not None:
+                whole = load_model(AutoModelForCausalLM, base, "bfloat16", without=LOST)
+                merged |= whole.state_dict()
+            return merged
 
     forget_attention(actor / "huggingface" / CONFIG)
     config = ModelMergerConfig(
@@ -117,7 +147,7 @@ def merge_fsdp(actor: Path, model: Path) -> None:
         target_dir=str(model),
         hf_model_config_path=str(actor / "huggingface"),
     )
-    merger = FSDPModelMerger(config)
+    merger = Merger(config)
     merger.merge_and_save()
     merger.cleanup()
     if (adapters := model / ADAPTERS).exists():

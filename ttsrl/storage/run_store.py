@@ -18,7 +18,7 @@ class RunStore:
     """Keys of one run below a storage root, and its pointers.
 
     `<root>/runs/<run>/` holds run.json, reward.json, checkpoints/step_000100/, model/step_000100/,
-    eval/<suite>/step_000100/, eval/<suite>.during/state.json, latest.json, best.json,
+    base/, eval/<suite>/step_000100/, eval/<suite>.during/state.json, latest.json, best.json,
     log/steps.jsonl, log/guards.jsonl, log/pod_starts.json,
     log/ended.json, log/attempts/TIME-MACHINE/ and trackers/.
     """
@@ -30,6 +30,9 @@ class RunStore:
         """Resolved configuration of the run."""
         self.reward_json = f"{self._run}/reward.json"
         """Reward specification that every reward of the run comes from, and its hash."""
+        self.base = f"{self._run}/base"
+        """Prefix of the model that a run's adapters were trained beside: of runs with `train.lora`,
+        whose checkpoints hold the adapters alone."""
         self.latest = f"{self._run}/latest.json"
         """Pointer to the newest checkpoint."""
         self.best = f"{self._run}/best.json"

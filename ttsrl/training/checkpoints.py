@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from ttsrl.storage.errors import StorageError
@@ -67,10 +67,16 @@ def missing(parts: Iterable[Part]) -> list[str]:
     return [path for path in ("data.pt", "actor/fsdp_config.json", *shards) if path not in paths]
 
 
-def restore(store: RunStore, machines: Sequence[TrainingMachine], checkpoints: Path) -> int:
+def restore(
+    store: RunStore,
+    machines: Sequence[TrainingMachine],
+    checkpoints: Path,
+    publish_base: Callable[[], None] = lambda: None,
+) -> int:
     """Bring all disks and storage to the same newest checkpoint; its step, 0 for a new run.
 
     `checkpoints` is the folder on the trainer's machine, which this process runs on.
+    `publish_base` is called before a checkpoint is published.
     """
     checkpoints.mkdir(parents=True, exist_ok=True)
     here, there = local_step(checkpoints), store.newest_checkpoint() or 0
@@ -81,6 +87,7 @@ def restore(store: RunStore, machines: Sequence[TrainingMachine], checkpoints: P
         if missing(parts):  # and a machine that is gone has taken its part with it
             keep(machines, there, 1)
         else:
+            publish_base()
             publish_checkpoint(store, machines, here, parts)
             there = here
     if not there:

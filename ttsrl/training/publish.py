@@ -17,6 +17,7 @@ from ttsrl.records.checkpoint import CheckpointPublished
 from ttsrl.records.record import append_lines
 from ttsrl.storage.atomic import replace_text
 from ttsrl.storage.run_store import RunStore
+from ttsrl.training.base_weights import publish_base
 from ttsrl.training.checkpoints import LOG_FOLDER, REWARD_FILE, keep, publish_checkpoint, scan
 from ttsrl.training.environment import reward_here, run_here
 from ttsrl.training.machines import TRACKER, TrainingMachine
@@ -45,6 +46,7 @@ class PublishCheckpoint(CheckpointCallback):
         """verl's workers, where they write beside the steps."""
         self.under_way: Future[None] | None = None
         self.saved: tuple[int, Path] | None = None
+        self.base_is_there = run.train.lora is None
 
     def on_save(
         self,
@@ -80,11 +82,18 @@ class PublishCheckpoint(CheckpointCallback):
         if self.under_way is not None:
             self.under_way.result()
 
+    def publish_base(self) -> None:
+        """What the checkpoints of a run with adapters are merged with; before the first of them."""
+        if not self.base_is_there:
+            publish_base(run_here(), self.store)
+            self.base_is_there = True
+
     def _publish(self, step: int, train_dir: Path) -> None:
         write_seconds = 0.0
         if self.writers:
             write_seconds = wait_written(self.writers)
             replace_text(train_dir / "checkpoints" / TRACKER, str(step))
+        self.publish_base()
         start_s = time.monotonic()
         parts = scan(self.machines, step)
         size = publish_checkpoint(self.store, self.machines, step, parts)

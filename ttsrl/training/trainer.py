@@ -69,7 +69,11 @@ class SpeechTrainer(PPOTrainerSync):
         self.machines = machines_of(
             self.actor_rollout_wg.workers, run.storage, run.name, checkpoints
         )
-        step = restore(RunStore(run.storage, run.name), self.machines, checkpoints)
+        self.publisher = cast(PublishCheckpoint, self.checkpoint_callback)
+        store = RunStore(run.storage, run.name)
+        step = restore(store, self.machines, checkpoints, self.publisher.publish_base)
+        if step:
+            self.publisher.publish_base()  # adapters are not loaded beside another model
         append_lines(
             checkpoints.parent / "checkpoints.jsonl",
             [CheckpointRestored(step=step, at_s=time.time())],
@@ -86,7 +90,6 @@ class SpeechTrainer(PPOTrainerSync):
         self.gpu_watch = GpusOfRun(self.actor_rollout_wg.workers if on_gpus else [])
         self.step_log = StepLog(train_dir, resumed_at=self.global_steps)
         drop_steps_after(train_dir / PAIRS, self.global_steps)
-        self.publisher = cast(PublishCheckpoint, self.checkpoint_callback)
         super().fit(agent_loop_manager)
         self.publisher.wait()
 

@@ -199,6 +199,8 @@ def _lora(run: RunConfig) -> dict[str, Value]:
         f"{model}.lora_alpha": lora.alpha,
         f"{model}.target_modules": lora.target_modules,
         f"{model}.lora.merge": True,
+        # the base does not change, and ttsrl.training.base_weights publishes it once
+        "+actor_rollout_ref.actor.checkpoint.save_lora_only": True,
     }
 
 

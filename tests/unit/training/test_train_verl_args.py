@@ -46,6 +46,18 @@ def test_adapters_are_folded_into_what_speaks_and_old_log_probabilities_computed
     assert "actor_rollout_ref.model.lora_rank" not in keys_of(load_run(TINY_RUN))
 
 
+@pytest.mark.parametrize(
+    ("settings", "beside", "adapters_alone"),
+    [([], True, False), (["train.save_beside=false", "train.lora.rank=4"], False, True)],
+)
+def test_what_a_checkpoint_holds_and_who_waits_for_it(
+    settings: list[str], beside: bool, adapters_alone: bool
+) -> None:
+    actor = configuration(keys_of(load_run(TINY_RUN, settings))).actor_rollout_ref.actor
+    checkpoint: Any = omega_conf_to_dataclass(actor.checkpoint)
+    assert (checkpoint.async_save, checkpoint.save_lora_only) == (beside, adapters_alone)
+
+
 def test_the_loss_is_the_one_that_the_run_names() -> None:
     config = configuration(
         keys_of(

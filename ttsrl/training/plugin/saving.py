@@ -56,9 +56,11 @@ def write_beside() -> None:
 
 def states_of(manager: Any) -> dict[str, Any]:
     """What verl's manager of checkpoints saves of a rank, by kind (`ttsrl.training.shards`)."""
-    schedule = manager.lr_scheduler
+    schedule, model = manager.lr_scheduler, manager.model.state_dict()
+    if manager.should_save_lora_only:
+        model = {name: weight for name, weight in model.items() if "lora_" in name}
     return {
-        "model": manager.model.state_dict(),
+        "model": model,
         "optim": manager.optimizer.state_dict(),
         "extra_state": {
             "lr_scheduler": None if schedule is None else schedule.state_dict(),
