@@ -38,9 +38,12 @@ class Armed:
         )
 
 
-def armed(run: RunConfig) -> Armed:
-    """The guards of a run. Raises BadInput for one that could never trip."""
-    known = measures_of_steps(run) | measures_of_evaluations(run)
+def armed(run: RunConfig, device: str | None = None) -> Armed:
+    """The guards of a run, trained on a device; None: what the run names, which may be `auto`.
+
+    Raises BadInput for one that could never trip.
+    """
+    known = measures_of_steps(run, device) | measures_of_evaluations(run)
     own = {rule.name: rule for rule in run.guards.rules}
     guards: list[Guard] = []
     unarmed: dict[str, str] = {}

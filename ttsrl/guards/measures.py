@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
-from ttsrl.config.evaluation import HELD_OUT
+from ttsrl.config.evaluation import HELD_OUT, JudgeConfig
 from ttsrl.config.schema import RunConfig
+from ttsrl.models.kinship import kinship_of
 from ttsrl.records.step import UTILITY, TrainingStep
 from ttsrl.reward.components import Language
 from ttsrl.reward.gates import REASONS
@@ -56,12 +57,12 @@ def value_of(step: TrainingStep, measure: str) -> float | None:
     return float(value) if isinstance(value, int | float) else None
 
 
-def measures_of_steps(run: RunConfig) -> set[str]:
-    """Every measure that the steps of a run have."""
+def measures_of_steps(run: RunConfig, device: str | None = None) -> set[str]:
+    """Every measure that the steps of a run have, trained on a device; None: whatever it names."""
     return {
         *OF_STEP,
         *(["kl"] if run.train.kl_coefficient > 0 else []),
-        *([] if _speaks_as_it_learns(run) else ["rollout_kl"]),
+        *([] if _speaks_as_it_learns(run, device) else ["rollout_kl"]),
         *(f"{GATED}{reason}" for reason in REASONS),
         *(f"{FAILED}{kind}" for kind in FAILURES),
         *_scores(run),
@@ -71,30 +72,53 @@ def measures_of_steps(run: RunConfig) -> set[str]:
 def measures_of_evaluations(run: RunConfig) -> set[str]:
     """Every measure that evaluations of a run may have: `eval.SUITE.NAME`.
 
-    cer and wer are those of the judge that the verdict rests on.
+    cer and wer are those of the judge that the verdict rests on. Raises BadInput.
     """
     suites = [(HELD_OUT, run.eval.judges)]
     suites += [(suite.name, suite.judges_in(run.eval.judges)) for suite in run.eval.suites]
+    whole = (name for suite, judges in suites for name in _of_suite(run, suite, judges))
+    return {*whole, *measures_during_training(run)}
+
+
+def measures_during_training(run: RunConfig) -> set[str]:
+    """Those of them that are there while the run trains. Raises BadInput."""
+    during = run.eval.during_training
+    if during is None:
+        return set()
+    return {*_of_suite(run, during.suite, run.eval.judges_during_training())}
+
+
+def _of_suite(run: RunConfig, suite: str, judges: Sequence[JudgeConfig]) -> Iterator[str]:
     quality = [f"quality.{one.type}" for one in run.eval.quality]
     limits = ("", "_low", "_high")
-    changes = [f"{name}_change" for name in ("cer", *quality)]
-    return {
-        f"{EVALUATION}{suite}.{name}"
-        for suite, judges in suites
-        for name in (
-            *("cer", "wer", "end_token_rate", "duration_s", "similarity"),
-            *quality,
-            *(f"cer.{judge.name}" for judge in judges),
-            *(f"{name}{limit}" for name in (*changes, "adaptation") for limit in limits),
-        )
-    }
+    limited = [*(f"{name}_change" for name in ("cer", *quality))]
+    if _may_adapt(run, judges):
+        limited.append("adaptation")
+    for name in (
+        *("cer", "wer", "end_token_rate", "duration_s", "similarity"),
+        *quality,
+        *(f"cer.{judge.name}" for judge in judges),
+        *(f"{name}{limit}" for name in limited for limit in limits),
+    ):
+        yield f"{EVALUATION}{suite}.{name}"
 
 
-def _speaks_as_it_learns(run: RunConfig) -> bool:
+def _may_adapt(run: RunConfig, judges: Sequence[JudgeConfig]) -> bool:
+    """Whether a judge that is kin to the reward may be compared with one that is unlike it.
+
+    One of which nothing is known on this machine may be either.
+    """
+    relations = [kinship_of(run, judge) for judge in judges]
+    unlike = sum(relation in ("unlike", "unknown") for relation in relations)
+    akin = sum(relation in ("kin", "same", "unknown") for relation in relations)
+    return bool(unlike and akin) and len(relations) > 1
+
+
+def _speaks_as_it_learns(run: RunConfig, device: str | None) -> bool:
     """Whether the log-probabilities of rollouts are surely the trainer's own, and compared with
     nothing; an engine or a device that is chosen at the start may have others."""
     rollout, train = run.rollout, run.train
-    torch = rollout.engine != "vllm" and train.device == "cpu"
+    torch = rollout.engine != "vllm" and (device or train.device) == "cpu"
     exact = torch and rollout.top_p == 1 and rollout.top_k == -1 and train.lora is None
     return exact and train.updates_per_step == 1 and train.rollout_correction == "none"
 

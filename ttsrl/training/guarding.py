@@ -45,9 +45,11 @@ class GuardState:
 class GuardWatch:
     """What the guards of a run have seen and found."""
 
-    def __init__(self, run: RunConfig, store: RunStore, train_dir: Path) -> None:
-        """Raises BadInput for a guard that could never trip."""
-        self.armed = armed(run)
+    def __init__(
+        self, run: RunConfig, store: RunStore, train_dir: Path, device: str | None = None
+    ) -> None:
+        """`device` is what the run trains on. Raises BadInput for a guard that could never trip."""
+        self.armed = armed(run, device)
         self.history = History(run.guards.base_steps)
         self.tripped: dict[str, Trip] = {}
         """Guards whose conditions hold now."""

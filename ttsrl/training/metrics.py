@@ -208,6 +208,12 @@ class TrainMetrics(Collector):
             self.checkpoint = event
             self._totals["checkpoints_published"] += event.at_s >= self.start_s
 
+    def set_back(self) -> None:
+        """Steps of the run are given up: what is done again was counted, what was heard of their
+        checkpoints is no longer of the run."""
+        self.start_s = time.time()
+        self.held_out = {}
+
     def on_evaluation(self, held_out: HeldOut) -> None:
         """An evaluation in storage; of each suite the newest model counts."""
         known = self.held_out.get(held_out.suite)

@@ -153,7 +153,7 @@ def check_configuration(run: RunConfig, device: str) -> None:
             "cluster or a quickstart leave `dpo` out"
         )
     check_verl_keys(run, device)
-    armed(run)
+    armed(run, device)
     check_models({"model": run.model})
     if run.guards.audit != "off":
         clips_of(run)

@@ -125,7 +125,7 @@ def _train(
     training = _Training(run, work_dir, store, device, spec, metrics, look, ending)
     with AttemptLog(store, training.log):
         while not training.attempt():
-            metrics.start_s = time.time()  # what is done again was counted
+            metrics.set_back()
 
 
 def run_verl(keys_file: Path) -> None:
@@ -160,7 +160,7 @@ class _Training:
         """
         run, store, train_dir = self.run, self.store, self.work_dir / "train"
         train_dir.mkdir(exist_ok=True)
-        guards = GuardWatch(run, store, train_dir)
+        guards = GuardWatch(run, store, train_dir, self.device)
         self.metrics.guards = guards
         guards.finish_rollback()
         newest = store.newest_checkpoint() or 0

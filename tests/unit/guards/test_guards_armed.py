@@ -14,6 +14,12 @@ from ttsrl.guards.guard import Guard
 from ttsrl.guards.history import History
 from ttsrl.guards.judging import findings
 
+KIN = {"name": "small", "type": "whisper", "model": "openai/whisper-small"}
+UNLIKE = {"name": "sphinx", "type": "pocketsphinx", "model": "pocketsphinx"}
+UNKNOWN = {"name": "ours", "type": "ctc", "model": "nobody/knows"}
+REWARDS = {"name": "rewards", "type": "whisper", "model": "whisper", "used_in_reward": True}
+LARGE = "reward.whisper.model=openai/whisper-large-v3"
+
 
 def run_with(*rules: dict[str, Any], **guards: Any) -> RunConfig:
     given = [f"guards.{key}={json.dumps(value)}" for key, value in guards.items()]
@@ -29,10 +35,11 @@ def guard_named(run: RunConfig, name: str) -> Guard:
 
 
 def test_a_start_says_which_guards_watch_and_which_do_not() -> None:
-    words = armed(load_run(TINY / "run.json")).words
+    judges = f"eval.judges={json.dumps([UNLIKE])}"
+    words = armed(load_run(TINY / "run.json", [judges])).words
     assert words.startswith("guards: end_token, rate_up")
     assert "kl (kl)" in words.partition("not logged")[2]
-    assert "held_out, adaptation judge the last model alone" in words
+    assert "held_out judge the last model alone" in words
     during = load_run(TINY / "run.json", ["eval.during_training={}"])
     assert "judge the last model alone" not in armed(during).words
     with_kl = load_run(TINY / "run.json", ["train.kl_coefficient=0.01"])
@@ -154,9 +161,41 @@ def test_the_engine_is_compared_with_the_trainer_where_both_have_log_probabiliti
         return "rollout_kl" in names(load_run(TINY / "run.json", list(overrides)))
 
     assert not watches("train.device=cpu")
+    # what `auto` stands for is known where training starts
+    auto = load_run(TINY / "run.json", ["train.device=auto"])
+    assert "rollout_kl" in armed(auto, "cpu").unarmed
+    assert "rollout_kl" in [guard.name for guard in armed(auto, "cuda").guards]
     assert watches("train.device=cpu", "rollout.top_p=0.9")
     assert watches("train.device=cpu", "train.updates_per_step=2")
     assert watches("train.device=cuda")
     assert watches("train.device=cuda", "rollout.engine=vllm")
     # the actor of a GPU computes in bfloat16, and the torch engine does not
     assert watches("train.device=cuda", "rollout.engine=torch")
+
+
+@pytest.mark.parametrize(
+    ("judges", "during", "has_value"),
+    [
+        ([KIN], False, False),
+        ([UNLIKE], False, False),
+        ([UNKNOWN], False, False),
+        ([KIN, UNLIKE], False, True),
+        ([KIN, UNKNOWN], False, True),
+        ([REWARDS, UNLIKE], False, True),
+        ([KIN, UNLIKE], True, True),
+    ],
+)
+def test_adaptation_is_armed_where_kin_and_an_unlike_judge_are_compared(
+    judges: list[dict[str, Any]], *, during: bool, has_value: bool
+) -> None:
+    settings = [LARGE, f"eval.judges={json.dumps(judges)}", *["eval.during_training={}"] * during]
+    found = armed(load_run(TINY / "run.json", settings))
+    assert ("adaptation" in [guard.name for guard in found.guards]) is has_value
+    assert ("adaptation" in found.unarmed) is not has_value
+
+
+def test_a_guard_of_ones_own_on_adaptation_that_has_no_value_is_refused() -> None:
+    rule = {"name": "mine", "when": [{"measure": "eval.held_out.adaptation", "above": 0.5}]}
+    rules, judges = f"guards.rules={json.dumps([rule])}", f"eval.judges={json.dumps([UNLIKE])}"
+    with pytest.raises(BadInput, match=r"held_out.adaptation', which this run does not log"):
+        armed(load_run(TINY / "run.json", [rules, judges]))

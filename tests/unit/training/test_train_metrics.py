@@ -191,6 +191,13 @@ def test_the_newest_evaluation_of_each_suite_is_shown(run: Run) -> None:
     assert seen['held_out_step{suite="held-out"}'] == 20
 
 
+def test_what_a_rollback_gives_up_is_no_longer_shown(run: Run) -> None:
+    run.metrics.on_evaluation(HeldOut("held-out", 20, {("judge", "sampled"): 0.1}))
+    run.metrics.set_back()
+    run.metrics.on_evaluation(HeldOut("held-out", 10, {("judge", "sampled"): 0.3}))
+    assert run.scrape()['held_out_step{suite="held-out"}'] == 10
+
+
 ADAPTED = AdaptationFigure.model_validate(
     {"kin": "whisper", "unlike": "judge", "mode": "sampled", "texts": 9}
     | {name: {"value": 0.3, "low": 0.2, "high": 0.4} for name in ("kin_gain", "adaptation")}
