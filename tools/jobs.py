@@ -30,8 +30,9 @@ Trains the run of a Helm release named ttsrl, in the current namespace:
 
 Applied a second time it changes nothing, whether it runs or has ended. To start it again, delete
 it first (kubectl delete -f jobs/train): it continues from the newest published checkpoint, and says
-so where every step is done. With other values than the chart's: `ttsrl submit`, or `ttsrl submit
---print`.""",
+so where every step is done. Its pods read the release's run as it is when they start: delete it
+before you upgrade the release to another run, which a later attempt would refuse. With other values
+than the chart's: `ttsrl submit`, or `ttsrl submit --print`.""",
         ("rayjob",),
     ),
     "train/pytorchjob/pytorchjob.yaml": (

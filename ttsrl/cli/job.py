@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from ttsrl.cli.command import Config, command
+from ttsrl.errors import BadInput
 
 MERGE = "--config /etc/ttsrl/run.json --merged /merged"
 POD = "--config /etc/ttsrl/run.json --work-dir /tmp/ttsrl"
@@ -25,6 +26,10 @@ JobFolder = Annotated[
 Shards = Annotated[int, typer.Option("--of", metavar="N", min=1, help="Number of shards.")]
 MaxStarts = Annotated[
     int, typer.Option("--max-starts", min=1, help="Starts in a row without a new checkpoint.")
+]
+RunOfJob = Annotated[
+    str | None,
+    typer.Option("--run", metavar="NAME", help="The run that the job is for; no other is trained."),
 ]
 ModelStep = Annotated[
     int | None, typer.Option("--step", help="Step of the model; default: the run's last.")
@@ -50,7 +55,9 @@ class ReleaseCheck(StrEnum):
 
 
 @command(commands, f"ttsrl job train {POD}")
-def train(config: Config, work_dir: JobFolder, max_starts: MaxStarts = 6) -> None:
+def train(
+    config: Config, work_dir: JobFolder, max_starts: MaxStarts = 6, run: RunOfJob = None
+) -> None:
     """Train a run, or resume it, in the Ray cluster of RAY_ADDRESS or in one of this machine.
 
     Exit code 0: every step is done and published. 3: a guard of the run has ended it. Any other:
@@ -58,6 +65,7 @@ def train(config: Config, work_dir: JobFolder, max_starts: MaxStarts = 6) -> Non
     """
     from ttsrl.training.ray_driver import drive
 
+    _refuse_another_run(config, run)
     drive(config, work_dir, max_starts)
 
 
@@ -85,6 +93,7 @@ def pytorchjob(
         int, typer.Option(help="Port of the Ray head, which rank 0 starts.")
     ] = 6379,
     max_starts: MaxStarts = 6,
+    run: RunOfJob = None,
 ) -> int:
     """Train as one pod of a PyTorchJob or TrainJob; the end of one pod is the end of all.
 
@@ -92,6 +101,7 @@ def pytorchjob(
     """
     from ttsrl.training.pytorchjob import take_part
 
+    _refuse_another_run(config, run)
     return take_part(config, work_dir, ray_port, max_starts)
 
 
@@ -224,3 +234,24 @@ def check(
     from ttsrl.kube.check import CHECKS
 
     print(CHECKS[what.value](load_run(config)), flush=True)
+
+
+def _refuse_another_run(config: Path, name: str | None) -> None:
+    """Raises BadInput where the release that a job was applied for has another run by now: its next
+    attempt would train that one. What is wrong with the file itself is told later."""
+    from ttsrl.config.load import load_run
+    from ttsrl.training.supervisor import end_ray_job
+
+    if name is None:
+        return
+    try:
+        found = load_run(config).name
+    except BadInput:
+        return
+    if found != name:
+        words = (
+            f"this job is for the run {name!r}, and {config} is the run {found!r}; delete the job, "
+            "and start the other run with `ttsrl submit`"
+        )
+        end_ray_job(f"error: {words}")
+        raise BadInput(words)

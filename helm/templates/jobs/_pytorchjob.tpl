@@ -43,7 +43,7 @@ spec:
   containers:
     - name: {{ .container | default "pytorch" }} # the operator wants this name
       command: [ttsrl, job, pytorchjob]
-      args: [--config, /etc/ttsrl/run.json, --work-dir, /tmp/ttsrl, --max-starts, {{ .root.Values.train.backoffLimit | int | add1 | quote }}]
+      args: [--config, /etc/ttsrl/run.json, --work-dir, /tmp/ttsrl, --max-starts, {{ .root.Values.train.backoffLimit | int | add1 | quote }}, --run, {{ .run | quote }}]
       ports:
         - {name: metrics, containerPort: 9400}
       {{- include "ttsrl.jobContainer" $pod | nindent 6 }}

@@ -17,7 +17,7 @@ kind: RayJob
 metadata:
   {{- include "ttsrl.jobMetadata" (merge (dict "name" (include "ttsrl.trainName" .)) $base) | nindent 2 }}
 spec:
-  entrypoint: ttsrl job train --config /etc/ttsrl/run.json --work-dir /tmp/ttsrl --max-starts {{ $root.Values.train.backoffLimit | int | add1 }}
+  entrypoint: ttsrl job train --config /etc/ttsrl/run.json --work-dir /tmp/ttsrl --max-starts {{ $root.Values.train.backoffLimit | int | add1 }} --run {{ .run }}
   # A submitter that never retries, and a job that does: the loss of the head, of a worker or of the
   # driver is one failed attempt, and the next one begins with a new Ray cluster. Other modes submit
   # again without counting, or stay in a state that never ends.

@@ -84,6 +84,7 @@ def test_another_run_has_its_own_jobs_and_the_rest_of_its_release() -> None:
     assert (
         json.loads(
             text.replace("ttsrl-exp7-", "ttsrl-")
+            .replace("--run exp7", "--run ttsrl")
             .replace('"exp7"', '"ttsrl"')
             .replace(run.config_map.replace("ttsrl-exp7-", "ttsrl-"), own_run(there).config_map)
             .replace(run.digest, own_run(there).digest)

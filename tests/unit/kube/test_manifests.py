@@ -359,6 +359,25 @@ def test_the_command_line_takes_what_the_manifests_give_it(
         assert ended.stderr.startswith("error: no such file: /etc/ttsrl/run.json"), arguments
 
 
+@pytest.mark.parametrize("command", ["train", "pytorchjob"])
+def test_a_job_trains_no_other_run_than_its_own(
+    tmp_path: Path, command: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What kubectl applied reads the release's run, which an upgrade may have made another one."""
+    lines = [line for line in commands() if line[2] == command]
+    assert lines and all(option_of(line, "--run") == NAMES.run for line in lines)
+    run = tmp_path / "run.json"
+    monkeypatch.delenv("RANK", raising=False)
+    later = {"train": "storage", "pytorchjob": "RANK is not set"}[command]
+    for name, said in (("exp7", "this job is for the run 'ttsrl', and"), ("ttsrl", later)):
+        raw = load_run("examples/tiny/run.json", [f"name={name}"]).model_dump(mode="json")
+        raw["storage"] = "s3:///"  # which ends it, once it is to be trained
+        run.write_text(json.dumps(raw))
+        arguments = ["job", command, "--config", str(run), "--work-dir", str(tmp_path)]
+        ended = CliRunner().invoke(app, [*arguments, "--run", "ttsrl"])
+        assert ended.exit_code == BAD_INPUT and said in ended.stderr, ended.stderr
+
+
 def test_the_jobset_has_the_pods_of_the_jobs_in_their_order() -> None:
     [jobset] = read(JOBSET)
     order = jobset["spec"]["replicatedJobs"]
