@@ -32,12 +32,18 @@ class ShardWriter:
         """Copy the states, file name -> what it holds, and begin to write them into the folder.
 
         A file has its name once it is whole. Waits for the write before, whose memory is used
-        again. Raises Failure where that one failed.
+        again. Raises Failure where that one failed, or memory for the copy is missing.
         """
         self.wait()
-        copies = self._stager.stage(dict(states), non_blocking=self._on_gpu)
-        if self._on_gpu:
-            torch.cuda.synchronize()
+        try:
+            copies = self._stager.stage(dict(states), non_blocking=self._on_gpu)
+            if self._on_gpu:
+                torch.cuda.synchronize()
+        except RuntimeError as error:  # torch's, where memory cannot be had or page-locked
+            raise Failure(
+                f"a checkpoint could not be copied to this machine's memory: {reason_of(error)}; "
+                "give training more memory, or set train.save_beside=false"
+            ) from error
         self.writing = self.thread.submit(_write, folder, copies)
 
     def wait(self) -> None:

@@ -95,3 +95,9 @@ def test_a_write_that_fails_says_why_and_leaves_no_half_file(tmp_path: Path) -> 
     with pytest.raises(Failure, match="could not be written"):
         writer.begin(tmp_path, states(model, optimizer))
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(FILES[:2])
+
+
+def test_a_copy_that_fails_names_the_way_out(tmp_path: Path) -> None:
+    with pytest.raises(Failure, match=r"could not be copied .*train\.save_beside=false"):
+        ShardWriter().begin(tmp_path, {"model": torch.empty(3, device="meta")})
+    assert not list(tmp_path.iterdir())
