@@ -20,7 +20,7 @@ from ttsrl.errors import BadInput
 from ttsrl.models.download import cached
 from ttsrl.models.packaged import PACKAGED
 from ttsrl.records.evaluation import EvaluationReport, Kinship, ReportJudge, most_independent
-from ttsrl.reward.components import ParakeetCer, PinyinWer
+from ttsrl.reward.components import Http, Llm, ParakeetCer, PinyinWer
 from ttsrl.reward.lineage import (
     NAMES,
     OF_COMPONENT,
@@ -136,8 +136,10 @@ def _rewarding(run: RunConfig) -> Iterator[frozenset[str]]:
         named = reward.whisper.model, reward.whisper.lineage
         yield _lineages("reward.whisper", *named, WHISPER)
     for n, c in enumerate(reward.components):
-        if isinstance(c, (PinyinWer, ParakeetCer)):
-            key = f"reward.components[{n}]"
+        key = f"reward.components[{n}]"
+        if isinstance(c, (Llm, Http)):
+            yield _lineages(key, c.served_model, c.lineage, None)
+        elif isinstance(c, (PinyinWer, ParakeetCer)):
             yield _lineages(key, c.model, c.lineage, OF_COMPONENT[c.type])
 
 

@@ -360,6 +360,9 @@ class Llm(ComponentBase, AudioLlm):
     """Opinion of an audio-LLM, on the scale of its prompt."""
 
     type: Literal["llm"] = "llm"
+    lineage: ScorerLineage = []
+    """What it descends from, where the name in `served_model` does not tell: see
+    `eval.judges.lineage`."""
     max_cer: float | None = Field(default=0.2, ge=0)
     """A rollout whose CER is above this has utility 0 here: such models like fluent nonsense."""
 
@@ -372,6 +375,9 @@ class Http(Ramp, AudioScorer):
     """Score of another project's audio scorer, by verl-omni's protocol, version 1."""
 
     type: Literal["http"] = "http"
+    lineage: ScorerLineage = []
+    """What a recogniser in it descends from, where the name in `served_model` does not tell: see
+    `eval.judges.lineage`."""
     low: float = 0.0
     """Score at and below which the utility is 0 ..."""
     high: float = 1.0

@@ -90,6 +90,31 @@ def test_the_verdict_rests_on_the_first_judge_that_is_unlike_the_reward() -> Non
     assert "no judge is unlike" in verdict_note(run, run.eval.judges[:2])
 
 
+def test_an_audio_llm_that_rewards_is_kin_to_what_its_encoder_comes_from() -> None:
+    asked = {"type": "llm", "url": "http://audio-llm:8000/v1", "max_cer": None}
+
+    def kinships_under(**component: Any) -> list[Kinship]:
+        components = json.dumps([{"type": "parakeet_cer"}, asked | component])
+        return kinships(run_with(WHISPER, SPHINX, **{"reward.components": components}))
+
+    assert kinships_under(served_model="Qwen/Qwen2-Audio-7B-Instruct") == ["kin", "unlike"]
+    assert kinships_under(served_model="ours") == ["unlike", "unlike"]
+    assert kinships_under(served_model="ours", lineage=["whisper"]) == ["kin", "unlike"]
+    with pytest.raises(BadInput, match=r"components\[1\] has lineage kaldi, .* of lineage whisper"):
+        kinships_under(served_model="Qwen/Qwen2-Audio-7B-Instruct", lineage=["kaldi"])
+
+
+def test_a_scorer_over_http_is_what_its_user_says() -> None:
+    scorer = {"type": "http", "url": "http://scorer:8000", "served_model": "scorer 1.2"}
+
+    def kinships_under(**component: Any) -> list[Kinship]:
+        components = json.dumps([{"type": "parakeet_cer"}, scorer | component])
+        return kinships(run_with(WHISPER, SPHINX, **{"reward.components": components}))
+
+    assert kinships_under() == ["unlike", "unlike"]
+    assert kinships_under(lineage=["cmusphinx"]) == ["unlike", "kin"]
+
+
 def test_a_revision_changes_nothing() -> None:
     run = run_with(
         CTC | {"model": "distil-whisper/distil-x@main"},
