@@ -100,6 +100,20 @@ class RunConfig(Strict):
         return self
 
     @model_validator(mode="after")
+    def _pairs_have_no_rollouts(self) -> Self:
+        asked = {
+            "guards.rules": self.guards.rules,
+            "trackers": self.trackers,
+            "eval.during_training": self.eval.during_training,
+        }
+        if self.dpo is not None and (unused := [key for key, value in asked.items() if value]):
+            raise ValueError(
+                f"dpo learns from pairs, without rollouts and checkpoints, and {unused[0]} needs "
+                f"them: leave {' and '.join(unused)} out"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _batches_divide(self) -> Self:
         t = self.train
         if t.prompts_per_step % t.updates_per_step:

@@ -24,12 +24,19 @@ Look = Callable[[], Check]
 
 def looks_at(cluster: Cluster, run: RunConfig, job: Manifest) -> Mapping[str, Look]:
     """Name of a check -> the check, which may raise BadInput and HiddenError."""
+    if run.dpo is not None:
+        return {"training": _learns_from_pairs}
     looks: dict[str, Look] = {"guards": lambda: _guards(run)}
     if run.guards.audit != "off":
         looks["audit clips"] = lambda: _clips(run)
     for tracker in run.trackers:
         looks[f"tracker {tracker.type}"] = partial(_tracker, cluster, tracker, job)
     return looks
+
+
+def _learns_from_pairs() -> Check:
+    found = "the run learns from pairs (dpo), which `ttsrl train` does on one machine"
+    return Check("training", "bad", found, "leave dpo out for a cluster")
 
 
 def _guards(run: RunConfig) -> Check:

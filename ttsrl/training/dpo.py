@@ -72,6 +72,7 @@ def train_by_preferences(config: Path, work_dir: Path) -> None:
     positions = load_part(AutoConfig, local_folder(run.model)).max_position_embeddings
     pairs = read_pairs(run, family, positions, work_dir / "data")
     check_run_identity(run, store)
+    print("guards: none, and no audit of the reward: they are of runs with rollouts", flush=True)
     print(f"{len(pairs)} pairs of {len({pair.text for pair in pairs})} texts", flush=True)
     model = _train(run, pairs, work_dir / "train")
     (model / RUN).write_text(dump_run(run), encoding="utf-8")

@@ -53,6 +53,12 @@ def test_a_guard_that_could_never_trip_is_refused_before_a_gpu_is_spent(tmp_path
     assert checks_of(tmp_path, {})["guards"].state == "ok"
 
 
+def test_a_run_that_learns_from_pairs_is_not_for_a_cluster(tmp_path: Path) -> None:
+    found = checks_of(tmp_path, {"dpo": {"pairs": "/models/pairs.jsonl"}})
+    assert found["training"].state == "bad"
+    assert "learns from pairs" in found["training"].found
+
+
 @pytest.mark.parametrize(
     ("tracker", "key", "lacking"),
     [
