@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ttsrl.config.evaluation import HELD_OUT
 from ttsrl.config.guard_rules import GuardRule
 from ttsrl.config.schema import RunConfig
 from ttsrl.errors import BadInput, did_you_mean
@@ -11,7 +12,12 @@ from ttsrl.guards.built_in import BUILT_IN
 from ttsrl.guards.guard import Guard
 from ttsrl.guards.history import History
 from ttsrl.guards.judging import bad_steps
-from ttsrl.guards.measures import EVALUATION, measures_of_evaluations, measures_of_steps
+from ttsrl.guards.measures import (
+    EVALUATION,
+    measures_during_training,
+    measures_of_evaluations,
+    measures_of_steps,
+)
 
 
 @dataclass(frozen=True)
@@ -21,19 +27,21 @@ class Armed:
     guards: tuple[Guard, ...]
     unarmed: dict[str, str]
     """Built-in guard -> the measure that the run does not log."""
-    evaluated: bool
-    """Whether checkpoints are evaluated while training continues."""
+    late: tuple[str, ...]
+    """Guards on evaluations that come after training alone."""
 
     @property
     def words(self) -> str:
         """What a start says of them."""
-        waiting = [g.name for g in self.guards if g.of_evaluation and not self.evaluated]
-        names = ", ".join(g.name for g in self.guards if g.name not in waiting) or "none"
+        names = ", ".join(g.name for g in self.guards if g.name not in self.late) or "none"
         without = ", ".join(f"{name} ({measure})" for name, measure in self.unarmed.items())
-        late = f"{', '.join(waiting)} judge the last model alone, without eval.during_training"
+        late = (
+            f"{', '.join(self.late)} judge the last model alone, as eval.during_training does not "
+            "evaluate that"
+        )
         return (
             f"guards: {names}"
-            + (f"; {late}" if waiting else "")
+            + (f"; {late}" if self.late else "")
             + (f"; not logged, so without {without}" if without else "")
         )
 
@@ -44,16 +52,17 @@ def armed(run: RunConfig, device: str | None = None) -> Armed:
     Raises BadInput for one that could never trip.
     """
     known = measures_of_steps(run, device) | measures_of_evaluations(run)
+    beside = measures_during_training(run)
     own = {rule.name: rule for rule in run.guards.rules}
     guards: list[Guard] = []
     unarmed: dict[str, str] = {}
-    for name, rule in _rules(own, built_in=run.guards.built_in).items():
+    for name, rule in _rules(own, run).items():
         guard = Guard.of(rule)
         if guard is None:
             continue
         absent = next((m for m in guard.measures if m not in known), None)
         if absent is None and name in own and guard.of_evaluation and guard.then != "warn":
-            _check_evaluated(run, guard)
+            _check_evaluated(run, guard, beside)
         if guard.then == "rollback":
             _check_rollback(run, guard)
         if absent is None:
@@ -65,7 +74,13 @@ def armed(run: RunConfig, device: str | None = None) -> Armed:
             )
         else:
             unarmed[name] = absent
-    return Armed(tuple(guards), unarmed, run.eval.during_training is not None)
+    late = tuple(guard.name for guard in guards if _after_training(guard, beside))
+    return Armed(tuple(guards), unarmed, late)
+
+
+def _after_training(guard: Guard, beside: set[str]) -> list[str]:
+    """Its measures that no evaluation has while the run trains."""
+    return [m for m in guard.measures if m.startswith(EVALUATION) and m not in beside]
 
 
 def may_set_back(run: RunConfig) -> bool:
@@ -89,25 +104,33 @@ def _check_rollback(run: RunConfig, guard: Guard) -> None:
         )
 
 
-def _check_evaluated(run: RunConfig, guard: Guard) -> None:
+def _check_evaluated(run: RunConfig, guard: Guard, beside: set[str]) -> None:
     """Raises BadInput where a guard is to end a run on evaluations that come after its end."""
-    during = run.eval.during_training
-    suites = {m.split(".")[1] for m in guard.measures if m.startswith(EVALUATION)}
-    if late := sorted(suites - ({during.suite} if during else set())):
+    if not (late := _after_training(guard, beside)):
+        return
+    during, suite = run.eval.during_training, late[0].split(".")[1]
+    told = f"guards.rules: the guard {guard.name!r} watches"
+    if during is None or during.suite != suite:
         raise BadInput(
-            f"guards.rules: the guard {guard.name!r} watches evaluations of {late[0]!r}, and none "
-            f"is made while the run trains; set eval.during_training with suite = {late[0]!r}, or "
-            'give the guard then = "warn"'
+            f"{told} evaluations of {suite!r}, and none is made while the run trains; set "
+            f"eval.during_training with suite = {suite!r}, or give the guard "
+            'then = "warn"'
         )
+    judges = ", ".join(judge.name for judge in run.eval.judges_during_training())
+    raise BadInput(
+        f"{told} {late[0]!r}, and the judges of eval.during_training ({judges}) do not tell it; "
+        'name others there, or give the guard then = "warn"'
+    )
 
 
-def _rules(own: dict[str, GuardRule], *, built_in: bool) -> dict[str, GuardRule]:
+def _rules(own: dict[str, GuardRule], run: RunConfig) -> dict[str, GuardRule]:
     """Name -> rule: the built-in ones with the changes of the run's own, then its others."""
-    rules = dict(BUILT_IN) if built_in else {}
+    built_in = {name: _of_suite(rule, suite_of_guards(run)) for name, rule in BUILT_IN.items()}
+    rules = dict(built_in) if run.guards.built_in else {}
     for name, rule in own.items():
-        if name in BUILT_IN:
+        if name in built_in:
             changes = {k: v for k in rule.model_fields_set if (v := getattr(rule, k)) is not None}
-            rules[name] = BUILT_IN[name].model_copy(update=changes)
+            rules[name] = built_in[name].model_copy(update=changes)
         elif rule.when is None:
             raise BadInput(
                 f"guards.rules: the guard {name!r} has no `when`, and no built-in guard has that "
@@ -116,6 +139,22 @@ def _rules(own: dict[str, GuardRule], *, built_in: bool) -> dict[str, GuardRule]
         else:
             rules[name] = rule
     return rules
+
+
+def suite_of_guards(run: RunConfig) -> str:
+    """The suite whose evaluations the built-in guards and a rollback's target look at."""
+    during = run.eval.during_training
+    return HELD_OUT if during is None else during.suite
+
+
+def _of_suite(rule: GuardRule, suite: str) -> GuardRule:
+    """A built-in rule, as it looks at the evaluations of a suite."""
+    usual, wanted = f"{EVALUATION}{HELD_OUT}.", f"{EVALUATION}{suite}."
+    when = [
+        condition.model_copy(update={"measure": condition.measure.replace(usual, wanted)})
+        for condition in rule.when or []
+    ]
+    return rule.model_copy(update={"when": when})
 
 
 def broken(run: RunConfig, history: History) -> dict[int, list[str]]:

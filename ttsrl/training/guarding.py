@@ -11,10 +11,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ttsrl.config.evaluation import HELD_OUT
 from ttsrl.config.schema import RunConfig
 from ttsrl.errors import BadInput, Failure, Stopped
-from ttsrl.guards.armed import armed, broken
+from ttsrl.guards.armed import armed, broken, suite_of_guards
 from ttsrl.guards.guard import Guard
 from ttsrl.guards.history import History
 from ttsrl.guards.judging import Trip, judge
@@ -120,7 +119,7 @@ class GuardWatch:
         steps = [
             step for step in self._store.list_checkpoints() if step < first_bad and step not in bad
         ]
-        measure = f"{EVALUATION}{HELD_OUT}.cer"
+        measure = f"{EVALUATION}{suite_of_guards(self._run)}.cer"
         heard = {
             step: cer
             for step in steps

@@ -199,3 +199,39 @@ def test_a_guard_of_ones_own_on_adaptation_that_has_no_value_is_refused() -> Non
     rules, judges = f"guards.rules={json.dumps([rule])}", f"eval.judges={json.dumps([UNLIKE])}"
     with pytest.raises(BadInput, match=r"held_out.adaptation', which this run does not log"):
         armed(load_run(TINY / "run.json", [rules, judges]))
+
+
+OURS = [
+    'eval.suites=[{"name": "ours", "type": "jsonl", "path": "texts.jsonl", "language": "en"}]',
+    "eval.during_training.suite=ours",
+]
+
+
+def test_the_built_in_guards_look_at_the_suite_that_is_evaluated_beside_training() -> None:
+    run = load_run(TINY / "run.json", OURS)
+    assert guard_named(run, "held_out").measures == ["reward", "eval.ours.cer_change_low"]
+    assert "judge the last model alone" not in armed(run).words
+    changed = load_run(
+        TINY / "run.json", [*OURS, 'guards.rules=[{"name": "held_out", "then": "rollback"}]']
+    )
+    assert guard_named(changed, "held_out").measures == ["reward", "eval.ours.cer_change_low"]
+
+
+def test_a_guard_on_what_is_evaluated_after_training_alone_is_named_as_late() -> None:
+    late = {"name": "late", "when": [{"measure": "eval.held_out.cer", "above": 0.5}]}
+    run = load_run(TINY / "run.json", [*OURS, f"guards.rules={json.dumps([late])}"])
+    assert "late judge the last model alone" in armed(run).words
+    stops = f"guards.rules={json.dumps([late | {'then': 'stop'}])}"
+    with pytest.raises(BadInput, match="with suite = 'held_out'"):
+        armed(load_run(TINY / "run.json", [*OURS, stops]))
+
+
+def test_a_guard_on_a_judge_that_does_not_listen_beside_training_may_not_stop() -> None:
+    rule = {"when": [{"measure": "eval.held_out.cer.rewards", "above": 0.5}], "then": "stop"}
+    settings = [
+        f"eval.judges={json.dumps([REWARDS, UNLIKE])}",
+        "eval.during_training={}",
+        f"guards.rules={json.dumps([rule | {'name': 'mine'}])}",
+    ]
+    with pytest.raises(BadInput, match=r"the judges of eval.during_training \(sphinx\) do not"):
+        armed(load_run(TINY / "run.json", settings))

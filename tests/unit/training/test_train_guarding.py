@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,11 +41,12 @@ class SupervisedRun:
         watch.resume(step)
         return watch
 
-    def start_over(self, *rules: dict[str, Any]) -> GuardWatch:
+    def start_over(self, *rules: dict[str, Any], settings: Sequence[str] = ()) -> GuardWatch:
         given = [
+            *settings,
             f"guards.rules={json.dumps(rules)}",
             "guards.built_in=false",
-            "eval.during_training={}",
+            *([] if settings else ["eval.during_training={}"]),
         ]
         return GuardWatch(load_run(TINY / "run.json", given), self.store, self.train_dir)
 
@@ -192,6 +194,67 @@ def test_a_rollback_passes_over_a_checkpoint_that_broke_another_guard(run: Super
         watch.on_step(step_of(number, end_token_rate=rate, entropy=entropy))
     watch.begin_rollback()
     assert watch.events[-1].to_step == 4
+
+
+OURS = (
+    'eval.suites=[{"name": "ours", "type": "jsonl", "path": "texts.jsonl", "language": "en"}]',
+    "eval.during_training.suite=ours",
+)
+
+
+@pytest.mark.parametrize(("suite", "settings"), [("held_out", ()), ("ours", OURS)])
+def test_a_rollback_goes_to_the_checkpoint_that_is_heard_best(
+    run: SupervisedRun, suite: str, settings: Sequence[str]
+) -> None:
+    watch = run.start_over(SHORT | {"then": "rollback"}, settings=settings)
+    watch.resume(0)
+    for checkpoint in (2, 3, 4, 5):
+        run.publish(watch, checkpoint, RATES)
+    heard = {2: 0.3, 3: 0.1, 4: 0.2, 5: 0.05}  # 5 is heard best of all, and is a bad step
+    watch.on_evaluations({step: {f"eval.{suite}.cer": cer} for step, cer in heard.items()})
+    feed(watch, [1.0, 1.0, 1.0, 1.0, 0.4, 0.4])
+    watch.begin_rollback()
+    assert watch.events[-1].to_step == 3, "neither the newest nor the first"
+
+
+def test_a_rollback_without_a_good_checkpoint_begins_anew(run: SupervisedRun) -> None:
+    back = SHORT | {"then": "rollback"}
+    watch = run.start(back)
+    feed(watch, RATES)
+    run.publish(watch, 5, RATES[:5])
+    (run.train_dir / "checkpoints" / "global_step_5").mkdir(parents=True)
+    (run.train_dir / "checkpoints" / TRACKER).write_text("5")
+    watch.begin_rollback()
+    again = run.start_over(back)
+    again.finish_rollback()
+    assert again.events[-1].to_step == 0
+    assert run.store.list_checkpoints() == []
+    assert run.store.storage.read_json(run.store.latest) is None
+    assert not (run.train_dir / "checkpoints" / TRACKER).exists()
+    again.resume(0)
+    assert again.learning_rate_ratio == 0.5
+
+
+def test_an_evaluation_sets_the_run_back_before_its_own_checkpoint(run: SupervisedRun) -> None:
+    worse = {
+        "name": "worse",
+        "when": [{"measure": "eval.held_out.cer_change_low", "above": 0.0}],
+        "then": "rollback",
+    }
+    watch = run.start(worse)
+    for checkpoint in (2, 4, 6):
+        run.publish(watch, checkpoint, RATES)
+    feed(watch, [1.0] * 7)
+    for step, moved in {2: -0.1, 4: -0.05, 6: 0.02}.items():
+        measured = {"eval.held_out.cer": 0.3 + moved, "eval.held_out.cer_change_low": moved}
+        watch.on_evaluations({step: measured})
+    assert watch.rollback is not None
+    assert (watch.rollback.first, watch.rollback.step) == (6, 6)
+    watch.begin_rollback()
+    assert watch.events[-1].to_step == 2
+    again = run.start_over(worse)
+    again.finish_rollback()
+    assert run.store.list_checkpoints() == [2]
 
 
 def test_after_the_last_rollback_the_guard_stops_the_run(run: SupervisedRun) -> None:
