@@ -36,6 +36,16 @@ def state_of(job: Object) -> JobState:
     return of_kind[job["kind"]](job)
 
 
+def as_told(state: JobState, stopped: str | None) -> JobState:
+    """The state of a job with what its log says of the guard that ended it, if one did.
+
+    Only Ray knows jobs that were stopped: other operators call one failed whose exit code is 3.
+    """
+    if state.phase != "failed":
+        return state
+    return JobState("stopped", "stopped by a guard: it is not retried; see `ttsrl logs`")
+
+
 def _of_rayjob(job: Object) -> JobState:
     """jobStatus is not asked: it stays RUNNING when the cluster beneath it is gone."""
     status = part(job, "status")
