@@ -104,6 +104,9 @@ class TrainingStep(RolloutStatistics):
     log-probabilities are the actor's own."""
     replaced_groups: int = 0
     """Groups that dynamic sampling threw away: their rollouts are in no other figure."""
+    balance: float | None = None
+    """Tokens, prompts included, of the training process that got the most, in those of the mean:
+    1 where all got the same, and where only one trains."""
     seconds: float
     """Of the whole step."""
     seconds_by_stage: dict[str, float]

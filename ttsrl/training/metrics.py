@@ -35,6 +35,7 @@ Last step, gauges
   ttsrl_train_kl, ttsrl_train_entropy, ttsrl_train_policy_loss
   ttsrl_train_rollout_kl                          of the engine that sampled to the actor
   ttsrl_train_grad_norm, ttsrl_train_learning_rate
+  ttsrl_train_balance                             1: all training processes got as many tokens
   ttsrl_train_step_seconds                        the whole step
   ttsrl_train_stage_seconds{stage}                generate, wait_for_scores, old_log_prob,
                                                   reference_log_prob, advantage, update, save,
@@ -138,6 +139,10 @@ OF_STEP: dict[str, tuple[str, Callable[[TrainingStep], float | None]]] = {
     "policy_loss": ("Policy loss", lambda s: s.policy_loss),
     "grad_norm": ("Norm of the gradient before it is clipped", lambda s: s.grad_norm),
     "learning_rate": ("Learning rate", lambda s: s.learning_rate),
+    "balance": (
+        "Tokens of the training process that got the most, in those of the mean",
+        lambda s: s.balance,
+    ),
     "step_seconds": ("Seconds that the last step took", lambda s: s.seconds),
 }
 """Gauge -> its help, and its value in a step."""

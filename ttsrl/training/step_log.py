@@ -71,6 +71,7 @@ class StepLog:
             kl=metrics.get("actor/kl_loss"),
             rollout_kl=metrics.get("rollout_corr/kl"),
             replaced_groups=metrics.get("training/filter_groups/evicted_samples", 0),
+            balance=balance(metrics),
             seconds=end_s - start_s,
             seconds_by_stage=seconds,
             save_waited_s=seconds_by_timer.get(SAVE_WAITED, 0.0),
@@ -80,6 +81,12 @@ class StepLog:
         append_lines(self.paths["timeline"], timeline(step, rollouts, seconds, start_s))
         append_lines(self.paths["rollouts"], samples(step, rollouts))
         append_lines(self.paths["steps"], [line])
+
+
+def balance(metrics: Mapping[str, Any]) -> float | None:
+    """How unequal verl's partition of a step's tokens over the training processes is."""
+    largest, mean = (metrics.get(f"global_seqlen/{name}") for name in ("balanced_max", "mean"))
+    return largest / mean if largest and mean else None
 
 
 def on_our_clock(

@@ -64,6 +64,8 @@ VERL = {
     "actor/entropy": 0.3,
     "actor/kl_loss": 0.01,
     "rollout_corr/kl": 0.002,
+    "global_seqlen/balanced_max": 600,
+    "global_seqlen/mean": 500.0,
 }
 
 
@@ -134,6 +136,7 @@ def test_a_step_is_scraped_with_its_outcomes_and_its_seconds(run: Run) -> None:
         "policy_loss": 0.2,
         "grad_norm": 0.5,
         "learning_rate": 1e-4,
+        "balance": 1.2,
         "step_seconds": 4,
         'stage_seconds{stage="generate"}': 2,
         'stage_seconds{stage="wait_for_scores"}': 1,

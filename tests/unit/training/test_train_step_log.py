@@ -3,6 +3,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from verl.utils.seqlen_balancing import log_seqlen_unbalance
 
 from ttsrl.records.rollout import Rollout
 from ttsrl.training.step_log import (
@@ -117,3 +118,14 @@ def test_a_resumed_run_drops_the_lines_of_the_steps_it_does_again(tmp_path: Path
     for name in ("steps", "rollouts", "timeline"):
         lines = (tmp_path / f"{name}.jsonl").read_text().splitlines()
         assert {json.loads(line)["step"] for line in lines} == {1, 2}
+
+
+def test_the_balance_is_that_of_the_tokens_as_verl_has_spread_them(tmp_path: Path) -> None:
+    lengths = [10, 20, 30, 40]
+    metrics = log_seqlen_unbalance(lengths, partitions=[[0, 1], [2, 3]], prefix="global_seqlen")
+    log = StepLog(tmp_path, resumed_at=0)
+    log.write(1, [rollout()], metrics, {}, 100.0, 104.0)
+    log.write(2, [rollout()], {}, {}, 100.0, 104.0)
+    spread, unknown = (json.loads(line) for line in log.paths["steps"].read_text().splitlines())
+    assert spread["balance"] == 70 / 50
+    assert unknown["balance"] is None
