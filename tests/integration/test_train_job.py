@@ -5,9 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 import signal
-import subprocess
-import time
-from collections.abc import Callable
 from itertools import cycle
 from pathlib import Path
 
@@ -19,7 +16,13 @@ from pyarrow import parquet
 from examples.tiny.domain import read_texts
 from examples.tiny.word_tokens import say
 from support.reward_server import RewardServer, StartRewards
-from support.training_job import kill_family, lines_of, start_following, start_training
+from support.training_job import (
+    kill_family,
+    lines_of,
+    start_following,
+    start_training,
+    wait_until,
+)
 from ttsrl.client.reward_client import score_blocking
 from ttsrl.config.load import load_run
 from ttsrl.config.schema import RunConfig
@@ -34,15 +37,6 @@ SMALL = (
     "rollout.group_size=4",
 )
 EVALUATED = ("eval.during_training.texts=4", "eval.greedy=false", "eval.bootstrap_samples=100")
-
-
-def wait_until(condition: Callable[[], bool], process: subprocess.Popen[str]) -> None:
-    deadline = time.monotonic() + 900
-    while not condition():
-        if process.poll() is not None or time.monotonic() > deadline:
-            process.kill()
-            pytest.fail(f"the training job ended early: {process.communicate()[0]}")
-        time.sleep(0.05)
 
 
 def run_on(server: RewardServer, tmp_path: Path, *overrides: str) -> RunConfig:

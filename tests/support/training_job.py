@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import psutil
+import pytest
 
 from support.paths import ROOT
 from support.reward_server import TTSRL
@@ -63,3 +66,13 @@ def start_training(
         text=True,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
     )
+
+
+def wait_until(condition: Callable[[], bool], process: subprocess.Popen[str]) -> None:
+    """Fails when the process ends before the condition holds, or after a quarter of an hour."""
+    deadline = time.monotonic() + 900
+    while not condition():
+        if process.poll() is not None or time.monotonic() > deadline:
+            process.kill()
+            pytest.fail(f"the training job ended early: {process.communicate()[0]}")
+        time.sleep(0.05)

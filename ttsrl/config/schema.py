@@ -92,6 +92,8 @@ class RunConfig(Strict):
     @model_validator(mode="after")
     def _pairs_are_learned_on_one_device(self) -> Self:
         t = self.train
+        if self.dpo is not None and t.asynchronous is not None:
+            raise ValueError("dpo has no rollouts to generate: leave train.asynchronous out")
         if self.dpo is not None and (t.lora is not None or t.gpus_per_node * t.nodes > 1):
             raise ValueError(
                 "dpo trains all weights on one device: leave train.lora out, and set "
@@ -121,12 +123,13 @@ class RunConfig(Strict):
                 f"train.prompts_per_step = {t.prompts_per_step} is not divisible by "
                 f"train.updates_per_step = {t.updates_per_step}"
             )
-        ranks = t.gpus_per_node * t.nodes
         rollouts = t.prompts_per_step // t.updates_per_step * self.rollout.group_size
-        if rollouts % ranks:
+        if rollouts % t.ranks:
+            apart = " - asynchronous.rollout_gpus_per_node" if t.asynchronous else ""
+            each = f"(train.gpus_per_node{apart})" if apart else "train.gpus_per_node"
             raise ValueError(
                 f"{rollouts} rollouts an update (prompts_per_step / updates_per_step x group_size) "
-                f"are not divisible by {ranks} GPUs (train.gpus_per_node x train.nodes)"
+                f"are not divisible by {t.ranks} GPUs ({each} x train.nodes)"
             )
         if self.micro_batch_tokens < self.rollout.longest:
             raise ValueError(

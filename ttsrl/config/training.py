@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
 from ttsrl.base import Strict
+from ttsrl.config.asynchronous import AsynchronousConfig
 from ttsrl.facts import Adjustable, Fixed, OfDeployment
 
 WIDEST_GSPO_CLIP = 0.05
@@ -92,7 +93,8 @@ class TrainConfig(Strict):
     ppo."""
     rollout_correction: Fixed[Literal["none", "token", "sequence"]] = "none"
     """Weight what was sampled by the ratio of the actor's to the rollout engine's probability, of
-    each token or of each whole rollout: truncated importance sampling."""
+    each token or of each whole rollout: truncated importance sampling. With `asynchronous` it is
+    token unless set."""
     rollout_correction_limit: Fixed[float] = Field(default=2.0, gt=1)
     """Largest such weight."""
     loss_aggregation: Fixed[
@@ -139,7 +141,10 @@ class TrainConfig(Strict):
     device: Fixed[Literal["auto", "cpu", "cuda"]] = "auto"
     """Where the policy trains; auto is cuda where NVIDIA's driver is."""
     gpus_per_node: Adjustable[int] = Field(default=1, ge=1)
+    """GPUs of a machine that the run takes; on a CPU, processes."""
     nodes: Adjustable[int] = Field(default=1, ge=1)
+    asynchronous: Fixed[AsynchronousConfig | None] = None
+    """Generate on some GPUs while the others train; null: every GPU does both by turns."""
     save_every: Adjustable[int] = Field(default=100, ge=1)
     """Steps between checkpoints; each is published to storage."""
     max_checkpoints: Adjustable[int] = Field(default=2, ge=2)
@@ -157,6 +162,37 @@ class TrainConfig(Strict):
         default=None, ge=1, le=65535
     )
     """Port at which Prometheus finds the run's metrics; null: none are served."""
+
+    @property
+    def training_gpus_per_node(self) -> int:
+        """Training processes on a machine."""
+        apart = self.asynchronous.rollout_gpus_per_node if self.asynchronous else 0
+        return self.gpus_per_node - apart
+
+    @property
+    def ranks(self) -> int:
+        """Training processes of the run."""
+        return self.training_gpus_per_node * self.nodes
+
+    @model_validator(mode="before")
+    @classmethod
+    def _old_rollouts_are_corrected(cls, values: Any) -> Any:
+        if not isinstance(values, dict) or values.get("asynchronous") is None:
+            return values
+        return {"rollout_correction": "token", **values}
+
+    @model_validator(mode="after")
+    def _someone_trains(self) -> Self:
+        if self.training_gpus_per_node < 1:
+            assert self.asynchronous
+            generate = self.asynchronous.rollout_gpus_per_node
+            raise ValueError(
+                f"asynchronous.rollout_gpus_per_node = {generate} of gpus_per_node = "
+                f"{self.gpus_per_node} leaves no GPU to train on: a GPU either generates or "
+                f"trains; set gpus_per_node to {generate + 1} or more, also on a CPU, where it "
+                "counts processes, or leave asynchronous out"
+            )
+        return self
 
     @model_validator(mode="after")
     def _clip_can_act(self) -> Self:

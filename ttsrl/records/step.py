@@ -88,6 +88,19 @@ class RolloutStatistics(Record):
         return line | raw | {f"{UTILITY}{name}": value for name, value in utilities.items()}
 
 
+class AsynchronousPart(Record):
+    """What a step has where rollouts are generated while others are trained."""
+
+    staleness: float
+    """Updates between the policy that a rollout's first token was sampled from and the one that it
+    trained: mean over the rollouts."""
+    staleness_max: int
+    trainer_waited_s: float
+    """Seconds in which the trainer waited for rollouts and their scores."""
+    rollouts_waited_s: float
+    """Seconds in which nothing was generated, mean over the machines."""
+
+
 class TrainingStep(RolloutStatistics):
     """A line of steps.jsonl. A figure that verl does not give is None."""
 
@@ -107,6 +120,8 @@ class TrainingStep(RolloutStatistics):
     balance: float | None = None
     """Tokens, prompts included, of the training process that got the most, in those of the mean:
     1 where all got the same, and where only one trains."""
+    asynchronous: AsynchronousPart | None = None
+    """None where generation and training take turns."""
     seconds: float
     """Of the whole step."""
     seconds_by_stage: dict[str, float]

@@ -140,14 +140,14 @@ def tokens_of_pass(run: RunConfig) -> int:
     """Most tokens of a forward pass on one GPU: never more than an update has there."""
     train = run.train
     rollouts = train.prompts_per_step // train.updates_per_step * run.rollout.group_size
-    share = rollouts // (train.gpus_per_node * train.nodes)
+    share = rollouts // train.ranks
     return min(run.micro_batch_tokens, share * run.rollout.longest)
 
 
 def need_of(run: RunConfig, shape: Shape, *, checkpointing: bool) -> Need:
     """Estimate for one GPU of the run; `checkpointing` computes activations twice."""
     train = run.train
-    ranks = train.gpus_per_node * train.nodes
+    ranks = train.ranks
     tokens = tokens_of_pass(run)
     layer = shape.layer_bytes_a_token(compiled=compiles_layers(run, shape.model_type))
     kept = shape.layers * layer
@@ -203,6 +203,15 @@ def check_gpus(run: RunConfig, shape: Shape, gpus: list[Gpu]) -> bool:
                 f"{'' if checkpointing else 'unset train.gradient_checkpointing, '}set train.lora, "
                 "or take more GPUs"
             )
+        if run.train.asynchronous is not None:
+            # this GPU only trains or only generates; NCCL's engine keeps two buckets on each
+            alone = vllm + VLLM_BEYOND_BYTES + 2 * (weight_bucket_mib(run) << 20)
+            if alone > room:
+                raise BadInput(
+                    f"generating needs about {_gib(alone)} of GPU {gpu.name} (vLLM {_gib(vllm)}, "
+                    f"by rollout.gpu_memory_utilization = {share:g}), and {free}; lower it"
+                )
+            continue
         if need.generation(vllm) > room:
             raise BadInput(
                 f"generating needs about {_gib(need.generation(vllm))} of GPU {gpu.name} (vLLM "

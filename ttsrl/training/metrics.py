@@ -247,7 +247,9 @@ class TrainMetrics(Collector):
         info = self._gauge("info", "The run", *about)
         info.add_metric([run.name, *about.values()], 1)
         yield info
-        yield self._one("gpus", "Training processes", train.gpus_per_node * train.nodes)
+        yield self._one(
+            "gpus", "GPUs of the run; on CPUs, processes", train.gpus_per_node * train.nodes
+        )
         yield self._one("planned_steps", "Steps of the whole run", train.steps)
         yield self._one("save_every_steps", "Steps between checkpoints", train.save_every)
         deadline = "A step that takes longer ends the run"

@@ -171,6 +171,8 @@ def check_run(run: RunConfig, device: str) -> Family:
     if device == "cpu" and ray_address() is None:
         check_memory(run)
     check_weights(run)
+    if run.train.asynchronous is not None and run.train.rollout_correction == "none":
+        print("train.rollout_correction = none: old rollouts are trained uncorrected", flush=True)
     return family
 
 

@@ -35,6 +35,7 @@ from ttsrl.training.advantage import (
     leave_one_out_advantages,
 )
 from ttsrl.training.environment import reward_here, run_here
+from ttsrl.training.idle_time import IdleTime
 from ttsrl.training.verl_args import GROUP_METRIC, TOKENS_ALONE
 from ttsrl.training.verl_fields import extra_fields_of, reward_of, utilities_of
 from ttsrl.wire import Outcome, SpokenAfter, Utterance
@@ -77,10 +78,15 @@ class SpeechRolloutWorker(_PlainWorker):
 
         self.run = run_here()
         self.family = load_family(self.run.family, self.tokenizer, told=self.run.prompt)
+        self.idle = IdleTime()
         self._recording = lru_cache(maxsize=KEPT_RECORDINGS)(lambda file: Path(file).read_bytes())
         self.reward_client = RewardClient.of(
             self.run.reward, reward_here().spec_hash, self.run.name
         )
+
+    async def take_idle_s(self) -> float:
+        """Seconds since the last call in which this worker waited for no rollout engine."""
+        return self.idle.take()
 
     def _reference(self, info: dict[str, Any]) -> SpokenAfter | None:
         """The reference of a row, as the reward service is told it."""
@@ -142,12 +148,13 @@ class SpeechRolloutWorker(_PlainWorker):
     ) -> tuple[dict[str, Any], dict[str, Any], Outcome]:
         """One rollout as verl's (fields, tag), and what was measured of it."""
         start_s = time.time()
-        generated = await self.llm_client.generate(
-            # verl keeps what shares an id on one server: a group's prompt is read once
-            request_id=str(prompt["uid"]),
-            prompt_ids=prompt_ids,
-            sampling_params=sampling_params,
-        )
+        with self.idle.at_work():
+            generated = await self.llm_client.generate(
+                # verl keeps what shares an id on one server: a group's prompt is read once
+                request_id=str(prompt["uid"]),
+                prompt_ids=prompt_ids,
+                sampling_params=sampling_params,
+            )
         end_s = time.time()
         response_ids = generated.token_ids[: self.rollout_config.response_length]
         tokens, finished = self.family.speech_tokens(response_ids)
@@ -195,15 +202,15 @@ class SpeechRolloutWorker(_PlainWorker):
             "position_ids": torch.arange(len(input_ids)),
             "multi_modal_inputs": {},
         }
-        step = generated.extra_fields.get("global_steps")
         tag = {
             "status": "success",
             "prompt_len": len(prompt_ids),
             "response_len": len(response_ids),
             "seq_len": len(input_ids),
             "global_steps": prompt["global_steps"],
-            "min_global_steps": step,
-            "max_global_steps": step,
+            # the policies that its first and its last token were sampled from
+            "min_global_steps": generated.extra_fields["min_global_steps"],
+            "max_global_steps": generated.extra_fields["max_global_steps"],
         }
         return fields, tag, outcome
 

@@ -16,7 +16,13 @@ from typing import Any
 from ttsrl.errors import BadInput
 from ttsrl.records.record import Record, append_lines, parse
 from ttsrl.records.rollout import Rollout, RolloutSample, SampleKind
-from ttsrl.records.step import Lane, RolloutStatistics, TimelineEvent, TrainingStep
+from ttsrl.records.step import (
+    AsynchronousPart,
+    Lane,
+    RolloutStatistics,
+    TimelineEvent,
+    TrainingStep,
+)
 from ttsrl.wire import Failed, Gated, Ok
 
 STAGES = {
@@ -51,14 +57,16 @@ class StepLog:
         start_s: float,
         end_s: float,
         gpu_idle: Mapping[str, float] | None = None,
+        rollouts_waited_s: float | None = None,
     ) -> None:
         """Append the lines of one step; `start_s` and `end_s` are seconds since the epoch.
 
-        `metrics` and `seconds_by_timer` are verl's, under its names.
+        `metrics` and `seconds_by_timer` are verl's, under its names. `rollouts_waited_s` of an
+        asynchronous step: seconds in which nothing was generated.
         """
         seconds = {STAGES[k]: v for k, v in seconds_by_timer.items() if k in STAGES}
-        last_token_s = max(r.generate_end_s for r in rollouts)
-        last_score_s = max(r.score_end_s for r in rollouts)
+        last_token_s = max(start_s, *(r.generate_end_s for r in rollouts))
+        last_score_s = max(last_token_s, *(r.score_end_s for r in rollouts))
         seconds["wait_for_scores"] = last_score_s - last_token_s
         seconds["generate"] = last_token_s - start_s
         line = TrainingStep(
@@ -72,6 +80,7 @@ class StepLog:
             rollout_kl=metrics.get("rollout_corr/kl"),
             replaced_groups=metrics.get("training/filter_groups/evicted_samples", 0),
             balance=balance(metrics),
+            asynchronous=asynchronous_part(metrics, seconds_by_timer, rollouts_waited_s),
             seconds=end_s - start_s,
             seconds_by_stage=seconds,
             save_waited_s=seconds_by_timer.get(SAVE_WAITED, 0.0),
@@ -89,12 +98,32 @@ def balance(metrics: Mapping[str, Any]) -> float | None:
     return largest / mean if largest and mean else None
 
 
+def asynchronous_part(
+    metrics: Mapping[str, Any],
+    seconds_by_timer: Mapping[str, float],
+    rollouts_waited_s: float | None,
+) -> AsynchronousPart | None:
+    """What only an asynchronous step has. A rollout that new weights interrupted is as old as its
+    first token."""
+    if rollouts_waited_s is None:
+        return None
+    age = "training/off_policy/trajectory_staleness_worst"
+    return AsynchronousPart(
+        staleness=metrics[f"{age}/mean"],
+        staleness_max=metrics[f"{age}/max"],
+        trainer_waited_s=seconds_by_timer["gen"],
+        rollouts_waited_s=rollouts_waited_s,
+    )
+
+
 def on_our_clock(
-    rollouts: Sequence[Rollout], start_s: float, gathered_s: float
+    rollouts: Sequence[Rollout], start_s: float | None, gathered_s: float
 ) -> Sequence[Rollout]:
     """Rollouts whose times may be another machine's, moved by the least that puts them where they
-    happened: between the begin of the step and the moment when all were here."""
-    earliest = start_s - min(r.generate_start_s for r in rollouts)
+    happened: between the begin of the step, where they began in it, and the moment when all were
+    here."""
+    first_s = min(r.generate_start_s for r in rollouts)
+    earliest = 0.0 if start_s is None else start_s - first_s
     latest = gathered_s - max(r.score_end_s for r in rollouts)
     offset_s = min(max(0.0, earliest), latest)
     if offset_s == 0.0:
@@ -115,7 +144,7 @@ def rollout_statistics(step: int, rollouts: Sequence[Rollout]) -> RolloutStatist
     return RolloutStatistics(
         step=step,
         rollouts=count,
-        prompts_sha256=_digest(r.text for r in rollouts),
+        prompts_sha256=prompts_digest(r.text for r in rollouts),
         reward=fmean(rewarded) if rewarded else None,
         reward_std=pstdev(rewarded) if rewarded else None,
         group_std=group_std,
@@ -184,10 +213,10 @@ def timeline(
     step: int, rollouts: Sequence[Rollout], seconds: Mapping[str, float], start_s: float
 ) -> list[TimelineEvent]:
     """Events of a step in seconds from its start: generation and scoring side by side, then the
-    trainer's stages one after the other."""
-    ends = sorted(r.generate_end_s - start_s for r in rollouts)
-    scored = max(r.score_end_s - start_s for r in rollouts)
-    first = min(r.generate_start_s for r in rollouts) - start_s
+    trainer's stages one after the other. What was before the step is left out."""
+    ends = sorted(max(0.0, r.generate_end_s - start_s) for r in rollouts)
+    scored = max(0.0, *(r.score_end_s - start_s for r in rollouts))
+    first = max(0.0, min(r.generate_start_s for r in rollouts) - start_s)
     spans: list[tuple[Lane, str, float, float]] = [
         ("generate", "generate", first, ends[-1]),
         ("score", "score", ends[0], scored),
@@ -219,7 +248,7 @@ def _means(scores: Sequence[Mapping[str, float]]) -> dict[str, float]:
     return {name: fmean(one[name] for one in scores if name in one) for name in names}
 
 
-def _digest(texts: Iterable[str]) -> str:
+def prompts_digest(texts: Iterable[str]) -> str:
     """Names a step's set of prompts: two runs at the same data position agree on it."""
     return hashlib.sha256("\n".join(sorted(set(texts))).encode()).hexdigest()[:16]
 

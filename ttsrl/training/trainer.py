@@ -1,4 +1,4 @@
-"""verl's synchronous trainer, telling what happened: one line per step, samples, and a time-line.
+"""verl's trainers, telling what happened: one line per step, samples, and a time-line.
 
 Beside that it hands the utilities of each component to our estimators, keeps rollouts that were not
 measured out of the loss, and bounds what dynamic sampling may generate; verl's does none of it.
@@ -7,6 +7,7 @@ measured out of the loss, and bounds what dynamic sampling may generate; verl's 
 from __future__ import annotations
 
 import time
+from abc import abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -15,7 +16,7 @@ import ray
 import torch
 import transfer_queue as tq
 from tensordict import TensorDict
-from verl.trainer.ppo.v1.trainer_base import register_trainer
+from verl.trainer.ppo.v1.trainer_base import PPOTrainer, register_trainer
 from verl.trainer.ppo.v1.trainer_sync import PPOTrainerSync
 
 from ttsrl.errors import Failure
@@ -44,14 +45,18 @@ GENERATION_BATCH = 3
 on 512 (arXiv 2503.14476, their script in verl-recipe), mair-hub's run_dapo.sh 96 for 32."""
 
 
-@register_trainer("ttsrl")
-class SpeechTrainer(PPOTrainerSync):
-    """PPOTrainerSync with ttsrl's step log, estimators and bound on generation."""
+class SpeechTraining(PPOTrainer):
+    """A trainer of verl's with ttsrl's step log, estimators and bound on generation."""
+
+    @property
+    @abstractmethod
+    def verl_mode(self) -> str:
+        """verl's name of the mode."""
 
     @property
     def trainer_mode(self) -> str:
-        """verl asks for the mode by name, and this is the synchronous one."""
-        return "sync"
+        """verl asks for the mode by name, and knows the names of its own."""
+        return self.verl_mode
 
     @trainer_mode.setter
     def trainer_mode(self, _: str) -> None:
@@ -87,14 +92,19 @@ class SpeechTrainer(PPOTrainerSync):
         """Train to the last step, and until its checkpoint is written and published."""
         train_dir = Path(self.config.trainer.default_local_dir).parent
         on_gpus = self.config.trainer.device != "cpu"
-        self.gpu_watch = GpusOfRun(self.actor_rollout_wg.workers if on_gpus else [])
+        self.gpu_watch = GpusOfRun(self.workers_on_gpus() if on_gpus else [])
         self.step_log = StepLog(train_dir, resumed_at=self.global_steps)
         drop_steps_after(train_dir / PAIRS, self.global_steps)
         super().fit(agent_loop_manager)
         self.publisher.wait()
 
+    def workers_on_gpus(self) -> list[Any]:
+        """verl's workers, one on each of the run's GPUs."""
+        return [*self.actor_rollout_wg.workers]
+
     def on_step_begin(self) -> None:
         """Remember when the step began: rollouts carry absolute times."""
+        super().on_step_begin()
         self.step_start_s = time.time()
         self.gpu_watch.take()
 
@@ -166,7 +176,9 @@ class SpeechTrainer(PPOTrainerSync):
     ) -> None:
         super()._compute_metrics(batch, metrics, timing_raw, global_steps, epoch)
         rollouts = [rollout for rollout in _rollouts(batch) if rollout is not None]
-        rollouts = on_our_clock(rollouts, self.step_start_s, self.gathered_s)
+        waited_s = self.rollouts_waited_s()
+        since_s = self.step_start_s if waited_s is None else None
+        rollouts = on_our_clock(rollouts, since_s, self.gathered_s)
         self.step_log.write(
             global_steps,
             rollouts,
@@ -175,11 +187,26 @@ class SpeechTrainer(PPOTrainerSync):
             self.step_start_s,
             time.time(),
             self.gpu_watch.take(),
+            waited_s,
         )
         if run_here().train.keep_pairs:
             train_dir = Path(self.config.trainer.default_local_dir).parent
             append_lines(train_dir / PAIRS, pairs_of(global_steps, _spoken(batch)))
         self.publisher.on_logged(self.step_log.paths.values())
+
+    def rollouts_waited_s(self) -> float | None:
+        """Seconds of the step in which nothing was generated, where that goes on beside training;
+        None where the two take turns."""
+        return None
+
+
+@register_trainer("ttsrl")
+class SpeechTrainer(SpeechTraining, PPOTrainerSync):
+    """Each step generates its rollouts, then trains on them."""
+
+    @property
+    def verl_mode(self) -> str:
+        return "sync"
 
 
 def leave_out_of_the_loss(batch: Any, rows: Sequence[bool]) -> None:

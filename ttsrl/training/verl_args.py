@@ -54,6 +54,9 @@ GPU with 128 rollouts. The torch engine has neither."""
 PACKED_ATTENTION = "ttsrl_packed"
 """The name under which transformers knows ttsrl.training.plugin.packed_attention."""
 
+GLOO = "ttsrl_gloo"
+"""The name under which verl knows ttsrl.training.plugin.gloo_weights."""
+
 SOFTMAX_CHUNK = 2048
 """Tokens whose logits the fused soft-max of a GPU holds at once."""
 
@@ -94,6 +97,7 @@ def verl_keys(
         **_lora(run),
         **_rollout(run, device),
         **_trainer(run, work_dir, device),
+        **_asynchronous(run, device),
         **_ray(run, device, ray),
     }
     if clash := sorted(key for key in run.verl if key.lstrip("+") in {k.lstrip("+") for k in ours}):
@@ -145,7 +149,10 @@ def _actor(run: RunConfig, device: str) -> dict[str, Value]:
         f"{actor}.optim.lr": train.learning_rate,
         f"{actor}.optim.betas": train.adam_betas,
         f"{actor}.optim.weight_decay": train.weight_decay,
-        f"{actor}.optim.lr_warmup_steps": train.warmup_steps,
+        # verl's schedule counts calls of the actor: one a step, or where rollouts come apart one an
+        # update, and it makes its end that of as many
+        f"{actor}.optim.lr_warmup_steps": train.warmup_steps
+        * (train.updates_per_step if train.asynchronous else 1),
         f"{actor}.optim.lr_scheduler_type": (
             "cosine" if train.final_learning_rate_ratio < 1 else "constant"
         ),
@@ -214,7 +221,8 @@ def _rollout(run: RunConfig, device: str) -> dict[str, Value]:
     exact = engine == "torch" and device == "cpu" and uncut and run.train.lora is None
     # verl weights by the correction only what it has computed log-probabilities of.
     corrects = run.train.rollout_correction != "none"
-    bypass = exact and run.train.updates_per_step == 1 and not corrects
+    together = run.train.asynchronous is None
+    bypass = exact and run.train.updates_per_step == 1 and not corrects and together
     keys: dict[str, Value] = {
         f"{rollout}.name": engine,
         f"{rollout}.n": run.rollout.group_size,
@@ -263,9 +271,9 @@ def _trainer(run: RunConfig, work_dir: Path, device: str) -> dict[str, Value]:
         # on the training machines: a cluster's head has no CPU to give
         "+transfer_queue.backend.SimpleStorage.required_node_resource": "GPU",
         "trainer.use_v1": True,
-        "trainer.v1.trainer_mode": "ttsrl",
+        "trainer.v1.trainer_mode": "ttsrl" if run.train.asynchronous is None else "ttsrl_apart",
         "trainer.device": device,
-        "trainer.n_gpus_per_node": run.train.gpus_per_node,
+        "trainer.n_gpus_per_node": run.train.training_gpus_per_node,
         "trainer.nnodes": run.train.nodes,
         "trainer.total_training_steps": run.train.steps,
         "trainer.total_epochs": 1_000_000,
@@ -280,6 +288,39 @@ def _trainer(run: RunConfig, work_dir: Path, device: str) -> dict[str, Value]:
         # verl would remove old ones on the machine of rank 0 alone
         "trainer.max_actor_ckpt_to_keep": None,
         "trainer.checkpoint_callback_class": "ttsrl.training.publish.PublishCheckpoint",
+    }
+
+
+def _asynchronous(run: RunConfig, device: str) -> dict[str, Value]:
+    """Rollouts on GPUs of their own: verl's separate_async, without rollout engines beside actors.
+
+    verl counts the policies that a rollout spans or is old, the newest included.
+    """
+    asynchronous = run.train.asynchronous
+    if asynchronous is None:
+        return {}
+    rollout = "actor_rollout_ref.rollout"
+    engine = rollout_engine(run, device)
+    if engine == "vllm" and (frame := family_class(run.family).speech.frame_tokens) > 1:
+        raise BadInput(
+            f"train.asynchronous cannot train the family {run.family!r} with vLLM: new weights "
+            "interrupt rollouts, and vLLM does not know at which of the "
+            f"{frame} places of a frame one goes on; leave train.asynchronous out"
+        )
+    return {
+        "actor_rollout_ref.hybrid_engine": False,
+        f"{rollout}.nnodes": run.train.nodes,
+        f"{rollout}.n_gpus_per_node": asynchronous.rollout_gpus_per_node,
+        f"{rollout}.checkpoint_engine.backend": "nccl" if engine == "vllm" else GLOO,
+        f"{rollout}.checkpoint_engine.custom_backend_module": (
+            None if engine == "vllm" else "ttsrl.training.plugin.gloo_weights"
+        ),
+        # an update per policy that speaks, each of its share of the step's rollouts
+        "trainer.v1.separate_async.parameter_sync_step": run.train.updates_per_step,
+        # our trainer asks for prompts ahead itself
+        "trainer.v1.separate_async.num_warmup_batches": 0,
+        "trainer.v1.sampler.max_off_policy_threshold": asynchronous.staleness + 1,
+        "trainer.v1.sampler.max_off_policy_strategy": "wait",
     }
 
 

@@ -30,6 +30,7 @@ class SpeechTaskRunner(_PlainRunner):
         # for what they register with verl
         from ttsrl.training import advantage as advantage
         from ttsrl.training import trainer as trainer
+        from ttsrl.training import trainer_apart as trainer_apart
 
         run = run_here()
         if ray_address() is not None:

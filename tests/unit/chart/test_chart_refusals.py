@@ -140,6 +140,21 @@ def test_the_schema_refuses(path: str, value: object, told: str) -> None:
         ),
         (nested("run.storage", "s3:///speech"), "names no bucket"),
         (nested("run.train.gpus_per_node", 3), "64 rollouts an update"),
+        (
+            merged(
+                nested("run.train.gpus_per_node", 4),
+                nested("run.train.asynchronous.staleness", 1),
+            ),
+            "64 rollouts an update (run.train.prompts_per_step / updates_per_step x "
+            "run.rollout.group_size) are not divisible by 3 GPUs",
+        ),
+        (
+            merged(
+                nested("run.train.gpus_per_node", 2),
+                nested("run.train.asynchronous.rollout_gpus_per_node", 2),
+            ),
+            "leaves no GPU to train on",
+        ),
         (nested("run.train.updates_per_step", 3), "prompts_per_step = 8 is not divisible"),
         (
             nested("run.train.max_tokens_per_micro_batch", 2559),

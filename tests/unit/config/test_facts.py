@@ -98,6 +98,7 @@ def test_what_a_resumed_run_may_change() -> None:
         "reward.workers",
         "rollout.gpu_memory_utilization",
         "storage",
+        "train.asynchronous.rollout_gpus_per_node",
         "train.compile_layers",
         "train.gpus_per_node",
         "train.gradient_checkpointing",

@@ -169,6 +169,16 @@ def test_new_weights_need_room_beside_those_that_vllm_has() -> None:
         check_gpus(small, LLASA_1B, [gpu(RTX_4090, 9 * GIB)])
 
 
+def test_a_gpu_that_only_generates_may_give_vllm_nearly_all() -> None:
+    apart = ["train.gpus_per_node=2", "train.asynchronous.staleness=1"]
+    cards = [gpu(A100_80)] * 2
+    wide = "rollout.gpu_memory_utilization=0.8"
+    check_gpus(recipe("llasa-channel-io", *apart, wide), LLASA_1B, cards)
+    with pytest.raises(BadInput, match=r"generating needs about .*; lower it"):
+        full = "rollout.gpu_memory_utilization=0.98"
+        check_gpus(recipe("llasa-channel-io", *apart, full), LLASA_1B, cards)
+
+
 def test_a_gpu_that_others_use_has_less() -> None:
     with pytest.raises(BadInput, match=r"20\.0 GiB of its 47\.5 GiB are free"):
         check_gpus(recipe("llasa-channel-io"), LLASA_1B, [gpu(A6000, 27.5 * GIB)])

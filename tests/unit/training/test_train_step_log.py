@@ -80,6 +80,38 @@ def test_the_timeline_shows_scoring_beside_generation() -> None:
     assert by_name == {"generate": (0.0, 5.0), "score": (1.0, 6.0), "update": (6.0, 8.0)}
 
 
+def test_an_asynchronous_step_says_how_old_its_rollouts_are_and_who_waited(tmp_path: Path) -> None:
+    age = "training/off_policy/trajectory_staleness_worst"
+    verl = {f"{age}/mean": 0.5, f"{age}/max": 1}
+    timers = {"gen": 0.25, "update_actor": 2.0}
+    log = StepLog(tmp_path, resumed_at=0)
+    # generated and scored before the step began, at 110 s
+    log.write(1, [rollout(), rollout(start=4.0)], verl, timers, 110.0, 113.0, None, 1.5)
+    log.write(2, [rollout()], verl, timers, 100.0, 104.0)
+    apart, by_turns = (json.loads(x) for x in log.paths["steps"].read_text().splitlines())
+    assert apart["asynchronous"] == {
+        "staleness": 0.5,
+        "staleness_max": 1,
+        "trainer_waited_s": 0.25,
+        "rollouts_waited_s": 1.5,
+    }
+    assert apart["seconds_by_stage"] == {"update": 2.0, "generate": 0.0, "wait_for_scores": 0.0}
+    bars = [json.loads(x) for x in log.paths["timeline"].read_text().splitlines()]
+    assert {(bar["name"], bar["start_s"], bar["end_s"]) for bar in bars if bar["step"] == 1} == {
+        ("generate", 0.0, 0.0),
+        ("score", 0.0, 0.0),
+        ("update", 0.0, 2.0),
+    }
+    assert by_turns["asynchronous"] is None
+
+
+def test_rollouts_of_earlier_steps_stay_when_they_were() -> None:
+    early = [rollout(), rollout(start=4.0)]
+    assert on_our_clock(early, start_s=None, gathered_s=500.0) == early
+    late = on_our_clock(early, start_s=None, gathered_s=105.0)
+    assert max(r.score_end_s for r in late) == 105.0
+
+
 def test_times_of_a_machine_whose_clock_is_wrong_are_moved_into_the_step() -> None:
     right = on_our_clock([rollout(), rollout(start=4.0)], start_s=99.0, gathered_s=106.5)
     assert right == [rollout(), rollout(start=4.0)]

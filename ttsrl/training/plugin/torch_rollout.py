@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Generator
+from collections.abc import AsyncIterable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ import torch
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from verl.workers.rollout.base import BaseRollout
 from verl.workers.rollout.replica import RolloutReplica, TokenOutput
+from verl.workers.rollout.utils import ensure_async_iterator
 
 from ttsrl.families.registry import load_family
 from ttsrl.sampler.sampler import Sampled, Sampler
@@ -34,7 +35,17 @@ def _actor_name(rank: int) -> str:
 
 
 class TorchWeightSender(BaseRollout):
-    """Lives in a rank's process; hands new weights to that rank's server after each update."""
+    """Hands new weights to a server after each update.
+
+    Lives in the process of the rank beside it, or, where rollouts have GPUs of their own, of the
+    worker there, which verl tells the server's number.
+    """
+
+    is_leader_rank = True
+
+    def __init__(self, *args: Any, replica_rank: int | None = None, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.replica_rank = torch.distributed.get_rank() if replica_rank is None else replica_rank
 
     async def resume(self, tags: list[str]) -> None:
         pass
@@ -45,14 +56,17 @@ class TorchWeightSender(BaseRollout):
     @torch.no_grad()
     async def update_weights(
         self,
-        weights: Generator[tuple[str, torch.Tensor], None, None],
+        weights: Iterable[tuple[str, torch.Tensor]] | AsyncIterable[tuple[str, torch.Tensor]],
         wire_format: str = "named_tensors",
         global_steps: int | None = None,
         **kwargs: Any,
     ) -> None:
-        """Send the full state dict, as CPU tensors, and wait until it is in use."""
-        state = {name: weight.detach().to("cpu", copy=True) for name, weight in weights}
-        server: Any = ray.get_actor(_actor_name(torch.distributed.get_rank()))
+        """Send the full state dict, as CPU tensors, and wait until the server has it."""
+        state = {
+            name: weight.detach().to("cpu", copy=True)
+            async for name, weight in ensure_async_iterator(weights)
+        }
+        server: Any = ray.get_actor(_actor_name(self.replica_rank))
         await server.load_weights.remote(state, global_steps)
 
 
@@ -79,17 +93,32 @@ class TorchServer:
         # float32 everywhere: of a policy for which this engine is right it costs no time
         self.model: Any = load_model(AutoModelForCausalLM, folder, without=LOST).to(device)
         self.sampler = Sampler(self.model, family.allowed_in_frame, family.stop_token_ids)
+        self.batches = 0
+        """Sampled from the present weights."""
+        self.given: tuple[dict[str, torch.Tensor], int] | None = None
+        """Weights that the next batch is sampled from, and their step."""
         self.waiting: list[_Request] = []
         self.batcher: asyncio.Task[None] | None = None
 
     async def load_weights(self, state: dict[str, torch.Tensor], step: int | None) -> None:
-        """Copy new weights in; names must match the policy's, tied ones may be missing."""
+        """New weights: copied in at once, or, where a batch is being sampled, before the next one.
+
+        Names must match the policy's, tied ones may be missing.
+        """
+        self.given = state, step or 0
+        if self.batcher is None:
+            self._take_weights()
+
+    def _take_weights(self) -> None:
+        if self.given is None:
+            return
+        (state, self.step), self.given = self.given, None
+        self.batches = 0
         missing, unexpected = self.model.load_state_dict(state, strict=False)
         tied = set(self.model._tied_weights_keys or ())
         if unexpected or set(missing) - tied:
             raise ValueError(f"weights do not fit the policy: {missing=} {unexpected=}")
         self.model.tie_weights()
-        self.step = step or 0
 
     async def generate(
         self, request_id: str, prompt_ids: list[int], sampling_params: dict[str, Any], **_: Any
@@ -116,6 +145,7 @@ class TorchServer:
                 seen = len(self.waiting)
                 await asyncio.sleep(QUIET_S)
             batch, self.waiting = self.waiting, []
+            self._take_weights()
             for sampling in sorted({r.sampling for r in batch}):
                 await self._sample([r for r in batch if r.sampling == sampling])
         self.batcher = None
@@ -132,8 +162,11 @@ class TorchServer:
         ):
             prompts, group_size = [list(r.prompt_ids) for r in requests], 1
 
+        step, seed = self.step, self.seed + self.step + (self.batches % 1024 << 52)
+        self.batches += 1
+
         def finished(row: int, sampled: Sampled) -> None:
-            loop.call_soon_threadsafe(self._answer, requests[row], sampled)
+            loop.call_soon_threadsafe(self._answer, requests[row], sampled, step)
 
         temperature, top_p, top_k, limit = requests[0].sampling
         try:
@@ -145,7 +178,7 @@ class TorchServer:
                 top_p=top_p,
                 top_k=top_k,
                 max_tokens=limit,
-                seed=self.seed + self.step,
+                seed=seed,
                 on_finished=finished,
             )
         except Exception as error:
@@ -153,7 +186,7 @@ class TorchServer:
                 if not request.answer.done():
                     request.answer.set_exception(error)
 
-    def _answer(self, request: _Request, sampled: Sampled) -> None:
+    def _answer(self, request: _Request, sampled: Sampled, step: int) -> None:
         if request.answer.done():
             return
         request.answer.set_result(
@@ -162,7 +195,7 @@ class TorchServer:
                 log_probs=list(sampled.log_probs),
                 stop_reason="completed" if sampled.finished else "length",
                 num_preempted=0,
-                extra_fields={"global_steps": self.step},
+                extra_fields={"global_steps": step},
             )
         )
 
