@@ -143,7 +143,7 @@ class TrainConfig(Strict):
     gpus_per_node: Adjustable[int] = Field(default=1, ge=1)
     """GPUs of a machine that the run takes; on a CPU, processes."""
     nodes: Adjustable[int] = Field(default=1, ge=1)
-    asynchronous: Fixed[AsynchronousConfig | None] = None
+    asynchronous: AsynchronousConfig | None = None
     """Generate on some GPUs while the others train; null: every GPU does both by turns."""
     save_every: Adjustable[int] = Field(default=100, ge=1)
     """Steps between checkpoints; each is published to storage."""

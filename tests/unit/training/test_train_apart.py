@@ -4,15 +4,11 @@ actors need a Ray cluster; tests/integration/test_train_apart.py trains with all
 
 from __future__ import annotations
 
-import asyncio
-import threading
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-import torch
 from verl.trainer.ppo.v1 import replay_buffer
 from verl.trainer.ppo.v1.replay_buffer import ReplayBufferAsync
 from verl.trainer.ppo.v1.trainer_base import PPOTrainer
@@ -24,8 +20,6 @@ from ttsrl.config.load import load_run
 from ttsrl.errors import BadInput
 from ttsrl.training import idle_time, trainer_apart
 from ttsrl.training.idle_time import IdleTime
-from ttsrl.training.plugin import torch_rollout
-from ttsrl.training.plugin.gloo_weights import GlooWeights
 from ttsrl.training.trainer_apart import SpeechTrainerApart
 from ttsrl.training.verl_args import RayHere, verl_keys
 from ttsrl.training.verl_config import configuration
@@ -104,7 +98,7 @@ def test_a_frame_that_is_interrupted_is_refused() -> None:
     config_of("family=orpheus")  # the torch engine interrupts nothing
 
 
-class Queue:
+class QueueApart:
     """What the replay buffer and our trainer ask of TransferQueue; rollouts end when they are
     told to, and are of the newest policy at their begin."""
 
@@ -128,11 +122,11 @@ class Queue:
             self.tags.pop(key, None)
 
 
-class Training:
+class TrainingApart:
     """Our trainer on that queue, with prompts p0, p1, ...; two a step, of 9 steps."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, staleness: int) -> None:
-        self.queue = Queue()
+        self.queue = QueueApart()
         self.asked = 0
         overrides = [f"train.asynchronous.staleness={staleness}", "train.prompts_per_step=2"]
         config = config_of(*overrides)
@@ -182,7 +176,7 @@ class Training:
 def test_a_slow_rollout_is_waited_for_only_when_it_would_be_too_old(
     monkeypatch: pytest.MonkeyPatch, staleness: int
 ) -> None:
-    training = Training(monkeypatch, staleness)
+    training = TrainingApart(monkeypatch, staleness)
     training.trainer.prepare_step()
     assert training.asked == 2 * (staleness + 1)  # as far ahead as the bound
     slow, oldest = "p0", 0
@@ -206,7 +200,7 @@ def test_a_slow_rollout_is_waited_for_only_when_it_would_be_too_old(
 
 
 def test_no_prompt_is_asked_for_that_no_step_would_train(monkeypatch: pytest.MonkeyPatch) -> None:
-    training = Training(monkeypatch, staleness=2)
+    training = TrainingApart(monkeypatch, staleness=2)
     for _ in range(9):
         training.trainer.prepare_step()
         training.queue.finish(
@@ -215,96 +209,6 @@ def test_no_prompt_is_asked_for_that_no_step_would_train(monkeypatch: pytest.Mon
         training.train()
     assert training.asked == 2 * 9
     assert training.queue.tags == {}
-
-
-def test_weights_travel_from_the_sender_to_every_engine_as_they_are() -> None:
-    sent = {
-        "embedding": torch.randn(5, 7),
-        "bfloat16": torch.randn(3, 2).to(torch.bfloat16),
-        "one number": torch.tensor(3.0),
-        "of a view": torch.randn(4, 6).T,
-    }
-    actors = [GlooWeights(0, is_master=True), GlooWeights(0)]
-    engines = [GlooWeights(0), GlooWeights(0)]
-    for _ in range(2):  # a group lives for one hand-over
-        metadata = [one.prepare() for one in actors + engines]
-        of_actors, of_engines = GlooWeights.build_topology(len(actors), len(engines), metadata)
-
-        def send(n: int, kwargs: dict[str, Any]) -> int:
-            actors[n].init_process_group(**kwargs)
-            walked: list[str] = []
-            weights = ((walked.append(name) or (name, one)) for name, one in sent.items())
-            asyncio.run(actors[n].send_weights(weights))
-            return len(walked)
-
-        async def receive(n: int) -> dict[str, torch.Tensor]:
-            return {name: weight async for name, weight in engines[n].receive_weights()}
-
-        def receive_all(n: int, kwargs: dict[str, Any]) -> dict[str, torch.Tensor]:
-            engines[n].init_process_group(**kwargs)
-            return asyncio.run(receive(n))
-
-        def nth(kwargs: dict[str, list[Any]], n: int) -> dict[str, Any]:
-            return {name: values[n] for name, values in kwargs.items()}
-
-        with ThreadPoolExecutor(4) as threads:
-            sending = [threads.submit(send, n, nth(of_actors, n)) for n in range(2)]
-            receiving = [threads.submit(receive_all, n, nth(of_engines, n)) for n in range(2)]
-            # every rank walks through the weights, which gathers them
-            assert [one.result(120) for one in sending] == [len(sent)] * 2
-            for received in (one.result(120) for one in receiving):
-                assert received.keys() == sent.keys()
-                for name, weight in sent.items():
-                    assert received[name].dtype == weight.dtype
-                    assert torch.equal(received[name], weight)
-        for one in actors + engines:
-            one.finalize()
-
-
-def test_weights_that_come_while_rollouts_are_sampled_are_those_of_the_next_ones(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    run = load_run(TINY_RUN)
-    monkeypatch.setattr(torch_rollout, "run_here", lambda: run)
-    config: Any = SimpleNamespace(seed=1, response_length=4)
-    server = torch_rollout.TorchServer(config, run.model, 0, "cpu")
-    sample, begun, go_on = server.sampler.sample, threading.Event(), threading.Event()
-    seeds: list[int] = []
-
-    def slowly(*args: Any, **kwargs: Any) -> Any:
-        seeds.append(kwargs["seed"])
-        begun.set()
-        assert go_on.wait(120)
-        return sample(*args, **kwargs)
-
-    server.sampler.sample = slowly
-    weight: Any = server.model.lm_head.weight
-    old = weight.detach().clone()
-    new = {name: one + 1 for name, one in server.model.state_dict().items()}
-    said = {"max_tokens": 2, "temperature": 1.0}
-
-    async def ask(name: str) -> int:
-        answer = await server.generate(name, [1, 2], said)
-        return answer.extra_fields["global_steps"]
-
-    async def speak() -> list[int]:
-        first = asyncio.create_task(ask("first"))
-        await asyncio.to_thread(begun.wait, 120)
-        await server.load_weights(new, 5)
-        assert torch.equal(weight, old), (
-            "the batch that is being sampled has the weights it began with"
-        )
-        go_on.set()
-        versions = [await first, await ask("second"), await ask("third")]
-        assert torch.equal(weight, old + 1)
-        if server.batcher is not None:
-            await server.batcher
-        await server.load_weights(new, 6)  # at once where nothing is sampled
-        assert server.step == 6
-        return versions
-
-    assert asyncio.run(speak()) == [0, 5, 5]
-    assert len(set(seeds)) == 3, "two batches of one policy would draw the same random numbers"
 
 
 def test_idle_time_is_what_nothing_of_several_things_fills(
