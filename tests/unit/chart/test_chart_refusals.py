@@ -150,8 +150,8 @@ def test_the_schema_refuses(path: str, value: object, told: str) -> None:
         ),
         (
             merged(
-                nested("run.train.gpus_per_node", 2),
-                nested("run.train.asynchronous.rollout_gpus_per_node", 2),
+                nested("run.train.gpus_per_node", 1),
+                nested("run.train.asynchronous", {}),
             ),
             "leaves no GPU to train on",
         ),
