@@ -120,7 +120,8 @@ def _speaks_as_it_learns(run: RunConfig, device: str | None) -> bool:
     rollout, train = run.rollout, run.train
     torch = rollout.engine != "vllm" and (device or train.device) == "cpu"
     exact = torch and rollout.top_p == 1 and rollout.top_k == -1 and train.lora is None
-    return exact and train.updates_per_step == 1 and train.rollout_correction == "none"
+    together = train.asynchronous is None and train.updates_per_step == 1
+    return exact and together and train.rollout_correction == "none"
 
 
 def _scores(run: RunConfig) -> Iterator[str]:

@@ -122,7 +122,11 @@ class SpeechTraining(PPOTrainer):
         start_s = time.monotonic()
         self.publisher.wait()
         self.timing_raw[SAVE_WAITED] = time.monotonic() - start_s
+        self.save_prompts_ahead()
         super()._save_checkpoint()
+
+    def save_prompts_ahead(self) -> None:
+        """Into the checkpoint that is about to be saved; none where a step asks for its own."""
 
     def prepare_step(self) -> dict[str, Any]:
         """Ask for the first prompts of a step."""

@@ -48,13 +48,15 @@ class SpeechTrainerApart(SpeechTraining, PPOTrainerSeparateAsync):
         replicas = self.standalone_server_manager.get_replicas()
         return super().workers_on_gpus() + [w for one in replicas for w in one.workers]
 
-    def _save_checkpoint(self) -> None:
-        """With the prompts ahead. verl would save all of TransferQueue instead, which needs a disk
-        that the machines share, and as many machines when it is loaded."""
+    def save_prompts_ahead(self) -> None:
         file = self._prompts_ahead_of(self.global_steps)
         file.parent.mkdir(parents=True, exist_ok=True)
         if keys := prompts_ahead():
             torch.save(tq.kv_batch_get(keys=keys, partition_id="train"), file)
+
+    def _save_checkpoint(self) -> None:
+        """verl would save all of TransferQueue, which needs a disk that the machines share, and as
+        many machines when it is loaded."""
         with self._as_if_synchronous():
             super()._save_checkpoint()
 
