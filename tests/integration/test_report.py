@@ -20,7 +20,9 @@ from ttsrl.evaluation.report.listening import Recorder, before_and_after, marked
 from ttsrl.evaluation.report.page import render, write_report
 from ttsrl.evaluation.report.svg import nice_ticks
 from ttsrl.records.best import BEST, BestModel
-from ttsrl.records.record import to_text
+from ttsrl.records.guard import GUARDS, GuardEvent
+from ttsrl.records.record import read_lines, to_text, write_lines
+from ttsrl.records.step import TrainingStep
 from ttsrl.storage.local_s3 import LocalS3
 from ttsrl.storage.run_store import RunStore
 
@@ -201,6 +203,27 @@ def test_the_page_says_which_model_is_the_best_and_why(folder: Path) -> None:
     (folder / "during").mkdir()
     (folder / "during" / BEST).write_text(to_text(best))
     assert f"The best model</strong>: {best.why}." in render(read_run_folder(folder))
+
+
+def test_the_page_says_which_guards_watch_and_what_they_found(folder: Path) -> None:
+    assert "Guards: end_token, rate_up" in render(read_run_folder(folder))
+    event = GuardEvent(
+        event="tripped", guard="pitch", then="warn", first=1, step=2, said="guard <pitch>", at_s=1.0
+    )
+    write_lines(folder / "train" / GUARDS, [event])
+    assert "<li>guard &lt;pitch&gt;</li>" in render(read_run_folder(folder))
+
+
+def test_the_page_says_how_idle_the_gpus_were(folder: Path) -> None:
+    assert "GPU 0" not in render(read_run_folder(folder))
+    log = folder / "train" / "steps.jsonl"
+    steps = read_lines(TrainingStep, log)
+    idle = {"0": 0.25, "1": 0.75}
+    write_lines(log, [step.model_copy(update={"gpu_idle": idle}) for step in steps])
+    page = render(read_run_folder(folder))
+    assert "No kernel ran on the GPUs in 50.0 % of that time (mean over GPUs)." in page
+    assert "GPU 0" in page
+    assert "GPU 1" in page
 
 
 def test_running_training_may_be_in_the_middle_of_a_line(folder: Path) -> None:
