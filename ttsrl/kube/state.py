@@ -41,7 +41,7 @@ def as_told(state: JobState, stopped: str | None) -> JobState:
 
     Only Ray knows jobs that were stopped: other operators call one failed whose exit code is 3.
     """
-    if state.phase != "failed":
+    if stopped is None or state.phase != "failed":
         return state
     return JobState("stopped", "stopped by a guard: it is not retried; see `ttsrl logs`")
 
