@@ -75,6 +75,7 @@ spec:
         replicas: {{ int $root.Values.run.train.nodes }}
         minReplicas: {{ int $root.Values.run.train.nodes }}
         maxReplicas: {{ int $root.Values.run.train.nodes }}
+        scaleStrategy: {} # KubeRay writes it where it is missing
         rayStartParams:
           num-cpus: {{ $root.Values.train.ray.slots | int | quote }} # slots for actors, no cores
           num-gpus: {{ $root.Values.run.train.gpus_per_node | int | quote }} # train.gpus_per_node; on CPUs verl counts processes by it

@@ -34,7 +34,8 @@
 {{- end -}}
 {{- end }}
 
-{{/* Requests and limits with GPUs, claims of devices and scratch: (dict "settings" ... "gpus" 1) */}}
+{{/* Requests and limits with GPUs, claims of devices and scratch: (dict "settings" ... "gpus" 1).
+Quantities are strings, as operators write them back: a number would be a drift to Argo CD. */}}
 {{- define "ttsrl.jobResources" -}}
 {{- $resources := deepCopy (.resources | default .settings.resources) -}}
 {{- $limits := $resources.limits | default dict -}}
@@ -52,7 +53,10 @@
 {{- range .settings.resourceClaims -}}{{- $claims = append $claims (dict "name" .name) -}}{{- end -}}
 {{- $_ := set $resources "claims" $claims -}}
 {{- end -}}
-{{- $_ := set $resources "limits" $limits -}}
-{{- $_ := set $resources "requests" $requests -}}
+{{- range $name, $of := dict "limits" $limits "requests" $requests -}}
+{{- $quantities := dict -}}
+{{- range $resource, $quantity := $of -}}{{- $_ := set $quantities $resource (toString $quantity) -}}{{- end -}}
+{{- $_ := set $resources $name $quantities -}}
+{{- end -}}
 {{ toYaml $resources }}
 {{- end }}

@@ -245,7 +245,7 @@ def test_the_fabric_reaches_the_pods_that_train_together_and_no_other(
         [container] = pod["spec"]["containers"]
         limits = container["resources"]["limits"]
         wanted = number in on
-        assert ({"rdma/hca": 2, "hugepages-2Mi": "5Gi"}.items() <= limits.items()) is wanted
+        assert ({"rdma/hca": "2", "hugepages-2Mi": "5Gi"}.items() <= limits.items()) is wanted
         annotations = pod["metadata"]["annotations"]
         assert (annotations.get("k8s.v1.cni.cncf.io/networks") == "rdma-net") is wanted
         assert (container["securityContext"]["capabilities"].get("add") == ["IPC_LOCK"]) is wanted
