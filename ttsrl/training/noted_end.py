@@ -15,11 +15,12 @@ from ttsrl.storage.run_store import RunStore
 
 @contextmanager
 def refusals_noted(run: RunConfig, store: RunStore) -> Generator[None]:
-    """Write down what refuses the run in the block."""
+    """Write down what refuses the run in the block, for who evaluates its checkpoints."""
     try:
         yield
     except BadInput as error:
-        note_end(store, str(error), config_hash(run))
+        if run.eval.during_training is not None:
+            note_end(store, str(error), config_hash(run))
         raise
 
 

@@ -267,7 +267,8 @@ def test_a_training_whose_start_was_refused_has_ended_before_its_first_step(
 ) -> None:
     now_s = 1_000.0
     monkeypatch.setattr(follow.time, "monotonic", lambda: now_s)
-    run, other = run_of(tmp_path), run_of(tmp_path, "seed=9")
+    during = "eval.during_training.every=1"
+    run, other = run_of(tmp_path, during), run_of(tmp_path, during, "seed=9")
     store = RunStore(run.storage, run.name)
     has_ended = standing_still(run, store, idle_s=14_400)
     with pytest.raises(BadInput), refusals_noted(other, store):

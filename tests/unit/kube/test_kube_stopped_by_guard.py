@@ -30,7 +30,7 @@ def status_of(kind: Kind, condition: str, log: str, folder: Path) -> Status:
     metadata: dict[str, Any] = {"name": "train-0", "labels": labels}
     pod = {"metadata": metadata, "spec": {"containers": []}, "status": {"phase": "Failed"}}
     failed = {"type": condition, "status": "True", "message": "it exited with code 3"}
-    job = {"kind": name, "metadata": {"name": "train"}, "spec": {}, "status": {}}
+    job: dict[str, Any] = {"kind": name, "metadata": {"name": "train"}, "spec": {}}
     job["status"] = {"conditions": [failed]}
     with api_server(answer, folder) as file:
         chosen.kubeconfig = file

@@ -128,6 +128,7 @@ def test_the_first_pod_does_not_begin_where_it_began_too_often(
 def test_a_start_that_is_refused_says_so_in_storage(tmp_path: Path) -> None:
     never = '[{"name": "g", "when": [{"measure": "no_such", "above": 1}]}]'
     settings = [f"storage={tmp_path / 'storage'}", "train.device=cpu", "train.metrics_port=null"]
+    settings.append("eval.during_training.every=1")  # a pod of its own waits for checkpoints
     run = load_run(TINY / "run.json", [*settings, f"guards.rules={never}"])
     path = tmp_path / "refused.json"
     path.write_text(dump_run(run))
