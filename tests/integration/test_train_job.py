@@ -101,6 +101,8 @@ def test_nothing_is_lost_when_service_evaluation_and_trainer_are_killed(
     output, _ = job.communicate(timeout=900)
     assert job.returncode == 0, output
     assert "going on from step 2" in output
+    said = (work_dir / "logs" / "verl.log").read_text()
+    assert "each process imports its own modules" not in said, "verl's processes were not forked"
     after = lines_of(steps)
     assert [line["step"] for line in after] == [1, 2, 3, 4]
     assert after[:2] == before

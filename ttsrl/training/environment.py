@@ -43,7 +43,12 @@ def device_of(run: RunConfig) -> str:
     """
     if run.train.device != "auto":
         return run.train.device
-    return "cuda" if ray_address() or Path("/dev/nvidiactl").exists() else "cpu"
+    return "cuda" if ray_address() or has_gpu() else "cpu"
+
+
+def has_gpu() -> bool:
+    """Whether NVIDIA's driver is on this machine."""
+    return Path("/dev/nvidiactl").exists()
 
 
 def gpus_here(run: RunConfig) -> int:
@@ -110,6 +115,8 @@ def of_driver(run: RunConfig, device: str) -> dict[str, str]:
         "RAY_DEDUP_LOGS": "0",
         # what a RayJob's runtimeEnvYAML sets stays, and ours wins
         "RAY_OVERRIDE_JOB_RUNTIME_ENV": "1",
+        # every process of a run has an environment of its own, and Ray starts two without first
+        "RAY_prestart_worker_first_driver": "0",
     }
     if device == "cpu" and ray_address() is None:
         slots = run.train.gpus_per_node * run.train.nodes

@@ -33,6 +33,7 @@ from ttsrl.training.attempt_log import AttemptLog
 from ttsrl.training.ending import EXIT_CODE, Ending
 from ttsrl.training.evaluations_seen import EvaluationsSeen
 from ttsrl.training.follower import Follower
+from ttsrl.training.forked_workers import BEFORE_IMPORT, place_of_forks, run_verl
 from ttsrl.training.guarding import GuardWatch
 from ttsrl.training.metrics import TrainMetrics, serve
 from ttsrl.training.noted_end import refusals_noted
@@ -128,13 +129,6 @@ def _train(
             metrics.set_back()
 
 
-def run_verl(keys_file: Path) -> None:
-    """verl's main program; it loads too much for the process that supervises it."""
-    from ttsrl.training.verl_main import main
-
-    main(keys_file)
-
-
 @dataclass(frozen=True)
 class _Training:
     """A run that has been checked."""
@@ -193,7 +187,8 @@ class _Training:
         of_rollouts = environment.of_rollouts(self.spec)
         with ExitStack() as stack:
             if environment.ray_address() is None:
-                ray = RayHere(str(stack.enter_context(scratch("ttsrl-ray-"))))
+                folder = stack.enter_context(scratch("ttsrl-ray-"))
+                ray = RayHere(str(folder), stack.enter_context(place_of_forks(device)))
             else:
                 ray = RayThere(environment.of_every_process(run, device) | of_rollouts)
             keys_file = train_dir / "verl.json"
@@ -208,10 +203,14 @@ class _Training:
             keys_file.write_text(json.dumps(keys, indent=2) + "\n", encoding="utf-8")
             stack.enter_context(PublishedLog(self.store, train_dir, self.metrics))
             variables = environment.of_driver(run, device) | of_rollouts
-            if isinstance(ray, RayHere):  # verl leaves locks in the temporary folder
-                variables["TMPDIR"] = ray.folder
+            forks = None
+            if isinstance(ray, RayHere):
+                forks = ray.forks
+                variables["TMPDIR"] = ray.folder  # verl leaves locks in the temporary folder
+            if forks is not None:
+                variables |= BEFORE_IMPORT
             trackers = stack.enter_context(Trackers(run, self.work_dir / RUN, self.work_dir))
-            verl = Job("verl", run_verl, (keys_file,), log, variables)
+            verl = Job("verl", run_verl, (keys_file, forks), log, variables)
             stack.callback(verl.stop)
             evaluations = stack.enter_context(EvaluationsSeen(run, self.store))
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from ttsrl.config.schema import Plain, RunConfig
 from ttsrl.errors import BadInput
 from ttsrl.families.registry import family_class
+from ttsrl.runtime import forked_python
 
 Value = Plain | Sequence[Plain] | None
 
@@ -21,6 +22,8 @@ class RayHere:
 
     folder: str
     """For its files: /tmp/ray may belong to another user."""
+    forks: Path | None = None
+    """Socket of the process that its workers are forked off; None: each imports its own modules."""
 
 
 @dataclass(frozen=True)
@@ -334,7 +337,7 @@ def _ray(run: RunConfig, device: str, ray: RayHere | RayThere) -> dict[str, Valu
         f"+{init}.include_dashboard": False,
         f"+{init}._temp_dir": ray.folder,
         # Ray starts its workers through a shell, and does not quote this itself
-        f"+{init}.runtime_env.py_executable": shlex.quote(sys.executable),
+        f"+{init}.runtime_env.py_executable": shlex.join(_python(ray)),
     }
     if device == "cpu":
         # logical slots only: actors of this job share the machine's cores
@@ -342,3 +345,10 @@ def _ray(run: RunConfig, device: str, ray: RayHere | RayThere) -> dict[str, Valu
         keys[f"{init}.num_cpus"] = max(8, cpus_of_machine(run, device) * run.train.nodes)
         keys[f"+{init}.num_gpus"] = ranks
     return keys
+
+
+def _python(ray: RayHere) -> list[str]:
+    """How Ray's workers start."""
+    if ray.forks is None:
+        return [sys.executable]
+    return [sys.executable, "-IS", forked_python.__file__, str(ray.forks)]

@@ -1,4 +1,5 @@
 import json
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -195,8 +196,13 @@ def test_the_same_run_generates_with_vllm_on_a_gpu() -> None:
 
 def test_ray_finds_its_python_in_a_path_with_a_space(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.executable", "/my projects/.venv/bin/python")
-    quoted = keys_of(load_run(TINY_RUN))["+ray_kwargs.ray_init.runtime_env.py_executable"]
-    assert quoted == "'/my projects/.venv/bin/python'"
+    key = "+ray_kwargs.ray_init.runtime_env.py_executable"
+    run = load_run(TINY_RUN)
+    assert keys_of(run)[key] == "'/my projects/.venv/bin/python'"
+    forks = RayHere("/tmp/ray", Path("/my tmp/socket"))
+    forked = str(verl_keys(run, Path("/runs/x"), "cpu", forks)[key])
+    python, *_, socket = shlex.split(forked)
+    assert (python, socket) == ("/my projects/.venv/bin/python", "/my tmp/socket")
 
 
 def test_old_log_probabilities_are_taken_from_the_rollout_only_where_they_are_exact() -> None:
