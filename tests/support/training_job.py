@@ -7,6 +7,7 @@ import os
 import subprocess
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +44,8 @@ def kill_family(process: subprocess.Popen[Any]) -> None:
     """kill -9 of a process and of all that it started."""
     parent = psutil.Process(process.pid)
     for one in [parent, *parent.children(recursive=True)]:
-        one.kill()
+        with suppress(psutil.NoSuchProcess):  # some end with what started them
+            one.kill()
     process.communicate()
 
 
