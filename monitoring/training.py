@@ -260,7 +260,7 @@ BOARD = Board(
                 Panel(
                     "Guards nearest to their limits",
                     "Share of the way from the base to the limits: 1 is where a guard trips once "
-                    "it lasts. docs/trust.md describes each guard.",
+                    "it lasts. docs/guards.md describes each guard.",
                     SHARE,
                     ((f"topk by (run) (8, {NEARNESS})", "{{run}} {{guard}} ({{then}})"),),
                     limits=((0.7, YELLOW), (1.0, RED)),

@@ -17,7 +17,7 @@ class Condition(Strict):
 
     measure: str
     """A number of steps.jsonl, such as `cer`, `utility_cer`, `kl`, `gated.too_short`, or of an
-    evaluation, such as `eval.held_out.cer`; docs/trust.md has them all."""
+    evaluation, such as `eval.held_out.cer`; docs/guards.md has them all."""
     above: float | None = None
     """Bad where it is larger than this."""
     below: float | None = None

@@ -31,7 +31,7 @@ class GuardsConfig(Strict):
     audit_allows: list[Annotated[str, AfterValidator(_known_way)]] = []
     """Ways of spoiling that may be paid as much, by their names in docs/rewards.md."""
     built_in: bool = True
-    """Whether the guards of docs/trust.md watch the run beside those in `rules`."""
+    """Whether the guards of docs/guards.md watch the run beside those in `rules`."""
     rules: list[GuardRule] = []
     """Guards of one's own, and changes to built-in ones."""
     max_rollbacks: int = Field(default=2, ge=0)

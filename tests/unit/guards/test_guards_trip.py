@@ -295,7 +295,7 @@ def test_a_rising_limit_a_lower_one_and_one_of_zero_tell_their_way() -> None:
     assert share(5.0, None, rises=1.0) == 0
 
 
-# A guard -> figures at a share of the way from the base to the limit that docs/trust.md gives.
+# A guard -> figures at a share of the way from the base to the limit that docs/guards.md gives.
 WAY: dict[str, Callable[[float], dict[str, float]]] = {
     "end_token": lambda way: {"end_token_rate": 1.0 - 0.2 * way},
     "rate_up": lambda way: {"chars_per_s": 14 * (1 + 0.2 * way)},
