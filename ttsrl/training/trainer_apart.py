@@ -58,7 +58,7 @@ class SpeechTrainerApart(SpeechTraining, PPOTrainerSeparateAsync):
         """verl would save all of TransferQueue, which needs a disk that the machines share, and as
         many machines when it is loaded."""
         with self._as_if_synchronous():
-            super()._save_checkpoint()
+            super()._save_checkpoint()  # pyright: ignore[reportPrivateUsage]
 
     def _prompts_ahead_of(self, step: int) -> Path:
         return Path(self.config.trainer.default_local_dir) / f"global_step_{step}" / AHEAD
