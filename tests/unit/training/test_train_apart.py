@@ -1,6 +1,6 @@
 """Rollouts and updates apart: verl's own replay buffer and configuration classes with what a run
 says, our trainer's part, and the hand-over of weights. A dictionary stands for TransferQueue, whose
-actors need a Ray cluster; tests/integration/test_train_apart.py trains with all of it."""
+actors need a Ray cluster; tests/integration/test_train_asynchronous.py trains with all of it."""
 
 from __future__ import annotations
 
