@@ -10,7 +10,7 @@ import shutil
 import subprocess
 import tarfile
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -108,7 +108,17 @@ def build_tool(name: str) -> None:
 
 
 def load(images: list[str], machine: node.TestbedHost = node.FIRST) -> None:
-    """Bring images into a machine's containerd."""
+    """Bring images into a machine's containerd.
+
+    Where it has just started it removes what older images leave, at times a layer that these need.
+    """
+    for _ in range(3):
+        if _imported(images, machine):
+            return
+    raise RuntimeError("containerd did not take the images; its words are above")
+
+
+def _imported(images: list[str], machine: node.TestbedHost) -> bool:
     with TemporaryDirectory(dir=CACHE) as folder:
         layout = Path(folder)
         blobs = layout / "blobs/sha256"
@@ -134,15 +144,15 @@ def load(images: list[str], machine: node.TestbedHost = node.FIRST) -> None:
             [*command, "images", "import", "-"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL
         )
         assert importing.stdin
-        with tarfile.open(fileobj=importing.stdin, mode="w|") as archive:
-            archive.add(layout / "oci-layout", "oci-layout")
-            archive.add(layout / "index.json", "index.json")
-            for path in blobs.iterdir():
-                if path.name not in known:
-                    archive.add(path, f"blobs/sha256/{path.name}")
-        importing.stdin.close()
-        if importing.wait():
-            raise RuntimeError("containerd did not take the images; its words are above")
+        with suppress(BrokenPipeError):  # it has given up
+            with tarfile.open(fileobj=importing.stdin, mode="w|") as archive:
+                archive.add(layout / "oci-layout", "oci-layout")
+                archive.add(layout / "index.json", "index.json")
+                for path in blobs.iterdir():
+                    if path.name not in known:
+                        archive.add(path, f"blobs/sha256/{path.name}")
+            importing.stdin.close()
+        return importing.wait() == 0
 
 
 def _blobs(machine: node.TestbedHost) -> dict[str, Path]:
