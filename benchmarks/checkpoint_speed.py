@@ -36,7 +36,7 @@ def main() -> None:
     device = "cuda" if torch.cuda.is_available() else "cpu"
     rank, ranks = enter_ranks(device)
     make_policy(arguments.work_dir / "policy", arguments.shape, rank)
-    for beside in ("false", "true"):  # a process that has begun to write beside goes on so
+    for beside in ("false", "true"):  # this cannot be switched off again
         settings = ["train.learning_rate=1e-3", f"train.save_beside={beside}", *arguments.set]
         run = benchmark_run(arguments.work_dir / "policy", ranks, ROLLOUTS, device, small, settings)
         folder = arguments.work_dir / "checkpoint"

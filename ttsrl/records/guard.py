@@ -61,7 +61,7 @@ class SetBacks:
     def gave_up(self, step: int, since: int | None) -> bool:
         """Whether a step's checkpoint is given up, as it was when `since` of them were complete.
 
-        None: nobody wrote that down, and it is taken for one that holds.
+        None: that was not written down, and the checkpoint counts as kept.
         """
         return since is not None and any(to < step for to in self.to_steps[since:])
 

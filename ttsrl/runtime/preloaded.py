@@ -38,7 +38,7 @@ def serve_forks(address: Path, prepare: Callable[[], None]) -> None:
 
     It takes the child's exit code when that ends, and with it ends what it has forked. Each program
     calls `prepare` first, with its own environment: libraries may have read this one's while they
-    were imported. Where this process cannot be forked, it goes on itself and says why, and those
+    were imported. Where this process cannot be forked, it continues itself and says why, and those
     programs start as usual.
     """
     if found := _unfit():

@@ -1,4 +1,4 @@
-"""What a rank saves: copied to host memory at once, written by a thread while training goes on.
+"""What a rank saves: copied to host memory at once, written by a thread while training continues.
 
 torch's own stager copies, into memory that is kept for the next checkpoint, page-locked beside a
 GPU. torch's writer holds no lock of Python's while it writes.

@@ -14,7 +14,7 @@ def nodes() -> list[dict[str, Any]]:
 
 
 def gpu_node(name: str, product: str, pool: str, count: int) -> dict[str, Any]:
-    """One node; nobody but KWOK answers for it."""
+    """One node, which KWOK keeps alive."""
     capacity = {"cpu": "64", "memory": "512Gi", "pods": "110", "nvidia.com/gpu": str(count)}
     capacity["ephemeral-storage"] = "4Ti"
     labels = {

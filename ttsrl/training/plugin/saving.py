@@ -1,4 +1,4 @@
-"""Checkpoints that are written while training goes on.
+"""Checkpoints that are written while training continues.
 
 verl's FSDP engine writes them while the step waits; its `async_save` is Megatron's alone. Here verl
 writes only what describes the model, and a thread of each rank the states, as verl gathers them.
