@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from update_speed import GIB, benchmark_run, lengths_of, make_policy, rollouts_of
 
-from support.verl_actor import actor_of, enter_ranks, to_update
+from support.verl_actor import actor_of, enter_ranks, to_update, trained_tensors
 from ttsrl.config.schema import RunConfig
 
 ROLLOUTS = 16
@@ -82,14 +82,9 @@ def save(
 
 def state_of(worker: Any) -> list[torch.Tensor]:
     """This rank's part of the weights that are trained and of their moments, in host memory."""
-    engine = worker.actor.engine
-    found = list[torch.Tensor]()
-    for parameter in filter(lambda p: p.requires_grad, engine.module.parameters()):
-        moments = engine.optimizer.state[parameter]
-        for tensor in (parameter, moments["exp_avg"], moments["exp_avg_sq"]):
-            local = tensor.to_local() if hasattr(tensor, "to_local") else tensor
-            found.append(local.detach().to("cpu", copy=True))
-    return found
+    tensors = trained_tensors(worker)
+    local = [one.to_local() if hasattr(one, "to_local") else one for one in tensors]
+    return [one.detach().to("cpu", copy=True) for one in local]
 
 
 def synchronise(device: str) -> None:

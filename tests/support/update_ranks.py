@@ -29,6 +29,7 @@ from support.verl_actor import (
     gradients_of,
     share_of,
     to_update,
+    trained_tensors,
 )
 from ttsrl.config.load import load_run
 from ttsrl.config.schema import RunConfig
@@ -272,14 +273,9 @@ def resumed(
 
 def whole_state(worker: Any) -> list[torch.Tensor]:
     """Every parameter and both of its moments, whole."""
-    engine = worker.actor.engine
-    found = list[torch.Tensor]()
-    for parameter in filter(lambda p: p.requires_grad, engine.module.parameters()):
-        moments = engine.optimizer.state[parameter]
-        for tensor in (parameter, moments["exp_avg"], moments["exp_avg_sq"]):
-            whole = tensor.full_tensor() if hasattr(tensor, "full_tensor") else tensor
-            found.append(whole.detach().clone())
-    return found
+    tensors = trained_tensors(worker)
+    whole = [one.full_tensor() if hasattr(one, "full_tensor") else one for one in tensors]
+    return [one.detach().clone() for one in whole]
 
 
 def of_responses(values: torch.Tensor, rollouts: list[int]) -> dict[int, torch.Tensor]:

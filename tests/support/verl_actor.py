@@ -135,6 +135,14 @@ def to_update(batch: Batch, log_probs: torch.Tensor) -> Batch:
     return batch
 
 
+def trained_tensors(worker: Any) -> Generator[Any]:
+    """Every parameter that is trained, and both of its moments: DTensors where ranks share them."""
+    engine = worker.actor.engine
+    for parameter in filter(lambda p: p.requires_grad, engine.module.parameters()):
+        moments = engine.optimizer.state[parameter]
+        yield from (parameter, moments["exp_avg"], moments["exp_avg_sq"])
+
+
 def gradients_of(worker: Any, batch: Batch) -> list[torch.Tensor]:
     """Of every parameter, whole; the weights stay as they are."""
     engine = worker.actor.engine

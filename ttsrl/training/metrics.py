@@ -214,8 +214,8 @@ class TrainMetrics(Collector):
             self._totals["checkpoints_published"] += event.at_s >= self.start_s
 
     def set_back(self) -> None:
-        """Steps of the run are given up: what is done again was counted, what was heard of their
-        checkpoints is no longer of the run."""
+        """Steps of the run are given up: their repetition is not counted again, and what evaluation
+        measured of their checkpoints is dropped."""
         self.start_s = time.time()
         self.held_out = {}
 

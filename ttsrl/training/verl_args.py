@@ -308,7 +308,7 @@ def _asynchronous(run: RunConfig, device: str) -> dict[str, Value]:
         raise BadInput(
             f"train.asynchronous cannot train the family {run.family!r} with vLLM: new weights "
             "interrupt rollouts, and vLLM does not know at which of the "
-            f"{frame} places of a frame one goes on; leave train.asynchronous out"
+            f"{frame} places of a frame one continues; leave train.asynchronous out"
         )
     return {
         "actor_rollout_ref.hybrid_engine": False,
