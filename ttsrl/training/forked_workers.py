@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import importlib
 import os
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager, nullcontext
+from functools import partial
 from pathlib import Path
 
 from ttsrl.errors import BadInput
@@ -53,13 +54,13 @@ def before_import(device: str) -> dict[str, str]:
     """Variables without which the process that imports for all could not be forked."""
     # numpy would start threads while it is imported
     variables = {"OPENBLAS_NUM_THREADS": "1"}
-    return variables if device == "cpu" else variables | preloaded_gpu.BEFORE_IMPORT
+    return variables if device == "cpu" else variables | preloaded_gpu.before_import()
 
 
 def run_verl(keys_file: Path, forks: Path | None) -> None:
     """verl's main program; it loads too much for the process that supervises it."""
     if forks is not None and _import_for_all():
-        serve_forks(forks, _be_worker)
+        serve_forks(forks, partial(_be_worker, dict(os.environ)))
     from ttsrl.training.verl_main import main
 
     main(keys_file)
@@ -99,10 +100,15 @@ def _import(module: str) -> bool:
     return not found
 
 
-def _be_worker() -> bool:
-    """Have libraries read again what they have read of the environment; False: start as usual."""
+def _be_worker(imported_with: Mapping[str, str]) -> bool:
+    """Have libraries read again what they have read of the environment; False: start as usual.
+
+    `imported_with`: the environment that they have read.
+    """
     # what a worker starts is of its job
-    if os.environ["RAY_JOB_ID"] != FIRST_JOB or (has_gpu() and not preloaded_gpu.fits_fork()):
+    if os.environ["RAY_JOB_ID"] != FIRST_JOB:
+        return False
+    if has_gpu() and not preloaded_gpu.fits_fork(imported_with):
         return False
     from ray._raylet import Config  # pyright: ignore[reportAttributeAccessIssue]
 

@@ -14,16 +14,19 @@ from __future__ import annotations
 
 import ctypes
 import json
+import os
 import sys
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pynvml
 
-BEFORE_IMPORT = {"PYTORCH_NVML_BASED_CUDA_CHECK": "1"}
+NVML_CHECK = {"PYTORCH_NVML_BASED_CUDA_CHECK": "1"}
 """torch.cuda.is_available() would initialise CUDA. vLLM sets it in all its processes."""
+READ_ONCE = {"VLLM_LOGGING_LEVEL": "WARN", "VLLM_BATCH_INVARIANT": "0"}
+"""What vLLM reads while it is imported, as verl sets it in workers where nobody else has."""
 MODULES = (
     "verl.workers.rollout.vllm_rollout.vllm_async_server",
     "vllm.v1.engine.core",
@@ -34,6 +37,12 @@ MODULES = (
     "ttsrl.training.plugin.vllm_speech",
 )
 """Of vLLM's server, its engine core, a GPU's worker, and what that loads by name."""
+
+
+def before_import() -> dict[str, str]:
+    """Variables of the process that imports."""
+    read_once = {name: os.environ.get(name, value) for name, value in READ_ONCE.items()}
+    return NVML_CHECK | read_once
 
 
 def with_vllm(modules: Sequence[str]) -> list[str]:
@@ -92,14 +101,16 @@ def leave_nvml() -> None:
         pass
 
 
-def fits_fork() -> bool:
-    """In a fork, before its program: whether it can use CUDA.
+def fits_fork(imported_with: Mapping[str, str]) -> bool:
+    """In a fork, before its program: whether it can use CUDA, and vLLM as it was imported.
 
     What vLLM has asked of the first GPU is forgotten: CUDA_VISIBLE_DEVICES may tell of another.
     """
     import torch
 
     if torch.cuda._is_in_bad_fork():  # pyright: ignore[reportPrivateUsage]
+        return False
+    if any(os.environ.get(name) != imported_with.get(name) for name in READ_ONCE):
         return False
     if platform := sys.modules.get("vllm.platforms.cuda"):
         platform.CudaPlatform.get_device_capability.cache_clear()
