@@ -25,8 +25,9 @@ import pynvml
 
 NVML_CHECK = {"PYTORCH_NVML_BASED_CUDA_CHECK": "1"}
 """torch.cuda.is_available() would initialise CUDA. vLLM sets it in all its processes."""
-READ_ONCE = {"VLLM_LOGGING_LEVEL": "WARN", "VLLM_BATCH_INVARIANT": "0"}
-"""What vLLM reads while it is imported, as verl sets it in workers where nobody else has."""
+READ_ONCE = {"OMP_NUM_THREADS": "1", "VLLM_LOGGING_LEVEL": "WARN", "VLLM_BATCH_INVARIANT": "0"}
+"""What torch and vLLM read while they are imported, as Ray and verl set it in their workers where
+nobody else has."""
 MODULES = (
     "verl.workers.rollout.vllm_rollout.vllm_async_server",
     "vllm.v1.engine.core",
