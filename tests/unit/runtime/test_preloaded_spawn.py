@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from unit.runtime.test_preloaded import DEADLINE_S, Preloaded
+from support.preloaded import DEADLINE_S, Preloaded
 
 SPAWNS = """
 import json, os, signal, sys, time
@@ -80,6 +80,7 @@ if __name__ == "__main__":
     process = spawn.Process(target=wait, args=(other,))
     process.start()
     print(pipe.recv(), flush=True)
+    sys.stdin.readline()
     exec(sys.argv[1])
     process.join()
     print(process.exitcode)
@@ -115,7 +116,7 @@ def test_it_is_forked_and_shares_what_it_is_given(preloaded: Preloaded) -> None:
 
 
 def waiting(preloaded: Preloaded, then: str) -> tuple[subprocess.Popen[str], psutil.Process]:
-    """A program that does something with what it has started, and that process."""
+    """A program that does something with what it has started when it is told, and that process."""
     ran = preloaded.start(WAITS, then)
     assert ran.stdout is not None
     return ran, psutil.Process(int(ran.stdout.readline()))
@@ -131,14 +132,14 @@ def waiting(preloaded: Preloaded, then: str) -> tuple[subprocess.Popen[str], psu
 )
 def test_its_end_is_told(preloaded: Preloaded, then: str, code: int) -> None:
     ran, process = waiting(preloaded, then)
-    out, err = ran.communicate(timeout=DEADLINE_S)
+    out, err = ran.communicate("\n", timeout=DEADLINE_S)
     assert (out, err) == (f"{code}\n", "")
     process.wait(DEADLINE_S)
 
 
 def test_it_ends_with_the_program(preloaded: Preloaded) -> None:
     ran, process = waiting(preloaded, "os.kill(os.getpid(), signal.SIGKILL)")
-    ran.communicate(timeout=DEADLINE_S)
+    ran.communicate("\n", timeout=DEADLINE_S)
     process.wait(DEADLINE_S)
     assert ran.returncode == -signal.SIGKILL
 
