@@ -9,21 +9,28 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import fcntl
 import json
+import multiprocessing
 import os
+import resource
 import runpy
 import selectors
+import shlex
 import signal
 import socket
 import sys
 import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import NoReturn
 
 import numpy as np
 
+from ttsrl.runtime.forked_python import MOST_FILES, program_of, python_of
 from ttsrl.runtime.reaper import end_with_parent
 
 STREAMS = 3
@@ -33,15 +40,16 @@ SURVIVE_A_FORK = {"jemalloc_bg_thd"}
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-def serve_forks(address: Path, prepare: Callable[[], None]) -> None:
+def serve_forks(address: Path, prepare: Callable[[], bool]) -> None:
     """Go on in a child, while this process forks programs of `forked_python.py ADDRESS` off itself.
 
     It takes the child's exit code when that ends, and with it ends what it has forked. Each program
     calls `prepare` first, with its own environment: libraries may have read this one's while they
-    were imported. Where this process cannot be forked, it continues itself and says why, and those
-    programs start as usual.
+    were imported. Where that is False it starts as usual. What a program starts by
+    `multiprocessing`'s method spawn is forked off this process, too. Where this process cannot be
+    forked, it continues itself and says why, and those programs start as usual.
     """
-    if found := _unfit():
+    if found := unfit():
         print(f"each process imports its own modules, because this one has {found}", flush=True)
         return
     with socket.socket(socket.AF_UNIX) as server:
@@ -52,11 +60,21 @@ def serve_forks(address: Path, prepare: Callable[[], None]) -> None:
             return
         address.chmod(0o600)
         server.listen()
+        python = _executable(address)
         if child := _child():
-            _Forks(server, child, prepare).serve()
+            _Forks(server, child, python, prepare).serve()
 
 
-def _unfit() -> str | None:
+def _executable(address: Path) -> str:
+    """The file that `multiprocessing` starts as Python: its own has no arguments of ours."""
+    script = address.with_name("python")
+    script.write_text(f'#!/bin/sh\nexec {shlex.join(python_of(str(address)))} "$@"\n')
+    script.chmod(0o700)
+    # nothing of a disk that is mounted so can be executed
+    return str(script) if os.access(script, os.X_OK) else sys.executable
+
+
+def unfit() -> str | None:
     """What a fork of this process would lose."""
     threads = [one for one in Path("/proc/self/task").iterdir() if one.name != str(os.getpid())]
     names = {(one / "comm").read_text().strip() for one in threads} - SURVIVE_A_FORK
@@ -84,9 +102,12 @@ def _child() -> int:
 class _Forks:
     """The programs that run, each with the connection that asked for it."""
 
-    def __init__(self, server: socket.socket, main: int, prepare: Callable[[], None]) -> None:
+    def __init__(
+        self, server: socket.socket, main: int, python: str, prepare: Callable[[], bool]
+    ) -> None:
         self.server = server
         self.main = main
+        self.python = python
         self.prepare = prepare
         self.running: dict[int, tuple[int, socket.socket]] = {}
         """By process: a file that is readable at its end, and who asked."""
@@ -102,7 +123,8 @@ class _Forks:
         while True:
             for key, _ in self.selector.select():
                 if key.fileobj == self.main_end:
-                    os._exit(_wait(self.main))
+                    code = _wait(self.main)
+                    os._exit(code if code >= 0 else 128 - code)
                 if key.fileobj is self.server:
                     self._answer(self.server.accept()[0])
                 elif key.data in self.running:
@@ -114,11 +136,11 @@ class _Forks:
 
     def _answer(self, connection: socket.socket) -> None:
         """Fork what is asked for."""
-        size, streams, *_ = socket.recv_fds(connection, 8, STREAMS)
+        size, files, *_ = socket.recv_fds(connection, 8, MOST_FILES)
         with connection.makefile("rb") as file:
             request = file.read(int.from_bytes(size, "big"))
         try:
-            program, environment, folder = json.loads(request)
+            asked = _Asked(*json.loads(request))
         except (ValueError, TypeError):  # who asked has ended
             connection.close()
         else:
@@ -127,9 +149,9 @@ class _Forks:
             else:
                 self._forget_all()
                 connection.close()
-                _become(program, environment, folder, streams, self.prepare)
-        for stream in streams:
-            os.close(stream)
+                _become(asked, files, self.python, self.prepare)
+        for file in files:
+            os.close(file)
 
     def _remember(self, pid: int, connection: socket.socket) -> None:
         self.running[pid] = os.pidfd_open(pid), connection
@@ -162,47 +184,88 @@ def _tell(connection: socket.socket, number: int) -> None:
 
 
 def _wait(pid: int) -> int:
-    """The exit code of a child that has ended."""
-    code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-    return code if code >= 0 else 128 - code
+    """The exit code of a child that has ended; -N if signal N ended it."""
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
-def _become(
-    program: list[str],
-    environment: dict[str, str],
-    folder: str,
-    streams: list[int],
-    prepare: Callable[[], None],
-) -> NoReturn:
+@dataclass(frozen=True)
+class _Asked:
+    """What `forked_python` tells of a program."""
+
+    arguments: list[str]
+    """Python's."""
+    environment: dict[str, str]
+    folder: str
+    numbers: list[int]
+    """Of its open files, in the order in which they are sent."""
+    most_open: int
+    """Limit of their number."""
+
+
+def _become(asked: _Asked, files: list[int], python: str, prepare: Callable[[], bool]) -> NoReturn:
     """Be the program that was asked for, to its end."""
     code = 1
     try:
-        for number, stream in enumerate(streams):
-            os.dup2(stream, number)
-            os.close(stream)
+        free = _place(files, asked)
         os.setpgid(0, 0)
         signal.signal(signal.SIGINT, signal.default_int_handler)
         for number in (signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, signal.SIG_DFL)
         os.environ.clear()
-        os.environ.update(environment)
-        os.chdir(folder)
-        sys.argv = program
-        sys.path.insert(0, str(Path(program[0]).parent))
-        code = _exit_code(program[0], prepare)
+        os.environ.update(asked.environment)
+        os.chdir(asked.folder)
+        program = program_of(asked.arguments)
+        if program is None or not (free and prepare()):
+            os.execv(sys.executable, [sys.executable, *asked.arguments])
+        multiprocessing.set_executable(python)
+        code = _exit_code(program)
         threading._shutdown()  # pyright: ignore[reportAttributeAccessIssue]
         atexit._run_exitfuncs()  # pyright: ignore[reportPrivateUsage]
         sys.stdout.flush()
         sys.stderr.flush()
+    except BaseException:
+        traceback.print_exc()
     finally:
         os._exit(code)
 
 
-def _exit_code(program: str, prepare: Callable[[], None]) -> int:
-    """Run a file; its exit code as Python would have it."""
+def _place(files: Sequence[int], asked: _Asked) -> bool:
+    """Open a program's files at the numbers that it knows; False where a library's file was there.
+
+    It has lost that file, then.
+    """
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(asked.most_open, most), most))
+    # first beyond them all: the numbers that they came by may be those of others
+    beyond = max(asked.numbers, default=0) + 1
+    moved = [fcntl.fcntl(file, fcntl.F_DUPFD_CLOEXEC, beyond) for file in files]
+    for file in files:
+        os.close(file)
+    free = True
+    for number, file in zip(asked.numbers, moved, strict=True):
+        free = free and (number < STREAMS or not _is_open(number))
+        os.dup2(file, number)
+        os.close(file)
+    return free
+
+
+def _is_open(file: int) -> bool:
     try:
-        prepare()
-        runpy.run_path(program, run_name="__main__")
+        os.fstat(file)
+    except OSError:
+        return False
+    return True
+
+
+def _exit_code(program: list[str]) -> int:
+    """Run a file, or code after -c; its exit code as Python would have it."""
+    try:
+        if program[0] == "-c":
+            _run_code(program)
+        else:
+            sys.argv = program
+            sys.path.insert(0, str(Path(program[0]).parent))
+            runpy.run_path(program[0], run_name="__main__")
     except SystemExit as left:
         if left.code is None or isinstance(left.code, int):
             return left.code or 0
@@ -212,3 +275,10 @@ def _exit_code(program: str, prepare: Callable[[], None]) -> int:
         traceback.print_exc()
         return 1
     return 0
+
+
+def _run_code(program: list[str]) -> None:
+    flag, code, *arguments = program
+    sys.argv = [flag, *arguments]
+    module = sys.modules["__main__"] = ModuleType("__main__")
+    exec(code, module.__dict__)

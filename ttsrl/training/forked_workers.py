@@ -1,22 +1,26 @@
-"""verl's main program and Ray's workers of a run on a CPU, forked off one process.
+"""verl's main program and Ray's workers of a run on one machine, forked off one process.
 
 Each of verl's seven processes imports the same modules, most of them one after the other: 8 s of a
-core and 600 MB each. A machine with few cores waits for that longer than for the training steps.
+core and 600 MB each, with vLLM 20 to 30 s. A machine with few cores waits for that longer than for
+the training steps.
 """
 
 from __future__ import annotations
 
 import importlib
 import os
-import sys
-from collections.abc import Generator
-from contextlib import contextmanager
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager, nullcontext
+from functools import partial
 from pathlib import Path
 
 from ttsrl.errors import BadInput
-from ttsrl.runtime.preloaded import serve_forks
+from ttsrl.models.hub import local_folder
+from ttsrl.runtime.preloaded import serve_forks, unfit
 from ttsrl.runtime.scratch import scratch
-from ttsrl.training.environment import has_gpu
+from ttsrl.training import preloaded_gpu
+from ttsrl.training.environment import device_of, has_gpu, run_here
+from ttsrl.training.verl_args import rollout_engine
 
 FORK = "TTSRL_FORK_WORKERS"
 """Environment variable: 0 has each process import its own modules."""
@@ -27,8 +31,6 @@ MODULES = (
     "ttsrl.training.plugin.torch_rollout",
     "ttsrl.training.verl_main",
 )
-BEFORE_IMPORT = {"OPENBLAS_NUM_THREADS": "1"}
-"""numpy would start threads while it is imported, and a process with threads cannot be forked."""
 FIRST_JOB = "01000000"
 """What Ray calls the first job of a cluster: the only one of a Ray that is this run's alone."""
 
@@ -38,8 +40,9 @@ def place_of_forks(device: str) -> Generator[Path | None]:
     """Where workers ask to be forked; None where each imports its own modules."""
     if os.environ.get(FORK, "1") not in ("0", "1"):
         raise BadInput(f"{FORK} = {os.environ[FORK]!r}: it is 0 or 1")
-    # verl asks for CUDA while it is imported, and CUDA cannot be used after a fork
-    if device != "cpu" or has_gpu() or os.environ.get(FORK) == "0":
+    # a run on a CPU beside a GPU hides that from some of its processes alone
+    beside_gpu = device == "cpu" and has_gpu()
+    if beside_gpu or os.environ.get(FORK) == "0":
         yield None
         return
     # a folder of its own: others may write to Ray's
@@ -47,32 +50,67 @@ def place_of_forks(device: str) -> Generator[Path | None]:
         yield folder / "socket"
 
 
+def before_import(device: str) -> dict[str, str]:
+    """Variables without which the process that imports for all could not be forked."""
+    # numpy would start threads while it is imported
+    variables = {"OPENBLAS_NUM_THREADS": "1"}
+    return variables if device == "cpu" else variables | preloaded_gpu.before_import()
+
+
 def run_verl(keys_file: Path, forks: Path | None) -> None:
     """verl's main program; it loads too much for the process that supervises it."""
-    if forks is not None:
-        _import_for_all()
-        serve_forks(forks, _be_worker)
+    if forks is not None and _import_for_all():
+        serve_forks(forks, partial(_be_worker, dict(os.environ)))
     from ttsrl.training.verl_main import main
 
     main(keys_file)
 
 
-def _import_for_all() -> None:
-    """Import what verl's processes need."""
+def _import_for_all() -> bool:
+    """Import what verl's processes need.
+
+    False where that has left what a fork would lose, which is then on the log.
+    """
     # these two Ray reads once, while it is imported: a worker's job, and the raylet that it ends
     # with; one that is forked ends with its raylet by other means
     of_workers = {"RAY_JOB_ID": FIRST_JOB, "RAY_RAYLET_PID": str(os.getpid())}
     os.environ.update(of_workers)
-    for module in MODULES:
-        importlib.import_module(module)
+    run = run_here()
+    device = device_of(run)
+    vllm = rollout_engine(run, device) == "vllm"
+    modules = preloaded_gpu.with_vllm(MODULES) if vllm else MODULES
+    with preloaded_gpu.capability_by_nvml() if device == "cuda" else nullcontext():
+        fits = all(map(_import, modules))
+        if fits and vllm:
+            preloaded_gpu.know_model(local_folder(run.model))
+            preloaded_gpu.leave_nvml()
     for name in of_workers:
         del os.environ[name]
+    return fits
 
 
-def _be_worker() -> None:
-    """Have Ray read the rest of a worker's environment again, such as whether it needs a token."""
+def _import(module: str) -> bool:
+    """False, and why on the log, where it has left what a fork would lose."""
+    importlib.import_module(module)
+    preloaded_gpu.leave_nvml()
+    if found := unfit():
+        print(
+            f"each process imports its own modules, because {module} has left {found}", flush=True
+        )
+    return not found
+
+
+def _be_worker(imported_with: Mapping[str, str]) -> bool:
+    """Have libraries read again what they have read of the environment; False: start as usual.
+
+    `imported_with`: the environment that they have read.
+    """
+    # what a worker starts is of its job
     if os.environ["RAY_JOB_ID"] != FIRST_JOB:
-        os.execv(sys.executable, [sys.executable, *sys.argv])
+        return False
+    if has_gpu() and not preloaded_gpu.fits_fork(imported_with):
+        return False
     from ray._raylet import Config  # pyright: ignore[reportAttributeAccessIssue]
 
-    Config.initialize("")
+    Config.initialize("")  # such as whether a worker needs a token
+    return True

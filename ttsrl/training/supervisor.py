@@ -33,7 +33,7 @@ from ttsrl.training.attempt_log import AttemptLog
 from ttsrl.training.ending import EXIT_CODE, Ending
 from ttsrl.training.evaluations_seen import EvaluationsSeen
 from ttsrl.training.follower import Follower
-from ttsrl.training.forked_workers import BEFORE_IMPORT, place_of_forks, run_verl
+from ttsrl.training.forked_workers import before_import, place_of_forks, run_verl
 from ttsrl.training.guarding import GuardWatch
 from ttsrl.training.metrics import TrainMetrics, serve
 from ttsrl.training.noted_end import refusals_noted
@@ -208,7 +208,7 @@ class _Training:
                 forks = ray.forks
                 variables["TMPDIR"] = ray.folder  # verl leaves locks in the temporary folder
             if forks is not None:
-                variables |= BEFORE_IMPORT
+                variables |= before_import(device)
             trackers = stack.enter_context(Trackers(run, self.work_dir / RUN, self.work_dir))
             verl = Job("verl", run_verl, (keys_file, forks), log, variables)
             stack.callback(verl.stop)

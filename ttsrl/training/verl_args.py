@@ -11,7 +11,7 @@ from pathlib import Path
 from ttsrl.config.schema import Plain, RunConfig
 from ttsrl.errors import BadInput
 from ttsrl.families.registry import family_class
-from ttsrl.runtime import forked_python
+from ttsrl.runtime.forked_python import python_of
 
 Value = Plain | Sequence[Plain] | None
 
@@ -351,4 +351,4 @@ def _python(ray: RayHere) -> list[str]:
     """How Ray's workers start."""
     if ray.forks is None:
         return [sys.executable]
-    return [sys.executable, "-IS", forked_python.__file__, str(ray.forks)]
+    return python_of(str(ray.forks))

@@ -15,10 +15,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from support.paths import ROOT
-from ttsrl.runtime import forked_python
+from support.preloaded import DEADLINE_S, Preloaded
+from ttsrl.runtime.forked_python import python_of
 
-DEADLINE_S = 120.0
 PROGRAM = """
 import json, os, sys
 from pathlib import Path
@@ -35,56 +34,6 @@ told = {
 print(json.dumps(told))
 print("to the other stream", file=sys.stderr)
 """
-
-
-PRELOADED = """
-import colorsys, os, sys, threading, time
-from pathlib import Path
-from ttsrl.runtime.preloaded import serve_forks
-if {threads}:
-    threading.Thread(target=threading.Event().wait, daemon=True).start()
-serve_forks(Path(sys.argv[1]), lambda: os.environ.update(PREPARED="yes"))
-print("goes on", os.getpid(), os.getppid(), flush=True)
-sys.exit(int(sys.stdin.readline() or 0))
-"""
-
-
-class Preloaded:
-    """Programs that are forked off a process, which lives until it is told its exit code."""
-
-    def __init__(self, folder: Path, *, threads: bool = False) -> None:
-        self.folder = folder / "a path with a space"
-        self.folder.mkdir()
-        self.socket = self.folder / "socket"
-        self.process = subprocess.Popen(
-            [sys.executable, "-c", PRELOADED.format(threads=threads), str(self.socket)],
-            env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},
-            cwd=ROOT,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        assert self.process.stdout is not None
-        self.said = self.process.stdout.readline()
-        if not threads:
-            self.main = psutil.Process(int(self.said.split()[-2]))
-
-    def start(self, text: str, *arguments: str) -> subprocess.Popen[str]:
-        program = self.folder / "program.py"
-        program.write_text(text)
-        return subprocess.Popen(
-            [sys.executable, "-IS", forked_python.__file__, self.socket, program, *arguments],
-            cwd=self.folder,
-            env={"TTSRL_TOLD": str(arguments)},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-
-    def end(self, code: int = 0) -> int:
-        self.process.communicate(f"{code}\n", timeout=DEADLINE_S)
-        return self.process.returncode
 
 
 @pytest.fixture(scope="module")
@@ -119,7 +68,7 @@ def test_a_program_has_what_is_imported_and_the_rest_of_who_asks(preloaded: Prel
         ("import sys; sys.exit(3)", 3, ""),
         ("raise SystemExit('amiss')", 1, "amiss"),
         ("raise ValueError('amiss')", 1, "ValueError: amiss"),
-        ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", 137, ""),
+        ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", -9, ""),
         ("import atexit; atexit.register(print, 'at its end')", 0, ""),
     ],
 )
@@ -149,14 +98,14 @@ def test_who_asked_and_the_program_end_together(preloaded: Preloaded, number: in
     ran.send_signal(number)
     ran.communicate(timeout=DEADLINE_S)
     program.wait(DEADLINE_S)
-    assert ran.returncode == (143 if number == signal.SIGTERM else -number)
+    assert ran.returncode == -number
 
 
 def test_a_program_that_is_killed_is_told(preloaded: Preloaded) -> None:
     ran, program = waiting(preloaded)
     program.kill()
     ran.communicate(timeout=DEADLINE_S)
-    assert ran.returncode == 137
+    assert ran.returncode == -signal.SIGKILL
 
 
 def test_programs_end_with_the_child_that_went_on(tmp_path: Path) -> None:
@@ -189,8 +138,8 @@ def test_a_signal_is_for_the_child_that_went_on(tmp_path: Path) -> None:
 def test_a_program_ends_with_the_process_that_started_it(preloaded: Preloaded) -> None:
     program_file = preloaded.folder / "program.py"
     program_file.write_text(WAITS)
-    arguments = [forked_python.__file__, str(preloaded.socket), str(program_file)]
-    starts = f"import subprocess as s, sys; s.run([sys.executable, '-IS', *{arguments}])"
+    command = [*python_of(str(preloaded.socket)), str(program_file)]
+    starts = f"import subprocess; subprocess.run({command})"
     starter = subprocess.Popen([sys.executable, "-c", starts], stdout=subprocess.PIPE, text=True)
     assert starter.stdout is not None
     program = psutil.Process(int(starter.stdout.readline()))
@@ -201,7 +150,8 @@ def test_a_program_ends_with_the_process_that_started_it(preloaded: Preloaded) -
 
 def test_a_process_with_threads_is_not_forked(tmp_path: Path) -> None:
     text = "import sys; print('colorsys' in sys.modules, sys.argv[1:])"
-    threaded = Preloaded(tmp_path, threads=True)
+    thread = "threading.Thread(target=threading.Event().wait, daemon=True).start()"
+    threaded = Preloaded(tmp_path, thread)
     assert threaded.said.endswith("because this one has the threads python\n")
     out, err = threaded.start(text, "a b").communicate(timeout=DEADLINE_S)
     assert (out, err) == ("False ['a b']\n", "")
@@ -219,3 +169,22 @@ def test_one_that_breaks_off_its_question_harms_none(preloaded: Preloaded) -> No
 
 def test_others_may_not_ask(preloaded: Preloaded) -> None:
     assert stat.S_IMODE(preloaded.socket.stat().st_mode) == 0o600
+
+
+READS = "import os, sys; print(os.read(int(sys.argv[1]), 99).decode(), 'colorsys' in sys.modules)"
+OF_A_LIBRARY = 99
+
+
+@pytest.mark.parametrize(("number", "is_forked"), [(OF_A_LIBRARY, False), (98, True)])
+def test_a_program_finds_its_open_files_where_they_were(
+    tmp_path: Path, number: int, is_forked: bool
+) -> None:
+    preloaded = Preloaded(tmp_path, f"os.dup2(0, {OF_A_LIBRARY})")
+    read, write = os.pipe()
+    os.write(write, b"read")
+    os.dup2(read, number)
+    out, err = preloaded.start(READS, str(number), file=number).communicate(timeout=DEADLINE_S)
+    for file in (read, write, number):
+        os.close(file)
+    assert (out, err) == (f"read {is_forked}\n", "")
+    assert preloaded.end() == 0
