@@ -33,6 +33,7 @@ import numpy as np
 from ttsrl.runtime.forked_python import MOST_FILES, program_of, python_of
 from ttsrl.runtime.reaper import end_with_parent
 
+ALONE = "each process imports its own modules"
 STREAMS = 3
 """Standard input, output and error."""
 SURVIVE_A_FORK = {"jemalloc_bg_thd"}
@@ -50,13 +51,13 @@ def serve_forks(address: Path, prepare: Callable[[], bool]) -> None:
     forked, it continues itself and says why, and those programs start as usual.
     """
     if found := unfit():
-        print(f"each process imports its own modules, because this one has {found}", flush=True)
+        print(f"{ALONE}, because this one has {found}", flush=True)
         return
     with socket.socket(socket.AF_UNIX) as server:
         try:
             server.bind(str(address))
         except OSError as error:  # the path is too long for a socket
-            print(f"each process imports its own modules: {address}: {error}", flush=True)
+            print(f"{ALONE}: {address}: {error}", flush=True)
             return
         address.chmod(0o600)
         server.listen()

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from ttsrl.errors import BadInput
 from ttsrl.models.hub import local_folder
-from ttsrl.runtime.preloaded import serve_forks, unfit
+from ttsrl.runtime.preloaded import ALONE, serve_forks, unfit
 from ttsrl.runtime.scratch import scratch
 from ttsrl.training import preloaded_gpu
 from ttsrl.training.environment import device_of, has_gpu, run_here
@@ -79,11 +79,15 @@ def _import_for_all() -> bool:
     device = device_of(run)
     vllm = rollout_engine(run, device) == "vllm"
     modules = preloaded_gpu.with_vllm(MODULES) if vllm else MODULES
-    with preloaded_gpu.capability_by_nvml() if device == "cuda" else nullcontext():
-        fits = all(map(_import, modules))
-        if fits and vllm:
-            preloaded_gpu.know_model(local_folder(run.model))
-            preloaded_gpu.leave_nvml()
+    fits = False
+    try:
+        with preloaded_gpu.capability_by_nvml() if device == "cuda" else nullcontext():
+            fits = all(map(_import, modules))
+            if fits and vllm:
+                preloaded_gpu.know_model(local_folder(run.model))
+                preloaded_gpu.leave_nvml()
+    except Exception as error:  # it fails again where it is needed, and tells all of it there
+        print(f"{ALONE}: {type(error).__name__}: {error}", flush=True)
     for name in of_workers:
         del os.environ[name]
     return fits
@@ -94,9 +98,7 @@ def _import(module: str) -> bool:
     importlib.import_module(module)
     preloaded_gpu.leave_nvml()
     if found := unfit():
-        print(
-            f"each process imports its own modules, because {module} has left {found}", flush=True
-        )
+        print(f"{ALONE}, because {module} has left {found}", flush=True)
     return not found
 
 

@@ -12,6 +12,7 @@ import pytest
 from support.paths import TINY
 from ttsrl.config.load import dump_run, load_run
 from ttsrl.errors import BadInput
+from ttsrl.runtime.preloaded import ALONE
 from ttsrl.training import forked_workers
 from ttsrl.training.environment import RUN
 from ttsrl.training.forked_workers import FORK, place_of_forks, run_verl
@@ -41,20 +42,34 @@ def test_processes_of_a_machine_are_forked_unless_a_user_says_no(
         pass
 
 
+@pytest.fixture
+def alone(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """verl's main programs that ran in a process of which nothing may be forked."""
+    monkeypatch.setenv(RUN, dump_run(load_run(TINY / "run.json", ["train.device=cpu"])))
+    monkeypatch.delattr(forked_workers, "serve_forks")
+    ran = list[Path]()
+    main = SimpleNamespace(main=ran.append)
+    monkeypatch.setitem(sys.modules, "ttsrl.training.verl_main", main)
+    return ran
+
+
 def test_the_first_module_after_which_nothing_can_be_forked_is_named(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], alone: list[Path]
 ) -> None:
     monkeypatch.setattr(forked_workers, "MODULES", ("colorsys", "wave", "shelve"))
-    monkeypatch.setenv(RUN, dump_run(load_run(TINY / "run.json", ["train.device=cpu"])))
     found = iter([None, "/dev/nvidiactl open"])
     monkeypatch.setattr(forked_workers, "unfit", lambda: next(found))
-    served = list[Path]()
-    monkeypatch.setattr(forked_workers, "serve_forks", lambda place, prepare: served.append(place))
-    ran = list[Path]()
-    verl_main = SimpleNamespace(main=ran.append)
-    monkeypatch.setitem(sys.modules, "ttsrl.training.verl_main", verl_main)
     run_verl(Path("keys.json"), Path("socket"))
-    said = "each process imports its own modules, because wave has left /dev/nvidiactl open\n"
-    assert capsys.readouterr().out == said
-    assert (served, ran) == ([], [Path("keys.json")])
+    assert capsys.readouterr().out == f"{ALONE}, because wave has left /dev/nvidiactl open\n"
+    assert alone == [Path("keys.json")]
     assert not {"RAY_JOB_ID", "RAY_RAYLET_PID"} & set(os.environ)
+
+
+def test_a_module_that_cannot_be_imported_is_left_to_who_needs_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], alone: list[Path]
+) -> None:
+    monkeypatch.setattr(forked_workers, "MODULES", ("missing_module",))
+    run_verl(Path("keys.json"), Path("socket"))
+    said = f"{ALONE}: ModuleNotFoundError: No module named 'missing_module'\n"
+    assert capsys.readouterr().out == said
+    assert alone == [Path("keys.json")]
