@@ -27,7 +27,9 @@ def main() -> int:
 def _call() -> int | None:
     with open(0, "rb", closefd=False) as sent:
         call: Call = pickle.load(sent)
-    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
     function, arguments = call
     return function(*arguments)
 

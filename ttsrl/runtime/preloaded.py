@@ -22,7 +22,8 @@ import socket
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -34,10 +35,15 @@ from ttsrl.runtime.forked_python import MOST_FILES, program_of, python_of
 from ttsrl.runtime.reaper import end_with_parent
 
 ALONE = "each process imports its own modules"
+INHERITED = 100
+"""Programs that are forked find their open files at numbers below, those that Ray starts do."""
 STREAMS = 3
 """Standard input, output and error."""
 SURVIVE_A_FORK = {"jemalloc_bg_thd"}
 """Threads that their libraries start anew in the child: jemalloc's, which pyarrow brings."""
+OF_NVML = "cuda"
+"""How the thread's name begins that NVML leaves when it has closed its files. Who has initialised
+CUDA has a thread of such a name, too, but the GPU's files open."""
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -66,6 +72,19 @@ def serve_forks(address: Path, prepare: Callable[[], bool]) -> None:
             _Forks(server, child, python, prepare).serve()
 
 
+@contextmanager
+def low_numbers_kept() -> Generator[None]:
+    """Whatever is opened meanwhile has a number above those of files that programs inherit."""
+    kept = [os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)]
+    while kept[-1] < INHERITED:
+        kept.append(os.dup(kept[0]))
+    try:
+        yield
+    finally:
+        for file in kept:
+            os.close(file)
+
+
 def _executable(address: Path) -> str:
     """The file that `multiprocessing` starts as Python: its own has no arguments of ours."""
     script = address.with_name("python")
@@ -79,6 +98,7 @@ def unfit() -> str | None:
     """What a fork of this process would lose."""
     threads = [one for one in Path("/proc/self/task").iterdir() if one.name != str(os.getpid())]
     names = {(one / "comm").read_text().strip() for one in threads} - SURVIVE_A_FORK
+    names = {name for name in names if not name.startswith(OF_NVML)}
     if names:
         return f"the threads {', '.join(sorted(names))}"
     for file in Path("/proc/self/fd").iterdir():

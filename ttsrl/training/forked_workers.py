@@ -16,7 +16,7 @@ from pathlib import Path
 
 from ttsrl.errors import BadInput
 from ttsrl.models.hub import local_folder
-from ttsrl.runtime.preloaded import ALONE, serve_forks, unfit
+from ttsrl.runtime.preloaded import ALONE, low_numbers_kept, serve_forks, unfit
 from ttsrl.runtime.scratch import scratch
 from ttsrl.training import preloaded_gpu
 from ttsrl.training.environment import device_of, has_gpu, run_here
@@ -59,7 +59,9 @@ def before_import(device: str) -> dict[str, str]:
 
 def run_verl(keys_file: Path, forks: Path | None) -> None:
     """verl's main program; it loads too much for the process that supervises it."""
-    if forks is not None and _import_for_all():
+    with low_numbers_kept():
+        fits = forks is not None and _import_for_all()
+    if forks is not None and fits:
         serve_forks(forks, partial(_be_worker, dict(os.environ)))
     from ttsrl.training.verl_main import main
 

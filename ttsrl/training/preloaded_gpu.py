@@ -83,10 +83,16 @@ def capability_by_nvml() -> Generator[None]:
     cuda: Any = torch.cuda
     by_cuda = cuda.get_device_capability
     cuda.get_device_capability = lambda device=None: tuple(capability)
+    initialise, cuda._lazy_init = cuda._lazy_init, _refuse
     try:
         yield
     finally:
-        cuda.get_device_capability = by_cuda
+        cuda.get_device_capability, cuda._lazy_init = by_cuda, initialise
+
+
+def _refuse() -> None:
+    """vLLM's kernels for linear attention ask for CUDA, and do without after this error."""
+    raise RuntimeError("CUDA is not initialised by what is forked")
 
 
 def leave_nvml() -> None:

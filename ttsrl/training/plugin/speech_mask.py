@@ -15,9 +15,20 @@ from torch import Tensor
 class SpeechMask:
     """Gives every id but the family's speech tokens and end tokens no probability."""
 
-    def __init__(self, allowed_in_frame: Sequence[Sequence[int]], device: torch.device) -> None:
-        """`allowed_in_frame`: as `ttsrl.families.base.Family` has it."""
+    def __init__(
+        self,
+        allowed_in_frame: Sequence[Sequence[int]],
+        device: torch.device,
+        *,
+        pin_memory: bool = False,
+    ) -> None:
+        """`allowed_in_frame`: as `ttsrl.families.base.Family` has it.
+
+        `pin_memory`: where the rows' places are, so that the GPU copies them by itself. Without it
+        each step waits until the GPU has computed the step before.
+        """
         self.device = device
+        self.pin_memory = pin_memory
         self.allowed_F = [torch.tensor(ids, device=device) for ids in allowed_in_frame]
         self.forbidden_FV: Tensor | None = None
         self.response_of: dict[int, Sequence[int]] = {}
@@ -52,8 +63,11 @@ class SpeechMask:
         if places == 1:
             return logits_NV.masked_fill_(self.forbidden_FV[0], -torch.inf)
         rows = range(logits_NV.shape[0])
-        place_N = torch.tensor([len(self.response_of.get(row, ())) % places for row in rows])
-        return logits_NV.masked_fill_(self.forbidden_FV[place_N.to(self.device)], -torch.inf)
+        place_N = torch.tensor(
+            [len(self.response_of.get(row, ())) % places for row in rows],
+            pin_memory=self.pin_memory,
+        ).to(self.device, non_blocking=True)
+        return logits_NV.masked_fill_(self.forbidden_FV[place_N], -torch.inf)
 
     def _forbidden(self, vocabulary: int) -> Tensor:
         shape = len(self.allowed_F), vocabulary

@@ -22,7 +22,7 @@ class OnlySpeech(LogitsProcessor):  # pyright: ignore[reportUntypedBaseClass]
     def __init__(self, vllm_config: Any, device: torch.device, is_pin_memory: bool) -> None:
         tokenizer = AutoTokenizer.from_pretrained(vllm_config.model_config.tokenizer)
         family = load_family(run_here().family, tokenizer)
-        self.mask = SpeechMask(family.allowed_in_frame, device)
+        self.mask = SpeechMask(family.allowed_in_frame, device, pin_memory=is_pin_memory)
 
     def is_argmax_invariant(self) -> bool:
         """Greedy decoding has to be masked, too."""
