@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +14,7 @@ import psutil
 import pytest
 
 from support.preloaded import DEADLINE_S, Preloaded
+from ttsrl.runtime import forked_python
 
 SPAWNS = """
 import json, os, signal, sys, time
@@ -144,15 +147,31 @@ def test_it_ends_with_the_program(preloaded: Preloaded) -> None:
     assert ran.returncode == -signal.SIGKILL
 
 
-def test_of_other_processes_python_s_own_is_started(preloaded: Preloaded) -> None:
-    """multiprocessing's tracker of resources: it outlives the program, and removes what is left."""
-    leaves = """
-import os, signal
+def test_the_tracker_of_resources_is_python_s_own_and_outlives_the_program(
+    preloaded: Preloaded,
+) -> None:
+    ran = preloaded.start(LEAVES)
+    assert ran.stdout is not None
+    name, tracker = ran.stdout.readline().split()
+    deadline = time.monotonic() + DEADLINE_S
+    while not is_python_alone(psutil.Process(int(tracker)).cmdline()):
+        assert time.monotonic() < deadline, "it was forked"
+        time.sleep(0.02)
+    _, err = ran.communicate("\n", timeout=DEADLINE_S)  # the tracker has this stream, too
+    assert "1 leaked shared_memory objects" in err
+    assert not (Path("/dev/shm") / name).exists()
+
+
+LEAVES = """
+import os, signal, sys
+from multiprocessing import resource_tracker
 from multiprocessing.shared_memory import SharedMemory
 memory = SharedMemory(create=True, size=1)
-print(memory.name, flush=True)
+print(memory.name, resource_tracker._resource_tracker._pid, flush=True)
+sys.stdin.readline()
 os.kill(os.getpid(), signal.SIGKILL)
 """
-    out, err = preloaded.start(leaves).communicate(timeout=DEADLINE_S)
-    assert "1 leaked shared_memory objects" in err  # its end is awaited: it has this stream
-    assert not (Path("/dev/shm") / out.strip()).exists()
+
+
+def is_python_alone(command: list[str]) -> bool:
+    return command[:1] == [sys.executable] and forked_python.__file__ not in command
