@@ -44,12 +44,15 @@ class Preloaded:
         if self.said.startswith("goes on"):
             self.main = psutil.Process(int(self.said.split()[-2]))
 
-    def start(self, text: str, *arguments: str, file: int = 2) -> subprocess.Popen[str]:
-        """A program; `file` is one that it finds open."""
+    def start(
+        self, text: str, *arguments: str, file: int = 2, number: int = 2
+    ) -> subprocess.Popen[str]:
+        """A program that finds `file` open under a number."""
         program = self.folder / "program.py"
         program.write_text(text)
         return subprocess.Popen(
-            [*python_of(str(self.socket)), program, *arguments],
+            ["bash", "-c", f'exec "$@" {number}>&{file}', "bash"]
+            + [*python_of(str(self.socket)), str(program), *arguments],
             pass_fds=(file,),
             cwd=self.folder,
             env={"TTSRL_TOLD": str(arguments)},

@@ -23,7 +23,7 @@ from ttsrl.training.environment import device_of, has_gpu, run_here
 from ttsrl.training.verl_args import rollout_engine
 
 FORK = "TTSRL_FORK_WORKERS"
-"""Environment variable: 0 has each process import its own modules."""
+"""Environment variable: 0 has each process import its own modules; 1 forks them with a GPU, too."""
 MODULES = (
     "ray._private.workers.default_worker",
     "ttsrl.training.trainer",
@@ -38,11 +38,13 @@ FIRST_JOB = "01000000"
 @contextmanager
 def place_of_forks(device: str) -> Generator[Path | None]:
     """Where workers ask to be forked; None where each imports its own modules."""
-    if os.environ.get(FORK, "1") not in ("0", "1"):
-        raise BadInput(f"{FORK} = {os.environ[FORK]!r}: it is 0 or 1")
+    # with a GPU on request only: no training has yet gone through its steps so
+    fork = os.environ.get(FORK, "1" if device == "cpu" else "0")
+    if fork not in ("0", "1"):
+        raise BadInput(f"{FORK} = {fork!r}: it is 0 or 1")
     # a run on a CPU beside a GPU hides that from some of its processes alone
     beside_gpu = device == "cpu" and has_gpu()
-    if beside_gpu or os.environ.get(FORK) == "0":
+    if beside_gpu or fork == "0":
         yield None
         return
     # a folder of its own: others may write to Ray's

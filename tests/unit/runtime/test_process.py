@@ -1,5 +1,6 @@
 """Jobs as processes: what they say when they fail, and that nothing of them is left behind."""
 
+import json
 import os
 import signal
 import subprocess
@@ -12,7 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from support.job_functions import dies, fails, family, says, with_tests
+from support.job_functions import dies, fails, family, open_files, says, with_tests
 from support.records import step_of
 from ttsrl.errors import BadInput, Failure, Stopped
 from ttsrl.records.record import append_lines
@@ -156,6 +157,12 @@ def test_what_a_job_did_not_foresee_is_told_and_its_traceback_is_in_the_log(tmp_
     with pytest.raises(Failure, match=r"exit code 1:\n  ValueError: no such luck\n  log: "):
         follow(job)
     assert "Traceback" in job.log.read_text()
+
+
+def test_a_job_begins_with_its_three_streams_alone(tmp_path: Path) -> None:
+    job = start(tmp_path, open_files)
+    follow(job)
+    assert json.loads(job.log.read_text()) == [0, 1, 2]
 
 
 def test_a_job_works_in_our_folder_and_imports_nothing_from_it(

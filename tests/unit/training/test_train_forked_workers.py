@@ -28,6 +28,10 @@ def test_processes_of_a_machine_are_forked_unless_a_user_says_no(
         assert place.parent.stat().st_mode & 0o077 == 0, "others may write there"
     assert not place.parent.exists()
     monkeypatch.setattr(forked_workers, "has_gpu", lambda: True)
+    for device in ("cpu", "cuda"):
+        with place_of_forks(device) as place:
+            assert place is None
+    monkeypatch.setenv(FORK, "1")
     with place_of_forks("cuda") as place:
         assert place is not None
     with place_of_forks("cpu") as place:

@@ -57,10 +57,13 @@ def test_the_capability_is_asked_of_nvml_for_a_while(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(pynvml, "nvmlDeviceGetHandleByIndex", lambda index: f"GPU {index}")
     capability = {"GPU 0": [9, 0]}
     monkeypatch.setattr(pynvml, "nvmlDeviceGetCudaComputeCapability", capability.__getitem__)
-    by_cuda = torch.cuda.get_device_capability
+    by_cuda, initialise = torch.cuda.get_device_capability, torch.cuda._lazy_init
     with capability_by_nvml():
+        with pytest.raises(RuntimeError, match="CUDA is not initialised"):
+            torch.cuda.current_device()
         assert torch.cuda.get_device_capability() == torch.cuda.get_device_capability(0) == (9, 0)
     assert torch.cuda.get_device_capability is by_cuda
+    assert torch.cuda._lazy_init is initialise
 
 
 def test_the_capability_is_asked_of_cuda_where_nvml_fails(monkeypatch: pytest.MonkeyPatch) -> None:
