@@ -50,9 +50,9 @@ class Preloaded:
         """A program that finds `file` open under a number."""
         program = self.folder / "program.py"
         program.write_text(text)
+        placed = ("bash", "-c", f'exec "$@" {number}>&{file}', "bash")
         return subprocess.Popen(
-            ["bash", "-c", f'exec "$@" {number}>&{file}', "bash"]
-            + [*python_of(str(self.socket)), str(program), *arguments],
+            [*placed, *python_of(str(self.socket)), program, *arguments],
             pass_fds=(file,),
             cwd=self.folder,
             env={"TTSRL_TOLD": str(arguments)},
