@@ -137,6 +137,7 @@ def write_run(recipe: dict[str, Any], folder: Path, steps: int, share: float) ->
         if run[part].get("gpu_memory_utilization"):
             run[part]["gpu_memory_utilization"] *= share
     run["train"] |= {"steps": steps, "save_every": steps, "gpus_per_node": 1}
+    run["eval"]["during_training"] = None  # its judges are published models
     reward = run["reward"]
     reward["whisper"] = {**(reward.get("whisper") or {}), "model": str(folder / "whisper")}
     reward["workers"] = 1

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from statistics import NormalDist
+
+import numpy as np
+from numpy.typing import NDArray
 
 from ttsrl.config.schema import RunConfig
 from ttsrl.evaluation.adaptation import adaptations
-from ttsrl.evaluation.bootstrap import paired_bootstrap
+from ttsrl.evaluation.bootstrap import Estimate, paired_bootstrap
+from ttsrl.evaluation.simultaneous import planned_evaluations, simultaneous
 from ttsrl.evaluation.summary import mean_by_text
 from ttsrl.guards.measures import EVALUATION
-from ttsrl.records.evaluation import SAMPLED, EvaluationReport, EvaluationRow
+from ttsrl.records.evaluation import SAMPLED, EvaluationReport, EvaluationRow, Interval
 
+Z_95 = NormalDist().inv_cdf(0.975)
+"""How many standard errors a limit of a 95 % interval lies from its value."""
 Evaluated = tuple[EvaluationReport, Sequence[EvaluationRow]]
 
 
@@ -20,7 +27,8 @@ def measures_of(
     """Measure -> value, of sampled speech; `before` is the policy before training.
 
     Names are those of `ttsrl.guards.measures.measures_of_evaluations`. A change has a 95 % interval
-    over texts, and is there only where both evaluations were made alike.
+    over texts and a wider one that holds for all evaluations of the run at once, and is there only
+    where both evaluations were made alike.
     """
     found = dict(_figures(after[0]))
     if after[0].identity.protocol == before[0].identity.protocol:
@@ -56,18 +64,38 @@ def _changes(run: RunConfig, after: Evaluated, before: Evaluated) -> Iterator[tu
     for name, value in values.items():
         sides = [mean_by_text(_sampled(rows), value) for _, rows in (before, after)]
         if both := sorted(sides[0].keys() & sides[1].keys()):
-            change = paired_bootstrap(
-                *([side[text] for text in both] for side in sides), **settings
-            ).difference
-            yield f"{name}_change", change.value
-            yield f"{name}_change_low", change.low
-            yield f"{name}_change_high", change.high
+            before_T, after_T = ([side[text] for text in both] for side in sides)
+            change = paired_bootstrap(before_T, after_T, **settings).difference
+            yield from _limits(f"{name}_change", change)
+            moved_T = np.subtract(after_T, before_T)
+            yield from _limits_of_run(
+                f"{name}_change", run, change.value, _error(moved_T), len(both)
+            )
     for figure in adaptations(*after, *before, **settings):
         if figure.mode == SAMPLED:
-            yield "adaptation", figure.adaptation.value
-            yield "adaptation_low", figure.adaptation.low
-            yield "adaptation_high", figure.adaptation.high
+            gap = figure.adaptation
+            yield from _limits("adaptation", gap)
+            error = (gap.high - gap.low) / (2 * Z_95)
+            yield from _limits_of_run("adaptation", run, gap.value, error, figure.texts)
             break
+
+
+def _limits(name: str, one: Estimate | Interval) -> Iterator[tuple[str, float]]:
+    yield from ((name, one.value), (f"{name}_low", one.low), (f"{name}_high", one.high))
+
+
+def _limits_of_run(
+    name: str, run: RunConfig, value: float, standard_error: float, texts: int
+) -> Iterator[tuple[str, float]]:
+    """Limits that hold for all evaluations of the run at once."""
+    limits = simultaneous(value, standard_error, texts, planned_evaluations(run))
+    if limits is not None:
+        yield from zip((f"{name}_run_low", f"{name}_run_high"), limits, strict=True)
+
+
+def _error(values_T: NDArray[np.float64]) -> float:
+    """Standard error of a mean."""
+    return float(values_T.std(ddof=1) / np.sqrt(len(values_T))) if len(values_T) > 1 else 0.0
 
 
 def _sampled(rows: Sequence[EvaluationRow]) -> list[EvaluationRow]:

@@ -90,7 +90,7 @@ def measures_during_training(run: RunConfig) -> set[str]:
 
 def _of_suite(run: RunConfig, suite: str, judges: Sequence[JudgeConfig]) -> Iterator[str]:
     quality = [f"quality.{one.type}" for one in run.eval.quality]
-    limits = ("", "_low", "_high")
+    limits = ("", "_low", "_high", "_run_low", "_run_high")
     limited = [*(f"{name}_change" for name in ("cer", *quality))]
     if _may_adapt(run, judges):
         limited.append("adaptation")

@@ -243,6 +243,35 @@ def test_training_may_connect_anywhere_unless_the_values_say_where() -> None:
     assert component == "train"
 
 
+@pytest.mark.parametrize(
+    ("trackers", "ports"),
+    [
+        (["tensorboard", {"type": "wandb", "online": True}], [443]),
+        ([{"type": "mlflow", "address": "http://mlflow.tracking.svc:5000"}], [443, 5000]),
+        ([{"type": "wandb", "address": "https://wandb.example.org"}], [443]),
+        (
+            [
+                {"type": "mlflow", "address": "http://mlflow.example.org/path"},
+                {"type": "trackio", "address": "https://trackio.example.org:7860"},
+            ],
+            [443, 80, 7860],
+        ),
+    ],
+)
+def test_where_egress_is_limited_the_trackers_of_the_run_are_reached(
+    trackers: list[Any], ports: list[int]
+) -> None:
+    egress = {"networkPolicy": {"egress": {"enabled": True}}}
+    policy = find(
+        render({**egress, "run": {"trackers": trackers}}), "NetworkPolicy", "ttsrl-egress"
+    )
+    [rule] = [rule for rule in policy["spec"]["egress"] if "ipBlock" in json.dumps(rule["to"])]
+    assert rule["ports"] == [{"port": port, "protocol": "TCP"} for port in ports]
+    blocks = [peer["ipBlock"] for peer in rule["to"]]
+    assert [block["cidr"] for block in blocks] == ["0.0.0.0/0", "::/0"]
+    assert all(block["except"] for block in blocks)  # the node's credentials stay out of reach
+
+
 def test_prometheus_may_scrape_the_trainer_but_never_reach_ray() -> None:
     policy = find(render(), "NetworkPolicy", "ttsrl-train")
     rules = [rule for rule in policy["spec"]["ingress"] if "prometheus" in json.dumps(rule["from"])]

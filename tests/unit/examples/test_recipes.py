@@ -13,6 +13,8 @@ from support.helm_chart import render
 from support.paths import ROOT
 from ttsrl.config.load import load_run
 from ttsrl.config.schema import RunConfig
+from ttsrl.evaluation.simultaneous import planned_evaluations
+from ttsrl.guards.armed import armed
 
 RECIPES = sorted((ROOT / "examples/recipes").glob("*.json"))
 PAGE = (ROOT / "docs/recipes.md").read_text()
@@ -59,6 +61,16 @@ def test_the_page_tells_each_hyper_parameter_as_it_is_and_each_difference_with_i
 
 
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda r: r.stem)
+def test_a_recipe_is_judged_while_it_trains_so_that_a_guard_can_stop_it(recipe: Path) -> None:
+    run = load_run(recipe)
+    assert run.eval.judges_during_training()
+    found = armed(run)
+    assert "held_out" in [guard.name for guard in found.guards]
+    assert found.late == ()
+    assert 4 <= planned_evaluations(run) <= 15  # often enough to stop, at the cost that is told
+
+
+@pytest.mark.parametrize("recipe", RECIPES, ids=lambda r: r.stem)
 def test_the_chart_takes_a_recipe_as_its_run(recipe: Path) -> None:
     run = json.loads(recipe.read_text()) | {"storage": "s3://bucket"}
     manifests = render({"run": run, "texts": '{"text": "hello"}'})
@@ -67,6 +79,7 @@ def test_the_chart_takes_a_recipe_as_its_run(recipe: Path) -> None:
     assert rendered.data.texts == "/etc/ttsrl/texts.jsonl"
     ours = load_run(recipe)
     assert rendered.rollout == ours.rollout
+    assert rendered.eval.during_training == ours.eval.during_training
     assert rendered.reward.components == ours.reward.components
     assert rendered.train.model_dump(exclude={"metrics_port"}) == ours.train.model_dump(
         exclude={"metrics_port"}

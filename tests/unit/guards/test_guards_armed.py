@@ -209,12 +209,12 @@ OURS = [
 
 def test_the_built_in_guards_look_at_the_suite_that_is_evaluated_beside_training() -> None:
     run = load_run(TINY / "run.json", OURS)
-    assert guard_named(run, "held_out").measures == ["reward", "eval.ours.cer_change_low"]
+    assert guard_named(run, "held_out").measures == ["reward", "eval.ours.cer_change_run_low"]
     assert "judge the last model alone" not in armed(run).words
     changed = load_run(
         TINY / "run.json", [*OURS, 'guards.rules=[{"name": "held_out", "then": "rollback"}]']
     )
-    assert guard_named(changed, "held_out").measures == ["reward", "eval.ours.cer_change_low"]
+    assert guard_named(changed, "held_out").measures == ["reward", "eval.ours.cer_change_run_low"]
 
 
 def test_a_guard_on_what_is_evaluated_after_training_alone_is_named_as_late() -> None:

@@ -134,8 +134,8 @@ def evaluated(
     return history
 
 
-WORSE = {"cer_change_low": 0.01}
-BETTER = {"cer_change_low": -0.05}
+WORSE = {"cer_change_run_low": 0.01}
+BETTER = {"cer_change_run_low": -0.05}
 OF_EVALUATIONS: dict[str, tuple[History, History]] = {
     "held_out": (
         evaluated(lambda step: WORSE if step == 30 else BETTER, lambda n: {}),
@@ -144,27 +144,27 @@ OF_EVALUATIONS: dict[str, tuple[History, History]] = {
     ),
     "held_out_distillmos": (
         evaluated(
-            lambda step: {"quality.distillmos_change_high": -0.01 * (step == 30)},
+            lambda step: {"quality.distillmos_change_run_high": -0.01 * (step == 30)},
             lambda n: {"dnsmos": slide(3, 4, n)},
         ),
         evaluated(
-            lambda step: {"quality.distillmos_change_high": 0.1},
+            lambda step: {"quality.distillmos_change_run_high": 0.1},
             lambda n: {"dnsmos": slide(3, 4, n)},
         ),
     ),
     "held_out_dnsmos": (
         evaluated(
-            lambda step: {"quality.dnsmos_change_high": -0.01 * (step == 30)},
+            lambda step: {"quality.dnsmos_change_run_high": -0.01 * (step == 30)},
             lambda n: {"distillmos": slide(3, 4, n)},
         ),
         evaluated(
-            lambda step: {"quality.dnsmos_change_high": -0.1},
+            lambda step: {"quality.dnsmos_change_run_high": -0.1},
             lambda n: {"distillmos": slide(3, 2, n)},
         ),
     ),
     "adaptation": (
-        evaluated(lambda step: {"adaptation_low": 0.3 if step == 30 else 0.1}, lambda n: {}),
-        evaluated(lambda step: {"adaptation_low": 0.1}, lambda n: {}),
+        evaluated(lambda step: {"adaptation_run_low": 0.3 if step == 30 else 0.1}, lambda n: {}),
+        evaluated(lambda step: {"adaptation_run_low": 0.1}, lambda n: {}),
     ),
 }
 
@@ -336,7 +336,7 @@ def test_every_guard_on_steps_has_its_limit_in_that_table() -> None:
 
 def test_a_held_out_quality_that_falls_beside_the_other_one_is_not_fooled() -> None:
     fallen = evaluated(
-        lambda step: {"quality.distillmos_change_high": -0.1},
+        lambda step: {"quality.distillmos_change_run_high": -0.1},
         lambda n: {"dnsmos": slide(3, 2, n)},
     )
     assert list(findings(GUARDS["held_out_distillmos"], fallen)) == []
@@ -344,5 +344,5 @@ def test_a_held_out_quality_that_falls_beside_the_other_one_is_not_fooled() -> N
 
 def test_an_adaptation_of_25_points_is_the_limit() -> None:
     for low, trips in ((0.24, 0), (0.26, 3)):
-        history = evaluated(lambda step, low=low: {"adaptation_low": low}, lambda n: {})
+        history = evaluated(lambda step, low=low: {"adaptation_run_low": low}, lambda n: {})
         assert len(list(findings(GUARDS["adaptation"], history))) == trips

@@ -23,7 +23,7 @@ OF_EVALUATIONS = tuple(
         name=f"held_out_{falling}",
         when=[
             Condition(measure=rising, rises=0.0),
-            Condition(measure=f"eval.held_out.quality.{falling}_change_high", below=0.0),
+            Condition(measure=f"eval.held_out.quality.{falling}_change_run_high", below=0.0),
         ],
         then="stop",
         advice=f"only {rising} likes it: give {falling} a weight, or {rising} a smaller one",
