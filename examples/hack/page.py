@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from statistics import fmean
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 import ttsrl.evaluation.report as report_room
 from examples.hack.chart import alone, both
-from examples.hack.sides import Side, read_sides
+from examples.hack.sides import SIDES, Side, read_seeds
 from examples.hack.tricks import JUDGE, TRICKS, Trick
 from ttsrl.audio.io import flac_uri, read_recording
 from ttsrl.evaluation.report.comparison import in_points, percent
@@ -34,18 +35,19 @@ def write_page(out: Path) -> Path:
         loader=FileSystemLoader(here), autoescape=True, undefined=StrictUndefined
     )
     css = Path(str(report_room.__file__)).with_name("page.css").read_text(encoding="utf-8")
-    found = [(trick, sides) for trick in TRICKS if (sides := read_sides(trick, out))]
-    for trick, sides in found:
-        replace_text(out / f"hack-{trick.name}.svg", alone(sides))
+    found = [(trick, seeds) for trick in TRICKS if (seeds := read_seeds(trick, out))]
+    for trick, seeds in found:
+        replace_text(out / f"hack-{trick.name}.svg", alone(seeds[1]))
     page = environment.get_template("page.html").render(
-        css=Markup(css), tricks=[_shown(trick, sides) for trick, sides in found]
+        css=Markup(css), tricks=[_shown(trick, list(seeds.values())) for trick, seeds in found]
     )
     replace_text(out / PAGE, page)
     return out / PAGE
 
 
-def _shown(trick: Trick, sides: Sequence[Side]) -> dict[str, object]:
-    """Values of the template."""
+def _shown(trick: Trick, seeds: Sequence[Sequence[Side]]) -> dict[str, object]:
+    """Values of the template: the runs of the first seed, and what all of them have in common."""
+    sides = seeds[0]
     return {
         "name": trick.name,
         "title": trick.title,
@@ -53,7 +55,8 @@ def _shown(trick: Trick, sides: Sequence[Side]) -> dict[str, object]:
         "unnoticed": ", ".join(name.replace("_", " ") for name in sides[0].unnoticed),
         "said": next((side.stopped.said for side in sides if side.stopped is not None), ""),
         "base": percent(sides[0].end.before.value),
-        "rows": [_row(side) for side in sides],
+        "rows": [_row(side) for side in sides]
+        + [_over_seeds(name, seeds) for name in SIDES.values() if len(seeds) > 1],
         "chart": both(sides),
         "names": [side.name for side in sides],
         "spoken": list(_spoken(sides)),
@@ -73,6 +76,25 @@ def _row(side: Side) -> tuple[str, str, str, str, str]:
         percent(side.end.after.value),
         f"{in_points(moved.value)} ({interval})",
     )
+
+
+def _over_seeds(name: str, seeds: Sequence[Sequence[Side]]) -> tuple[str, str, str, str, str]:
+    """Mean and range of one side's runs over the seeds that have it."""
+    runs = [side for sides in seeds for side in sides if side.name == name]
+    stopped = sum(side.stopped is not None for side in runs)
+    steps = _mean_and_range([side.steps[-1].step for side in runs], lambda step: f"{step:.0f}")
+    rewards = [side.steps[-1].reward or 0.0 for side in runs]
+    return (
+        f"{name}, {len(runs)} seeds",
+        f"{stopped} stopped, after {steps} steps",
+        _mean_and_range(rewards, lambda reward: f"{reward:.2f}"),
+        _mean_and_range([side.end.after.value for side in runs], percent),
+        _mean_and_range([side.end.difference.value for side in runs], in_points),
+    )
+
+
+def _mean_and_range(values: Sequence[float], told: Callable[[float], str]) -> str:
+    return f"{told(fmean(values))} ({told(min(values))} to {told(max(values))})"
 
 
 def _spoken(sides: Sequence[Side]) -> Iterator[Spoken]:

@@ -1,6 +1,6 @@
 """`make hack`: rewards that can be fooled, with guards that stop the run and without, on one page.
 
-python -m examples.hack.run [--out FOLDER] [--only rate]
+python -m examples.hack.run [--out FOLDER] [--only rate] [--seeds 3]
 
 Each run is made with the commands that users have. What is done already is not done again.
 """
@@ -18,7 +18,7 @@ from pathlib import Path
 import httpx
 
 from examples.hack.page import write_page
-from examples.hack.sides import GUARDED, SIDES, read_sides
+from examples.hack.sides import GUARDED, SIDES, of_seed, read_seeds
 from examples.hack.tricks import TINY, TRICKS, Trick
 from ttsrl.quickstart.stages import free_url
 from ttsrl.runtime.exit_codes import DONE, STOPPED
@@ -35,13 +35,16 @@ def main() -> int:
     parser.add_argument("--out", type=Path, default=Path("runs/hack"))
     parser.add_argument("--only", choices=[trick.name for trick in TRICKS], action="append")
     parser.add_argument("--side", choices=list(SIDES), action="append")
+    parser.add_argument("--seeds", type=int, default=1, help="runs of each side")
     given = parser.parse_args()
     out = given.out.absolute()
-    for trick in TRICKS:
-        if given.only and trick.name not in given.only:
-            continue
-        for side in given.side or SIDES:
-            train(trick, out / trick.name / side, guarded=side == GUARDED)
+    for seed in range(1, given.seeds + 1):
+        for trick in TRICKS:
+            if given.only and trick.name not in given.only:
+                continue
+            for side in given.side or SIDES:
+                folder = of_seed(out, seed) / trick.name / side
+                train(trick, folder, guarded=side == GUARDED, seed=seed)
     print(write_page(out))
     return tell(out)
 
@@ -50,20 +53,23 @@ def tell(out: Path) -> int:
     """A line per run that is done; 1 where a run with guards was not stopped in time."""
     late = False
     for trick in TRICKS:
-        for side in read_sides(trick, out):
-            is_late = side.run.guards.built_in and not side.was_stopped_in_time
-            print(f"{trick.name}, {side.verdict}{': TOO LATE' if is_late else ''}")
-            late |= is_late
+        for seed, sides in read_seeds(trick, out).items():
+            for side in sides:
+                is_late = side.run.guards.built_in and not side.was_stopped_in_time
+                told = trick.name if seed == 1 else f"{trick.name}, seed {seed}"
+                print(f"{told}, {side.verdict}{': TOO LATE' if is_late else ''}")
+                late |= is_late
     return int(late)
 
 
-def train(trick: Trick, folder: Path, *, guarded: bool) -> None:
+def train(trick: Trick, folder: Path, *, guarded: bool, seed: int = 1) -> None:
     """One run, judged all the while, to where it ends."""
     if (folder / ENDED).exists():
         return
     folder.mkdir(parents=True, exist_ok=True)
     url = free_url("http://127.0.0.1:8000")
     settings = [*trick.settings(guarded=guarded), f"storage={folder.parent / 'storage'}"]
+    settings.append(f"seed={seed}")
     settings.append(f"reward.url={url}")
     print(f"{trick.name}, {folder.name}", flush=True)
     with served(settings, url, folder / "serve.log"):

@@ -62,6 +62,19 @@ class Side:
         return self.stopped is not None and self.end.difference.value < LIMIT
 
 
+def of_seed(out: Path, seed: int) -> Path:
+    """Where the runs of a seed are; the first one's are those that the page shows and plays."""
+    return out if seed == 1 else out / f"seed_{seed}"
+
+
+def read_seeds(trick: Trick, out: Path) -> dict[int, list[Side]]:
+    """Seed -> the runs of a trick below `out` that have been evaluated, as far as there are any."""
+    found: dict[int, list[Side]] = {}
+    while sides := read_sides(trick, of_seed(out, len(found) + 1)):
+        found[len(found) + 1] = sides
+    return found
+
+
 def read_sides(trick: Trick, out: Path) -> list[Side]:
     """The runs of a trick below `out` that have been evaluated."""
     folders = [out / trick.name / name for name in SIDES]

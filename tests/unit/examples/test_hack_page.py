@@ -11,6 +11,7 @@ import pytest
 
 from examples.hack.page import write_page
 from examples.hack.run import tell
+from examples.hack.sides import of_seed
 from examples.hack.tricks import JUDGE, TRICKS
 from support.paths import TINY
 from support.records import report_of, row_of, step_of
@@ -106,6 +107,28 @@ def test_the_page_shows_both_runs_with_their_figures_and_their_speech(
     )
     lines = [element for element in plot.iter() if element.tag.endswith("polyline")]
     assert len(lines) == 4
+
+
+def test_with_more_seeds_the_table_has_the_mean_and_the_range_of_each_side(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for seed, ends in {1: (0.25, 0.5), 2: (0.28, 0.4), 3: (0.22, 0.6)}.items():
+        write_side(of_seed(tmp_path, seed), "guarded", {8 + seed: ends[0]}, stopped=True)
+        write_side(of_seed(tmp_path, seed), "unguarded", {16: ends[1]}, stopped=False)
+    page = write_page(tmp_path).read_text()
+    rows = [re.sub(r"<[^>]+>", " ", row).split() for row in re.findall("<tr>.*?</tr>", page)]
+    told = [" ".join(row) for row in rows]
+    assert (
+        "with guards, 3 seeds 3 stopped, after 10 (9 to 11) steps 0.40 (0.38 to 0.42) "
+        "25.0 % (22.0 % to 28.0 %) +5.0 (+2.0 to +8.0)"
+    ) in told
+    assert (
+        "without guards, 3 seeds 0 stopped, after 16 (16 to 16) steps 0.52 (0.52 to 0.52) "
+        "50.0 % (40.0 % to 60.0 %) +30.0 (+20.0 to +40.0)"
+    ) in told
+    assert tell(tmp_path) == 0
+    said = capsys.readouterr().out
+    assert "rate, seed 3, with guards: stopped by rate_up at step 11, +2.0 points" in said
 
 
 def test_a_page_of_one_run_is_written_while_the_other_is_not_done(tmp_path: Path) -> None:
