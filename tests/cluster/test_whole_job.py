@@ -28,26 +28,6 @@ FEW_STEPS = (
 FOLLOW = "app.kubernetes.io/component=follow"
 
 
-@pytest.fixture(scope="module")
-def published() -> dict[str, dict[str, str]]:
-    """Kind of job -> the weights that its run has published, by file as SHA-256."""
-    return {}
-
-
-def weights(bucket: Bucket) -> dict[str, str]:
-    """Those of the model after the last step."""
-    manifest = json.loads(bucket.read("runs/ttsrl/model/step_000008/MANIFEST.json"))
-    files = {path: entry["sha256"] for path, entry in manifest["files"].items()}
-    return {path: sha for path, sha in files.items() if path.endswith(".safetensors")}
-
-
-def agree(published: dict[str, dict[str, str]]) -> None:
-    """Runs of one configuration have one result, whatever is killed meanwhile and whichever
-    operator runs them: each trains in one process of Ray on a CPU."""
-    first = next(iter(published.values()))
-    assert first and all(found == first for found in published.values()), published
-
-
 def during(bucket: Bucket) -> set[int]:
     """Steps whose evaluation beside training is whole."""
     prefix = "runs/ttsrl/eval/held_out.during/step_"
@@ -92,10 +72,7 @@ def ending(namespace: Namespace, kind: str, name: str) -> str:
 
 @pytest.mark.timeout(1500)
 def test_a_policy_is_trained_on_ray_merged_evaluated_and_pulled_and_speaks_better(
-    namespace: Namespace,
-    bucket: Bucket,
-    tmp_path: Path,
-    published: dict[str, dict[str, str]],
+    namespace: Namespace, bucket: Bucket, tmp_path: Path
 ) -> None:
     """The pod that evaluates beside training is killed meanwhile, and the tracker's server, too."""
     namespace.cluster.require_testbed("network, in which pods reach this machine")
@@ -132,18 +109,12 @@ def test_a_policy_is_trained_on_ray_merged_evaluated_and_pulled_and_speaks_bette
         assert tracked(server, "eval/held_out.during/sampled/cer/judge") == [0, 4, 8]
         assert tracked(server, "eval/held_out/sampled/cer/judge") == [0, 8]
     assert rayjob(namespace) == status
-    published["rayjob"] = weights(bucket)
-    agree(published)
 
 
 @pytest.mark.timeout(1500)
 def test_the_same_is_done_by_a_pytorchjob_where_there_is_no_kuberay(
-    namespace: Namespace,
-    bucket: Bucket,
-    tmp_path: Path,
-    published: dict[str, dict[str, str]],
+    namespace: Namespace, bucket: Bucket, tmp_path: Path
 ) -> None:
-    """Nothing is killed here: the other run of the same seed must not have been changed by it."""
     namespace.cluster.require_full()
     namespace.cluster.require_api("pytorchjobs.kubeflow.org")
     install(namespace, bucket)
@@ -154,8 +125,6 @@ def test_the_same_is_done_by_a_pytorchjob_where_there_is_no_kuberay(
     assert end == "Succeeded", namespace.describe()
     told_to_a_user(namespace)
     evaluate_and_pull(namespace, bucket, tmp_path)
-    published["pytorchjob"] = weights(bucket)
-    agree(published)
 
 
 def told_to_a_user(namespace: Namespace) -> None:
