@@ -13,10 +13,9 @@ from ttsrl.kube.cluster import OUTAGE_S, Cluster
 from ttsrl.kube.manifests import Kind
 from ttsrl.kube.names import Names
 from ttsrl.kube.objects import Object, labels_of, part
+from ttsrl.kube.queueing import QUEUE_LABEL
 from ttsrl.kube.state import state_of
 from ttsrl.kube.suspend import suspend
-
-QUEUE = "kueue.x-k8s.io/queue-name"
 
 
 def pause(cluster: Cluster, names: Names, kind: Kind, job: Object) -> str:
@@ -25,7 +24,7 @@ def pause(cluster: Cluster, names: Names, kind: Kind, job: Object) -> str:
     state = state_of(job)
     if state.has_ended:
         raise BadInput(f"{what} has ended: {state.words}; `ttsrl stop --delete` removes it")
-    if QUEUE in labels_of(job):
+    if QUEUE_LABEL in labels_of(job):
         raise BadInput(f"{what} is in a queue of Kueue, which resumes it: `ttsrl stop --delete`")
     suspend(cluster, training.path_of(cluster, kind, job), kind)
     cluster.patience_s = OUTAGE_S

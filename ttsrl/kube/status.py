@@ -14,6 +14,7 @@ from ttsrl.kube.manifests import Kind
 from ttsrl.kube.names import RUN_LABEL, Names
 from ttsrl.kube.objects import Object, condition, labels_of, part
 from ttsrl.kube.pending import ON_NODES, why_pending
+from ttsrl.kube.queueing import why_queued
 from ttsrl.kube.state import JobState, as_told, state_of
 from ttsrl.records.step_line import POLICY, StepLine, policy_of
 from ttsrl.runtime.exit_codes import STOPPED_BY
@@ -112,14 +113,20 @@ def told(
     everyone: Sequence[Object] | None,
     events: Sequence[Object],
 ) -> Status:
-    """What these objects and the end of the log say; of the cluster only the log is asked."""
+    """What these objects and the end of the log say.
+
+    Of the cluster nothing else is asked but, for a job that is suspended, why it waits.
+    """
     whys = [why_pending(pod, nodes, everyone, events) for pod in pods]
     log = _log(cluster, training.driver(kind, list(pods)), tail_lines=TAIL_LINES)
     stopped = (line.removeprefix(STOPPED_BY) for line in log if line.startswith(STOPPED_BY))
     said = next(stopped, None)
+    state = as_told(state_of(job), said)
+    if state.phase == "suspended" and (why := why_queued(cluster, job)):
+        state = replace(state, words=f"{state.words}: {why}")
     return Status(
         f"{job['kind']} {job['metadata']['name']}",
-        as_told(state_of(job), said),
+        state,
         [pod_line(pod, why) for pod, why in zip(pods, whys, strict=True)],
         [why for why in whys if why],
         StepLine.last_of(log),

@@ -15,6 +15,7 @@ from ttsrl.kube.cluster import Cluster
 from ttsrl.kube.manifests import TEMPLATES, Kind, Manifest, Template, parse
 from ttsrl.kube.names import RUN_LABEL, Names
 from ttsrl.kube.objects import Object, labels_of, part
+from ttsrl.kube.queueing import QUEUE_LABEL
 from ttsrl.kube.readiness import APIS, examine, refuse
 from ttsrl.kube.release import Release
 from ttsrl.kube.runs import ClusterRun, give_to, hold
@@ -23,7 +24,6 @@ from ttsrl.kube.suspend import resume
 
 RUN_HASH = "ttsrl.dev/run-sha256"
 """Annotation of a job: which run it was made for."""
-QUEUE_LABEL = "kueue.x-k8s.io/queue-name"
 INSTANCE = "app.kubernetes.io/instance"
 DELETE_DEADLINE_S = 180.0
 POLL_S = 1.0

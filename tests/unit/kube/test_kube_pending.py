@@ -9,6 +9,7 @@ from support.paths import TINY
 from support.records import step_of
 from ttsrl.config.load import load_run
 from ttsrl.kube.pending import why_pending
+from ttsrl.kube.queueing import why_not_admitted
 from ttsrl.kube.state import state_of
 from ttsrl.kube.status import Status, job_line, pod_line
 from ttsrl.records.record import to_line
@@ -329,3 +330,30 @@ def test_a_status_names_the_policy_and_its_commit() -> None:
     assert now.lines()[1:] == ["policy: HKUSTAudio/Llasa-1B@4f2c8a1", "step 1/2  a"]
     assert policy_of(["the policy: none", "step 1/2  a"]) == ""
     assert len(Status("Job train", state).lines()) == 1
+
+
+RESERVED = {
+    "type": "QuotaReserved",
+    "status": "False",
+    "message": "resource nvidia.com/gpu unavailable in ClusterQueue",
+}
+
+
+@pytest.mark.parametrize(
+    ("owner", "conditions", "why"),
+    [
+        ("the job", [RESERVED], "resource nvidia.com/gpu unavailable in ClusterQueue"),
+        ("another", [RESERVED], ""),
+        ("the job", [{**RESERVED, "status": "True"}], ""),
+        ("the job", [], ""),
+    ],
+)
+def test_kueue_says_why_a_job_waits(owner: str, conditions: list[dict[str, str]], why: str) -> None:
+    workloads = [
+        {
+            "metadata": {"ownerReferences": [{"uid": owner}]},
+            "status": {"conditions": conditions},
+        },
+        {"metadata": {}},
+    ]
+    assert why_not_admitted({"metadata": {"uid": "the job"}}, workloads) == why
