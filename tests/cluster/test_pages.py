@@ -79,15 +79,17 @@ def with_gpus(run: PageRunner, namespace: Namespace, bucket: Bucket) -> None:
         "ttsrl submit",
         "ttsrl submit --kind pytorchjob",
         "ttsrl submit --kind trainjob",
-        "ttsrl submit --queue NAME",
     ):
         assert "created" in run(command)
         assert "ttsrl-train" in run("ttsrl status")
         assert "ttsrl-train" in run("ttsrl status --json")
-        run("ttsrl stop", codes=(0, 2))  # 2: in a queue; a TrainJob's fake pods are done
+        run("ttsrl stop", codes=(0, 2))  # 2: fake pods of a TrainJob are done at once
         run("ttsrl stop --delete")
         if command == "kubectl apply -f jobs/train/trainjob":  # nothing owns what kubectl made
             namespace.kubectl("delete", "-f", command.split()[-1], "--ignore-not-found")
+    assert "created" in run("ttsrl submit --queue NAME")
+    namespace.until("who waits", lambda: "none-of-mine" in run("kubectl describe workloads"), 60)
+    run("ttsrl stop --delete")
     for command in ("kubectl apply -f jobs/eval", "kubectl apply -f jobs/eval/jobset"):
         assert "ttsrl-eval created" in run(command)
         namespace.kubectl("delete", "-f", command.split()[-1])
