@@ -44,6 +44,7 @@ class PageRunner:
             "delete node NAME": f"delete node {self.node}",
             "job/NAME": "job/ttsrl-eval-reduce-0",
             "delete job NAME": "delete job ttsrl-eval-reduce-0",
+            "--queue NAME": "--queue none-of-mine",
             "--step 400": "--step 8",
             # the tiny stack's words, and where its codec lies outside of the images
             '"Hello there" --model': '"three blue dogs run" --codec examples/tiny/codec --model',

@@ -1,6 +1,7 @@
 """Every command of README and docs about Kubernetes is run, in an order that makes sense.
 
-One that is added to a page fails this test until it is run too, or has its reason here.
+One that is added to a page fails this test, and before it tests/unit/docs/test_docs.py, until it is
+run too or has its reason in tests/support/pages.py.
 """
 
 from __future__ import annotations
@@ -11,30 +12,12 @@ import pytest
 
 from doc_commands import PageRunner
 from harness import Bucket, Namespace
-from support.pages import commands
+from support.pages import kubernetes_commands
 from test_monitors import LABELS, prometheus_of
 from test_whole_job import FEW_STEPS, ended, ending
 from testbed.operators import prometheus_url
-from testbed.paths import REPOSITORY
 
-UNTYPED = {
-    "docker build ": "its bases come from a registry; testbed/images.py builds the same file",
-    "cosign verify ": "what a release publishes, which there is none of yet",
-    "helm install ttsrl oci://": "the same; test_registry.py installs one from a registry",
-    "helm pull oci://": "the same",
-    "xargs -I IMAGE skopeo copy ": "no registry has these images",
-    "skaffold ": "in test_skaffold.py",
-    "export TTSRL_STORAGE": "in test_skaffold.py",
-    "ttsrl pull ... ": "with an address above",
-}
-NAMED = {
-    *("helm install", "helm test", "helm upgrade", "helm uninstall", "kubectl apply"),
-    *("kubectl rollout status", "ttsrl pull", "ttsrl prepare", "ttsrl job train", "ttsrl mirror"),
-    "helm pull",
-}
-"""Commands that a sentence speaks of."""
 INSTALL = "helm install ttsrl ./helm -f my-values.yaml --set-file texts=texts.jsonl"
-REWARD = "-l app.kubernetes.io/component=reward"
 
 
 @pytest.mark.timeout(3600)
@@ -50,18 +33,7 @@ def test_each_command_of_the_pages_works_as_it_stands(
     with_gpus(run, namespace, bucket)
     on_cpus(run, namespace, bucket)
     in_trouble(run, namespace)
-    left = [c for c in commands(pages()) if c not in NAMED and not c.startswith(tuple(UNTYPED))]
-    assert set(left) <= set(run.commands)
-
-
-def pages() -> list[str]:
-    """README's part on Kubernetes, and the pages about it."""
-    readme = (REPOSITORY / "README.md").read_text()
-    docs = ("cluster-owner", "user", "troubleshooting")
-    return [
-        readme.partition("\n## On Kubernetes\n")[2].partition("\n## ")[0],
-        *((REPOSITORY / f"docs/{name}.md").read_text() for name in docs),
-    ]
+    assert set(kubernetes_commands()) <= set(run.commands)
 
 
 def as_an_owner(run: PageRunner, namespace: Namespace, bucket: Bucket) -> None:
@@ -115,6 +87,9 @@ def with_gpus(run: PageRunner, namespace: Namespace, bucket: Bucket) -> None:
         run("ttsrl stop --delete")
         if command == "kubectl apply -f jobs/train/trainjob":  # nothing owns what kubectl made
             namespace.kubectl("delete", "-f", command.split()[-1], "--ignore-not-found")
+    assert "created" in run("ttsrl submit --queue NAME")
+    namespace.until("who waits", lambda: "none-of-mine" in run("kubectl describe workloads"), 60)
+    run("ttsrl stop --delete")
     for command in ("kubectl apply -f jobs/eval", "kubectl apply -f jobs/eval/jobset"):
         assert "ttsrl-eval created" in run(command)
         namespace.kubectl("delete", "-f", command.split()[-1])
@@ -202,7 +177,6 @@ def until_evaluated(namespace: Namespace, name: str) -> None:
 
 def ask_prometheus(run: PageRunner, namespace: Namespace) -> None:
     """While training runs: which panels show something."""
-    check = "python -m monitoring --check http://127.0.0.1:9090 --release ttsrl"
     panels = ("ttsrl / Reward service / Latency / Request", "ttsrl / Training / Now / Reward")
 
     def shown(command: str) -> bool:
@@ -211,8 +185,12 @@ def ask_prometheus(run: PageRunner, namespace: Namespace) -> None:
         return not any(f"no series: {panel}" in said for panel in panels)
 
     for where, command in {
-        "kubectl port-forward -n monitoring svc/prometheus-operated 9090 &": check,
-        "kubectl -n monitoring port-forward svc/prometheus-operated 9090 &": f"{check} --range 6h",
+        "kubectl port-forward -n monitoring svc/prometheus-operated 9090 &": (
+            "python -m monitoring --check http://127.0.0.1:9090 --release ttsrl"
+        ),
+        "kubectl -n monitoring port-forward svc/prometheus-operated 9090 &": (
+            "python -m monitoring --check http://127.0.0.1:9090 --release ttsrl --range 6h"
+        ),
     }.items():
         with run.in_background(where):
             namespace.until("panels", lambda command=command: shown(command), 180)
@@ -220,8 +198,8 @@ def ask_prometheus(run: PageRunner, namespace: Namespace) -> None:
 
 def in_trouble(run: PageRunner, namespace: Namespace) -> None:
     """What to look at, and what to renew."""
-    assert "ttsrl-reward" in run(f"kubectl get pods {REWARD}")
-    assert "Liveness" in run(f"kubectl describe pod {REWARD}")
+    assert "ttsrl-reward" in run("kubectl get pods -l app.kubernetes.io/component=reward")
+    assert "Liveness" in run("kubectl describe pod -l app.kubernetes.io/component=reward")
     assert run("kubectl logs deployment/ttsrl-reward")
     assert run("kubectl logs deployment/ttsrl-reward -f", ends_after=5)
     run("kubectl logs deployment/ttsrl-reward --previous", codes=(0, 1))  # 1: none restarted

@@ -20,11 +20,12 @@ def gpus() -> int:
 
 @pytest.fixture
 def queue(cluster: ClusterUnderTest, gpus: int) -> Iterator[str]:
-    """A ClusterQueue with so many GPUs for everybody together."""
+    """A ClusterQueue with so many GPUs for everybody together, and all else that pods ask for."""
     cluster.require_testbed("fake nodes with A6000 and A100")
     cluster.require_api("clusterqueues.kueue.x-k8s.io")
     version = {"apiVersion": "kueue.x-k8s.io/v1beta1"}
-    much = {"cpu": "1000", "memory": "10Ti", "nvidia.com/gpu": str(gpus)}
+    much = {"cpu": "1000", "memory": "10Ti", "ephemeral-storage": "100Ti"}
+    much["nvidia.com/gpu"] = str(gpus)
     quotas = [{"name": name, "nominalQuota": quota} for name, quota in much.items()]
     group = {"coveredResources": list(much), "flavors": [{"name": QUEUE, "resources": quotas}]}
     metadata = {"metadata": {"name": QUEUE}}

@@ -1,5 +1,6 @@
 """Every command that the documents name is one that the command line takes."""
 
+import ast
 import re
 import shlex
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import Any
 import pytest
 import typer
 
-from support.pages import commands
+from support.pages import commands, kubernetes_commands
 from ttsrl.cli.app import app
 
 DOCUMENTS = [Path("README.md"), *sorted(Path("docs").glob("*.md"))]
@@ -32,3 +33,10 @@ def test_the_command_line_takes_what_a_document_says(document: Path) -> None:
             command.make_context(name, list(arguments))
         except Exception as error:
             pytest.fail(f"{line}: {error}")
+
+
+def test_the_test_of_the_cluster_types_what_the_pages_about_kubernetes_say() -> None:
+    """It takes most of an hour and needs a cluster: what it lacks is told here first."""
+    tree = ast.parse(Path("tests/cluster/test_pages.py").read_text())
+    typed = {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant)}
+    assert [command for command in kubernetes_commands() if command not in typed] == []
