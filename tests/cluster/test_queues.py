@@ -62,7 +62,7 @@ def test_the_second_tenant_waits_without_a_pod_until_the_first_is_done(
     namespace.until("pods of the first", lambda: namespace.list("pods", PODS), 120)
 
     second.done(*submit, "--queue", "ttsrl")
-    words = "its queue has not admitted it"
+    words = "its queue has not admitted it: "  # and why, as Kueue tells
     other_namespace.until("the second's wait", lambda: words in second.done("status"), 180)
     assert other_namespace.list("pods", PODS) == []  # whole or not at all
 
