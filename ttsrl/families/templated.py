@@ -13,6 +13,7 @@ from ttsrl.errors import BadInput, shorten
 from ttsrl.families.conditions import UNCONDITIONED, Conditions, PromptConfig, VoiceReference, fill
 from ttsrl.families.speech_ids import SpeechVocabulary
 from ttsrl.records.sampling import Sampling
+from ttsrl.text.controls import check_controls
 from ttsrl.text.markup import marks_in, without_marks
 
 if TYPE_CHECKING:
@@ -110,9 +111,22 @@ class TemplatedFamily:
         cls._check(text, "text")
         spoken = text
         if reference := cls.continued(conditions):
-            cls._check(reference.text, "text of the reference")
+            cls.check_transcript(reference.text)
             spoken = reference.text + cls.text_joint + text
         return [{"role": "user", "content": cls._request(spoken, conditions, told)}]
+
+    @classmethod
+    def check_transcript(cls, said: str) -> None:
+        """Raise BadInput for what is not said in a recording, and if the models continue none."""
+        cls.continued(Conditions(reference=VoiceReference(said, ())))
+        what = "the text of the reference"
+        check_controls(said, what)
+        cls._check(said, what.removeprefix("the "), markers=frozenset())
+        if not any(character.isalnum() for character in said):
+            raise BadInput(
+                f"{what} is {shorten(said)}, which nobody can say; write what is said in the "
+                "recording"
+            )
 
     @classmethod
     def parted(cls, text: str, conditions: Conditions) -> tuple[str, Conditions]:
