@@ -13,7 +13,8 @@ from ttsrl.codecs.tiny import TinyCodec
 from ttsrl.config.evaluation import EvalConfig
 from ttsrl.config.schema import RunConfig
 from ttsrl.data.encode import EncodeOptions, encode
-from ttsrl.data.prompts import conditions_in, prepare
+from ttsrl.data.prompts import prepare
+from ttsrl.data.told import conditions_in
 from ttsrl.errors import BadInput
 
 TINY = Path("examples/tiny").absolute()
@@ -99,6 +100,8 @@ def test_voices_are_drawn_by_seed_and_text_and_none_says_the_text_itself(tmp_pat
         ({"prompt_text": "Six dogs!", "prompt_audio": str(CLIP)}, "says the text itself"),
         ({"prompt_text": "<b>six</b>", "prompt_tokens": [1]}, "markup '<b>'"),
         ({"prompt_text": SAID, "prompt_tokens": [-1]}, "speech token -1, outside the codebook"),
+        ({"prompt_text": SAID, "prompt_tokens": [1_000]}, r"token 1000, outside .* \[0, 1000\)"),
+        ({"prompt_text": SAID, "prompt_tokens": [1] * 120}, "tokens, 120 of them speech, and roll"),
         ({"prompt_text": "...", "prompt_tokens": [1]}, 'reference is "...", which nobody can say'),
         ({"prompt_text": "a\x07b", "prompt_tokens": [1]}, r"reference contains .* U\+0007"),
     ],
