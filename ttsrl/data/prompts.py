@@ -23,7 +23,7 @@ from ttsrl.data.texts import OPTIONAL, Text, Unwanted, read_texts
 from ttsrl.data.told import check_prompts, conditions_of
 from ttsrl.errors import BadInput, shorten
 from ttsrl.families.conditions import UNCONDITIONED, Conditions
-from ttsrl.families.registry import family_class
+from ttsrl.families.registry import FAMILIES, family_class
 from ttsrl.models.hub import local_folder
 from ttsrl.models.labels import labels_of
 from ttsrl.reward.components import Classifier, Speaker, Style
@@ -119,7 +119,8 @@ def prepare(
     first: dict[tuple[object, ...], Text] = {}
     for text in texts:
         same = text.text if run.data.duplicates == "text" else " ".join(words(text.text))
-        carried = conditions_of(run, text).style, text.prompt_text, text.prompt_audio
+        tokens = tuple(text.prompt_tokens or ())
+        carried = conditions_of(run, text).style, text.prompt_text, text.prompt_audio, tokens
         first.setdefault((same, *carried), text)
     unique = list(first.values())
     by_split: dict[str, list[Text]] = {"train": [], "held_out": []}
@@ -183,6 +184,14 @@ def check_spoken(
     family = family_class(run.family)
     check_text(family.spoken(text), language)
     family.messages(text, conditions, run.prompt)
+    if family.pronounces not in (None, language):
+        others = {name: family_class(name).pronounces for name in FAMILIES}
+        known = ", ".join(f"{name} ({code!r})" for name, code in others.items() if code)
+        raise BadInput(
+            f"the text {shorten(text)} is in language {language!r}, and {family.title} is told the "
+            f"phonemes of {family.pronounces!r}; leave such texts out (data.only_languages), or "
+            f"take the family of their language: {known}"
+        )
     spoken = run.languages or family.languages
     if spoken is not None and language not in spoken:
         raise BadInput(

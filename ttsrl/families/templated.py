@@ -55,6 +55,8 @@ class TemplatedFamily:
     reference is the codec's voice and nothing else, as the authors synthesise."""
     languages: ClassVar[frozenset[str] | None] = None
     """ISO 639-1 codes that the published models speak; None: their fine-tunes speak any."""
+    pronounces: ClassVar[str | None] = None
+    """ISO 639-1 code of the language whose phonemes its models read; None: they read texts."""
 
     def __init__(
         self,

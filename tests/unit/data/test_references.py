@@ -62,6 +62,16 @@ def test_a_text_is_spoken_in_the_voice_of_its_own_recording(tmp_path: Path) -> N
         assert (reference.text, list(reference.tokens)) == (SAID, tokens)
 
 
+def test_a_text_in_two_voices_is_not_a_duplicate(tmp_path: Path) -> None:
+    voices = (
+        {"prompt_text": SAID, "prompt_tokens": [1]},
+        {"prompt_text": SAID, "prompt_tokens": [2]},
+    )
+    run = run_of(tmp_path, [{"text": text, **voice} for text in TEXTS for voice in voices])
+    told = [tuple(info["reference"]["tokens"]) for info in infos(run, tmp_path / "data")]
+    assert sorted(told) == [(1,)] * len(TEXTS) + [(2,)] * len(TEXTS)
+
+
 def test_voices_are_drawn_by_seed_and_text_and_none_says_the_text_itself(tmp_path: Path) -> None:
     voices = tmp_path / "voices"
     voices.mkdir()
