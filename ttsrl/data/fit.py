@@ -36,14 +36,14 @@ def check_fit(run: RunConfig, policy: Path) -> Family:
     return family
 
 
-def unchecked_fit(run: RunConfig) -> list[str]:
+def fit_where_known(run: RunConfig) -> tuple[Family | None, list[str]]:
     """`check_fit`, where the policy's tokenizer can be had; what is to be said if not."""
     try:
         folder = folder_of_small_files(run.model)
     except BadInput as error:
-        return [f"not checked: whether {run.model} is of the family {run.family} ({error})"]
-    check_fit(run, folder)
-    return []
+        unknown = f"not checked: whether {run.model} is of the family {run.family}"
+        return None, [f"{unknown} and its prompts fit ({error})"]
+    return check_fit(run, folder), []
 
 
 def folder_of_small_files(model: str) -> Path:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,15 +14,16 @@ from pyarrow import parquet
 from ttsrl.codecs.registry import takes_voice
 from ttsrl.config.schema import RunConfig
 from ttsrl.data.asked_styles import check_texts_have_styles
-from ttsrl.data.fit import unchecked_fit
+from ttsrl.data.fit import fit_where_known
 from ttsrl.data.hearing import Hearings
-from ttsrl.data.references import DataVoice, reference_in, references_of
+from ttsrl.data.references import DataVoice, references_of
 from ttsrl.data.speech_prefix import check_codes, prefix_of, tokens_per_s_of
 from ttsrl.data.split import is_held_out, words
 from ttsrl.data.texts import OPTIONAL, Text, Unwanted, read_texts
+from ttsrl.data.told import check_prompts, conditions_of
 from ttsrl.errors import BadInput, shorten
-from ttsrl.families.conditions import UNCONDITIONED, Conditions, VoiceReference
-from ttsrl.families.registry import family_class
+from ttsrl.families.conditions import UNCONDITIONED, Conditions
+from ttsrl.families.registry import FAMILIES, family_class
 from ttsrl.models.hub import local_folder
 from ttsrl.models.labels import labels_of
 from ttsrl.reward.components import Classifier, Speaker, Style
@@ -102,7 +103,7 @@ def prepare(
 
     `on_progress` gets (texts done, texts in all). Raises BadInput, and then has written nothing.
     """
-    unchecked = unchecked_fit(run)
+    family, unchecked = fit_where_known(run)
     hearings = Hearings.of(run)
 
     def accept(text: Text) -> None:
@@ -118,7 +119,8 @@ def prepare(
     first: dict[tuple[object, ...], Text] = {}
     for text in texts:
         same = text.text if run.data.duplicates == "text" else " ".join(words(text.text))
-        carried = conditions_of(run, text).style, text.prompt_text, text.prompt_audio
+        tokens = tuple(text.prompt_tokens or ())
+        carried = conditions_of(run, text).style, text.prompt_text, text.prompt_audio, tokens
         first.setdefault((same, *carried), text)
     unique = list(first.values())
     by_split: dict[str, list[Text]] = {"train": [], "held_out": []}
@@ -162,6 +164,9 @@ def prepare(
             )
         ],
     }
+    if family is not None:
+        infos = {split: [row["extra_info"] for row in of_split] for split, of_split in rows.items()}
+        check_prompts(run, infos["train"], infos["held_out"], family)
     _write(rows, out_dir)
     return prepared
 
@@ -169,26 +174,6 @@ def prepare(
 def are_prepared(folder: Path) -> bool:
     """Whether `prepare` has written there."""
     return all((folder / f"{name}.parquet").is_file() for name in ("train", "held_out"))
-
-
-def conditions_of(run: RunConfig, text: Text, voice: DataVoice | None = None) -> Conditions:
-    """What the policy is told of a text beside its words."""
-    return run.prompt.conditions(
-        style=text.style,
-        label=text.label,
-        language=text.language,
-        reference=VoiceReference(voice.text, voice.tokens) if voice else None,
-    )
-
-
-def conditions_in(run: RunConfig, extra_info: Mapping[str, Any]) -> Conditions:
-    """The same of a row that `prepare` has written."""
-    return run.prompt.conditions(
-        style=extra_info.get("style"),
-        label=extra_info.get("label"),
-        language=extra_info.get("language") or run.data.language,
-        reference=reference_in(extra_info),
-    )
 
 
 def check_spoken(
@@ -199,6 +184,14 @@ def check_spoken(
     family = family_class(run.family)
     check_text(family.spoken(text), language)
     family.messages(text, conditions, run.prompt)
+    if family.pronounces not in (None, language):
+        others = {name: family_class(name).pronounces for name in FAMILIES}
+        known = ", ".join(f"{name} ({code!r})" for name, code in others.items() if code)
+        raise BadInput(
+            f"the text {shorten(text)} is in language {language!r}, and {family.title} is told the "
+            f"phonemes of {family.pronounces!r}; leave such texts out (data.only_languages), or "
+            f"take the family of their language: {known}"
+        )
     spoken = run.languages or family.languages
     if spoken is not None and language not in spoken:
         raise BadInput(

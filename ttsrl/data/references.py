@@ -25,6 +25,7 @@ from ttsrl.data.token_shards import codec_of, encoder_digest
 from ttsrl.errors import BadInput, shorten
 from ttsrl.families.conditions import VoiceReference
 from ttsrl.families.registry import family_class
+from ttsrl.lines.text import text_of
 from ttsrl.models.hub import local_folder
 
 
@@ -86,7 +87,7 @@ class References:
         return others[int.from_bytes(seeded[:8], "big") % len(others)]
 
     def _voice(self, text: str, audio: Path | None, tokens: list[int] | None) -> DataVoice:
-        family_class(self._run.family).messages(text)
+        family_class(self._run.family).check_transcript(text)
         digest = None
         if audio is not None:
             waveform, rate_hz = read_voice(audio)
@@ -153,7 +154,7 @@ class References:
             if file.suffix.lower() not in SUFFIXES or file.name.startswith("."):
                 continue
             transcript = file.with_suffix(".txt")
-            said = transcript.read_text(encoding="utf-8").strip() if transcript.is_file() else ""
+            said = " ".join(text_of(transcript).split()) if transcript.is_file() else ""
             if not said:
                 raise BadInput(
                     f"the voice {file} has no transcript: write what is said in it into "

@@ -165,7 +165,7 @@ def _checked(run: RunConfig, config: SuiteConfig, line: ListedText) -> str:
         )
         check_spoken(run, line.text, line.language, conditions)
         if config.prompt_audio and line.prompt_text:
-            family_class(run.family).messages(line.prompt_text)
+            family_class(run.family).check_transcript(line.prompt_text)
         return line.text
     except BadInput as error:
         raise BadInput(f"{line.place}: {error}") from None

@@ -90,6 +90,12 @@ class PromptConfig(Strict):
         """Everything of the run that may stand in a prompt."""
         return [f for f in (self.request, self.styled_request, *self.styles.values()) if f]
 
+    @property
+    def has_language(self) -> bool:
+        """Whether a form of the run has a place for the language."""
+        places = [PLACE.findall(form) for form in (self.request, self.styled_request) if form]
+        return any("language" in of_form for of_form in places)
+
     @model_validator(mode="after")
     def _forms_have_their_places(self) -> Self:
         for name, form, needed in (

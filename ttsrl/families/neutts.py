@@ -42,6 +42,7 @@ class NeuTts(TemplatedFamily):
     text_joint = "\n"
     """The text of a reference and the text to speak are pronounced each on its own."""
     languages = frozenset(["en"])
+    pronounces = "en"
     espeak_voice: ClassVar[str] = "en-us"
 
     @classmethod
@@ -60,6 +61,7 @@ class NeuTtsGerman(NeuTts):
 
     title = "NeuTTS in German"
     languages = frozenset(["de"])
+    pronounces = "de"
     espeak_voice = "de"
 
 
@@ -68,6 +70,7 @@ class NeuTtsSpanish(NeuTts):
 
     title = "NeuTTS in Spanish"
     languages = frozenset(["es"])
+    pronounces = "es"
     espeak_voice = "es"
 
 
@@ -76,6 +79,7 @@ class NeuTtsFrench(NeuTts):
 
     title = "NeuTTS in French"
     languages = frozenset(["fr"])
+    pronounces = "fr"
     espeak_voice = "fr"
 
     @classmethod
@@ -99,6 +103,7 @@ class NeuTts2E(NeuTts):
     markers = (*NeuTts.markers, *(f"<|{emotion.upper()}|>" for emotion in EMOTIONS))
     of_others = frozenset()
     own_beginning = False
+    pronounces = None
     styled_request = "{style}{text}"
 
     @classmethod

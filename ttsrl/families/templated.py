@@ -13,6 +13,7 @@ from ttsrl.errors import BadInput, shorten
 from ttsrl.families.conditions import UNCONDITIONED, Conditions, PromptConfig, VoiceReference, fill
 from ttsrl.families.speech_ids import SpeechVocabulary
 from ttsrl.records.sampling import Sampling
+from ttsrl.text.controls import check_controls
 from ttsrl.text.markup import marks_in, without_marks
 
 if TYPE_CHECKING:
@@ -54,6 +55,8 @@ class TemplatedFamily:
     reference is the codec's voice and nothing else, as the authors synthesise."""
     languages: ClassVar[frozenset[str] | None] = None
     """ISO 639-1 codes that the published models speak; None: their fine-tunes speak any."""
+    pronounces: ClassVar[str | None] = None
+    """ISO 639-1 code of the language whose phonemes its models read; None: they read texts."""
 
     def __init__(
         self,
@@ -110,9 +113,22 @@ class TemplatedFamily:
         cls._check(text, "text")
         spoken = text
         if reference := cls.continued(conditions):
-            cls._check(reference.text, "text of the reference")
+            cls.check_transcript(reference.text)
             spoken = reference.text + cls.text_joint + text
         return [{"role": "user", "content": cls._request(spoken, conditions, told)}]
+
+    @classmethod
+    def check_transcript(cls, said: str) -> None:
+        """Raise BadInput for what is not said in a recording, and if the models continue none."""
+        cls.continued(Conditions(reference=VoiceReference(said, ())))
+        what = "the text of the reference"
+        check_controls(said, what)
+        cls._check(said, what.removeprefix("the "), markers=frozenset())
+        if not any(character.isalnum() for character in said):
+            raise BadInput(
+                f"{what} is {shorten(said)}, which nobody can say; write what is said in the "
+                "recording"
+            )
 
     @classmethod
     def parted(cls, text: str, conditions: Conditions) -> tuple[str, Conditions]:

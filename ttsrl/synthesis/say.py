@@ -16,12 +16,13 @@ from ttsrl.config.load import load_run
 from ttsrl.config.models import check_models
 from ttsrl.config.schema import RunConfig
 from ttsrl.errors import BadInput, Failure
-from ttsrl.families.conditions import PromptConfig
+from ttsrl.families.conditions import Conditions, PromptConfig
 from ttsrl.families.registry import family_class
 from ttsrl.models.hub import local_folder
 from ttsrl.records.sampling import Sampling
 from ttsrl.runtime.machine import torch_device
 from ttsrl.storage.published import RUN, open_run, pull_from
+from ttsrl.text.languages import language_of
 
 CACHE = Path("~/.cache/ttsrl/models")
 
@@ -74,6 +75,7 @@ def say(
     if codec is None:
         raise BadInput(f"no run.json of {where} tells the model's codec; give it: --codec FOLDER")
     check_models({"--codec": codec})
+    voice_text = (voice_text or "").strip()
     alone = voice is not None and takes_voice(str(local_folder(codec)))
     if (voice is None) != (not voice_text) and not alone:
         raise BadInput(
@@ -92,11 +94,8 @@ def say(
             or (run.rollout.max_speech_tokens if run else None),
         },
     )
-    if style is not None and run is not None and run.prompt.style_from is None:
-        raise BadInput(
-            "--style: the policy of this run was told no style (prompt.style_from is null); leave "
-            "it out"
-        )
+    told = run.prompt if run else PromptConfig()
+    conditions = _conditions(told, style, language)
     if greedy and (temperature, top_p, top_k) != (None, None, None):
         raise BadInput(
             "--greedy takes the likeliest token each time: leave --temperature, --top-p and "
@@ -114,10 +113,9 @@ def say(
         family,
         torch_device(),
         voice or (run.voice if run else None),
-        told := run.prompt if run else PromptConfig(),
+        told,
     )
     voices = [synthesiser.voice(voice_text, *recording)] if recording and voice_text else None
-    conditions = told.conditions(style=style, label=style, language=language)
     longest = sampling.max_speech_tokens
     if max_speech_tokens is None and run is None:
         # a small model may have room for fewer than its family's authors give
@@ -148,6 +146,29 @@ def _sampling(family: str, asked: dict[str, Any]) -> Sampling:
     except ValueError as error:
         raise BadInput(f"--family: {error}") from None
     return usual.model_copy(update={key: v for key, v in asked.items() if v is not None})
+
+
+def _conditions(told: PromptConfig, style: str | None, language: str | None) -> Conditions:
+    """What is asked for beside the words. Raises BadInput for what the model is not told."""
+    if style is not None and not style.strip():
+        raise BadInput("--style is empty; leave it out")
+    if style is not None and told.style_from is None:
+        raise BadInput(
+            "--style: the policy of this run was told no style (prompt.style_from is null); leave "
+            "it out"
+        )
+    if language is None:
+        return told.conditions(style=style, label=style)
+    try:
+        code = language_of(language)
+    except BadInput as error:
+        raise BadInput(f"--language: {error}") from None
+    if not told.has_language:
+        raise BadInput(
+            "--language: the model is told none: no place {language} in prompt.request or "
+            "prompt.styled_request of its run; leave it out"
+        )
+    return told.conditions(style=style, label=style, language=code)
 
 
 def _find(model: str) -> tuple[str, RunConfig | None]:

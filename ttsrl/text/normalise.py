@@ -10,13 +10,13 @@ the length of the reference's usual reading, whichever was said: no reading dilu
 
 from __future__ import annotations
 
-import re
 from functools import lru_cache
 from itertools import pairwise
 
 from rapidfuzz.distance import Levenshtein
 
 from ttsrl.errors import BadInput, shorten
+from ttsrl.text.controls import check_controls
 from ttsrl.text.languages import BY_CHARACTER, check_language
 from ttsrl.text.lattice import first, letters
 from ttsrl.text.markup import marks_in
@@ -33,11 +33,7 @@ def check_text(text: object, language: str) -> str:
         raise BadInput(f"text is {text!r}, no string; give each line a non-empty text")
     if not text.strip():
         raise BadInput(f"text {text!r} is empty; leave the line out")
-    if bad := re.search(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]", text):
-        raise BadInput(
-            f"text contains the control character U+{ord(bad[0]):04X} at position {bad.start()}; "
-            "remove it, or check the file's encoding (UTF-8 is expected)"
-        )
+    check_controls(text)
     if marks := marks_in(text):
         said = f", or write ({marks[0][1:-1].strip()}) if it is said" if marks[0][0] == "[" else ""
         raise BadInput(

@@ -8,18 +8,16 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from ttsrl.client.reward_client import RewardClient
 from ttsrl.codecs.of_family import check_frame
 from ttsrl.config.load import load_run
 from ttsrl.config.models import check_models
 from ttsrl.config.schema import RunConfig
+from ttsrl.data import told
 from ttsrl.data.audit_clips import clips_of
 from ttsrl.data.fit import check_fit
-from ttsrl.data.prompts import conditions_in
 from ttsrl.data.sources import read_parquet
 from ttsrl.errors import BadInput
 from ttsrl.families.base import Family
@@ -62,38 +60,12 @@ def check_weights(run: RunConfig) -> None:
 
 
 def check_prompts(run: RunConfig, work_dir: Path, family: Family) -> None:
-    """Every training prompt must fit, and what any prompt continues be of the codebook."""
-    longest = run.rollout.max_prompt_tokens
-    frame = len(family.prompt_ids("a"))
-    for _, row in read_parquet(work_dir / "data" / "held_out.parquet"):
-        _begun(run, row["extra_info"], family)
-    for _, row in read_parquet(work_dir / "data" / "train.parquet"):
-        text, prefix = row["extra_info"]["text"], row["extra_info"]["speech_prefix"]
-        conditions = conditions_in(run, row["extra_info"])
-        begun = _begun(run, row["extra_info"], family)
-        # a token is a byte or more, and few texts are near the limit
-        [message] = family.chat(text, conditions)
-        if frame + len(message["content"].encode()) + len(begun) <= longest:
-            continue
-        if (length := len(family.prompt_ids(text, prefix, conditions))) > longest:
-            raise BadInput(
-                f"the prompt of text {text!r} has {length} tokens, {len(begun)} of them speech, "
-                f"and rollout.max_prompt_tokens = {longest}; raise it, or prepare shorter ones "
-                "(data.max_chars, data.prefix.max_s)"
-            )
-
-
-def _begun(run: RunConfig, info: Mapping[str, Any], family: Family) -> list[int]:
-    """The speech tokens with which a prompt ends. Raises BadInput for one of another codebook."""
-    reference = family.continued(conditions_in(run, info))
-    begun = [*(reference.tokens if reference else ()), *info["speech_prefix"]]
-    codes = len(family.speech_token_ids)
-    if begun and max(begun) >= codes:
-        raise BadInput(
-            f"the recording before text {info['text']!r} has the speech token {max(begun)}, "
-            f"outside the codebook [0, {codes}); encode it with the run's codec"
-        )
-    return begun
+    """`ttsrl.data.told.check_prompts` of what was prepared, perhaps without the tokenizer."""
+    train, held_out = (
+        [row["extra_info"] for _, row in read_parquet(work_dir / "data" / f"{split}.parquet")]
+        for split in ("train", "held_out")
+    )
+    told.check_prompts(run, train, held_out, family)
 
 
 def check_memory(run: RunConfig) -> None:

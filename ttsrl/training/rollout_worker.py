@@ -25,7 +25,7 @@ from verl.utils.tensordict_utils import list_of_dict_to_tensordict
 
 from ttsrl.client.reward_client import RewardClient
 from ttsrl.config.schema import RunConfig
-from ttsrl.data.prompts import conditions_in
+from ttsrl.data.told import conditions_in
 from ttsrl.families.registry import load_family
 from ttsrl.records.rollout import Rollout
 from ttsrl.text.normalise import normalise

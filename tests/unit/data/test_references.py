@@ -13,7 +13,8 @@ from ttsrl.codecs.tiny import TinyCodec
 from ttsrl.config.evaluation import EvalConfig
 from ttsrl.config.schema import RunConfig
 from ttsrl.data.encode import EncodeOptions, encode
-from ttsrl.data.prompts import conditions_in, prepare
+from ttsrl.data.prompts import prepare
+from ttsrl.data.told import conditions_in
 from ttsrl.errors import BadInput
 
 TINY = Path("examples/tiny").absolute()
@@ -61,6 +62,16 @@ def test_a_text_is_spoken_in_the_voice_of_its_own_recording(tmp_path: Path) -> N
         assert (reference.text, list(reference.tokens)) == (SAID, tokens)
 
 
+def test_a_text_in_two_voices_is_not_a_duplicate(tmp_path: Path) -> None:
+    voices = (
+        {"prompt_text": SAID, "prompt_tokens": [1]},
+        {"prompt_text": SAID, "prompt_tokens": [2]},
+    )
+    run = run_of(tmp_path, [{"text": text, **voice} for text in TEXTS for voice in voices])
+    told = [tuple(info["reference"]["tokens"]) for info in infos(run, tmp_path / "data")]
+    assert sorted(told) == [(1,)] * len(TEXTS) + [(2,)] * len(TEXTS)
+
+
 def test_voices_are_drawn_by_seed_and_text_and_none_says_the_text_itself(tmp_path: Path) -> None:
     voices = tmp_path / "voices"
     voices.mkdir()
@@ -99,6 +110,10 @@ def test_voices_are_drawn_by_seed_and_text_and_none_says_the_text_itself(tmp_pat
         ({"prompt_text": "Six dogs!", "prompt_audio": str(CLIP)}, "says the text itself"),
         ({"prompt_text": "<b>six</b>", "prompt_tokens": [1]}, "markup '<b>'"),
         ({"prompt_text": SAID, "prompt_tokens": [-1]}, "speech token -1, outside the codebook"),
+        ({"prompt_text": SAID, "prompt_tokens": [1_000]}, r"token 1000, outside .* \[0, 1000\)"),
+        ({"prompt_text": SAID, "prompt_tokens": [1] * 120}, "tokens, 120 of them speech, and roll"),
+        ({"prompt_text": "...", "prompt_tokens": [1]}, 'reference is "...", which nobody can say'),
+        ({"prompt_text": "a\x07b", "prompt_tokens": [1]}, r"reference contains .* U\+0007"),
     ],
 )
 def test_a_bad_reference_is_refused(
@@ -121,6 +136,19 @@ def test_a_folder_without_a_usable_voice_is_refused(tmp_path: Path) -> None:
     (voices / "a.flac").write_bytes(CLIP.read_bytes())
     with pytest.raises(BadInput, match=r"a\.flac has no transcript: write what is said in it"):
         prepare(run, tmp_path / "data")
+    for encoding, message in (("utf-16", "the file is UTF-16"), ("latin-1", "is not UTF-8")):
+        (voices / "a.txt").write_bytes("café au lait".encode(encoding))
+        with pytest.raises(BadInput, match=rf"a\.txt:1: .*{message}"):
+            prepare(run, tmp_path / "data")
+
+
+def test_a_transcript_is_one_line_without_a_byte_order_mark(tmp_path: Path) -> None:
+    voices = tmp_path / "voices"
+    voices.mkdir()
+    (voices / "a.flac").write_bytes(CLIP.read_bytes())
+    (voices / "a.txt").write_text("black birds\nsing today\n", encoding="utf-8-sig")
+    run = run_of(tmp_path, [{"text": t} for t in TEXTS], references={"voices": str(voices)})
+    assert {i["reference"]["text"] for i in infos(run, tmp_path / "data")} == {SAID}
 
 
 @pytest.mark.parametrize(

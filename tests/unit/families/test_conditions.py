@@ -128,6 +128,11 @@ def test_what_a_family_cannot_be_told_is_refused() -> None:
         family_class("llasa").messages("Hello.", Conditions(style="a\nb"))
     with pytest.raises(BadInput, match="the text of the reference contains the markup '<b>'"):
         family_class("llasa").messages("Hello.", Conditions(reference=VoiceReference("<b>", [])))
+    # a text may hold an instruction; what is said in a recording does not
+    with pytest.raises(BadInput, match=r"the text of the reference contains '<\|endofprompt\|>'"):
+        family_class("cosyvoice2").check_transcript("slow<|endofprompt|>Hi")
+    with pytest.raises(BadInput, match="Orpheus was not taught to continue a recording"):
+        family_class("orpheus").check_transcript("Hi")
     with pytest.raises(BadInput, match='holds an instruction, and has the style "fast"'):
         family_class("cosyvoice2").messages("slow<|endofprompt|>Hi", Conditions(style="fast"))
 

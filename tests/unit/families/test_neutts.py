@@ -8,6 +8,8 @@ import pytest
 from transformers import PreTrainedTokenizerBase
 
 from support.family_tokenizers import NEUTTS_MARKERS, neutts_tokenizer
+from ttsrl.config.load import load_run
+from ttsrl.data.prompts import check_spoken
 from ttsrl.errors import BadInput
 from ttsrl.families.conditions import Conditions, VoiceReference
 from ttsrl.families.neutts import EMOTIONS
@@ -74,6 +76,15 @@ def test_french_has_no_dashes_and_each_language_its_model() -> None:
     assert family_class("neutts-fr").messages("Le week-end.")[0]["content"] == "lə wˈiːkˈɛnd."
     spoken = {name: family_class(name).languages for name in ("neutts", "neutts-de", "neutts-es")}
     assert spoken == {"neutts": {"en"}, "neutts-de": {"de"}, "neutts-es": {"es"}}
+
+
+def test_a_text_is_not_told_in_the_phonemes_of_another_language() -> None:
+    run = load_run("examples/tiny/run.json", ['languages=["de", "en"]'])
+    neutts, written = (run.model_copy(update={"family": f}) for f in ("neutts", "neutts-2e"))
+    check_spoken(neutts, "Good morning.", "en")
+    check_spoken(written, "Guten Morgen.", "de")
+    with pytest.raises(BadInput, match=r"told the phonemes of 'en'; .* neutts-de \('de'\)"):
+        check_spoken(neutts, "Guten Morgen.", "de")
 
 
 def test_without_espeak_or_its_language_one_line_says_so(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,6 +11,7 @@ from support.family_tokenizers import llama_3_tokenizer
 from support.orpheus_files import orpheus_tokenizer, write_orpheus, write_snac
 from support.outcomes import gated
 from ttsrl.config.load import load_run
+from ttsrl.data.told import check_prompts
 from ttsrl.errors import BadInput
 from ttsrl.families.conditions import Conditions, VoiceReference
 from ttsrl.families.frames import example_tokens, misplaced
@@ -90,6 +91,17 @@ def test_texts_with_its_tags_are_taken_and_with_its_markers_are_not() -> None:
     for marker in ("<custom_token_2>", "<|eot_id|>"):
         with pytest.raises(BadInput, match="the text contains"):
             family_class("orpheus").messages(f"Yes {marker}.")
+
+
+def test_speech_that_a_prompt_begins_with_is_in_its_places(
+    tokenizer: PreTrainedTokenizerBase,
+) -> None:
+    run = load_run("examples/tiny/run.json", ["family=orpheus", "rollout.max_prompt_tokens=20"])
+    family = load_family("orpheus", tokenizer, CODES)
+    right = {"text": "Hello.", "speech_prefix": [5, 4096]}
+    check_prompts(run, [right], [], family)
+    with pytest.raises(BadInput, match="has tokens out of their places: token 1 is 5, and place 1"):
+        check_prompts(run, [right | {"speech_prefix": [5, 5]}], [], family)
 
 
 def test_gates_know_the_places() -> None:

@@ -16,6 +16,7 @@ from ttsrl.storage.published import RUN
 from ttsrl.synthesis.say import Said, say
 
 TINY = Path("examples/tiny")
+CLIP = TINY / "clips" / "black-birds-sing-today.flac"
 
 
 @pytest.fixture
@@ -66,6 +67,31 @@ def test_a_small_model_without_a_run_says_what_it_has_room_for(model: Path, tmp_
     assert said(None).finished
     with pytest.raises(BadInput, match="the model's 256 positions; lower max_speech_tokens"):
         said(2048)
+
+
+@pytest.mark.parametrize(
+    ("asked", "why"),
+    [
+        ({"style": " "}, "--style is empty; leave it out"),
+        ({"voice": str(CLIP), "voice_text": " "}, "--voice and --voice-text belong together"),
+        ({"language": "klingon"}, "--language: language 'klingon' is not supported"),
+        ({"language": "de"}, "--language: the model is told none: no place {language} in"),
+    ],
+)
+def test_what_the_model_cannot_be_told_is_refused(
+    model: Path, tmp_path: Path, asked: dict[str, str], why: str
+) -> None:
+    with pytest.raises(BadInput, match=why.replace("{", r"\{")):
+        say("two red birds", str(model), tmp_path / "a.wav", codec=str(TINY / "codec"), **asked)
+    assert not (tmp_path / "a.wav").exists()
+
+
+def test_a_model_is_told_the_language_as_its_run_says(model: Path, tmp_path: Path) -> None:
+    form = "prompt.request=[{language}] {text}"
+    (model / RUN).write_text(dump_run(load_run(TINY / "run.json", [form])))
+    with pytest.raises(BadInput, match="a place for the language, and none is given"):
+        say("two red birds", str(model), tmp_path / "a.wav")
+    assert say("two red birds", str(model), tmp_path / "a.wav", language="German").tokens
 
 
 @pytest.mark.parametrize(
