@@ -19,6 +19,7 @@ from testbed.node import NODE, SECOND
 from testbed.paths import REPOSITORY
 
 REWARD = "app.kubernetes.io/component=reward"
+STEPS = 24
 
 
 @pytest.fixture
@@ -36,7 +37,10 @@ def second_machine(cluster: ClusterUnderTest) -> Iterator[None]:
 def test_training_goes_on_and_rewards_are_given_when_a_machine_is_lost(
     namespace: Namespace, bucket: Bucket
 ) -> None:
-    install(namespace, bucket, "--set", "reward.replicas=2,run.train.save_every=2")
+    # A busy machine takes as long as some steps to start the load: there are steps left then, which
+    # is more than the tiny policy has to learn, and a guard may stop it.
+    run = f"run.train.steps={STEPS},run.train.save_every=2,run.guards.built_in=false"
+    install(namespace, bucket, "--set", f"reward.replicas=2,{run}")
     assert machines(namespace, REWARD) == {NODE, SECOND.name}  # spread
     jobs = on_cpus(manifests(REPOSITORY / "jobs/train"))
     [workers] = jobs[0]["spec"]["rayClusterSpec"]["workerGroupSpecs"]
@@ -48,9 +52,9 @@ def test_training_goes_on_and_rewards_are_given_when_a_machine_is_lost(
     assert machines(namespace, worker) == {SECOND.name}
 
     with load(namespace, at_once=2, machine=NODE) as work:
+        assert not ended(namespace), namespace.describe()
         second.lose()
-        one_left = [pod for pod in namespace.list("pods", REWARD) if on(pod, NODE)]
-        assert all(map(is_ready, one_left))
+        namespace.until("a replica that answers", lambda: any_ready(namespace, NODE), 60)
         # as a cloud's controller does with an instance that is gone, and an owner of machines
         namespace.kubectl("delete", "node", SECOND.name)
         end = namespace.until("the end of training", lambda: ended(namespace), 1200)
@@ -58,10 +62,12 @@ def test_training_goes_on_and_rewards_are_given_when_a_machine_is_lost(
     assert work.scored > 0
     assert (work.failed, work.wrong) == ({}, 0)
     status = rayjob(namespace)
-    assert (end, status["jobStatus"], status["failed"]) == ("Complete", "SUCCEEDED", 1)
+    assert (end, status["jobStatus"]) == ("Complete", "SUCCEEDED"), namespace.describe()
+    # An end that a busy KubeRay did not see is followed by an attempt with nothing to do.
+    assert status["failed"] in (1, 2)
     assert status["rayClusterName"] != lost
     steps = [json.loads(line) for line in bucket.read("runs/ttsrl/log/steps.jsonl").splitlines()]
-    assert [step["step"] for step in steps] == list(range(1, len(steps) + 1))
+    assert [step["step"] for step in steps] == list(range(1, STEPS + 1))
     assert all(step["failed_share"] == 0 for step in steps)
 
 
@@ -78,5 +84,7 @@ def machines(namespace: Namespace, selector: str) -> set[str]:
     return {pod["spec"]["nodeName"] for pod in namespace.list("pods", selector)}
 
 
-def on(pod: dict[str, Any], machine: str) -> bool:
-    return pod["spec"]["nodeName"] == machine
+def any_ready(namespace: Namespace, machine: str) -> bool:
+    """Whether a replica on that machine takes requests."""
+    pods = namespace.list("pods", REWARD)
+    return any(is_ready(pod) for pod in pods if pod["spec"].get("nodeName") == machine)

@@ -3,6 +3,12 @@
 from typing import Any
 
 FAKE = "kwok.x-k8s.io/node"
+NOT_OF_TRAINING = {
+    "key": '.metadata.labels["app.kubernetes.io/component"]',
+    "operator": "NotIn",
+    "values": ["train"],
+}
+"""For the stage that completes pods of Jobs at once: a TrainJob, which is a Job too, goes on."""
 
 
 def nodes() -> list[dict[str, Any]]:

@@ -169,7 +169,10 @@ def prometheus_operator() -> None:
 def kwok() -> None:
     """A host process that keeps the fake nodes with GPUs alive and runs the pods on them."""
     folder = manifests("kwok") / "kustomize"
-    apply([*_rendered(folder / "crd"), *_rendered(folder / "stage/fast")])
+    stages = _rendered(folder / "stage/fast")
+    [complete] = [stage for stage in stages if stage["metadata"]["name"] == "pod-complete"]
+    complete["spec"]["selector"]["matchExpressions"].append(gpus.NOT_OF_TRAINING)
+    apply([*_rendered(folder / "crd"), *stages])
     start(
         *("kwok", binary("kwok"), f"--kubeconfig={pki.kubeconfig('admin')}"),
         *("--manage-all-nodes=false", f"--manage-nodes-with-annotation-selector={gpus.FAKE}=fake"),
