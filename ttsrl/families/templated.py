@@ -126,8 +126,8 @@ class TemplatedFamily:
         cls._check(said, what.removeprefix("the "), markers=frozenset())
         if not any(character.isalnum() for character in said):
             raise BadInput(
-                f"{what} is {shorten(said)}, which nobody can say; write what is said in the "
-                "recording"
+                f"{what} is {shorten(said)}, without a letter or digit; write what is said "
+                "in the recording"
             )
 
     @classmethod

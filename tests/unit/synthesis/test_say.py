@@ -79,7 +79,7 @@ def test_a_small_model_without_a_run_says_what_it_has_room_for(model: Path, tmp_
     ],
 )
 def test_what_the_model_cannot_be_told_is_refused(
-    model: Path, tmp_path: Path, asked: dict[str, str], why: str
+    model: Path, tmp_path: Path, asked: dict[str, Any], why: str
 ) -> None:
     with pytest.raises(BadInput, match=why.replace("{", r"\{")):
         say("two red birds", str(model), tmp_path / "a.wav", codec=str(TINY / "codec"), **asked)
