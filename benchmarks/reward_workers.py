@@ -44,7 +44,7 @@ def main() -> None:
     arguments = parser.parse_args()
     device = torch_device()
     with TemporaryDirectory() as temporary:
-        config, utterances = CONFIG, rollouts()
+        config, utterances = Path(CONFIG), rollouts()
         if arguments.shape:
             folder = (arguments.folder or Path(temporary)).absolute()
             service_speed.make_models(folder, arguments.shape, device)

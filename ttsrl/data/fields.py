@@ -26,14 +26,15 @@ ALSO = {
     "duration_s": ("duration",),
     "offset_s": ("offset",),
     "speech_tokens": (),
-    "style": (),
+    "style": ("instruct", "instruct_text"),
     "label": (),
-    "prompt_text": (),
-    "prompt_audio": ("prompt_wav",),
+    "prompt_text": ("ref_text", "reference_text"),
+    "prompt_audio": ("prompt_wav", "ref_audio", "reference_audio"),
     "prompt_tokens": (),
 }
 """Field -> names under which it is read too, where its own is not there: those of NeMo, Emilia,
-Common Voice, AudioFolder, Coqui and Hugging Face's data sets."""
+Common Voice, AudioFolder, Coqui and Hugging Face's data sets, and those of a style and a reference
+in CosyVoice's, F5-TTS' and Qwen3-TTS' lists."""
 
 AMBIGUOUS = ("text", "audio")
 """Fields that are asked for where several names could mean them; of others the first is taken."""

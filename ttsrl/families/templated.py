@@ -13,7 +13,7 @@ from ttsrl.errors import BadInput, shorten
 from ttsrl.families.conditions import UNCONDITIONED, Conditions, PromptConfig, VoiceReference, fill
 from ttsrl.families.speech_ids import SpeechVocabulary
 from ttsrl.records.sampling import Sampling
-from ttsrl.text.controls import check_controls
+from ttsrl.text.controls import check_sayable
 from ttsrl.text.markup import marks_in, without_marks
 
 if TYPE_CHECKING:
@@ -122,13 +122,8 @@ class TemplatedFamily:
         """Raise BadInput for what is not said in a recording, and if the models continue none."""
         cls.continued(Conditions(reference=VoiceReference(said, ())))
         what = "the text of the reference"
-        check_controls(said, what)
+        check_sayable(said, what, "write what is said in the recording")
         cls._check(said, what.removeprefix("the "), markers=frozenset())
-        if not any(character.isalnum() for character in said):
-            raise BadInput(
-                f"{what} is {shorten(said)}, without a letter or digit; write what is said "
-                "in the recording"
-            )
 
     @classmethod
     def parted(cls, text: str, conditions: Conditions) -> tuple[str, Conditions]:

@@ -22,6 +22,7 @@ from ttsrl.models.hub import local_folder
 from ttsrl.records.sampling import Sampling
 from ttsrl.runtime.machine import torch_device
 from ttsrl.storage.published import RUN, open_run, pull_from
+from ttsrl.text.controls import check_sayable
 from ttsrl.text.languages import language_of
 
 CACHE = Path("~/.cache/ttsrl/models")
@@ -68,6 +69,7 @@ def say(
     model's run (the run.json in its folder or above it, or the published one) unless given.
     Raises BadInput, Failure, StorageError; then nothing is written.
     """
+    check_sayable(text, "the text", "give words")
     if "://" not in model:
         check_models({"--model": model})
     where, run = _find(model)

@@ -87,6 +87,11 @@ def test_keys_of_other_tools_are_read_and_those_that_only_look_so_refused(tmp_pa
     found = read(tmp_path, rows, max_duration_s=1.0)
     assert [(t.text, t.language) for t in found.texts] == [("Olá", "pt"), ("hello", "en")]
     assert found.left_out == {"lasts more than 1 s (data.max_duration_s)": 1}
+    told = {"instruct": "calm", "ref_audio": "voice.wav", "ref_text": "who speaks"}
+    [text] = read(tmp_path, [{"text": "hello", **told}]).texts
+    assert (text.style, text.prompt_text, text.prompt_audio) == (
+        "calm", "who speaks", tmp_path / "voice.wav",
+    )  # fmt: skip
     for row, said in [
         ({"Text": "a"}, "has no key 'text'"),
         ({"text": "a", "Language": "de"}, "'Language' is not read, and looks like 'language'"),

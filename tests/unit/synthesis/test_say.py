@@ -109,3 +109,12 @@ def test_a_codec_that_is_not_known_or_not_here_is_asked_for(
     with pytest.raises(BadInput, match=why):
         say("two red birds", str(model), tmp_path / "said.wav")
     assert not (tmp_path / "said.wav").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [("...", "the text is .*, without a letter or digit"), ("two\x07", "control character U")],
+)
+def test_what_nobody_can_say_is_refused(model: Path, tmp_path: Path, text: str, why: str) -> None:
+    with pytest.raises(BadInput, match=why):
+        say(text, str(model), tmp_path / "a.wav", codec=str(TINY / "codec"))
