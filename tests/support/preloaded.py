@@ -19,7 +19,7 @@ from pathlib import Path
 from ttsrl.runtime.preloaded import serve_forks
 {begins}
 serve_forks(Path(sys.argv[1]), lambda: os.environ.setdefault("PREPARED", "yes") == "yes")
-print("goes on", os.getpid(), os.getppid(), flush=True)
+print("continues", os.getpid(), os.getppid(), flush=True)
 sys.exit(int(sys.stdin.readline() or 0))
 """
 
@@ -41,7 +41,7 @@ class Preloaded:
         )
         assert self.process.stdout is not None
         self.said = self.process.stdout.readline()
-        if self.said.startswith("goes on"):
+        if self.said.startswith("continues"):
             self.main = psutil.Process(int(self.said.split()[-2]))
 
     def start(

@@ -1,8 +1,8 @@
 """Limits that hold for every evaluation of a run at once, so that many looks are not many chances.
 
-A 95 % interval of one evaluation lies beside the truth once in twenty. A run has as many of them as
-it has evaluated checkpoints, and a guard that stops on any one of them would stop most long runs
-that did not get worse.
+A 95 % interval of one evaluation misses the true value in 5 % of cases. A run has as many intervals
+as evaluated checkpoints, and a guard that stops on any one of them would stop many long runs that
+did not get worse.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Texts that nobody can say.
+"""Texts in which there is nothing to say.
 
 Control characters mean a wrong encoding, or a program's slip.
 """

@@ -26,8 +26,8 @@ import pynvml
 NVML_CHECK = {"PYTORCH_NVML_BASED_CUDA_CHECK": "1"}
 """torch.cuda.is_available() would initialise CUDA. vLLM sets it in all its processes."""
 READ_ONCE = {"OMP_NUM_THREADS": "1", "VLLM_LOGGING_LEVEL": "WARN", "VLLM_BATCH_INVARIANT": "0"}
-"""What torch and vLLM read while they are imported, as Ray and verl set it in their workers where
-nobody else has."""
+"""What torch and vLLM read while they are imported, as Ray and verl set it in their workers unless
+the environment has it already."""
 MODULES = (
     "verl.workers.rollout.vllm_rollout.vllm_async_server",
     "vllm.v1.engine.core",

@@ -8,7 +8,7 @@ NOT_OF_TRAINING = {
     "operator": "NotIn",
     "values": ["train"],
 }
-"""For the stage that completes pods of Jobs at once: a TrainJob, which is a Job too, goes on."""
+"""For the stage that completes pods of Jobs at once: a TrainJob, which is a Job too, continues."""
 
 
 def nodes() -> list[dict[str, Any]]:

@@ -168,13 +168,14 @@ ctypes.CDLL(None).prctl(15, b"python", 0, 0, 0)
 
 
 @pytest.mark.parametrize(
-    ("name", "goes_on"), [(b"cuda00001c00008", True), (b"jemalloc_bg_thd", True), (b"pool", False)]
+    ("name", "is_forked"),
+    [(b"cuda00001c00008", True), (b"jemalloc_bg_thd", True), (b"pool", False)],
 )
 def test_a_thread_that_no_fork_misses_is_no_hindrance(
-    tmp_path: Path, name: bytes, goes_on: bool
+    tmp_path: Path, name: bytes, is_forked: bool
 ) -> None:
     preloaded = Preloaded(tmp_path, NAMED.format(name=name))
-    assert preloaded.said.startswith("goes on") is goes_on
+    assert preloaded.said.startswith("continues") is is_forked
     assert preloaded.end(0) == 0
 
 

@@ -45,11 +45,15 @@ def test_nvml_is_left_by_all_who_use_it(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_where_there_is_no_nvml_nothing_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = list[str]()
+
     def missing(name: str) -> None:
+        asked.append(name)
         raise OSError(name)
 
     monkeypatch.setattr(preloaded_gpu.ctypes, "CDLL", missing)
     leave_nvml()
+    assert asked == ["libnvidia-ml.so.1"]
 
 
 def test_the_capability_is_asked_of_nvml_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
