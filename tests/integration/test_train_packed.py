@@ -133,6 +133,22 @@ def test_adapters_that_are_saved_alone_are_loaded_beside_their_policy(
     )
 
 
+@pytest.mark.parametrize("ranks", [1, 2])
+def test_rollouts_get_the_weights_that_verl_merges(folder: Path, found: Found, ranks: int) -> None:
+    began_with = load_file(folder / "llama/model.safetensors")
+    for of_rank in found[f"{LORA}-{ranks}"]:
+        ours, theirs = of_rank["sent"]["ours"], of_rank["sent"]["theirs"]
+        assert of_rank["sent"]["kept"]
+        assert list(ours) == list(theirs)
+        assert set(began_with) <= set(ours)
+        for name, weight in ours.items():
+            assert weight.dtype == torch.bfloat16
+            # both add the same in float32, and may round to neighbours
+            torch.testing.assert_close(weight, theirs[name], rtol=2**-7, atol=1e-6)
+        changed = [n for n, w in began_with.items() if not torch.equal(ours[n], w.bfloat16())]
+        assert len(changed) == 7 * SIZES["num_hidden_layers"]  # all-linear
+
+
 def test_adapters_are_merged_with_the_policy_that_the_run_began_with(
     folder: Path, tmp_path: Path
 ) -> None:

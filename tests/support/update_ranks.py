@@ -108,6 +108,7 @@ def rank_of(
         with actor_of(run_of(folder / policy, ranks, way), "cpu", keys) as worker:
             if way == LORA:
                 update_adapters(worker, mine[0])
+                found["sent"] = sent(worker) if saved is None else None
             elif saved is None:
                 found[f"{policy} {way}"] = updated(worker, *mine)
             if way == LORA and (saved, ranks) == (None, 1):
@@ -122,6 +123,21 @@ def update_adapters(worker: Any, batch: Batch) -> None:
     """So that none is 0. What is loaded afterwards takes their place."""
     output = worker.compute_log_prob(batch.copy())
     worker.update_actor(to_update(batch, output["log_probs"].values()))
+
+
+def sent(worker: Any) -> dict[str, Any]:
+    """Weights on their way to the rollouts, by ttsrl and by verl; whether the trained ones stay."""
+    from verl.utils.fsdp_utils import merged_lora_context, normalize_peft_param_name
+
+    engine = worker.actor.engine
+    before = whole_state(worker)
+    ours = {name: weight.clone() for name, weight in engine.get_per_tensor_param()[0]}
+    with merged_lora_context(engine.module, backup_adapters=True):
+        state = normalize_peft_param_name(engine.module.state_dict())
+        theirs = {name: tensor.full_tensor().bfloat16() for name, tensor in state.items()}
+    after = whole_state(worker)
+    kept = all(torch.equal(a, b) for a, b in zip(before, after, strict=True))
+    return {"ours": ours, "theirs": theirs, "kept": kept}
 
 
 def save_whole(worker: Any, folder: Path) -> None:

@@ -16,6 +16,7 @@ from verl.workers.rollout.replica import RolloutReplicaRegistry
 from ttsrl.training.environment import policy_here
 from ttsrl.training.plugin import compiling as compiling
 from ttsrl.training.plugin import fsdp_units as fsdp_units
+from ttsrl.training.plugin import lora_weights as lora_weights
 from ttsrl.training.plugin import packed_attention as packed_attention
 from ttsrl.training.plugin import resharding as resharding
 from ttsrl.training.plugin import saving as saving
