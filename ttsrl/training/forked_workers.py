@@ -23,7 +23,8 @@ from ttsrl.training.environment import device_of, has_gpu, run_here
 from ttsrl.training.verl_args import rollout_engine
 
 FORK = "TTSRL_FORK_WORKERS"
-"""Environment variable: 0 has each process import its own modules; 1 forks them with a GPU, too."""
+"""Environment variable: 0 has each process import its own modules; 1 forks them with several GPUs,
+too."""
 MODULES = (
     "ray._private.workers.default_worker",
     "ttsrl.training.trainer",
@@ -36,10 +37,13 @@ FIRST_JOB = "01000000"
 
 
 @contextmanager
-def place_of_forks(device: str) -> Generator[Path | None]:
-    """Where workers ask to be forked; None where each imports its own modules."""
-    # with a GPU on request only: no training has yet gone through its steps so
-    fork = os.environ.get(FORK, "1" if device == "cpu" else "0")
+def place_of_forks(device: str, per_machine: int) -> Generator[Path | None]:
+    """Where workers ask to be forked; None where each imports its own modules.
+
+    `per_machine`: the processes of a machine that train (`train.gpus_per_node`).
+    """
+    # with several GPUs on request only: no training has yet gone through its steps so
+    fork = os.environ.get(FORK, "1" if device == "cpu" or per_machine == 1 else "0")
     if fork not in ("0", "1"):
         raise BadInput(f"{FORK} = {fork!r}: it is 0 or 1")
     # a run on a CPU beside a GPU hides that from some of its processes alone

@@ -188,7 +188,8 @@ class _Training:
         with ExitStack() as stack:
             if environment.ray_address() is None:
                 folder = stack.enter_context(scratch("ttsrl-ray-"))
-                ray = RayHere(str(folder), stack.enter_context(place_of_forks(device)))
+                forks = place_of_forks(device, run.train.gpus_per_node)
+                ray = RayHere(str(folder), stack.enter_context(forks))
             else:
                 ray = RayThere(environment.of_every_process(run, device) | of_rollouts)
             keys_file = train_dir / "verl.json"
@@ -203,14 +204,14 @@ class _Training:
             keys_file.write_text(json.dumps(keys, indent=2) + "\n", encoding="utf-8")
             stack.enter_context(PublishedLog(self.store, train_dir, self.metrics))
             variables = environment.of_driver(run, device) | of_rollouts
-            forks = None
+            socket = None
             if isinstance(ray, RayHere):
-                forks = ray.forks
+                socket = ray.forks
                 variables["TMPDIR"] = ray.folder  # verl leaves locks in the temporary folder
-            if forks is not None:
+            if socket is not None:
                 variables |= before_import(device)
             trackers = stack.enter_context(Trackers(run, self.work_dir / RUN, self.work_dir))
-            verl = Job("verl", run_verl, (keys_file, forks), log, variables)
+            verl = Job("verl", run_verl, (keys_file, socket), log, variables)
             stack.callback(verl.stop)
             evaluations = stack.enter_context(EvaluationsSeen(run, self.store))
 

@@ -1,5 +1,6 @@
 """The cluster's Go programs: built once from the pins in tools/, then found by those pins' hash."""
 
+import fcntl
 import hashlib
 import json
 import os
@@ -8,6 +9,8 @@ import shutil
 import subprocess
 import time
 import tomllib
+from collections.abc import Generator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -88,7 +91,27 @@ def groups_up_to(name: str) -> tuple[str, ...]:
 
 
 def build(groups: tuple[str, ...]) -> None:
-    """Build what is missing, one program after the other: one link alone fills two cores."""
+    """Build what is missing, one program after the other: one link alone fills two cores.
+
+    Another process that builds is waited for: both would use and remove the same caches of Go.
+    """
+    with _one_at_a_time():
+        _build_missing(groups)
+
+
+@contextmanager
+def _one_at_a_time() -> Generator[None]:
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with (CACHE / "building.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print("waiting for another process that builds the cluster's programs", flush=True)
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _build_missing(groups: tuple[str, ...]) -> None:
     missing = [tool for tool in tools().values() if tool.group in groups and not tool.home.exists()]
     if missing and not shutil.which("go"):
         raise TestbedError(

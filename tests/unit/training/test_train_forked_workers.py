@@ -23,27 +23,30 @@ def test_processes_of_a_machine_are_forked_unless_a_user_says_no(
 ) -> None:
     monkeypatch.delenv(FORK, raising=False)
     monkeypatch.setattr(forked_workers, "has_gpu", lambda: False)
-    with place_of_forks("cpu") as place:
+    with place_of_forks("cpu", 2) as place:
         assert place is not None
         assert place.parent.stat().st_mode & 0o077 == 0, "others may write there"
     assert not place.parent.exists()
     monkeypatch.setattr(forked_workers, "has_gpu", lambda: True)
-    for device in ("cpu", "cuda"):
-        with place_of_forks(device) as place:
-            assert place is None
+    assert not forks("cpu", 1), "beside a GPU"
+    assert forks("cuda", 1)
+    assert not forks("cuda", 2)
     monkeypatch.setenv(FORK, "1")
-    with place_of_forks("cuda") as place:
-        assert place is not None
-    with place_of_forks("cpu") as place:
-        assert place is None
+    assert forks("cuda", 2)
+    assert not forks("cpu", 1)
     monkeypatch.setattr(forked_workers, "has_gpu", lambda: False)
     monkeypatch.setenv(FORK, "0")
-    for device in ("cpu", "cuda"):
-        with place_of_forks(device) as place:
-            assert place is None
+    assert not forks("cpu", 1)
+    assert not forks("cuda", 1)
     monkeypatch.setenv(FORK, "no")
-    with pytest.raises(BadInput, match="TTSRL_FORK_WORKERS = 'no'"), place_of_forks("cpu"):
-        pass
+    with pytest.raises(BadInput, match="TTSRL_FORK_WORKERS = 'no'"):
+        forks("cpu", 1)
+
+
+def forks(device: str, per_machine: int) -> bool:
+    """Whether workers have a place to ask at."""
+    with place_of_forks(device, per_machine) as place:
+        return place is not None
 
 
 @pytest.fixture
