@@ -104,8 +104,13 @@ TESTBED = PYTHONPATH=tests/cluster .venv/bin/python -m testbed
 test-cluster: env
 	TTSRL_NO_SKIP= TTSRL_CLUSTER_GROUP=$(GROUP) .venv/bin/pytest tests/cluster $(IN_TWO) $(ARGS)
 
+# Then, one at a time, what stops the cluster's parts: the API server, S3, a machine.
+FULL = TTSRL_CLUSTER_GROUP=full .venv/bin/pytest tests/cluster
 test-cluster-full: env
-	TTSRL_CLUSTER_GROUP=full .venv/bin/pytest tests/cluster $(ARGS)
+	$(if $(KUBECONFIG),,$(TESTBED) up full)
+	failed=0; $(FULL) -m 'not disturbs' $(IN_TWO) $(ARGS) || failed=1; \
+	  $(FULL) -m disturbs $(ARGS) || failed=1; \
+	  $(if $(KUBECONFIG),,$(TESTBED) down;) exit $$failed
 
 cluster-tools: env
 	$(TESTBED) tools $(GROUP)

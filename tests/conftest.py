@@ -20,6 +20,7 @@ ALONE = (
     "integration/test_train_",
     "integration/test_wheel",
     *(f"cluster/test_{name}" for name in ("whole_job", "autoscaling", "monitors", "disruption")),
+    *(f"cluster/test_{name}" for name in ("leaving", "pages", "skaffold")),
 )
 """Files of tests that keep both cores busy, or must not be disturbed."""
 

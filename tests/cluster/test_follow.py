@@ -34,6 +34,7 @@ def proxied(kubeconfig: Path, copy: Path) -> Generator[TcpProxy]:
         yield proxy
 
 
+@pytest.mark.disturbs
 @pytest.mark.timeout(900)
 def test_a_job_is_followed_over_an_api_server_that_is_away_for_a_minute(
     namespace: Namespace, tmp_path: Path

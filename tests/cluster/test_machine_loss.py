@@ -32,6 +32,7 @@ def second_machine(cluster: ClusterUnderTest) -> Iterator[None]:
     second.forget()
 
 
+@pytest.mark.disturbs
 @pytest.mark.timeout(2400)
 @pytest.mark.usefixtures("second_machine")
 def test_training_goes_on_and_rewards_are_given_when_a_machine_is_lost(

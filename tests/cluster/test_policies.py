@@ -127,6 +127,7 @@ def start(namespace: Namespace, *pods: Manifest) -> dict[str, str]:
     }
 
 
+@pytest.mark.disturbs
 @pytest.mark.timeout(1800)
 def test_what_must_talk_talks_and_nothing_else_can(
     enforced: None, namespace: Namespace, other_namespace: Namespace, host: dict[str, str]

@@ -27,6 +27,7 @@ STEPS, SAVE_EVERY = 12, 3
 LOST_PODS = 2
 
 
+@pytest.mark.disturbs
 @pytest.mark.timeout(3600)
 def test_no_step_and_no_score_is_lost_with_pods_s3_keys_and_prometheus(
     namespace: Namespace, bucket: Bucket, tmp_path: Path
