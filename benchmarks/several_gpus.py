@@ -37,7 +37,7 @@ STAGES = ("generate", "wait_for_scores", "old_log_prob", "update", "sync_weights
 
 
 @dataclass(frozen=True)
-class Part:
+class RunPart:
     """One start of the run."""
 
     name: str
@@ -49,12 +49,12 @@ class Part:
 
 
 PARTS = (
-    Part("two", 2, 3, kill=True),
-    Part("two again", 2, 5),
-    Part("one", 1, 7),
-    Part("two once more", 2, 9),
+    RunPart("two", 2, 3, kill=True),
+    RunPart("two again", 2, 5),
+    RunPart("one", 1, 7),
+    RunPart("two once more", 2, 9),
 )
-HALF = Part("one, half of the prompts", 1, 3)
+HALF = RunPart("one, half of the prompts", 1, 3)
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ def main() -> None:
     table(ended)
 
 
-def run_part(part: Part, folder: Path, shape: object, settings: Sequence[str]) -> list[Ended]:
+def run_part(part: RunPart, folder: Path, shape: object, settings: Sequence[str]) -> list[Ended]:
     """Its steps in order, those that the log had before left out."""
     given = [*settings, f"train.gpus_per_node={part.gpus}"]
     config = write_run(folder, shape, given, published=False)  # pyright: ignore[reportArgumentType]

@@ -65,6 +65,12 @@ def test_a_run_is_set_back_to_a_good_checkpoint_and_then_stopped_with_one(
     assert "going on from step 2" in output
     assert output.splitlines()[-1].startswith("stopped: guard slow at step 5: learning_rate is")
     assert "be patient" in output.splitlines()[-1]
+    # started again it says so, whether or not there is a reward service
+    gone = load_run(server.config, [*SMALL, storage, "reward.url=http://127.0.0.1:9", rules])
+    job = start_training(gone, tmp_path / "run")
+    again, _ = job.communicate(timeout=200)
+    assert job.returncode == 3, again
+    assert again.splitlines()[-1] == output.splitlines()[-1]
 
     store, train = RunStore(run.storage, run.name), tmp_path / "run" / "train"
     steps = lines_of(train / "steps.jsonl")

@@ -46,7 +46,15 @@ class Refused:
     headers: tuple[tuple[str, str], ...] = ()
 
 
-Rule = Callable[[Asked], str | Refused | None]
+@dataclass(frozen=True)
+class Page:
+    """An answer that is none of the protocol, as of a proxy."""
+
+    text: str
+    content_type: str
+
+
+Rule = Callable[[Asked], str | Refused | Page | None]
 
 
 class AudioLlmServer:
@@ -70,14 +78,25 @@ class AudioLlmServer:
                 if isinstance(said, Refused):
                     error = {"error": {"message": "refused", "type": "error", "code": None}}
                     return self.answer(said.status, error, said.headers)
+                if isinstance(said, Page):
+                    return self.send(200, said.text, said.content_type)
                 return self.answer(200, completion(body["model"], said))
 
             def answer(
                 self, status: int, body: object, headers: tuple[tuple[str, str], ...] = ()
             ) -> None:
-                data = json.dumps(body).encode()
+                self.send(status, json.dumps(body), "application/json", headers)
+
+            def send(
+                self,
+                status: int,
+                text: str,
+                content_type: str,
+                headers: tuple[tuple[str, str], ...] = (),
+            ) -> None:
+                data = text.encode()
                 self.send_response(status)
-                for name, value in (("content-type", "application/json"), *headers):
+                for name, value in (("content-type", content_type), *headers):
                     self.send_header(name, value)
                 self.send_header("content-length", str(len(data)))
                 self.end_headers()

@@ -57,6 +57,11 @@ class Condition(Strict):
                 f"{unused[0]!r} belongs to `rises` and `falls`, and the condition on "
                 f"{self.measure!r} has `{given[0]}`; leave it out"
             )
+        if "window" in unused and self.against != "window":
+            raise ValueError(
+                f"'window' belongs to against = \"window\", and the condition on {self.measure!r} "
+                "compares with the base; give it that, or leave `window` out"
+            )
         return self
 
 

@@ -8,13 +8,17 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from ttsrl.base import Strict
 
+SECRETS = ("token", "key", "password", "secret", "auth")
+"""In an address' query, words of names whose values are for nobody else."""
+
 
 def _without_secrets(address: str) -> str:
     scheme, _, rest = address.partition("://")
     # what is wrong is not quoted: it may be a password
     if scheme not in ("http", "https") or not rest:
         raise ValueError("an address is http://HOST or https://HOST; correct it")
-    if "@" in rest.partition("/")[0] or "token=" in rest:
+    query = rest.partition("?")[2].lower()
+    if "@" in rest.partition("/")[0] or any(word in query for word in SECRETS):
         raise ValueError(
             "the address has a password or a token in it, and a run's configuration is published; "
             "give that in the environment (docs/tracking.md)"

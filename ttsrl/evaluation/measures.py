@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 from ttsrl.config.schema import RunConfig
 from ttsrl.evaluation.adaptation import adaptations
 from ttsrl.evaluation.bootstrap import Estimate, paired_bootstrap
-from ttsrl.evaluation.simultaneous import planned_evaluations, simultaneous
+from ttsrl.evaluation.simultaneous import simultaneous
 from ttsrl.evaluation.summary import mean_by_text
 from ttsrl.guards.measures import EVALUATION
+from ttsrl.guards.planned import planned_evaluations
 from ttsrl.records.evaluation import SAMPLED, EvaluationReport, EvaluationRow, Interval
 
 Z_95 = NormalDist().inv_cdf(0.975)

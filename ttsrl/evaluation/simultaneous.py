@@ -7,20 +7,10 @@ did not get worse.
 
 from __future__ import annotations
 
-import math
 from statistics import NormalDist
-
-from ttsrl.config.schema import RunConfig
 
 CONFIDENCE = 0.95
 """That all intervals of a run hold together; half of what is left is on either side."""
-
-
-def planned_evaluations(run: RunConfig) -> int:
-    """How many checkpoints of a run are evaluated in training, or may be after it."""
-    during = run.eval.during_training
-    span = run.train.save_every * (1 if during is None else during.every)
-    return math.ceil(run.train.steps / span)
 
 
 def simultaneous(

@@ -18,6 +18,7 @@ from ttsrl.guards.measures import (
     measures_of_evaluations,
     measures_of_steps,
 )
+from ttsrl.guards.planned import planned_evaluations
 
 
 @dataclass(frozen=True)
@@ -29,19 +30,24 @@ class Armed:
     """Built-in guard -> the measure that the run does not log."""
     late: tuple[str, ...]
     """Guards on evaluations that come after training alone."""
+    short: tuple[str, ...]
+    """Guards that take more steps, or evaluations, than the run has after its base."""
 
     @property
     def words(self) -> str:
         """What a start says of them."""
-        names = ", ".join(g.name for g in self.guards if g.name not in self.late) or "none"
+        watching = (g.name for g in self.guards if g.name not in {*self.late, *self.short})
+        names = ", ".join(watching) or "none"
         without = ", ".join(f"{name} ({measure})" for name, measure in self.unarmed.items())
         late = (
             f"{', '.join(self.late)} judge the last model alone, as eval.during_training does not "
-            "evaluate that"
+            "evaluate that before"
         )
+        short = f"the run is too short for {', '.join(self.short)}"
         return (
             f"guards: {names}"
             + (f"; {late}" if self.late else "")
+            + (f"; {short}" if self.short else "")
             + (f"; not logged, so without {without}" if without else "")
         )
 
@@ -49,7 +55,7 @@ class Armed:
 def armed(run: RunConfig, device: str | None = None) -> Armed:
     """The guards of a run, trained on a device; None: what the run names, which may be `auto`.
 
-    Raises BadInput for one that could never trip.
+    Raises BadInput for one on a measure that the run does not log.
     """
     known = measures_of_steps(run, device) | measures_of_evaluations(run)
     beside = measures_during_training(run)
@@ -70,12 +76,15 @@ def armed(run: RunConfig, device: str | None = None) -> Armed:
         elif name in own:
             raise BadInput(
                 f"guards.rules: the guard {name!r} watches {absent!r}, which this run does not log"
-                f"{did_you_mean(absent, known)}"
+                f"{did_you_mean(absent, sorted(known))}"
             )
         else:
             unarmed[name] = absent
+    if planned_evaluations(run) < 2:  # that of the last model
+        beside = set()
     late = tuple(guard.name for guard in guards if _after_training(guard, beside))
-    return Armed(tuple(guards), unarmed, late)
+    short = tuple(g.name for g in guards if g.name not in late and _is_too_long(g, run))
+    return Armed(tuple(guards), unarmed, late, short)
 
 
 def _after_training(guard: Guard, beside: set[str]) -> list[str]:
@@ -83,8 +92,16 @@ def _after_training(guard: Guard, beside: set[str]) -> list[str]:
     return [m for m in guard.measures if m.startswith(EVALUATION) and m not in beside]
 
 
+def _is_too_long(guard: Guard, run: RunConfig) -> bool:
+    """Whether it takes more steps, or evaluations, than there are to judge."""
+    windows = [one.window for one in guard.when if one.against == "window"]
+    after_base = run.train.steps - run.guards.base_steps
+    there = planned_evaluations(run) if guard.of_evaluation else after_base
+    return guard.in_a_row + max(windows, default=0) > there
+
+
 def may_set_back(run: RunConfig) -> bool:
-    """Whether a guard may set the run back. Raises BadInput for one that could never trip."""
+    """Whether a guard may set the run back. Raises BadInput as `armed` does."""
     return run.guards.max_rollbacks > 0 and any(g.then == "rollback" for g in armed(run).guards)
 
 

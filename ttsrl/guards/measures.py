@@ -35,6 +35,10 @@ OF_STEP = (
     "learning_rate",
     "replaced_groups",
     "seconds",
+    "save_waited_s",
+    "rollouts",
+    "tokens",
+    "balance",
 )
 """Numbers of every step."""
 BESIDE = {
@@ -95,12 +99,19 @@ def _of_suite(run: RunConfig, suite: str, judges: Sequence[JudgeConfig]) -> Iter
     if _may_adapt(run, judges):
         limited.append("adaptation")
     for name in (
-        *("cer", "wer", "end_token_rate", "duration_s", "similarity"),
+        *("cer", "wer", "end_token_rate", "duration_s"),
+        *(["similarity"] if _speaker_model(run, suite) else []),
         *quality,
         *(f"cer.{judge.name}" for judge in judges),
         *(f"{name}{limit}" for name in limited for limit in limits),
     ):
         yield f"{EVALUATION}{suite}.{name}"
+
+
+def _speaker_model(run: RunConfig, suite: str) -> str | None:
+    """What measures how alike voices are in a suite."""
+    own = (one.speaker_model for one in run.eval.suites if one.name == suite)
+    return next(own, run.eval.speaker_model)
 
 
 def _may_adapt(run: RunConfig, judges: Sequence[JudgeConfig]) -> bool:

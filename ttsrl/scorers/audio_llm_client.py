@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import base64
 import io
+import json
 from collections.abc import Callable
 from typing import Any
 
 import soundfile
 
 from ttsrl.audio.waveform import Waveform
-from ttsrl.errors import BadInput, reason_of
+from ttsrl.errors import BadInput, reason_of, shorten
 from ttsrl.reward.audio_llm import AudioLlmProgram
 from ttsrl.scorers.remote import NotAnswered, Usage, key_of, key_refused
 
@@ -67,6 +68,10 @@ class AudioLlmClient:
             raise self._refusal(error.status_code, reason_of(error)) from None
         except errors.OpenAIError as error:
             raise NotAnswered("scorer", f"not an answer: {reason_of(error)}") from None
+        except json.JSONDecodeError as error:  # the client lets it through, as of a proxy's page
+            answer = error.doc
+        if isinstance(answer, str):  # and what is not even called JSON it gives as it is
+            raise NotAnswered("scorer", f"{program.url} answers no JSON: {shorten(answer)}")
         if answer.usage is not None:
             self._count(answer.usage.prompt_tokens, answer.usage.completion_tokens)
         choices = getattr(answer, "choices", None)

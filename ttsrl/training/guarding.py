@@ -127,12 +127,22 @@ class GuardWatch:
         }
         return min(heard, key=lambda step: (heard[step], step)) if heard else max(steps, default=0)
 
+    def check_stopped(self, step: int) -> None:
+        """Raises Stopped where a guard has ended the run, and is as it was; nothing is changed.
+
+        `step`: of the checkpoint that the run would go on from.
+        """
+        events = [e for e in self._known_events() if e.step <= step or e.to_step is not None]
+        last = stopped_by(events, self._run.guards.max_rollbacks)
+        if last is not None and self._is_as_it_was(last):
+            raise Stopped(f"{last.said}; {self._way_out(step)}")
+
     def resume(self, step: int) -> None:
         """Take up what is known of a run that goes on from a step. Raises Stopped."""
+        self.check_stopped(step)
         self._stop_file.unlink(missing_ok=True)
         self.events = [e for e in self._known_events() if e.step <= step or e.to_step is not None]
-        if (stopped := self._still_stopped()) is not None:
-            raise Stopped(f"{stopped.said}; {self._way_out(step)}")
+        self._clear_stop()
         write_lines(self._log, self.events)
         for one in self._known_steps(step):
             self.history.add_step(one)
@@ -206,20 +216,20 @@ class GuardWatch:
         except (BadInput, Failure) as error:
             print(f"guards.jsonl not published yet: {error}", flush=True)
 
-    def _still_stopped(self) -> GuardEvent | None:
-        """The event that ended the run, where its guard is as it was; else it is done with."""
+    def _is_as_it_was(self, event: GuardEvent) -> bool:
+        """Whether the guard of an event still watches the same."""
+        return any((g.name, g.digest) == (event.guard, event.digest) for g in self.armed.guards)
+
+    def _clear_stop(self) -> None:
+        """What ended the run is done with: its guard is another one now."""
         last = stopped_by(self.events, self._run.guards.max_rollbacks)
         if last is None:  # or killed before it was set back: the guard trips again, or it need not
-            return None
-        guard = next((g for g in self.armed.guards if g.name == last.guard), None)
-        if guard is not None and guard.digest == last.digest:
-            return last
+            return
         said = f"guard {last.guard} stopped this run at step {last.step}, and is changed: going on"
         print(said, flush=True)
         self.events.append(
             last.model_copy(update={"event": "cleared", "said": said, "at_s": time.time()})
         )
-        return None
 
     def _known_events(self) -> Sequence[GuardEvent]:
         """Those in storage, or of this machine where more are here."""

@@ -10,7 +10,8 @@ from scipy.stats import t as t_distribution
 
 from support.paths import TINY
 from ttsrl.config.load import load_run
-from ttsrl.evaluation.simultaneous import planned_evaluations, simultaneous, student_t
+from ttsrl.evaluation.simultaneous import simultaneous, student_t
+from ttsrl.guards.planned import planned_evaluations
 
 
 @pytest.mark.parametrize("tail", [0.025, 0.0025, 0.00025])

@@ -13,8 +13,8 @@ from support.helm_chart import render
 from support.paths import ROOT
 from ttsrl.config.load import load_run
 from ttsrl.config.schema import RunConfig
-from ttsrl.evaluation.simultaneous import planned_evaluations
 from ttsrl.guards.armed import armed
+from ttsrl.guards.planned import planned_evaluations
 
 RECIPES = sorted((ROOT / "examples/recipes").glob("*.json"))
 PAGE = (ROOT / "docs/recipes.md").read_text()

@@ -46,6 +46,45 @@ def test_a_start_says_which_guards_watch_and_which_do_not() -> None:
     assert "kl" in names(with_kl)
 
 
+def test_a_start_says_for_which_guards_the_run_is_too_short() -> None:
+    window = {"measure": "cer", "rises": 0.1, "against": "window", "window": 18}
+    rules = [
+        {"name": "fits", "when": [{"measure": "cer", "above": 0.5}], "in_a_row": 21},
+        {"name": "long", "when": [{"measure": "cer", "above": 0.5}], "in_a_row": 22},
+        {"name": "wide", "when": [window], "in_a_row": 4},
+    ]
+    assert armed(run_with(*rules)).short == ("long", "wide")  # 24 steps, 3 of them the base
+    every = armed(run_with(base_steps=24))
+    assert {"gradient", "collapse"} <= set(every.short)
+    assert "guards: none" in every.words
+    assert "the run is too short for end_token, rate_up" in every.words
+    heard = {"measure": "eval.held_out.cer", "rises": 0.1, "against": "window", "window": 3}
+    rule = f"guards.rules={json.dumps([{'name': 'heard', 'when': [heard]}])}"
+    for save_every, short in ((10, ("heard",)), (6, ())):
+        given = ["eval.during_training={}", f"train.save_every={save_every}", rule]
+        assert armed(load_run(TINY / "run.json", given)).short == short
+
+
+def test_a_run_that_evaluates_its_last_model_alone_is_not_stopped_by_it() -> None:
+    given = ["eval.during_training={}", "train.save_every=24"]
+    assert "held_out judge the last model alone" in armed(load_run(TINY / "run.json", given)).words
+
+
+def test_a_guard_on_voices_needs_a_model_that_compares_them() -> None:
+    rule = {"name": "alike", "when": [{"measure": "eval.held_out.similarity", "below": 0.5}]}
+    with pytest.raises(BadInput, match=r"similarity', which this run does not log"):
+        armed(run_with(rule))
+    rules = f"guards.rules={json.dumps([rule])}"
+    run = load_run(TINY / "run.json", [rules, "eval.speaker_model=org/voices"])
+    assert "alike" in names(run)
+
+
+def test_a_window_that_nothing_is_compared_with_is_refused() -> None:
+    rule = {"name": "a", "when": [{"measure": "cer", "rises": 0.5, "window": 3}]}
+    with pytest.raises(BadInput, match="'window' belongs to against = \"window\""):
+        run_with(rule)
+
+
 def test_a_guard_of_ones_own_is_judged_as_the_built_in_ones_are() -> None:
     rule = {
         "name": "short",

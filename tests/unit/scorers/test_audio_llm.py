@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from support.audio_llm_server import Asked, Refused, serving
+from support.audio_llm_server import Asked, Page, Refused, serving
 from support.paths import TINY
 from ttsrl.config.evaluation import LlmQualityConfig
 from ttsrl.config.load import load_run
@@ -99,6 +99,17 @@ def test_what_passes_is_asked_again_and_what_does_not_is_not() -> None:
     assert f"{server.url} answers 503" in down.detail
     counts = [sum(text in words for words in seen) for text in ("0.5", "1.0", "1.5", "2.0")]
     assert counts == [3, 3, 1, 1]
+
+
+@pytest.mark.parametrize("content_type", ["application/json", "text/html"])
+def test_a_page_of_a_proxy_is_a_failed_measurement(content_type: str) -> None:
+    page = Page("<html>hello</html>", content_type)
+    with serving(lambda asked: page if "text 0.5" in asked.words else "3") as server:
+        failed, fine = scorer_at(server.url).score(SPEECHES[:2])
+    assert fine == {"llm": 3.0}
+    assert isinstance(failed, Failed)
+    assert failed.kind == "scorer"
+    assert 'answers no JSON: "<html>hello</html>"' in failed.detail
 
 
 def test_an_outage_and_a_time_out_are_no_opinion() -> None:

@@ -42,6 +42,7 @@ def without_keys(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         ('["wandb", {"type": "wandb"}]', "'wandb' is named twice"),
         ('[{"type": "mlflow", "address": "https://me:secret@host"}]', "password or a token"),
         ('[{"type": "trackio", "address": "http://h:1/?write_token=secret"}]', "a token in it"),
+        ('[{"type": "wandb", "address": "https://h/?api_key=secret"}]', "a token in it"),
         ('[{"type": "mlflow", "address": "host:5000"}]', "http://HOST"),
         ('[{"type": "trackio", "space": "a/b", "address": "http://h"}]', "leave one out"),
         ('[{"type": "wandb", "rollouts_every": -1}]', "greater than or equal to 0"),
