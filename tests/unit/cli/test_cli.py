@@ -170,6 +170,7 @@ BAD_CALLS: list[tuple[list[str], list[str]]] = [
     (["pull", "s3://bucket/r", "--to", "x"], ["'s3://bucket/r'", "s3://bucket/prefix/runs/NAME"]),
     (["pull", "store/runs/r", "--to", "x"], ["no model is published", "ttsrl merge"]),
     (["pull", "store/runs/r", "--to", "x", "--what", "all"], ["'all'", "model", "checkpoint"]),
+    (["pull", "store/runs/r", "--to", "x", "--best", "--step", "3"], ["--step 3", "give one of"]),
     (["say", "hello", "--model", "a/b", "--out", "x.wav"], ["no run.json", "--codec FOLDER"]),
     (["say", "hello", "--model", "./no", "--out", "x.wav"], ["--model = ./no", "no such folder"]),
 ]
