@@ -166,7 +166,10 @@ def test_what_was_heard_while_it_trained_stands_beside_the_reward(folder: Path) 
     page = render(read_run_folder(folder))
     section = page[page.index('id="beside-training"') : page.index('id="training"')]
     assert "3 checkpoints spoke the same 64 texts" in section
-    assert "at step 3, 40.0 %, is near the base&#39;s 30.0 %: the interval" in section
+    assert (
+        "at step 3, 40.0 %, is near the base&#39;s 30.0 % (+10.0 points; 95 % interval" in section
+    )
+    assert "−10.0 to +20.0, which holds 0); the lowest" in section
     assert "the lowest was 10.0 %, at step 1" in section
     assert section.count('<circle class="mark s1"') == 3
     assert "judge, step 1: 10.0 %; difference from the base −20.0 % (−30.0 % to −10.0 %)" in section
@@ -188,7 +191,9 @@ def test_a_change_whose_interval_leaves_out_0_is_said(
     folder: Path, change: tuple[float, float, float], said: str
 ) -> None:
     write_changes(folder, "judge", {3: change})
-    assert f"{said} the base&#39;s 30.0 %; the lowest" in render(read_run_folder(folder))
+    assert f"{said} the base&#39;s 30.0 % ({change[0] * 100:+.1f}".replace("-", "−") in render(
+        read_run_folder(folder)
+    )
 
 
 def test_the_page_says_which_model_is_the_best_and_why(folder: Path) -> None:

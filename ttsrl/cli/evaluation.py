@@ -131,19 +131,36 @@ def report(
 ) -> None:
     """Write report.html from what a run has left in its folder, or in storage up to now."""
     from ttsrl.evaluation.report.page import log_report
+    from ttsrl.storage.run_store import is_published_run
 
-    if Path(source).is_dir() and run is None:
-        folder = Path(source).absolute()
-    elif to is None:
-        raise BadInput(f"{source} is not a folder; for a published run or a release give --to DIR")
+    here = Path(source).absolute()
+    if run is not None or not here.is_dir():
+        folder = _brought(source, to, namespace, run)
+    elif is_published_run(here):
+        folder = _brought(str(here), to, namespace, run)
+    elif to is not None:
+        raise BadInput(
+            f"{source} is a run's own folder, and its report is written there; leave --to {to} out"
+        )
     else:
-        from ttsrl.cli.published import published
-        from ttsrl.evaluation.published_run import bring_run
-
-        folder = to.absolute()
-        bring_run(published(source, namespace, run), folder)
+        folder = here
     do("report", folder, log_report, folder)
     print(folder / "report.html")
+
+
+def _brought(source: str, to: Path | None, namespace: str | None, run: str | None) -> Path:
+    """The folder `to`, with what storage has of a run. Raises BadInput."""
+    from ttsrl.cli.published import published
+    from ttsrl.evaluation.published_run import bring_run
+
+    if to is None:
+        raise BadInput(
+            f"{source} is not a run's own folder; for a published run or a release give --to DIR"
+        )
+    if Path(source).is_dir() and to.resolve().is_relative_to(Path(source).resolve()):
+        raise BadInput(f"--to {to} is in the published run {source}; give a folder outside of it")
+    bring_run(published(source, namespace, run), to.absolute())
+    return to.absolute()
 
 
 @command(commands, "ttsrl audit --config run.json")

@@ -37,9 +37,12 @@ def pull(
 ) -> None:
     """Bring a published model or checkpoint here, verified; an interrupted pull resumes."""
     from ttsrl.cli.published import published
+    from ttsrl.errors import BadInput
     from ttsrl.runtime.progress import Progress
     from ttsrl.storage.published import best_model, pull_from
 
+    if best and step is not None:
+        raise BadInput(f"--best chooses the step, and --step {step} names one; give one of them")
     store = published(source, namespace, run)
     with Progress() as progress:
         stage = progress.stage("pull")

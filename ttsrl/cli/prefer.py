@@ -106,6 +106,7 @@ def prefer_compare(
     Nothing on the page tells which is which; key.json beside it does.
     """
     from ttsrl.config.load import load_run
+    from ttsrl.config.models import check_models
     from ttsrl.errors import BadInput
     from ttsrl.evaluation.suites import held_out_suite
     from ttsrl.models.hub import model_digest
@@ -119,20 +120,22 @@ def prefer_compare(
     if after is None and not (run_dir / "pulled").is_dir():
         raise BadInput(f"no model in {run_dir / 'pulled'}; pull it, or name one with --after")
     run = load_run(run_dir / "run.json")
+    models = {"--before": before or run.model, "--after": after or str(run_dir / "pulled")}
+    check_models(models)
+    digests = [model_digest(model) for model in models.values()]  # both are here before one speaks
     suite = held_out_suite(run, run_dir / "data" / "held_out.parquet")
     suite = replace(suite, texts=suite.texts[:texts])
     count = len(suite.texts)
-    models = [before or run.model, after or str(run_dir / "pulled")]
     spoken = []
     with Progress() as progress:
-        for name, model in zip(("before", "after"), models, strict=True):
+        for name, model in zip(("before", "after"), models.values(), strict=True):
             stage = progress.stage(f"speak {name}", count)
             device = torch_device()
             spoken.append(speak(run, model, suite, seed, device, stage.update))
             stage.finish(f"{count} texts")
     pairs, equal, silent = pair_up(spoken[0], spoken[1], seed)
     folder = out or run_dir / FOLDER
-    page = write_comparison(pairs, spoken[1], [model_digest(model) for model in models], folder)
+    page = write_comparison(pairs, spoken[1], digests, folder)
     print(f"{page}: {len(pairs)} pairs, {equal} that sound equal and {silent} silent left out")
     print(f"then: ttsrl prefer count {folder} answers-*.jsonl")
 

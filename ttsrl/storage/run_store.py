@@ -165,5 +165,14 @@ class RunStore:
         return sorted(int(m[1]) for n in names if (m := re.fullmatch(r"step_(\d+)", n)))
 
 
+def is_published_run(folder: Path) -> bool:
+    """Whether a local folder is a run of a storage, `<root>/runs/<run>`, and no run's own folder.
+
+    Both hold run.json; only a run's own folder has `train`.
+    """
+    published = ("reward.json", "latest.json", "checkpoints", "log")
+    return not (folder / "train").exists() and any((folder / name).exists() for name in published)
+
+
 def _step(step: int) -> str:
     return f"step_{step:06d}"

@@ -170,6 +170,7 @@ BAD_CALLS: list[tuple[list[str], list[str]]] = [
     (["pull", "s3://bucket/r", "--to", "x"], ["'s3://bucket/r'", "s3://bucket/prefix/runs/NAME"]),
     (["pull", "store/runs/r", "--to", "x"], ["no model is published", "ttsrl merge"]),
     (["pull", "store/runs/r", "--to", "x", "--what", "all"], ["'all'", "model", "checkpoint"]),
+    (["pull", "store/runs/r", "--to", "x", "--best", "--step", "3"], ["--step 3", "give one of"]),
     (["say", "hello", "--model", "a/b", "--out", "x.wav"], ["no run.json", "--codec FOLDER"]),
     (["say", "hello", "--model", "./no", "--out", "x.wav"], ["--model = ./no", "no such folder"]),
 ]
@@ -232,6 +233,35 @@ def test_pull_brings_the_newest_model_of_a_published_run(here: Path) -> None:
     code, _, err = run("pull", "store/runs/r", "--step", "3", "--to", "third")
     assert code == 2
     assert "no model of step 3 is published; there are [2, 10]" in err
+
+
+def test_report_writes_nothing_into_a_run_in_a_storage_folder(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from support.records import step_of
+    from ttsrl.config.load import dump_run, load_run
+    from ttsrl.evaluation.report.page import write_report
+    from ttsrl.storage.run_store import RunStore
+
+    monkeypatch.setattr("ttsrl.cli.evaluation.do", lambda *given: write_report(given[3]))
+    store, published = RunStore("store", "r"), here / "store" / "runs" / "r"
+    store.storage.write_text(store.run_json, dump_run(load_run(TINY, ["train.steps=60"])))
+    store.storage.write_text(store.steps_log, step_of(1).model_dump_json() + "\n")
+    before = sorted(published.rglob("*"))
+    for address in ("store/runs/r", "store/runs/r/", str(published)):
+        code, out, err = run("report", address, "--to", "page")
+        assert (code, err) == (0, "")
+        assert out.strip() == str(here / "page" / "report.html")
+        assert "1 of 60 steps" in Path("page/report.html").read_text()
+    for to, words in (((), "give --to DIR"), (("--to", "store/runs/r/x"), "outside of it")):
+        code, _, err = run("report", "store/runs/r", *to)
+        assert code == 2
+        assert words in err
+    assert sorted(published.rglob("*")) == before
+    code, _, err = run("report", "page", "--to", "elsewhere")
+    assert code == 2
+    assert "leave --to elsewhere out" in err
+    assert run("report", "page")[0] == 0
 
 
 def test_a_job_runs_beside_and_its_failure_is_told(here: Path) -> None:

@@ -176,6 +176,23 @@ def test_answers_that_cannot_be_counted_are_refused(
     assert not (folder / CHOICE).exists()
 
 
+@pytest.mark.parametrize("option", ["--before", "--after"])
+def test_a_model_that_is_not_there_is_told_before_anything_is_spoken(
+    option: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "run"
+    (folder / "pulled").mkdir(parents=True)
+    (folder / "pulled" / "model.safetensors").touch()
+    run = load_run(TINY / "run.json")
+    (folder / "run.json").write_text(dump_run(run))
+    prepare(run, folder / "data")
+    monkeypatch.setattr("ttsrl.prefer.compare.speak", lambda *_: pytest.fail("it has spoken"))
+    missing = str(tmp_path / "no")
+    said = CliRunner().invoke(app, ["prefer", "compare", str(folder), option, missing])
+    assert said.exit_code == 2, said.output
+    assert f"{option} = {missing}: there is no such folder" in said.output
+
+
 def test_a_run_is_asked_about_and_its_report_says_what_was_chosen(tmp_path: Path) -> None:
     folder = tmp_path / "run"
     folder.mkdir()

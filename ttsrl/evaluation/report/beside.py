@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from html import escape
 
 from ttsrl.evaluation.report.charts import BOTTOM, LEFT, RIGHT, TOP, WIDE
-from ttsrl.evaluation.report.comparison import percent
+from ttsrl.evaluation.report.comparison import in_points, percent
 from ttsrl.evaluation.report.curves import Figure, percent_0, plain
 from ttsrl.evaluation.report.inputs import RunFolder
 from ttsrl.evaluation.report.svg import Scale, horizontal_grid, nice_ticks, scale, svg, text
@@ -28,16 +28,17 @@ class WhileItTrained:
 
 
 @dataclass(frozen=True)
-class _Judge:
+class JudgeHeard:
     """What one judge heard: its place among the colours, and a change for each step."""
 
     kind: str
-    name: str
-    heard: list[tuple[int, MetricChange]]
+    judge: str
+    changes: list[tuple[int, MetricChange]]
 
     @property
     def base(self) -> float:
-        return self.heard[0][1].before.value
+        """The rate of the model before training."""
+        return self.changes[0][1].before.value
 
 
 def beside_training(folder: RunFolder) -> WhileItTrained | None:
@@ -45,7 +46,7 @@ def beside_training(folder: RunFolder) -> WhileItTrained | None:
     judges = list(_judges(folder.changes))
     if not judges:
         return None
-    kinds = [("s0", "reward"), *((one.kind, f"CER, {one.name}") for one in judges)]
+    kinds = [("s0", "reward"), *((one.kind, f"CER, {one.judge}") for one in judges)]
     note = (
         "above: reward, mean and standard deviation of a step; below: CER of sampled held-out "
         "speech; bars: 95 % interval of the difference from the base (dashed), paired by text"
@@ -53,11 +54,20 @@ def beside_training(folder: RunFolder) -> WhileItTrained | None:
     steps = [step for step in folder.steps if step.reward is not None]
     chart = svg(WIDE, TOP + 2 * PANEL + GAP + BOTTOM, _words(judges), list(_parts(steps, judges)))
     figure = Figure("Reward and held-out CER", note, chart, kinds)
-    rests_on = next((one for one in judges if one.name == folder.judge), judges[0])
-    return WhileItTrained(_sentence(rests_on), figure)
+    return WhileItTrained(_sentence(_rests_on(folder, judges)), figure)
 
 
-def _judges(changes: Sequence[ChangeFromBase]) -> Iterator[_Judge]:
+def heard_beside(folder: RunFolder) -> JudgeHeard | None:
+    """What the judge heard on which the words rest; None where no judge heard a checkpoint."""
+    judges = list(_judges(folder.changes))
+    return _rests_on(folder, judges) if judges else None
+
+
+def _rests_on(folder: RunFolder, judges: Sequence[JudgeHeard]) -> JudgeHeard:
+    return next((one for one in judges if one.judge == folder.judge), judges[0])
+
+
+def _judges(changes: Sequence[ChangeFromBase]) -> Iterator[JudgeHeard]:
     names = dict.fromkeys(name for change in changes for name in change.metrics)
     for number, metric in enumerate([name for name in names if name.startswith("cer/")], 1):
         heard = [
@@ -66,25 +76,27 @@ def _judges(changes: Sequence[ChangeFromBase]) -> Iterator[_Judge]:
             if (moved := change.metrics.get(metric, {}).get(SAMPLED)) is not None
         ]
         if heard:
-            yield _Judge(f"s{number % 4}", metric.removeprefix("cer/"), heard)
+            yield JudgeHeard(f"s{number % 4}", metric.removeprefix("cer/"), heard)
 
 
-def _sentence(judge: _Judge) -> str:
-    step, best = min(judge.heard, key=lambda one: one[1].after.value)
-    last, now = judge.heard[-1]
+def _sentence(judge: JudgeHeard) -> str:
+    step, best = min(judge.changes, key=lambda one: one[1].after.value)
+    last, now = judge.changes[-1]
     moved = now.difference
     verb = "is lower than" if moved.high < 0 else "is higher than" if moved.low > 0 else "is near"
     return (
-        f"{len(judge.heard)} checkpoints spoke the same {now.texts} texts as the base, with the "
-        f"same seeds. As {judge.name} hears it, the CER at step {last}, "
-        f"{percent(now.after.value)}, {verb} the base's {percent(now.before.value)}"
-        f"{'' if moved.high < 0 or moved.low > 0 else ': the interval of the change holds 0'}; "
+        f"{len(judge.changes)} checkpoints spoke the same {now.texts} texts as the base, with the "
+        f"same seeds. As {judge.judge} hears it, the CER at step {last}, "
+        f"{percent(now.after.value)}, {verb} the base's {percent(now.before.value)} "
+        f"({in_points(moved.value)} points; 95 % interval of the difference "
+        f"{in_points(moved.low)} to {in_points(moved.high)}"
+        f"{'' if moved.high < 0 or moved.low > 0 else ', which holds 0'}); "
         f"the lowest was {percent(best.after.value)}, at step {step}."
     )
 
 
-def _parts(steps: Sequence[TrainingStep], judges: Sequence[_Judge]) -> Iterator[str]:
-    last = max([*(step.step for step in steps), *(s for one in judges for s, _ in one.heard)])
+def _parts(steps: Sequence[TrainingStep], judges: Sequence[JudgeHeard]) -> Iterator[str]:
+    last = max([*(step.step for step in steps), *(s for one in judges for s, _ in one.changes)])
     x = scale(0, last, LEFT, WIDE - RIGHT)
     yield from _reward(steps, x, TOP, TOP + PANEL)
     yield from _cers(judges, x, TOP + PANEL + GAP, TOP + 2 * PANEL + GAP)
@@ -105,11 +117,11 @@ def _reward(steps: Sequence[TrainingStep], x: Scale, top: float, bottom: float) 
     yield f'<polyline class="line s0" points="{_path([(s, v) for s, v, _ in known], x, y)}"/>'
 
 
-def _cers(judges: Sequence[_Judge], x: Scale, top: float, bottom: float) -> Iterator[str]:
+def _cers(judges: Sequence[JudgeHeard], x: Scale, top: float, bottom: float) -> Iterator[str]:
     highest = max(
         max(one.base, moved.after.value, one.base + moved.difference.high)
         for one in judges
-        for _, moved in one.heard
+        for _, moved in one.changes
     )
     ticks = nice_ticks(0.0, highest, 4)
     y = scale(ticks[0], ticks[-1], bottom, top)
@@ -118,20 +130,20 @@ def _cers(judges: Sequence[_Judge], x: Scale, top: float, bottom: float) -> Iter
         left, right, base = LEFT, WIDE - RIGHT, y(one.base)
         yield (
             f'<line class="base {one.kind}" x1="{left:.1f}" y1="{base:.1f}" x2="{right:.1f}" '
-            f'y2="{base:.1f}"><title>{escape(one.name)}, the base: {percent(one.base)}</title>'
+            f'y2="{base:.1f}"><title>{escape(one.judge)}, the base: {percent(one.base)}</title>'
             "</line>"
         )
-        points = [(0, one.base), *((step, moved.after.value) for step, moved in one.heard)]
+        points = [(0, one.base), *((step, moved.after.value) for step, moved in one.changes)]
         yield f'<polyline class="line {one.kind}" points="{_path(points, x, y)}"/>'
-        for step, moved in one.heard:
+        for step, moved in one.changes:
             yield from _mark(one, step, moved, x(step), y)
 
 
-def _mark(judge: _Judge, step: int, moved: MetricChange, at: float, y: Scale) -> Iterator[str]:
+def _mark(judge: JudgeHeard, step: int, moved: MetricChange, at: float, y: Scale) -> Iterator[str]:
     """A value, and the interval of its difference from the base around it."""
     low, high = (moved.before.value + end for end in (moved.difference.low, moved.difference.high))
     said = (
-        f"{judge.name}, step {step}: {percent(moved.after.value)}; difference from the base "
+        f"{judge.judge}, step {step}: {percent(moved.after.value)}; difference from the base "
         f"{percent(moved.difference.value)} ({percent(moved.difference.low)} to "
         f"{percent(moved.difference.high)}), {moved.texts} texts"
     )
@@ -146,10 +158,10 @@ def _path(points: Sequence[tuple[float, float]], x: Scale, y: Scale) -> str:
     return " ".join(f"{x(a):.1f},{y(b):.1f}" for a, b in points)
 
 
-def _words(judges: Sequence[_Judge]) -> str:
+def _words(judges: Sequence[JudgeHeard]) -> str:
     said = (
-        f"{one.name}: {percent(one.base)} at the base, "
-        f"{percent(one.heard[-1][1].after.value)} at step {one.heard[-1][0]}"
+        f"{one.judge}: {percent(one.base)} at the base, "
+        f"{percent(one.changes[-1][1].after.value)} at step {one.changes[-1][0]}"
         for one in judges
     )
     return f"Reward and CER on held-out texts; {'; '.join(said)}"

@@ -10,6 +10,7 @@ from ttsrl.evaluation.bootstrap import Estimate, PairedBootstrap, paired_bootstr
 from ttsrl.evaluation.report.adapted import adaptation_of, told
 from ttsrl.evaluation.report.inputs import Evaluation, RunFolder
 from ttsrl.evaluation.summary import mean_by_text
+from ttsrl.records.during import MetricChange
 from ttsrl.records.evaluation import (
     GREEDY,
     SAMPLED,
@@ -236,7 +237,7 @@ def verdict(folder: RunFolder, comparison: Comparison | None) -> list[str]:
     }
     sampling = f" ({comparison.sampling})" if comparison.sampling else ""
     sentence = (
-        f"{_MEASURED_BY[judge.relation].format(judge.name)} {verb[effect]} {_move(sampled.result)} "
+        f"{measured_by(judge.name, judge.relation)} {verb[effect]} {_move(sampled.result)} "
         f"in sampled speech{sampling}"
     )
     if greedy is not None:
@@ -262,6 +263,21 @@ def verdict(folder: RunFolder, comparison: Comparison | None) -> list[str]:
     if judge.relation in _CAUTION:
         sentences.append(_CAUTION[judge.relation])
     return sentences
+
+
+def measured_by(judge: str, relation: Kinship) -> str:
+    """How a sentence begins that rests on a judge."""
+    return _MEASURED_BY[relation].format(judge)
+
+
+def moved_in_points(moved: MetricChange) -> str:
+    """A share before and after, with the interval of their difference."""
+    change = moved.difference
+    return (
+        f"from {percent(moved.before.value)} to {percent(moved.after.value)} "
+        f"({in_points(change.value)} points; 95 % interval of the difference "
+        f"{in_points(change.low)} to {in_points(change.high)})"
+    )
 
 
 def direction(result: PairedBootstrap) -> int:

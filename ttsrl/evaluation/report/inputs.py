@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from ttsrl.config.load import load_run
 from ttsrl.config.schema import RunConfig
 from ttsrl.errors import BadInput
 from ttsrl.evaluation.given_up import is_given_up
+from ttsrl.guards.armed import Armed, armed
 from ttsrl.models.kinship import as_said_now, verdict_judge
 from ttsrl.records import listening
 from ttsrl.records.best import BEST, BestModel
@@ -19,6 +21,9 @@ from ttsrl.records.listening import ListenersChoice, LlmChoice
 from ttsrl.records.record import read_file, read_lines
 from ttsrl.records.rollout import RolloutSample
 from ttsrl.records.step import TimelineEvent, TrainingStep
+
+VERL = "verl.json"
+"""In a run's `train` folder: the keys that verl was started with."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +78,39 @@ class RunFolder:
         """Name of the judge on which the verdict rests."""
         side = self.after or self.before
         return (side.report.verdict_judge if side else verdict_judge(self.run)).name
+
+    @property
+    def armed(self) -> Armed:
+        """The guards that watched the run, on the device that it trained on."""
+        return armed(self.run, self._device)
+
+    @property
+    def _device(self) -> str:
+        """As the last start told verl; else as the run names it, or as its steps let conclude."""
+        if told := verl_device(self.path / "train"):
+            return told
+        if self.run.train.device != "auto":
+            return self.run.train.device
+        logged = any(step.rollout_kl is not None for step in self.steps)
+        return "cuda" if logged or _watches_rollout_kl(self.run) else "cpu"
+
+
+def _watches_rollout_kl(run: RunConfig) -> bool:
+    """Whether a guard of the run's own does: on a CPU its start may have been refused."""
+    rules = run.guards.rules
+    measures = {condition.measure for rule in rules for condition in rule.when or []}
+    return "rollout_kl" in measures | {rule.name for rule in rules}
+
+
+def verl_device(train: Path) -> str | None:
+    """The device in the keys that verl was started with; None where no start has left any."""
+    file = train / VERL
+    if not file.is_file():
+        return None
+    try:
+        return json.loads(file.read_text(encoding="utf-8")).get("trainer.device")
+    except ValueError as error:
+        raise BadInput(f"{file} is not JSON: {error}; remove it, the page does without") from None
 
 
 def read_run_folder(path: Path) -> RunFolder:

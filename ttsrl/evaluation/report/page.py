@@ -24,14 +24,13 @@ from ttsrl.evaluation.report.comparison import (
     direction,
     percent,
     shown_in,
-    verdict,
 )
 from ttsrl.evaluation.report.conditions import ConditionTable, condition_tables
 from ttsrl.evaluation.report.curves import percent_0, step_time, training_curves
+from ttsrl.evaluation.report.headline import headline
 from ttsrl.evaluation.report.inputs import RunFolder, read_run_folder
 from ttsrl.evaluation.report.listening import Recorder, before_and_after, rollouts
 from ttsrl.evaluation.report.provenance import provenance
-from ttsrl.guards.armed import armed
 from ttsrl.records.evaluation import SAMPLED, AdaptationFigure, EvaluationReport, Interval
 from ttsrl.storage.atomic import replace_text
 
@@ -84,7 +83,7 @@ def render(folder: RunFolder) -> str:
     return environment.get_template("page.html").render(
         run=folder.run,
         css=Markup((here / "page.css").read_text(encoding="utf-8")),
-        verdict=verdict(folder, comparison),
+        verdict=headline(folder, comparison),
         facts=_facts(folder),
         comparison=comparison,
         intervals=_intervals(folder, comparison),
@@ -124,7 +123,7 @@ def _guards(folder: RunFolder) -> GuardsShown | None:
     """None where the run has not trained."""
     if not folder.steps:
         return None
-    words = armed(folder.run).words
+    words = folder.armed.words
     said = [event.said for event in folder.guards]
     best = folder.best.why if folder.best else ""
     return GuardsShown(words[0].upper() + words[1:], said, best)
