@@ -15,7 +15,7 @@ from test_whole_job import ended, install, rayjob
 from testbed.node import NODE
 from testbed.paths import REPOSITORY
 
-STEPS = 16
+STEPS = 40
 
 
 @pytest.mark.timeout(3600)
