@@ -46,8 +46,8 @@ def merged_weights(engine: Any) -> Iterator[tuple[str, torch.Tensor]]:
     adapted = {n: m for n, m in engine.module.named_modules() if isinstance(m, LoraLayer)}
     plain: Callable[[dict[str, Any]], dict[str, Any]] = fsdp_utils.normalize_peft_param_name
     state = engine.module.state_dict()
-    names = {name: name for name in state}
-    for name, stored in convert_weight_keys(plain(names), engine.module).items():
+    names: dict[str, Any] = convert_weight_keys(plain({n: n for n in state}), engine.module)
+    for name, stored in names.items():
         weight = whole(state[stored], device)
         if (layer := adapted.get(stored.removesuffix(BASE))) is not None and stored.endswith(BASE):
             weight = weight + update_of(layer, device)
