@@ -91,8 +91,15 @@ def read_recordings(
         found = _archives(source, archives, columns)
     elif source.is_dir():
         found = _folder(source, columns, layout)
+    elif source.is_file() and source.suffix.lower() in SUFFIXES:
+        raise BadInput(
+            f"{source} is a recording, and a list of recordings or a folder is wanted; give the "
+            "folder, or a list with a line for each (docs/data.md)"
+        )
     elif source.is_file():
-        listed = read_manifest(source, columns)
+        listed = list(read_manifest(source, columns))
+        if not listed:
+            raise BadInput(f"{source} names no recording; it needs a line for each (docs/data.md)")
         found = _found(source, [_recording(item, source.parent) for item in listed], {source})
     else:
         raise BadInput(

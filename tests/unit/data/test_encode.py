@@ -4,6 +4,7 @@ that a corpus comes in, and every way a recording can be bad.
 
 import io
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from pyarrow import parquet
 from ttsrl.audio.io import read_mono
 from ttsrl.codecs.tiny import TinyCodec
 from ttsrl.data.encode import Encoded, EncodeOptions, encode
+from ttsrl.data.recordings import read_recordings
 from ttsrl.errors import BadInput
 from ttsrl.scorers.reference import voice
 
@@ -248,6 +250,23 @@ def test_another_plan_is_not_mixed_into_a_folder(folder: Path, tmp_path: Path) -
         run(folder, out)
     with pytest.raises(BadInput, match="did not begin it"):
         run(folder, folder)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("one.WAV", "one.WAV is a recording, and a list of recordings or a folder is wanted"),
+        ("list.tsv", "list.tsv names no recording; it needs a line for each"),
+        ("list.json", "list.json names no recording; it needs a line for each"),
+    ],
+)
+def test_a_recording_or_an_empty_list_in_place_of_a_list(
+    name: str, message: str, tmp_path: Path
+) -> None:
+    contents = {"one.WAV": b"RIFF\xac\x00", "list.tsv": b"audio\ttext\n", "list.json": b"[]"}
+    (tmp_path / name).write_bytes(contents[name])
+    with pytest.raises(BadInput, match=re.escape(message)):
+        read_recordings(tmp_path / name, {}, None)
 
 
 def test_sources_without_a_usable_recording_are_refused_and_leave_nothing(tmp_path: Path) -> None:
