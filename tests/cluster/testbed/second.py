@@ -8,14 +8,25 @@ from pathlib import Path
 from . import images, node, pki
 from .down import end_containers, unmount
 from .node import SECOND, kubectl
+from .paths import CACHE, TestbedError
 from .processes import run, stop
 from .tools import tool_image
 
 CGROUPS = Path("/sys/fs/cgroup")
+FREE_GB = 24
+"""It has images of its own; with 19 GB free its kubelet evicted pods."""
 
 
 def up(names: list[str]) -> None:
-    """Add it to the cluster, with these images; it is Ready when this returns."""
+    """Add it to the cluster, with these images; it is Ready when this returns.
+
+    Raises TestbedError where the disk is too full for it.
+    """
+    if (free_gb := shutil.disk_usage(CACHE).free / 1e9) < FREE_GB:
+        raise TestbedError(
+            f"{free_gb:.0f} GB are free at {CACHE}, and a second machine's images take up to "
+            f"{FREE_GB} GB while they are tested; free some, or set TTSRL_CACHE to another disk"
+        )
     run("ip", "address", "replace", f"{SECOND.address}/32", "dev", "lo")
     pki.second_kubelet(SECOND.name, SECOND.address)
     for controller in _controllers():
