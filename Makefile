@@ -104,7 +104,7 @@ TESTBED = PYTHONPATH=tests/cluster .venv/bin/python -m testbed
 test-cluster: env
 	TTSRL_NO_SKIP= TTSRL_CLUSTER_GROUP=$(GROUP) .venv/bin/pytest tests/cluster $(IN_TWO) $(ARGS)
 
-# Then, one at a time, what stops the cluster's parts: the API server, S3, a machine.
+# In two processes; then, one test at a time, those that stop parts of the cluster.
 FULL = TTSRL_CLUSTER_GROUP=full .venv/bin/pytest tests/cluster
 test-cluster-full: env
 	$(if $(KUBECONFIG),,$(TESTBED) up full)

@@ -19,6 +19,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import psutil
 from reward_speed import server, wait_loaded
@@ -97,10 +98,12 @@ def main() -> None:
     table(ended)
 
 
-def run_part(part: RunPart, folder: Path, shape: object, settings: Sequence[str]) -> list[Ended]:
+def run_part(
+    part: RunPart, folder: Path, shape: dict[str, Any], settings: Sequence[str]
+) -> list[Ended]:
     """Its steps in order, those that the log had before left out."""
     given = [*settings, f"train.gpus_per_node={part.gpus}"]
-    config = write_run(folder, shape, given, published=False)  # pyright: ignore[reportArgumentType]
+    config = write_run(folder, shape, given, published=False)
     work_dir = folder / json.loads(config.read_text())["name"]
     log = work_dir / "train" / "steps.jsonl"
     known = whole_lines(log)

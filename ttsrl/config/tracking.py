@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from ttsrl.base import Strict
 
-SECRETS = ("token", "key", "password", "secret", "auth")
-"""In an address' query, words of names whose values are for nobody else."""
+SECRET = re.compile(r"(token|key|password|secret|auth)=", re.IGNORECASE)
+"""How the name of a secret ends, before its value in an address."""
 
 
 def _without_secrets(address: str) -> str:
@@ -17,8 +18,7 @@ def _without_secrets(address: str) -> str:
     # what is wrong is not quoted: it may be a password
     if scheme not in ("http", "https") or not rest:
         raise ValueError("an address is http://HOST or https://HOST; correct it")
-    query = rest.partition("?")[2].lower()
-    if "@" in rest.partition("/")[0] or any(word in query for word in SECRETS):
+    if "@" in rest.partition("/")[0] or SECRET.search(rest):
         raise ValueError(
             "the address has a password or a token in it, and a run's configuration is published; "
             "give that in the environment (docs/tracking.md)"

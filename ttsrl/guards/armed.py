@@ -40,8 +40,8 @@ class Armed:
         names = ", ".join(watching) or "none"
         without = ", ".join(f"{name} ({measure})" for name, measure in self.unarmed.items())
         late = (
-            f"{', '.join(self.late)} judge the last model alone, as eval.during_training does not "
-            "evaluate that before"
+            f"{', '.join(self.late)} judge the last model alone: eval.during_training has no "
+            "evaluation for them before"
         )
         short = f"the run is too short for {', '.join(self.short)}"
         return (
@@ -94,10 +94,9 @@ def _after_training(guard: Guard, beside: set[str]) -> list[str]:
 
 def _is_too_long(guard: Guard, run: RunConfig) -> bool:
     """Whether it takes more steps, or evaluations, than there are to judge."""
-    windows = [one.window for one in guard.when if one.against == "window"]
     after_base = run.train.steps - run.guards.base_steps
     there = planned_evaluations(run) if guard.of_evaluation else after_base
-    return guard.in_a_row + max(windows, default=0) > there
+    return guard.takes > there
 
 
 def may_set_back(run: RunConfig) -> bool:

@@ -46,6 +46,12 @@ class Guard:
         return any(condition.of_evaluation for condition in self.when)
 
     @property
+    def takes(self) -> int:
+        """How many steps or evaluations it looks at: those that it judges, and its window."""
+        windows = [condition.window for condition in self.when if condition.against == "window"]
+        return self.in_a_row + max(windows, default=0)
+
+    @property
     def digest(self) -> str:
         """Names what it watches, from where on, and what happens."""
         when = [condition.model_dump() for condition in self.when]

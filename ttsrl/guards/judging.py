@@ -58,8 +58,7 @@ def findings(guard: Guard, history: History) -> Iterator[Trip]:
 
 def judged_last(guard: Guard, history: History) -> Judged | None:
     """What a guard judges at the end of a history; None where it cannot."""
-    windows = [condition.window for condition in guard.when if condition.against == "window"]
-    entries = history.entries(guard, guard.in_a_row + max(windows, default=0))
+    entries = history.entries(guard, guard.takes)
     return _judged(guard, history, entries, len(entries))
 
 

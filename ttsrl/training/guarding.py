@@ -130,18 +130,15 @@ class GuardWatch:
     def check_stopped(self, step: int) -> None:
         """Raises Stopped where a guard has ended the run, and is as it was; nothing is changed.
 
-        `step`: of the checkpoint that the run would go on from.
+        `step`: of the checkpoint from which the run would continue.
         """
-        events = [e for e in self._known_events() if e.step <= step or e.to_step is not None]
-        last = stopped_by(events, self._run.guards.max_rollbacks)
-        if last is not None and self._is_as_it_was(last):
-            raise Stopped(f"{last.said}; {self._way_out(step)}")
+        self._refuse_stopped(self._events_until(step), step)
 
     def resume(self, step: int) -> None:
         """Take up what is known of a run that goes on from a step. Raises Stopped."""
-        self.check_stopped(step)
         self._stop_file.unlink(missing_ok=True)
-        self.events = [e for e in self._known_events() if e.step <= step or e.to_step is not None]
+        self.events = self._events_until(step)
+        self._refuse_stopped(self.events, step)
         self._clear_stop()
         write_lines(self._log, self.events)
         for one in self._known_steps(step):
@@ -216,9 +213,15 @@ class GuardWatch:
         except (BadInput, Failure) as error:
             print(f"guards.jsonl not published yet: {error}", flush=True)
 
-    def _is_as_it_was(self, event: GuardEvent) -> bool:
-        """Whether the guard of an event still watches the same."""
-        return any((g.name, g.digest) == (event.guard, event.digest) for g in self.armed.guards)
+    def _events_until(self, step: int) -> list[GuardEvent]:
+        return [e for e in self._known_events() if e.step <= step or e.to_step is not None]
+
+    def _refuse_stopped(self, events: Sequence[GuardEvent], step: int) -> None:
+        """Raises Stopped where a guard that still watches the same has ended the run."""
+        last = stopped_by(events, self._run.guards.max_rollbacks)
+        watching = {(guard.name, guard.digest) for guard in self.armed.guards}
+        if last is not None and (last.guard, last.digest) in watching:
+            raise Stopped(f"{last.said}; {self._way_out(step)}")
 
     def _clear_stop(self) -> None:
         """What ended the run is done with: its guard is another one now."""

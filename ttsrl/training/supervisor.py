@@ -120,7 +120,7 @@ def _train(
     if not are_prepared(work_dir / "data"):
         print(prepare(run, work_dir / "data"), flush=True)
     preflight.check_prompts(run, work_dir, family)
-    # before a reward service is asked for, which nobody needs then
+    # before the reward service is asked for: a stopped run does not need one
     GuardWatch(run, store, work_dir / "train", device).check_stopped(store.newest_checkpoint() or 0)
     spec = preflight.check_service(run, family, started_s)
     check_run_identity(run, store)

@@ -71,7 +71,7 @@ def test_the_guard_that_stopped_the_run_and_the_model_to_use_come_first(folder: 
     assert f'<p class="verdict">{STOPPED}</p>' in render(read_run_folder(folder))
 
 
-def test_a_run_that_goes_on_with_another_guard_is_not_told_as_stopped(folder: Path) -> None:
+def test_a_run_that_continues_with_another_guard_is_not_told_as_stopped(folder: Path) -> None:
     stop(folder, digest="of the guard as it was")
     assert STOPPED not in said(folder)
     pitch = next(g for g in read_run_folder(folder).armed.guards if g.name == "pitch")

@@ -34,7 +34,7 @@ def _stopped(folder: RunFolder) -> Iterator[str]:
 
 
 def _is_changed(folder: RunFolder, event: GuardEvent) -> bool:
-    """Whether the guard is another one now, so that the run goes on: as a start looks at it."""
+    """Whether the guard is another one now, so that the run continues: as a start looks at it."""
     now = next((guard for guard in folder.armed.guards if guard.name == event.guard), None)
     return event.digest != "" and (now is None or now.digest != event.digest)
 

@@ -47,22 +47,16 @@ def merged_weights(engine: Any) -> Iterator[tuple[str, torch.Tensor]]:
     plain: Callable[[dict[str, Any]], dict[str, Any]] = fsdp_utils.normalize_peft_param_name
     state = engine.module.state_dict()
     names: dict[str, Any] = convert_weight_keys(plain({n: n for n in state}), engine.module)
-    for name, stored in names.items():
-        weight = whole(state[stored], device)
-        if (layer := adapted.get(stored.removesuffix(BASE))) is not None and stored.endswith(BASE):
-            weight = weight + update_of(layer, device)
-        yield name, weight.to(torch.bfloat16)
-    if engine._is_offload_param:
-        fsdp_utils.offload_fsdp_model_to_cpu(engine.module)
-
-
-def update_of(layer: Any, device: Any) -> torch.Tensor:
-    """What the adapters add to the layer's weight, in its shape and the adapters' type."""
-    parts = [
-        layer.scaling[name] * (whole(layer.lora_B[name].weight, device) @ whole(a.weight, device))
-        for name, a in layer.lora_A.items()
-    ]
-    return torch.stack(parts).sum(0)
+    try:
+        for name, stored in names.items():
+            weight = whole(state[stored], device)
+            layer: Any = adapted.get(stored.removesuffix(BASE)) if stored.endswith(BASE) else None
+            for adapter in layer.active_adapters if layer else ():
+                weight = weight + whole(layer.get_delta_weight(adapter), device)
+            yield name, weight.to(torch.bfloat16)
+    finally:
+        if engine._is_offload_param:
+            fsdp_utils.offload_fsdp_model_to_cpu(engine.module)
 
 
 def whole(tensor: Any, device: Any) -> torch.Tensor:
