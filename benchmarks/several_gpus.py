@@ -77,6 +77,10 @@ def main() -> None:
     parser.add_argument("--reward-python", default=sys.executable)
     parser.add_argument("--tokens", type=float, default=1150, help="mean length of a rollout")
     parser.add_argument("--set", action="append", default=[], help="as of `ttsrl train`")
+    names = [part.name for part in (*PARTS, HALF)]
+    parser.add_argument(
+        "--parts", nargs="+", choices=names, default=names, help="without the others"
+    )
     arguments = parser.parse_args()
     folder = arguments.work_dir.absolute()
     folder.mkdir(parents=True, exist_ok=True)
@@ -90,11 +94,13 @@ def main() -> None:
         wait_loaded(url)
         common = [f"reward.url={url}", f"train.save_every={SAVE_EVERY}", *arguments.set]
         for part in PARTS:
-            sizes = [f"train.prompts_per_step={arguments.prompts}", "name=several"]
-            ended += run_part(part, folder, shape, [*common, *sizes])
-            check_prompts(ended)
-        sizes = [f"train.prompts_per_step={arguments.prompts // 2}", "name=half"]
-        ended += run_part(HALF, folder, shape, [*common, *sizes])
+            if part.name in arguments.parts:
+                sizes = [f"train.prompts_per_step={arguments.prompts}", "name=several"]
+                ended += run_part(part, folder, shape, [*common, *sizes])
+                check_prompts(ended)
+        if HALF.name in arguments.parts:
+            sizes = [f"train.prompts_per_step={arguments.prompts // 2}", "name=half"]
+            ended += run_part(HALF, folder, shape, [*common, *sizes])
     table(ended)
 
 

@@ -85,9 +85,22 @@ def of_rollouts(spec: ServiceSpec) -> dict[str, str]:
 
 def of_every_process(run: RunConfig, device: str) -> dict[str, str]:
     """Variables that verl's processes need on every machine."""
+    return _without_policy(run, device) | {POLICY: str(local_folder(run.model))}
+
+
+def of_imports(run: RunConfig, device: str) -> dict[str, str]:
+    """Those of the driver that its imports need: the policy may not be on this machine yet."""
+    return _without_policy(run, device) | _of_driver_alone(run, device)
+
+
+def of_driver(run: RunConfig, device: str) -> dict[str, str]:
+    """Variables of verl's main program, and so of a Ray that it starts on this machine."""
+    return of_every_process(run, device) | _of_driver_alone(run, device)
+
+
+def _without_policy(run: RunConfig, device: str) -> dict[str, str]:
     variables = {
         RUN: json.dumps(json.loads(dump_run(run))),
-        POLICY: str(local_folder(run.model)),
         "VERL_USE_EXTERNAL_MODULES": "ttsrl.training.plugin",
         "TOKENIZERS_PARALLELISM": "false",
     }
@@ -108,9 +121,8 @@ def of_every_process(run: RunConfig, device: str) -> dict[str, str]:
     return variables
 
 
-def of_driver(run: RunConfig, device: str) -> dict[str, str]:
-    """Variables of verl's main program, and so of a Ray that it starts on this machine."""
-    variables = of_every_process(run, device) | {
+def _of_driver_alone(run: RunConfig, device: str) -> dict[str, str]:
+    variables = {
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_DEDUP_LOGS": "0",
         # what a RayJob's runtimeEnvYAML sets stays, and ours wins

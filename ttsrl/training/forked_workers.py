@@ -8,7 +8,9 @@ the training steps.
 from __future__ import annotations
 
 import importlib
+import json
 import os
+import time
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager, nullcontext
 from functools import partial
@@ -32,6 +34,7 @@ MODULES = (
     "ttsrl.training.plugin.torch_rollout",
     "ttsrl.training.verl_main",
 )
+POLL_S = 0.05
 FIRST_JOB = "01000000"
 """What Ray calls the first job of a cluster: the only one of a Ray that is this run's alone."""
 
@@ -63,15 +66,30 @@ def before_import(device: str) -> dict[str, str]:
     return variables if device == "cpu" else variables | preloaded_gpu.before_import()
 
 
-def run_verl(keys_file: Path, forks: Path | None) -> None:
-    """verl's main program; it loads too much for the process that supervises it."""
+def run_verl(told: Path, forks: Path | None) -> None:
+    """verl's main program; it loads too much for the process that supervises it.
+
+    `told`: a file with the name of that of verl's keys, and with variables, which may still be
+    written while this imports.
+    """
     with low_numbers_kept():
         fits = forks is not None and _import_for_all()
+        keys_file = _wait_for(told)
+        fits = fits and _know_policy()
     if forks is not None and fits:
         serve_forks(forks, partial(_be_worker, dict(os.environ)))
     from ttsrl.training.verl_main import main
 
     main(keys_file)
+
+
+def _wait_for(told: Path) -> Path:
+    """Set the variables of a file once it is there; the name of the file of verl's keys."""
+    while not told.exists():
+        time.sleep(POLL_S)
+    start = json.loads(told.read_text(encoding="utf-8"))
+    os.environ.update(start["variables"])
+    return Path(start["keys"])
 
 
 def _import_for_all() -> bool:
@@ -91,14 +109,30 @@ def _import_for_all() -> bool:
     try:
         with preloaded_gpu.capability_by_nvml() if device == "cuda" else nullcontext():
             fits = all(map(_import, modules))
-            if fits and vllm:
-                preloaded_gpu.know_model(local_folder(run.model))
-                preloaded_gpu.leave_nvml()
     except Exception as error:  # it fails again where it is needed, and tells all of it there
         print(f"{ALONE}: {type(error).__name__}: {error}", flush=True)
     for name in of_workers:
         del os.environ[name]
     return fits
+
+
+def _know_policy() -> bool:
+    """Import the policy's class where vLLM needs it: before the run was checked it may be absent.
+
+    False where that has failed, which is then on the log.
+    """
+    run = run_here()
+    device = device_of(run)
+    if rollout_engine(run, device) != "vllm":
+        return True
+    try:
+        with preloaded_gpu.capability_by_nvml():
+            preloaded_gpu.know_model(local_folder(run.model))
+    except Exception as error:  # vLLM's server fails in the same way, and tells all of it
+        print(f"{ALONE}: {type(error).__name__}: {error}", flush=True)
+        return False
+    preloaded_gpu.leave_nvml()
+    return True
 
 
 def _import(module: str) -> bool:

@@ -11,7 +11,7 @@ import os
 import sys
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,7 +23,6 @@ from ttsrl.models.hub import local_folder
 from ttsrl.records.step_line import POLICY
 from ttsrl.runtime.exit_codes import STOPPED_BY
 from ttsrl.runtime.job import Job
-from ttsrl.runtime.scratch import scratch
 from ttsrl.storage.atomic import replace_text
 from ttsrl.storage.published import RUN
 from ttsrl.storage.run_store import RunStore
@@ -33,7 +32,6 @@ from ttsrl.training.attempt_log import AttemptLog
 from ttsrl.training.ending import EXIT_CODE, Ending
 from ttsrl.training.evaluations_seen import EvaluationsSeen
 from ttsrl.training.follower import Follower
-from ttsrl.training.forked_workers import before_import, place_of_forks, run_verl
 from ttsrl.training.guarding import GuardWatch
 from ttsrl.training.metrics import TrainMetrics, serve
 from ttsrl.training.noted_end import refusals_noted
@@ -46,6 +44,7 @@ from ttsrl.training.run_identity import (
     check_run_identity,
 )
 from ttsrl.training.verl_args import RayHere, RayThere, verl_keys
+from ttsrl.training.verl_process import VerlProcess, processes_of
 from ttsrl.wire import ServiceSpec
 
 START_ALLOWANCE_S = 900.0
@@ -115,20 +114,24 @@ def _train(
 ) -> None:
     device = environment.device_of(run)
     preflight.check_configuration(run, device)
-    run = at_recorded_commit(run, store)
-    family = preflight.check_run(run, device)
-    if not are_prepared(work_dir / "data"):
-        print(prepare(run, work_dir / "data"), flush=True)
-    preflight.check_prompts(run, work_dir, family)
-    # before the reward service is asked for: a stopped run does not need one
-    GuardWatch(run, store, work_dir / "train", device).check_stopped(store.newest_checkpoint() or 0)
-    spec = preflight.check_service(run, family, started_s)
-    check_run_identity(run, store)
-    check_reward_identity(run, spec, store)
-    training = _Training(run, work_dir, store, device, spec, metrics, look, ending)
-    with AttemptLog(store, training.log):
-        while not training.attempt():
-            metrics.set_back()
+    log = work_dir / "logs" / "verl.log"
+    attempt = AttemptLog(store, log)
+    with processes_of(run, device, log) as verl:
+        run = at_recorded_commit(run, store)
+        family = preflight.check_run(run, device)
+        if not are_prepared(work_dir / "data"):
+            print(prepare(run, work_dir / "data"), flush=True)
+        preflight.check_prompts(run, work_dir, family)
+        # before the reward service is asked for: a stopped run does not need one
+        newest = store.newest_checkpoint() or 0
+        GuardWatch(run, store, work_dir / "train", device).check_stopped(newest)
+        spec = preflight.check_service(run, family, started_s)
+        check_run_identity(run, store)
+        check_reward_identity(run, spec, store)
+        training = _Training(run, work_dir, log, verl, store, device, spec, metrics, look, ending)
+        with attempt:
+            while not training.attempt():
+                metrics.set_back()
 
 
 @dataclass(frozen=True)
@@ -137,17 +140,15 @@ class _Training:
 
     run: RunConfig
     work_dir: Path
+    log: Path
+    """What verl says."""
+    verl: Callable[[], AbstractContextManager[VerlProcess]]
     store: RunStore
     device: str
     spec: ServiceSpec
     metrics: TrainMetrics
     look: Callable[[], None]
     ending: Ending
-
-    @property
-    def log(self) -> Path:
-        """What verl says."""
-        return self.work_dir / "logs" / "verl.log"
 
     def attempt(self) -> bool:
         """Train from the newest checkpoint; False where a guard has set the run back.
@@ -167,17 +168,18 @@ class _Training:
         check_reward_audit(run, self.spec, store)
         store.storage.delete(store.ended)
         print(guards.armed.words, flush=True)
-        log = self.log
-        started_again(lambda: self._run_verl(guards, log))
+        started_again(lambda: self._run_verl(guards))
         if guards.rollback is not None:
             guards.begin_rollback()
             return False
         guards.end()
         if (published := store.newest_checkpoint()) != run.train.steps:
-            raise Failure(f"training ended at step {published} of {run.train.steps}; see {log}")
+            raise Failure(
+                f"training ended at step {published} of {run.train.steps}; see {self.log}"
+            )
         return True
 
-    def _run_verl(self, guards: GuardWatch, log: Path) -> None:
+    def _run_verl(self, guards: GuardWatch) -> None:
         """To its own end, or to the moment when the run is to be set back."""
         run, train_dir, device = self.run, self.work_dir / "train", self.device
         policy = local_folder(run.model)
@@ -188,10 +190,9 @@ class _Training:
         print(f"starting Ray and verl with {device} on {place}", flush=True)
         of_rollouts = environment.of_rollouts(self.spec)
         with ExitStack() as stack:
-            if environment.ray_address() is None:
-                folder = stack.enter_context(scratch("ttsrl-ray-"))
-                forks = place_of_forks(device, run.train.gpus_per_node)
-                ray = RayHere(str(folder), stack.enter_context(forks))
+            process = stack.enter_context(self.verl())
+            if process.folder is not None:
+                ray = RayHere(str(process.folder), process.forks)
             else:
                 ray = RayThere(environment.of_every_process(run, device) | of_rollouts)
             keys_file = train_dir / "verl.json"
@@ -205,15 +206,8 @@ class _Training:
             keys = verl_keys(here, self.work_dir, device, ray)
             keys_file.write_text(json.dumps(keys, indent=2) + "\n", encoding="utf-8")
             stack.enter_context(PublishedLog(self.store, train_dir, self.metrics))
-            variables = environment.of_driver(run, device) | of_rollouts
-            socket = None
-            if isinstance(ray, RayHere):
-                socket = ray.forks
-                variables["TMPDIR"] = ray.folder  # verl leaves locks in the temporary folder
-            if socket is not None:
-                variables |= before_import(device)
             trackers = stack.enter_context(Trackers(run, self.work_dir / RUN, self.work_dir))
-            verl = Job("verl", run_verl, (keys_file, socket), log, variables)
+            verl = process.begin(keys_file, environment.of_driver(run, device) | of_rollouts)
             stack.callback(verl.stop)
             evaluations = stack.enter_context(EvaluationsSeen(run, self.store))
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
+import threading
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -60,23 +62,59 @@ def alone(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     return ran
 
 
+def told(folder: Path, **variables: str) -> Path:
+    """What the supervisor writes once the run has been checked."""
+    path = folder / "told.json"
+    path.write_text(json.dumps({"keys": "keys.json", "variables": variables}))
+    return path
+
+
 def test_the_first_module_after_which_nothing_can_be_forked_is_named(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], alone: list[Path]
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    alone: list[Path],
 ) -> None:
     monkeypatch.setattr(forked_workers, "MODULES", ("colorsys", "wave", "shelve"))
     found = iter([None, "/dev/nvidiactl open"])
     monkeypatch.setattr(forked_workers, "unfit", lambda: next(found))
-    run_verl(Path("keys.json"), Path("socket"))
+    run_verl(told(tmp_path), Path("socket"))
     assert capsys.readouterr().out == f"{ALONE}, because wave has left /dev/nvidiactl open\n"
     assert alone == [Path("keys.json")]
     assert not {"RAY_JOB_ID", "RAY_RAYLET_PID"} & set(os.environ)
 
 
 def test_a_module_that_cannot_be_imported_is_left_to_who_needs_it(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], alone: list[Path]
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    alone: list[Path],
 ) -> None:
     monkeypatch.setattr(forked_workers, "MODULES", ("missing_module",))
-    run_verl(Path("keys.json"), Path("socket"))
+    run_verl(told(tmp_path), Path("socket"))
     said = f"{ALONE}: ModuleNotFoundError: No module named 'missing_module'\n"
     assert capsys.readouterr().out == said
     assert alone == [Path("keys.json")]
+
+
+def test_it_imports_at_once_and_trains_when_it_is_told(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, alone: list[Path]
+) -> None:
+    imported = threading.Event()
+    monkeypatch.setattr(forked_workers, "MODULES", ("colorsys",))
+    monkeypatch.setattr(forked_workers, "unfit", lambda: imported.set() or "a thread")
+    monkeypatch.setenv("TOLD_LATER", "")
+
+    def tell() -> None:
+        assert imported.wait(60)
+        # written elsewhere and renamed: what is there is whole
+        told(folder, TOLD_LATER="yes").rename(tmp_path / "told.json")
+
+    folder = tmp_path / "elsewhere"
+    folder.mkdir()
+    teller = threading.Thread(target=tell)
+    teller.start()
+    run_verl(tmp_path / "told.json", Path("socket"))
+    teller.join()
+    assert alone == [Path("keys.json")]
+    assert os.environ["TOLD_LATER"] == "yes"
