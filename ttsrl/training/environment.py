@@ -118,6 +118,11 @@ def _without_policy(run: RunConfig, device: str) -> dict[str, str]:
         # vLLM's own sampler: flashinfer's is compiled where it runs, and needs nvcc there
         flashinfer = "VLLM_USE_FLASHINFER_SAMPLER"
         variables[flashinfer] = os.environ.get(flashinfer, "0")
+        # verl switches vLLM's cache of compiled layers off, because engines that started at once
+        # have read what another was still writing: since 2.10 torch writes each file elsewhere and
+        # renames it
+        cache = "VLLM_DISABLE_COMPILE_CACHE"
+        variables[cache] = os.environ.get(cache, "0")
     return variables
 
 
