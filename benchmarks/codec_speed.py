@@ -1,6 +1,6 @@
 """Utterances a second of the codecs' decoders, all of different lengths.
 
-XCodec2 alone and in masked batches; CosyVoice2 as chatterbox runs its flow, and as CUDA graphs.
+XCodec2 alone and in masked batches; CosyVoice2 as chatterbox runs it, and in masked batches.
 
 python benchmarks/codec_speed.py    in an environment with the extras xcodec2 and cosyvoice
 """
@@ -10,6 +10,8 @@ from __future__ import annotations
 import argparse
 import tempfile
 import time
+from collections.abc import Callable
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -20,10 +22,13 @@ import torch
 import transformers
 from whisper_speed import machine, timed
 
-from ttsrl.codecs.cosyvoice2 import CosyVoice2Codec
-from ttsrl.codecs.flow_graph import Graphs, Network
+from ttsrl.codecs.cosyvoice2 import CosyVoice2Codec, vocoder_precision
+from ttsrl.codecs.precision import multiplying
 from ttsrl.codecs.xcodec2 import XCodec2
 from ttsrl.runtime.machine import torch_device
+
+ONE_BY_ONE = 16
+"""Utterances at most that are decoded one by one to compare with."""
 
 
 def main() -> None:
@@ -31,13 +36,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--count", type=int, default=16)
     parser.add_argument("--small", action="store_true")
+    parser.add_argument("--rows", type=int, nargs="+", default=[8], help="of CosyVoice2's passes")
     parser.add_argument("--codec", choices=["xcodec2", "cosyvoice2"], help="only this one")
     arguments = parser.parse_args()
     device = torch_device()
     print(f"{arguments.count} utterances on {machine(device)}")
     measured = {
         "xcodec2": (xcodec2, hasattr(transformers, "Xcodec2Model"), "xcodec2"),
-        "cosyvoice2": (cosyvoice2, find_spec("chatterbox") is not None, "cosyvoice"),
+        "cosyvoice2": (
+            partial(cosyvoice2, rows_of_pass=arguments.rows),
+            find_spec("chatterbox") is not None,
+            "cosyvoice",
+        ),
     }
     for name, (measure, can, extra) in measured.items():
         if arguments.codec not in (None, name):
@@ -77,47 +87,83 @@ def xcodec2(count: int, small: bool, device: str) -> None:
             )
 
 
-def plain(network: Network) -> Network:
-    """What the graphs were captured of."""
-    assert isinstance(network, Graphs)
-    return network.network
+def cosyvoice2(count: int, small: bool, device: str, rows_of_pass: list[int]) -> None:
+    """Its table: chatterbox' modules one by one, and as the codec does it on this device."""
+    from support.cosyvoice2_published import as_chatterbox_does
 
-
-def cosyvoice2(count: int, small: bool, device: str) -> None:
-    """Its table: a launch for each kernel of each utterance, and as the codec does on a GPU."""
     utterances = speech(count, 25, 6_561)
     print("CosyVoice2, random weights")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         random_models.make_cosyvoice2_codec(folder, small=small)
         for precision in ("float32", "tfloat32", "bfloat16")[: 3 if device == "cuda" else 1]:
-            codec = CosyVoice2Codec(folder, str(folder / "voice.wav"), device, precision)
-            quick = dict(vars(codec.flow))
-            if device == "cuda":
-                codec.flow.rows = codec.flow.tokens = 1
-                codec.flow.encode = plain(codec.flow.encode)
-                codec.flow.velocity = plain(codec.flow.velocity)
-            codec.decode(utterances[:1])
-            start = time.perf_counter()
-            expected = codec.decode(utterances)
-            base = count / (time.perf_counter() - start)
-            print(f"  {f'one by one, {precision}':44} {base:8.1f} utt/s")
-            if device == "cpu":
-                continue
-            vars(codec.flow).update(quick)
-            start = time.perf_counter()
-            waveforms = codec.decode(utterances)
-            first = time.perf_counter() - start
-            rate = count / timed(lambda c=codec: c.decode(utterances), 3)
-            errors = [np.abs(a - b).max() for a, b in zip(waveforms, expected, strict=True)]
-            alone = [codec.decode([tokens])[0] for tokens in utterances]
-            same = all(np.array_equal(a, b) for a, b in zip(waveforms, alone, strict=True))
-            loud = max(np.abs(w).max() for w in expected)
+            old = CosyVoice2Codec(folder, str(folder / "voice.wav"), device, precision)
+            as_chatterbox_does(old)
+            some = utterances[:ONE_BY_ONE]
+            old.decode(some[:1])
+            expected: list[np.ndarray] = []
+            base = len(some) / timed(lambda o=old, e=expected: e.extend(o.decode(some)), 1)
             print(
-                f"  {f'flow as CUDA graphs, {precision}':44} {rate:8.1f} utt/s "
-                f"{rate / base:6.1f} x, samples differ by at most {max(errors):.1e} of {loud:.2f}; "
-                f"alone {'the same' if same else 'OTHERS'}; first time {first:.1f} s"
+                f"  {f'one by one, {precision}':34} {base:8.1f} utt/s, "
+                f"{launches(lambda o=old: o.decode(some[:2])) / 2:.0f} launches per utterance",
+                flush=True,
             )
+            for rows in rows_of_pass if device == "cuda" else [1]:
+                codec = CosyVoice2Codec(folder, str(folder / "voice.wav"), device, precision)
+                codec.flow.passes.rows = codec.vocoder.passes.rows = rows
+                measure_cosyvoice2(f"{rows} rows, {precision}", codec, utterances, expected, base)
+
+
+def measure_cosyvoice2(
+    name: str,
+    codec: CosyVoice2Codec,
+    utterances: list[list[int]],
+    expected: list[np.ndarray],
+    base: float,
+) -> None:
+    """Its row, and how long each half takes."""
+    start = time.perf_counter()
+    waveforms = codec.decode(utterances)
+    first = time.perf_counter() - start
+    rate = len(utterances) / timed(lambda: codec.decode(utterances), 3)
+    mels = random_mels(codec, utterances)
+    with torch.inference_mode(), multiplying(codec.device, codec.precision):
+        flow = timed(lambda: settled(codec.flow.mels(utterances, codec.voice)), 1)
+    tuples = [tuple(tokens) for tokens in utterances]
+    with torch.inference_mode(), multiplying(codec.device, vocoder_precision(codec.precision)):
+        vocoder = timed(lambda: codec.vocoder.waveforms(tuples, mels), 1)
+    errors = [np.abs(a - b).max() for a, b in zip(waveforms, expected, strict=False)]
+    alone = [codec.decode([tokens])[0] for tokens in utterances[:ONE_BY_ONE]]
+    apart = max(np.abs(a - b).max() for a, b in zip(waveforms, alone, strict=False))
+    loud = max(np.abs(w).max() for w in expected)
+    print(
+        f"  {name:34} {rate:8.1f} utt/s {rate / base:6.1f} x, "
+        f"{launches(lambda: codec.decode(utterances)) / len(utterances):.0f} launches per "
+        f"utterance; flow {flow:.3f} s, vocoder {vocoder:.3f} s; samples differ by at most "
+        f"{max(errors):.1e} of {loud:.2f}, alone by {apart:.1e}; first time {first:.1f} s",
+        flush=True,
+    )
+
+
+def random_mels(codec: CosyVoice2Codec, utterances: list[list[int]]) -> list[torch.Tensor]:
+    """As long as the utterances."""
+    return [torch.randn(80, 2 * len(tokens), device=codec.device) for tokens in utterances]
+
+
+def settled(mels: list[torch.Tensor]) -> None:
+    """Wait for them."""
+    mels[-1].sum().item()
+
+
+def launches(run: Callable[[], object]) -> int:
+    """Kernels, copies and graphs that are started while `run` runs; operators on a CPU."""
+    kinds = torch.profiler.ProfilerActivity
+    kind = kinds.CUDA if torch.cuda.is_available() else kinds.CPU
+    with torch.profiler.profile(activities=[kind]) as profile:
+        run()
+    starts = ("cudaLaunch", "cuLaunch", "cudaGraphLaunch", "cudaMemcpy", "cudaMemset")
+    wanted = starts if kind is kinds.CUDA else ("aten::",)
+    return sum(event.count for event in profile.key_averages() if event.key.startswith(wanted))
 
 
 def speech(count: int, tokens_per_s: int, codebook_size: int) -> list[list[int]]:

@@ -12,7 +12,6 @@ from copy import copy
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -22,13 +21,11 @@ from ttsrl.codecs.cosyvoice2_flow import Flow
 from ttsrl.codecs.cosyvoice2_network import (
     CODEBOOK_SIZE,
     FRAMES,
-    HARMONICS,
-    HOP,
     SAMPLE_RATE_HZ,
     flow_of,
     hift_of,
-    vocode,
 )
+from ttsrl.codecs.cosyvoice2_vocoder import MaskedVocoder, Vocoder
 from ttsrl.codecs.precision import multiplying
 from ttsrl.codecs.s3_tokenizer import FILE
 from ttsrl.codecs.voice import CAMPPLUS, SPEAKERS, load_voice, make_voice, voice_digest
@@ -64,6 +61,7 @@ class CosyVoice2Codec:
         self.flow = Flow(network, self.device, bfloat16=precision == "bfloat16")
         self.hift = self._load(self._hift_of, folder / HIFT).to(self.device)
         self.hift.stft_window = self.hift.stft_window.to(self.device)  # else copied at every call
+        self.vocoder = self._vocoder_of(self.hift, self.device)
         self._folder = folder
         self.voice = load_voice(folder, voice)
 
@@ -77,11 +75,9 @@ class CosyVoice2Codec:
     def decode(self, tokens_B: Sequence[Sequence[int]]) -> list[Waveform]:
         """Decode utterances of any lengths >= 1; ValueError for tokens outside the codebook.
 
-        Equal ones once, and the vocoder one after the other: it hears padding, so that only equal
-        lengths could share a pass; and there the pitch would differ in its last bits, which a phase
-        that is summed up over seconds turns into another waveform.
+        Equal ones once.
         """
-        rounded = self.flow.tokens
+        rounded = self.flow.passes.multiple
         longest = FRAMES // 2 // rounded * rounded - self.voice.tokens.shape[1]
         for tokens in tokens_B:
             check_tokens(tokens, self.codebook_size)
@@ -90,22 +86,13 @@ class CosyVoice2Codec:
         distinct = sorted({tuple(tokens) for tokens in tokens_B})
         with multiplying(self.device, self.precision):
             mels = self.flow.mels(distinct, self.voice)
-        # the vocoder's Fourier transforms take no bfloat16
-        with multiplying(self.device, "float32" if self.precision == "float32" else "tfloat32"):
-            waveforms = {
-                tokens: self._vocode(tokens, mel_MT)
-                for tokens, mel_MT in zip(distinct, mels, strict=True)
-            }
+        with multiplying(self.device, vocoder_precision(self.precision)):
+            waveforms = dict(zip(distinct, self.vocoder.waveforms(distinct, mels), strict=True))
         return [waveforms[tuple(tokens)] for tokens in tokens_B]
-
-    def _vocode(self, tokens: tuple[int, ...], mel_MT: Tensor) -> Waveform:
-        shape = 1, len(tokens) * 2 * HOP, HARMONICS
-        generator = generator_of(tokens, self.device)
-        noise_1SH = torch.randn(shape, generator=generator, device=self.device)
-        return vocode(self.hift, mel_MT[None], noise_1SH)[0].float().cpu().numpy()
 
     _flow_of = staticmethod(flow_of)
     _hift_of = staticmethod(hift_of)
+    _vocoder_of: ClassVar[Callable[[Any, torch.device], Vocoder]] = MaskedVocoder
 
     @classmethod
     def _check_files(cls, folder: Path, voice: str | None) -> None:
@@ -147,8 +134,6 @@ def digest(folder: Path, voice: str | None) -> str:
     return total.hexdigest()
 
 
-def generator_of(tokens: tuple[int, ...], device: torch.device) -> torch.Generator:
-    """Of numbers that depend on the tokens alone, and on the kind of device."""
-    content = np.asarray(tokens, "<i4").tobytes()
-    seed = int.from_bytes(hashlib.sha256(content).digest()[:8], "little") >> 1
-    return torch.Generator(device).manual_seed(seed)
+def vocoder_precision(of_flow: Precision) -> Precision:
+    """Its Fourier transforms take no bfloat16."""
+    return "float32" if of_flow == "float32" else "tfloat32"

@@ -18,12 +18,15 @@ from torch import Tensor
 from torch.nn import functional
 
 from ttsrl.codecs.cosyvoice2_network import start_noise
+from ttsrl.codecs.cosyvoice2_velocity import Velocity
+from ttsrl.codecs.cosyvoice3_dit import DiT
+from ttsrl.codecs.fixed_passes import Passes
 from ttsrl.codecs.flow_graph import Graphs, Network
 from ttsrl.codecs.voice import CodecVoice
 
 STEPS, GUIDANCE = 10, 0.7
 """Of the Euler solver; weight of classifier-free guidance (cosyvoice2.yaml)."""
-ROWS, TOKENS = 4, 64
+ROWS, TOKENS = 8, 64
 """Utterances of a pass on a GPU, and what its length is a multiple of (2.56 s)."""
 
 
@@ -34,12 +37,13 @@ class Flow:
         """`network` is of `flow_of` in cosyvoice2_network or cosyvoice3_network, on that device."""
         self.network = network
         self.encode: Network = getattr(network, "encode", self._encode)
-        self.velocity: Network = network.decoder.estimator
-        self.rows = self.tokens = 1  # a CPU computes padding as slowly as speech
+        self.passes = Passes()  # a CPU computes padding as slowly as speech
+        if bfloat16 and device.type == "cuda":
+            _keep_in_bfloat16(network)
+        estimator = network.decoder.estimator
+        self.velocity: Network = estimator if isinstance(estimator, DiT) else Velocity(estimator)
         if device.type == "cuda":
-            self.rows, self.tokens = ROWS, TOKENS
-            if bfloat16:
-                _keep_in_bfloat16(network)
+            self.passes = Passes(ROWS, TOKENS)
             self.encode, self.velocity = Graphs(self.encode), Graphs(self.velocity)
         self._noise_MT = start_noise()[0].to(device)
 
@@ -47,17 +51,10 @@ class Flow:
         """Log-mels [MELS, 2 T] of utterances of T speech tokens each."""
         before = voice.tokens[0].tolist()
         spoken_B = [[*before, *tokens] for tokens in tokens_B]
-        rounded_B = [-(-len(spoken) // self.tokens) * self.tokens for spoken in spoken_B]
         mels: dict[int, Tensor] = {}
-        for rounded in sorted(set(rounded_B)):
-            members = [n for n, other in enumerate(rounded_B) if other == rounded]
-            for first in range(0, len(members), self.rows):
-                of_pass = members[first : first + self.rows]
-                # Filled up with the first one: a pass of another shape would take other kernels,
-                # and round differently.
-                rows = of_pass + of_pass[:1] * (self.rows - len(of_pass))
-                solved_BMT = self._pass([spoken_B[n] for n in rows], rounded, voice)
-                mels |= dict(zip(of_pass, solved_BMT, strict=False))
+        for one in self.passes.of([len(spoken) for spoken in spoken_B]):
+            solved_BMT = self._pass([spoken_B[n] for n in one.rows], one.length, voice)
+            mels |= dict(zip(one.members, solved_BMT, strict=False))
         start = voice.mel.shape[1]
         return [mels[n][:, start : 2 * len(spoken)] for n, spoken in enumerate(spoken_B)]
 

@@ -161,15 +161,6 @@ def start_noise() -> Tensor:
     return torch.randn(1, MELS, FRAMES, generator=generator)
 
 
-def vocode(hift: Any, mel_BMT: Tensor, noise_BSH: Tensor) -> Tensor:
-    """Waveform [B, T * HOP] of a mel; `noise_BSH` are normal numbers for HARMONICS a sample."""
-    f0_BT = hift.f0_predictor(mel_BMT)
-    sines_BSH = harmonics(f0_BT, noise_BSH)
-    source = hift.m_source
-    source_BS1 = source.l_tanh(source.l_linear(sines_BSH.to(mel_BMT.dtype)))
-    return hift.decode(x=mel_BMT, s=source_BS1.transpose(1, 2))
-
-
 def harmonics(f0_BT: Tensor, noise_BSH: Tensor) -> Tensor:
     """Sines at multiples of the pitch [Hz] where there is one, and noise: [B, T * HOP, HARMONICS].
 

@@ -7,14 +7,37 @@ here it comes from the tokens, and the program takes no silence out.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import torch
 from torch import Tensor
 
 from ttsrl.audio.waveform import Waveform
-from ttsrl.codecs.cosyvoice2 import CosyVoice2Codec, generator_of
+from ttsrl.codecs.cosyvoice2 import CosyVoice2Codec
 from ttsrl.codecs.cosyvoice2_network import HARMONICS, HOP
+from ttsrl.codecs.cosyvoice2_vocoder import generator_of
 from ttsrl.codecs.cosyvoice3_network import flow_of, hift_of, vocode
 from ttsrl.codecs.s3_tokenizer import FILE_3
+
+
+class AloneVocoder:
+    """See `Vocoder`; one utterance after the other."""
+
+    def __init__(self, hift: Any, device: torch.device) -> None:
+        self.hift, self.device = hift, device
+
+    def waveforms(
+        self, tokens_B: Sequence[tuple[int, ...]], mels_B: Sequence[Tensor]
+    ) -> list[Waveform]:
+        """See `Vocoder`."""
+        return [self._alone(*one) for one in zip(tokens_B, mels_B, strict=True)]
+
+    def _alone(self, tokens: tuple[int, ...], mel_MT: Tensor) -> Waveform:
+        shape = 1, len(tokens) * 2 * HOP, HARMONICS
+        generator = generator_of(tokens, self.device)
+        noise_1SH = torch.rand(shape, generator=generator, device=self.device)
+        return vocode(self.hift, mel_MT[None], noise_1SH)[0].float().cpu().numpy()
 
 
 class CosyVoice3Codec(CosyVoice2Codec):
@@ -25,9 +48,4 @@ class CosyVoice3Codec(CosyVoice2Codec):
     tokenizer = FILE_3
     _flow_of = staticmethod(flow_of)
     _hift_of = staticmethod(hift_of)
-
-    def _vocode(self, tokens: tuple[int, ...], mel_MT: Tensor) -> Waveform:
-        shape = 1, len(tokens) * 2 * HOP, HARMONICS
-        generator = generator_of(tokens, self.device)
-        noise_1SH = torch.rand(shape, generator=generator, device=self.device)
-        return vocode(self.hift, mel_MT[None], noise_1SH)[0].float().cpu().numpy()
+    _vocoder_of = AloneVocoder

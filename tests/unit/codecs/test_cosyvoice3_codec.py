@@ -24,6 +24,7 @@ from ttsrl.codecs import voice as voices
 from ttsrl.codecs.cosyvoice2_flow import Flow
 from ttsrl.codecs.cosyvoice3 import CosyVoice3Codec
 from ttsrl.codecs.cosyvoice3_network import DitFlow, make_causal_hift, vocode
+from ttsrl.codecs.fixed_passes import Passes
 from ttsrl.codecs.registry import codec_digest, load_codec, load_encoder
 from ttsrl.codecs.voice import CodecVoice
 from ttsrl.errors import BadInput
@@ -96,7 +97,7 @@ def test_a_waveform_depends_on_its_tokens_alone(codec: CosyVoice3Codec) -> None:
         assert waveform.std() > 1e-5
         np.testing.assert_array_equal(codec.decode([tokens])[0], waveform)
     padded = copy(codec.flow)
-    padded.rows, padded.tokens = 4, 64  # as on a GPU
+    padded.passes = Passes(4, 64)  # as on a GPU
     with torch.inference_mode():
         alone = codec.flow.mels(utterances, codec.voice)
         for one, other in zip(alone, padded.mels(utterances, codec.voice), strict=True):
