@@ -92,6 +92,7 @@ def cosyvoice2(count: int, small: bool, device: str, rows_of_pass: list[int]) ->
     from support.cosyvoice2_published import as_chatterbox_does
 
     utterances = speech(count, 25, 6_561)
+    some = utterances[:ONE_BY_ONE]
     print("CosyVoice2, random weights")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -99,13 +100,12 @@ def cosyvoice2(count: int, small: bool, device: str, rows_of_pass: list[int]) ->
         for precision in ("float32", "tfloat32", "bfloat16")[: 3 if device == "cuda" else 1]:
             old = CosyVoice2Codec(folder, str(folder / "voice.wav"), device, precision)
             as_chatterbox_does(old)
-            some = utterances[:ONE_BY_ONE]
             old.decode(some[:1])
             expected: list[np.ndarray] = []
-            base = len(some) / timed(lambda o=old, e=expected: e.extend(o.decode(some)), 1)
+            base = len(some) / timed(partial(decode_into, expected, old, some), 1)
             print(
                 f"  {f'one by one, {precision}':34} {base:8.1f} utt/s, "
-                f"{launches(lambda o=old: o.decode(some[:2])) / 2:.0f} launches per utterance",
+                f"{launches(partial(old.decode, some[:2]), 2)}",
                 flush=True,
             )
             for rows in rows_of_pass if device == "cuda" else [1]:
@@ -138,8 +138,7 @@ def measure_cosyvoice2(
     loud = max(np.abs(w).max() for w in expected)
     print(
         f"  {name:34} {rate:8.1f} utt/s {rate / base:6.1f} x, "
-        f"{launches(lambda: codec.decode(utterances)) / len(utterances):.0f} launches per "
-        f"utterance; flow {flow:.3f} s, vocoder {vocoder:.3f} s; samples differ by at most "
+        f"{launches(lambda: codec.decode(utterances), len(utterances))}; flow {flow:.3f} s, vocoder {vocoder:.3f} s; samples differ by at most "
         f"{max(errors):.1e} of {loud:.2f}, alone by {apart:.1e}; first time {first:.1f} s",
         flush=True,
     )
@@ -155,15 +154,32 @@ def settled(mels: list[torch.Tensor]) -> None:
     mels[-1].sum().item()
 
 
-def launches(run: Callable[[], object]) -> int:
-    """Kernels, copies and graphs that are started while `run` runs; operators on a CPU."""
+def decode_into(
+    waveforms: list[np.ndarray], codec: CosyVoice2Codec, utterances: list[list[int]]
+) -> None:
+    """Decode, and keep what comes."""
+    waveforms.extend(codec.decode(utterances))
+
+
+def launches(run: Callable[[], object], count: int) -> str:
+    """Launches from the CPU and kernels on the GPU for each of `count` utterances.
+
+    On a CPU, operators.
+    """
     kinds = torch.profiler.ProfilerActivity
     kind = kinds.CUDA if torch.cuda.is_available() else kinds.CPU
     with torch.profiler.profile(activities=[kind]) as profile:
         run()
-    starts = ("cudaLaunch", "cuLaunch", "cudaGraphLaunch", "cudaMemcpy", "cudaMemset")
-    wanted = starts if kind is kinds.CUDA else ("aten::",)
-    return sum(event.count for event in profile.key_averages() if event.key.startswith(wanted))
+        if kind is kinds.CUDA:
+            torch.cuda.synchronize()
+    found = profile.key_averages()
+    if kind is kinds.CPU:
+        operators = sum(one.count for one in found if one.key.startswith("aten::"))
+        return f"{operators / count:.0f} operators per utterance"
+    calls = ("cudaLaunch", "cuLaunch", "cudaGraphLaunch", "cudaMemcpy", "cudaMemset")
+    launched = sum(one.count for one in found if one.key.startswith(calls))
+    kernels = sum(one.count for one in found if not one.key.startswith(("cuda", "cu", "aten::")))
+    return f"{launched / count:.0f} launches, {kernels / count:.0f} kernels per utterance"
 
 
 def speech(count: int, tokens_per_s: int, codebook_size: int) -> list[list[int]]:
