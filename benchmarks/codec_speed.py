@@ -136,10 +136,11 @@ def measure_cosyvoice2(
     alone = [codec.decode([tokens])[0] for tokens in utterances[:ONE_BY_ONE]]
     apart = max(np.abs(a - b).max() for a, b in zip(waveforms, alone, strict=False))
     loud = max(np.abs(w).max() for w in expected)
+    counted = launches(lambda: codec.decode(utterances), len(utterances))
     print(
-        f"  {name:34} {rate:8.1f} utt/s {rate / base:6.1f} x, "
-        f"{launches(lambda: codec.decode(utterances), len(utterances))}; flow {flow:.3f} s, vocoder {vocoder:.3f} s; samples differ by at most "
-        f"{max(errors):.1e} of {loud:.2f}, alone by {apart:.1e}; first time {first:.1f} s",
+        f"  {name:34} {rate:8.1f} utt/s {rate / base:6.1f} x, {counted}; flow {flow:.3f} s, "
+        f"vocoder {vocoder:.3f} s; samples differ by at most {max(errors):.1e} of {loud:.2f}, "
+        f"alone by {apart:.1e}; first time {first:.1f} s",
         flush=True,
     )
 

@@ -41,23 +41,23 @@ class Velocity:
         self, x: Tensor, mask: Tensor, mu: Tensor, t: Tensor, spks: Tensor, cond: Tensor
     ) -> Tensor:
         """Velocity [R, MELS, T] of `x`, `mu`, `cond` [R, MELS, T], `spks` [R, MELS] at `t` [R];
-        `mask` [R, 1, T] is 1 where there is speech."""
-        heard_RT1 = mask.mT
+        `mask` [R, 1, T] is 1 where there is speech, and 0 behind it.
+
+        What comes of the padding is anything: convolutions look back, away from it.
+        """
         unheard_R11T = ((1 - mask) * UNHEARD).to(_product_type(x))[:, None]
-        # in whole, so that every row takes the same kernel's result
         times = F.mish(self.time_mlp(self.times(t).to(t.dtype)))
         times_RK1C = F.linear(times, self.time_weight, self.time_bias)[:, None]
         moments = times_RK1C.chunk(len(self.stages), -1)
         speaker_RTM = spks[:, None].expand(-1, x.shape[2], -1)
         h = torch.cat([x.mT, mu.mT, speaker_RTM, cond.mT], -1)
         first, *middle, last = zip(self.stages, moments, strict=True)
-        skip = first[0](h, heard_RT1, first[1], unheard_R11T)
-        h = self.after_down(skip * heard_RT1)
+        skip = first[0](h, first[1], unheard_R11T)
+        h = self.after_down(skip)
         for stage, moment in middle:
-            h = stage(h, heard_RT1, moment, unheard_R11T)
-        h = last[0](torch.cat([h, skip.to(h.dtype)], -1), heard_RT1, last[1], unheard_R11T)
-        h = self.last(self.after_up(h * heard_RT1), heard_RT1)
-        return (self.out(h * heard_RT1) * heard_RT1).mT
+            h = stage(h, moment, unheard_R11T)
+        h = last[0](torch.cat([h, skip], -1), last[1], unheard_R11T)
+        return self.out(self.last(self.after_up(h))).mT
 
 
 def _product_type(x: Tensor) -> torch.dtype:
@@ -96,9 +96,8 @@ class _Block:
     convolution: _Causal
     norm: Any
 
-    def __call__(self, x_RTC: Tensor, heard_RT1: Tensor) -> Tensor:
-        """Of `x`, 0 where there is no speech; what comes of it is anything there."""
-        return F.mish(self.norm(self.convolution(x_RTC * heard_RT1)))
+    def __call__(self, x_RTC: Tensor) -> Tensor:
+        return F.mish(self.norm(self.convolution(x_RTC)))
 
     @classmethod
     def of(cls, parts: Sequence[Any]) -> _Block:
@@ -114,11 +113,9 @@ class _Stage:
     beside: _Causal
     layers: list[_Layer]
 
-    def __call__(
-        self, x_RTC: Tensor, heard_RT1: Tensor, moment_R1C: Tensor, unheard_R11T: Tensor
-    ) -> Tensor:
-        h = self.first(x_RTC, heard_RT1) + moment_R1C
-        h = self.second(h, heard_RT1) + self.beside(x_RTC)
+    def __call__(self, x_RTC: Tensor, moment_R1C: Tensor, unheard_R11T: Tensor) -> Tensor:
+        h = self.first(x_RTC) + moment_R1C
+        h = self.second(h) + self.beside(x_RTC)
         for layer in self.layers:
             h = layer(h, unheard_R11T)
         return h

@@ -100,7 +100,7 @@ class MaskedDecode:
         self.fft, self.hop = hift.istft_params["n_fft"], hift.istft_params["hop_len"]
 
     def __call__(self, x: Tensor, pitch: Tensor, noise: Tensor, frames: Tensor) -> Tensor:
-        """Samples [B, T HOP] of mels `x` [B, MELS, T], of `frames` [B] each.
+        """Samples [B, T HOP] of mels `x` [B, MELS, T] of `frames` [B] each, and 0 beyond.
 
         `pitch` [B, T] in Hz, 0 beyond the end; `noise` [B, T HOP, HARMONICS] of normal numbers.
         """
@@ -110,7 +110,7 @@ class MaskedDecode:
         per_frame = HOP // self.hop
         inside_B1F = _inside(per_frame * frames + 1, per_frame * x.shape[2] + 1)
         spectra_BCF = self._spectra(_reflected(source, HOP * frames)) * inside_B1F
-        h = hift.conv_pre(x * _inside(frames, x.shape[2]))
+        h = hift.conv_pre(x)
         rate, count = 1, hift.num_kernels
         for n, up in enumerate(hift.ups):
             # its bias has filled the padding, which the next one reads
