@@ -23,6 +23,7 @@ import transformers
 from whisper_speed import machine, timed
 
 from ttsrl.codecs.cosyvoice2 import CosyVoice2Codec, vocoder_precision
+from ttsrl.codecs.cosyvoice2_vocoder import MaskedVocoder
 from ttsrl.codecs.precision import multiplying
 from ttsrl.codecs.xcodec2 import XCodec2
 from ttsrl.runtime.machine import torch_device
@@ -110,6 +111,7 @@ def cosyvoice2(count: int, small: bool, device: str, rows_of_pass: list[int]) ->
             )
             for rows in rows_of_pass if device == "cuda" else [1]:
                 codec = CosyVoice2Codec(folder, str(folder / "voice.wav"), device, precision)
+                assert isinstance(codec.vocoder, MaskedVocoder)
                 codec.flow.passes.rows = codec.vocoder.passes.rows = rows
                 measure_cosyvoice2(f"{rows} rows, {precision}", codec, utterances, expected, base)
 

@@ -61,7 +61,7 @@ class CosyVoice2Codec:
         self.flow = Flow(network, self.device, bfloat16=precision == "bfloat16")
         self.hift = self._load(self._hift_of, folder / HIFT).to(self.device)
         self.hift.stft_window = self.hift.stft_window.to(self.device)  # else copied at every call
-        self.vocoder = self._vocoder_of(self.hift, self.device)
+        self.vocoder = self._make_vocoder()
         self._folder = folder
         self.voice = load_voice(folder, voice)
 
@@ -92,7 +92,9 @@ class CosyVoice2Codec:
 
     _flow_of = staticmethod(flow_of)
     _hift_of = staticmethod(hift_of)
-    _vocoder_of: ClassVar[Callable[[Any, torch.device], Vocoder]] = MaskedVocoder
+
+    def _make_vocoder(self) -> Vocoder:
+        return MaskedVocoder(self.hift, self.device)
 
     @classmethod
     def _check_files(cls, folder: Path, voice: str | None) -> None:

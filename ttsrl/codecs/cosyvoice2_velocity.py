@@ -111,7 +111,7 @@ class _Stage:
     first: _Block
     second: _Block
     beside: _Causal
-    layers: list[_Layer]
+    layers: list[_Transformer]
 
     def __call__(self, x_RTC: Tensor, moment_R1C: Tensor, unheard_R11T: Tensor) -> Tensor:
         h = self.first(x_RTC) + moment_R1C
@@ -123,12 +123,12 @@ class _Stage:
     @classmethod
     def of(cls, residual: Any, transformers: Any) -> _Stage:
         blocks = [_Block.of(part.block) for part in (residual.block1, residual.block2)]
-        layers = [_Layer.of(layer) for layer in transformers]
+        layers = [_Transformer.of(layer) for layer in transformers]
         return cls(blocks[0], blocks[1], _Causal.of(residual.res_conv), layers)
 
 
 @dataclass(frozen=True)
-class _Layer:
+class _Transformer:
     """Attention over the whole utterance, and a feed."""
 
     own: Any
@@ -144,7 +144,7 @@ class _Layer:
         return x + own.ff(own.norm3(x))
 
     @classmethod
-    def of(cls, layer: Any) -> _Layer:
+    def of(cls, layer: Any) -> _Transformer:
         attention = layer.attn1
         projections = attention.to_q, attention.to_k, attention.to_v
         return cls(layer, torch.cat([projection.weight.detach() for projection in projections]))

@@ -16,7 +16,7 @@ from torch import Tensor
 from ttsrl.audio.waveform import Waveform
 from ttsrl.codecs.cosyvoice2 import CosyVoice2Codec
 from ttsrl.codecs.cosyvoice2_network import HARMONICS, HOP
-from ttsrl.codecs.cosyvoice2_vocoder import generator_of
+from ttsrl.codecs.cosyvoice2_vocoder import Vocoder, generator_of
 from ttsrl.codecs.cosyvoice3_network import flow_of, hift_of, vocode
 from ttsrl.codecs.s3_tokenizer import FILE_3
 
@@ -48,4 +48,6 @@ class CosyVoice3Codec(CosyVoice2Codec):
     tokenizer = FILE_3
     _flow_of = staticmethod(flow_of)
     _hift_of = staticmethod(hift_of)
-    _vocoder_of = AloneVocoder
+
+    def _make_vocoder(self) -> Vocoder:
+        return AloneVocoder(self.hift, self.device)
