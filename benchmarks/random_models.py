@@ -296,6 +296,24 @@ def make_cosyvoice2(folder: Path, shape: str, device: str) -> None:
     (folder / "config.json").write_text("{}")
 
 
+def make_qwen2_cosy(folder: Path, shape: str, device: str) -> None:
+    """A Qwen2 with CosyVoice2's tokens in its vocabulary; it says anything, and rarely ends."""
+    from transformers import Qwen2Config, Qwen2ForCausalLM
+
+    from support.cosyvoice2_files import TINY as SMALL
+    from support.family_tokenizers import qwen2_cosy_tokenizer
+
+    tokenizer = qwen2_cosy_tokenizer(folder)
+    tokenizer.save_pretrained(folder)
+    end = tokenizer.get_vocab()["<|im_end|>"]
+    sizes = {**QWEN2_SHAPES.get(shape, SMALL), "vocab_size": len(tokenizer)}
+    config = Qwen2Config(tie_word_embeddings=True, eos_token_id=end, pad_token_id=end, **sizes)
+    torch.manual_seed(0)
+    with torch.device(device):
+        model = Qwen2ForCausalLM(config)
+    model.bfloat16().save_pretrained(folder)
+
+
 def make_cosyvoice2_codec(folder: Path, *, small: bool) -> None:
     """flow.pt and hift.pt of the published sizes; what reads a voice is small."""
     import soundfile
@@ -381,6 +399,8 @@ def main() -> None:
             make_orpheus(Path(folder), shape, device)
         case "cosyvoice2":
             make_cosyvoice2(Path(folder), shape, device)
+        case "qwen2-cosy":
+            make_qwen2_cosy(Path(folder), shape, device)
         case "cosyvoice2-codec":
             make_cosyvoice2_codec(Path(folder), small=shape == "test")
         case "clap" | "parakeet":

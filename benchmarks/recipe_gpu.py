@@ -91,7 +91,7 @@ def make_models(recipe: dict[str, Any], folder: Path, arguments: argparse.Namesp
         makes += [(trains, "llasa", llasa, str(arguments.tokens))]
     else:
         makes += [(listens, "cosyvoice2-codec", "test" if small else "full")]
-        makes += [(trains, "cosyvoice2", "test" if small else "0.5b")]
+        makes += [(trains, recipe["family"], "test" if small else "0.5b")]
     kinds = {component["type"] for component in recipe["reward"]["components"]}
     makes += [(listens, "clap", "full")] * ("style" in kinds)
     makes += [(listens, "parakeet", "full")] * ("parakeet_cer" in kinds)
@@ -126,7 +126,7 @@ def write_run(recipe: dict[str, Any], folder: Path, steps: int, share: float) ->
     llasa = run["family"] == "llasa"
     write_texts(folder / "texts.jsonl", 12)
     run |= {
-        "model": str(folder / ("llasa" if llasa else "cosyvoice2/model")),
+        "model": str(folder / {"cosyvoice2": "cosyvoice2/model"}.get(run["family"], run["family"])),
         "codec": str(folder / ("xcodec2" if llasa else "cosyvoice2-codec")),
         "data": {"texts": str(folder / "texts.jsonl")},
         "storage": str(folder / "storage"),

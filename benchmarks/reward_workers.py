@@ -44,8 +44,9 @@ def main() -> None:
     arguments = parser.parse_args()
     device = torch_device()
     with TemporaryDirectory() as temporary:
-        config, utterances = Path(CONFIG), rollouts()
-        if arguments.shape:
+        if not arguments.shape:
+            config, utterances = Path(CONFIG), rollouts()
+        else:
             folder = (arguments.folder or Path(temporary)).absolute()
             service_speed.make_models(folder, arguments.shape, device)
             config = service_speed.write_run(folder, arguments.batch)

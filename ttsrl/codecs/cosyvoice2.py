@@ -137,5 +137,8 @@ def digest(folder: Path, voice: str | None) -> str:
 
 
 def vocoder_precision(of_flow: Precision) -> Precision:
-    """Its Fourier transforms take no bfloat16."""
-    return "float32" if of_flow == "float32" else "tfloat32"
+    """Float32 beside bfloat16, in which its Fourier transforms cannot be computed.
+
+    In TF32 the last bits of a row depend on the others of its batch, and with them a waveform.
+    """
+    return "tfloat32" if of_flow == "tfloat32" else "float32"
