@@ -124,6 +124,8 @@ def test_the_same_is_done_by_a_pytorchjob_where_there_is_no_kuberay(
     )
     assert end == "Succeeded", namespace.describe()
     told_to_a_user(namespace)
+    [log] = [name for name in bucket.object_names("runs/ttsrl/log/") if name.endswith("/verl.log")]
+    assert "imports its own modules" not in bucket.read(log), "verl's processes were not forked"
     evaluate_and_pull(namespace, bucket, tmp_path)
 
 

@@ -123,9 +123,13 @@ def lead(
             if not ray.is_running():
                 raise Failure(f"Ray ended; log: {ray.log}")
 
+        # with GPUs no training has yet gone through its steps so
+        one_machine = place.pods == 1 and environment.device_of(run) == "cpu"
         code = AGAIN
         try:
-            code = starts.exit_code(exit_code(lambda: train(config, work_dir, look, ending)))
+            code = starts.exit_code(
+                exit_code(lambda: train(config, work_dir, look, ending, one_machine))
+            )
         except SystemExit as left:  # SIGTERM
             code = int(left.code or 0)
         finally:

@@ -85,11 +85,13 @@ def train(
     work_dir: Path | None = None,
     look: Callable[[], None] = lambda: None,
     ending: Ending | None = None,
+    one_machine: bool = False,
 ) -> None:
     """Run to the last step from wherever it stands. Raises BadInput, Failure, Stopped.
 
     `look` is called all the while, and what it raises ends the run. Where `ending` asks to end, a
-    checkpoint is saved, and SystemExit raised.
+    checkpoint is saved, and SystemExit raised. `one_machine`: the Ray cluster that is there is this
+    machine alone, and this run's.
     """
     started_s = time.monotonic()
     run = load_run(config)
@@ -100,7 +102,8 @@ def train(
         serve(metrics, run.train.metrics_port)
     store = RunStore(run.storage, run.name)
     with refusals_noted(run, store):
-        _train(run, work_dir, store, metrics, look, ending or Ending(), started_s)
+        ending = ending or Ending()
+        _train(run, work_dir, store, metrics, look, ending, one_machine, started_s)
 
 
 def _train(
@@ -110,13 +113,14 @@ def _train(
     metrics: TrainMetrics,
     look: Callable[[], None],
     ending: Ending,
+    one_machine: bool,
     started_s: float,
 ) -> None:
     device = environment.device_of(run)
     preflight.check_configuration(run, device)
     log = work_dir / "logs" / "verl.log"
     attempt = AttemptLog(store, log)
-    with processes_of(run, device, log) as verl:
+    with processes_of(run, device, log, one_machine) as verl:
         run = at_recorded_commit(run, store)
         family = preflight.check_run(run, device)
         if not are_prepared(work_dir / "data"):
@@ -194,7 +198,8 @@ class _Training:
             if process.folder is not None:
                 ray = RayHere(str(process.folder), process.forks)
             else:
-                ray = RayThere(environment.of_every_process(run, device) | of_rollouts)
+                variables = environment.of_every_process(run, device) | of_rollouts
+                ray = RayThere(variables, process.forks)
             keys_file = train_dir / "verl.json"
             rate = run.train.learning_rate * guards.learning_rate_ratio
             here = run.model_copy(

@@ -32,6 +32,8 @@ class RayThere:
 
     variables: Mapping[str, str]
     """What the run's processes must find in their environment on all machines."""
+    forks: Path | None = None
+    """As RayHere's, where the cluster is this machine alone."""
 
 
 CPUS_PER_GPU = 3
@@ -329,15 +331,17 @@ def _asynchronous(run: RunConfig, device: str) -> dict[str, Value]:
 
 def _ray(run: RunConfig, device: str, ray: RayHere | RayThere) -> dict[str, Value]:
     init = "ray_kwargs.ray_init"
+    # Ray starts its workers through a shell, and does not quote this itself
+    python: dict[str, Value] = {f"+{init}.runtime_env.py_executable": shlex.join(_python(ray))}
     if isinstance(ray, RayThere):
-        return {
+        of_all: dict[str, Value] = {
             f"+{init}.runtime_env.env_vars.{name}": value for name, value in ray.variables.items()
         }
+        return of_all | python if ray.forks else of_all
     keys: dict[str, Value] = {
         f"+{init}.include_dashboard": False,
         f"+{init}._temp_dir": ray.folder,
-        # Ray starts its workers through a shell, and does not quote this itself
-        f"+{init}.runtime_env.py_executable": shlex.join(_python(ray)),
+        **python,
     }
     if device == "cpu":
         # logical slots only: actors of this job share the machine's cores
@@ -347,7 +351,7 @@ def _ray(run: RunConfig, device: str, ray: RayHere | RayThere) -> dict[str, Valu
     return keys
 
 
-def _python(ray: RayHere) -> list[str]:
+def _python(ray: RayHere | RayThere) -> list[str]:
     """How Ray's workers start."""
     if ray.forks is None:
         return [sys.executable]

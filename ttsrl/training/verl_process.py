@@ -24,11 +24,13 @@ from ttsrl.training.forked_workers import before_import, place_of_forks, run_ver
 class VerlProcess:
     """Entered, it may be told once to train. All of it ends when it is left.
 
-    It may be entered again before that, and ends when it is first left.
+    It may be entered again before that, and ends when it is first left. `one_machine`: the Ray
+    cluster that is there is this machine alone, and this run's.
     """
 
-    def __init__(self, run: RunConfig, device: str, log: Path) -> None:
+    def __init__(self, run: RunConfig, device: str, log: Path, one_machine: bool = False) -> None:
         self._run, self._device, self._log = run, device, log
+        self._one_machine = one_machine
         self._stack: ExitStack | None = None
         self._job: Job | None = None
         self.folder: Path | None = None
@@ -43,8 +45,10 @@ class VerlProcess:
         with ExitStack() as stack:
             # a folder of its own: others may write to Ray's
             self._told = stack.enter_context(scratch("ttsrl-verl-")) / "told.json"
-            if environment.ray_address() is None:
+            here = environment.ray_address() is None
+            if here:
                 self.folder = stack.enter_context(scratch("ttsrl-ray-"))
+            if here or self._one_machine:
                 per_machine = self._run.train.gpus_per_node
                 self.forks = stack.enter_context(place_of_forks(self._device, per_machine))
             stack.callback(self._end)
@@ -99,16 +103,16 @@ class VerlProcess:
 
 @contextmanager
 def processes_of(
-    run: RunConfig, device: str, log: Path
+    run: RunConfig, device: str, log: Path, one_machine: bool = False
 ) -> Generator[Callable[[], AbstractContextManager[VerlProcess]]]:
     """Gives what makes a process for each start of verl. The first one is there from now on."""
-    with VerlProcess(run, device, log) as early:
+    with VerlProcess(run, device, log, one_machine) as early:
         unused = [early]
 
         @contextmanager
         def following() -> Generator[VerlProcess]:
             if not unused:
-                with VerlProcess(run, device, log) as process:
+                with VerlProcess(run, device, log, one_machine) as process:
                     yield process
                 return
             with unused.pop() as process:

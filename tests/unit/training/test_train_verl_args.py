@@ -267,6 +267,15 @@ def test_a_cluster_is_joined_and_its_machines_get_the_variables_of_the_run() -> 
     assert init.runtime_env.env_vars.TTSRL_RUN == '{"name": "x"}'
     assert "_temp_dir" not in init
     assert init.num_cpus is None, "Ray refuses to size a cluster that is there"
+    assert init.runtime_env.py_executable is None, "machines need not have Python at one place"
+
+
+def test_workers_of_a_cluster_of_one_machine_are_forked_there() -> None:
+    ray = RayThere({"TTSRL_RUN": "{}"}, Path("/tmp/forks/socket"))
+    keys = verl_keys(load_run(TINY_RUN), Path("/runs/x"), "cpu", ray)
+    environment = configuration(keys).ray_kwargs.ray_init.runtime_env
+    assert environment.py_executable.endswith("forked_python.py /tmp/forks/socket")
+    assert environment.env_vars.TTSRL_RUN == "{}"
 
 
 def test_rollouts_that_the_ranks_cannot_share_are_refused() -> None:
