@@ -13,12 +13,10 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import boto3
 import pytest
 
-from harness import Bucket, ClusterUnderTest, Namespace
+from harness import Bucket, ClusterUnderTest, Namespace, make_bucket
 from testbed import cluster as testbed_cluster
-from testbed import s3 as testbed_s3
 from testbed import tools
 from testbed.down import down
 from testbed.node import require_machine
@@ -104,14 +102,14 @@ def other_namespace(cluster: ClusterUnderTest) -> Iterator[Namespace]:
 
 
 @pytest.fixture
-def bucket(cluster: ClusterUnderTest, namespace: Namespace) -> Bucket:
+def bucket(namespace: Namespace) -> Bucket:
     """A bucket named like the namespace, whose Secret lies in the namespace as ttsrl-s3."""
-    return _bucket(cluster, namespace)
+    return make_bucket(namespace)
 
 
 @pytest.fixture
-def other_bucket(cluster: ClusterUnderTest, other_namespace: Namespace) -> Bucket:
-    return _bucket(cluster, other_namespace)
+def other_bucket(other_namespace: Namespace) -> Bucket:
+    return make_bucket(other_namespace)
 
 
 @pytest.fixture
@@ -131,21 +129,3 @@ def _namespace(cluster: ClusterUnderTest) -> Iterator[Namespace]:
     for release in namespace.releases:
         namespace.helm("uninstall", release, "--ignore-not-found")
     cluster.kubectl("delete", "namespace", name, "--wait=false")  # `left_behind` waits for all
-
-
-def _bucket(cluster: ClusterUnderTest, namespace: Namespace) -> Bucket:
-    if cluster.is_testbed:
-        key, secret = f"key-{namespace.name}", secrets.token_urlsafe(24)
-        testbed_s3.admin("create-user", "--access", key, "--secret", secret, "--role", "userplus")
-        bucket = Bucket(testbed_s3.endpoint(), namespace.name, key, secret)
-    elif endpoint := os.environ.get("TTSRL_TEST_S3_ENDPOINT"):
-        keys = boto3.Session().get_credentials()
-        bucket = Bucket(endpoint, namespace.name, keys.access_key, keys.secret_key)
-    else:
-        pytest.skip(
-            "this cluster's pods have no S3: set TTSRL_TEST_S3_ENDPOINT to an address that pods "
-            "and this machine reach, and AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
-        )
-    bucket.client().create_bucket(Bucket=bucket.name)
-    namespace.apply([bucket.secret_manifest()])
-    return bucket

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 import yaml
 
-from harness import TINY, Bucket, Namespace
+from harness import TINY, Bucket, Namespace, users_environment
 from testbed import tools
 from testbed.gpus import FAKE
 from testbed.paths import REPOSITORY
@@ -131,7 +131,7 @@ class PageRunner:
         (self.folder / "kubeconfig").write_text(yaml.safe_dump(kubeconfig))
         programs = (tools.binary("kubectl"), tools.binary("helm"), Path(sys.executable))
         return {
-            **os.environ,
+            **users_environment(),
             "HOME": str(self.folder),
             "KUBECONFIG": str(self.folder / "kubeconfig"),
             "PATH": ":".join([*(str(one.parent) for one in programs), os.environ["PATH"]]),

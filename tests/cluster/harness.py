@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import subprocess
 import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +19,32 @@ import pytest
 import yaml
 from botocore.config import Config
 
-from testbed import tools
+from testbed import s3, tools
 from testbed.paths import REPOSITORY
 
 Manifest = dict[str, Any]
 CHART = REPOSITORY / "helm"
 TINY = CHART / "ci/tiny-values.yaml"
+USERS = Path(__file__).with_name("users")
+POLL_S, SELDOM_S = 0.5, 3.0
+NOWHERE = {"ttsrl.dev/pool": "none"}
+"""Labels of no node: a pod that only has to be there need not take a core from others."""
+REWARD_NOWHERE, HEAD_NOWHERE = (
+    ("--set", f"{part}.nodeSelector.ttsrl\\.dev/pool=none") for part in ("reward", "train.head")
+)
+"""For helm: the same for the reward service, and for Ray's head."""
+
+
+def users_environment(**more: str) -> dict[str, str]:
+    """For `ttsrl` as a user types it, without this project's development tools."""
+    return {**os.environ, "PYTHONPATH": str(USERS), **more}
+
+
+@cache
+def known_kinds(kubeconfig: Path) -> frozenset[str]:
+    """Names of a cluster's resources, as `kubectl api-resources -o name` spells them."""
+    said = ClusterUnderTest(kubeconfig, False).kubectl("api-resources", "--output", "name")
+    return frozenset(said.split())
 
 
 @dataclass(frozen=True)
@@ -50,7 +72,7 @@ class ClusterUnderTest:
 
     def require_api(self, kind: str) -> None:
         """For what needs an operator: the kind is known, or the test is skipped by name."""
-        if kind not in self.kubectl("api-resources", "--output", "name").split():
+        if kind not in known_kinds(self.kubeconfig):
             pytest.skip(f"this cluster does not know {kind}")
 
     def _run(
@@ -122,12 +144,16 @@ class Namespace:
         return json.loads(self.kubectl("get", kind, "-l", selector, "-o", "json"))["items"]
 
     def until(self, what: str, ready: Callable[[], Any], seconds: float) -> Any:
-        """Wait until `ready` gives something true, and give that; else fail and show the pods."""
-        deadline = time.monotonic() + seconds
+        """Wait until `ready` gives something true, and give that; else fail and show the pods.
+
+        What takes long is looked at less often: each look is a program that needs a core.
+        """
+        began = time.monotonic()
         while not (result := ready()):
-            if time.monotonic() > deadline:
+            waited = time.monotonic() - began
+            if waited > seconds:
                 pytest.fail(f"{what}: not within {seconds:.0f} s\n{self.describe()}")
-            time.sleep(0.5)
+            time.sleep(min(SELDOM_S, max(POLL_S, waited / 20)))
         return result
 
     @contextmanager
@@ -212,6 +238,25 @@ class Bucket:
         return [entry["Key"] for page in pages for entry in page.get("Contents", [])]
 
 
+def make_bucket(namespace: Namespace, server: s3.Gateway = s3.SHARED) -> Bucket:
+    """A bucket named like the namespace, whose Secret lies in the namespace as ttsrl-s3."""
+    if namespace.cluster.is_testbed:
+        key, secret = f"key-{namespace.name}", secrets.token_urlsafe(24)
+        server.admin("create-user", "--access", key, "--secret", secret, "--role", "userplus")
+        bucket = Bucket(server.endpoint, namespace.name, key, secret)
+    elif endpoint := os.environ.get("TTSRL_TEST_S3_ENDPOINT"):
+        keys = boto3.Session().get_credentials()
+        bucket = Bucket(endpoint, namespace.name, keys.access_key, keys.secret_key)
+    else:
+        pytest.skip(
+            "this cluster's pods have no S3: set TTSRL_TEST_S3_ENDPOINT to an address that pods "
+            "and this machine reach, and AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+        )
+    bucket.client().create_bucket(Bucket=bucket.name)
+    namespace.apply([bucket.secret_manifest()])
+    return bucket
+
+
 def manifests(folder: Path, kind: str = "") -> list[Manifest]:
     """Every object of the files that `kubectl apply -f folder` takes, or those of one kind."""
     texts = [path.read_text() for path in sorted(folder.glob("*.yaml"))]
@@ -236,6 +281,13 @@ def on_cpus(objects: list[Manifest], cpu: str = "50m", memory: str = "128Mi") ->
             resources["requests"] = {"cpu": cpu, "memory": memory}
             for limits in filter(None, [resources.get("limits")]):
                 limits.pop("nvidia.com/gpu", None)
+    return objects
+
+
+def nowhere(objects: list[Manifest]) -> list[Manifest]:
+    """The same objects, whose pods are admitted and then wait for a node that never comes."""
+    for pod in (pod for o in objects for pod in _pod_specs(o)):
+        pod["nodeSelector"] = NOWHERE
     return objects
 
 

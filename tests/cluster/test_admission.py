@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from harness import Namespace, manifests, on_cpus
+from harness import REWARD_NOWHERE, Namespace, manifests, nowhere, on_cpus
 from testbed.paths import REPOSITORY, VERSION
 
 TRAIN = REPOSITORY / "jobs/train"
@@ -18,8 +18,8 @@ def test_pods_that_kuberay_makes_are_admitted_with_what_it_adds_to_them(
     namespace: Namespace,
 ) -> None:
     namespace.cluster.require_api("rayjobs.ray.io")
-    namespace.install_without_waiting()
-    namespace.apply(on_cpus(manifests(TRAIN)))
+    namespace.install_without_waiting(*REWARD_NOWHERE)
+    namespace.apply(nowhere(on_cpus(manifests(TRAIN))))
     pods = namespace.until(
         "a worker", lambda: namespace.list("pods", "ray.io/node-type=worker"), 60
     )
@@ -32,8 +32,8 @@ def test_pods_that_the_training_operator_makes_are_admitted_with_what_it_adds_to
     namespace: Namespace,
 ) -> None:
     namespace.cluster.require_api("pytorchjobs.kubeflow.org")
-    namespace.install_without_waiting()
-    (job,) = on_cpus(manifests(TRAIN / "pytorchjob", "PyTorchJob"))
+    namespace.install_without_waiting(*REWARD_NOWHERE)
+    (job,) = nowhere(on_cpus(manifests(TRAIN / "pytorchjob", "PyTorchJob")))
     replicas = job["spec"]["pytorchReplicaSpecs"]
     replicas["Worker"] = {**replicas["Master"], "replicas": 1}
     namespace.apply([job])

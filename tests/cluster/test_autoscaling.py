@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
@@ -10,6 +11,7 @@ import yaml
 
 from harness import Bucket, Namespace
 from load import load
+from support.mlflow_server import free_port
 from testbed import operators
 from testbed.processes import stop
 
@@ -38,15 +40,25 @@ SMALL_QUEUE = {
 }
 
 
-@pytest.mark.timeout(1800)
-def test_replicas_follow_the_queue_and_no_score_is_lost_on_the_way(
-    namespace: Namespace, bucket: Bucket, tmp_path: Path
-) -> None:
+@pytest.fixture
+def prometheus(namespace: Namespace) -> Iterator[tuple[str, int]]:
+    """Name and port of one that no other test needs, and this one can stop."""
     namespace.cluster.require_testbed("Prometheus, which can be stopped")
     namespace.cluster.require_api("scaledobjects.keda.sh")
+    name, port = f"prometheus-{namespace.name}", free_port()
+    operators.prometheus(name, port, namespace.name)
+    yield name, port
+    stop(name)
+
+
+@pytest.mark.timeout(1800)
+def test_replicas_follow_the_queue_and_no_score_is_lost_on_the_way(
+    prometheus: tuple[str, int], namespace: Namespace, bucket: Bucket, tmp_path: Path
+) -> None:
     values = tmp_path / "values.yaml"
     values.write_text(yaml.safe_dump(SMALL_QUEUE))
-    server = f"reward.autoscaling.keda.serverAddress={operators.prometheus_url()}"
+    own, port = prometheus
+    server = f"reward.autoscaling.keda.serverAddress={operators.prometheus_url(port)}"
     namespace.install(*bucket.values, "-f", values, "--set", server)
     # a KEDA that began anew, as it does once when it starts, waits for its former self's lease
     ready = ("wait", "scaledobject/ttsrl-reward", "--for=condition=Ready", "--timeout=180s")
@@ -56,7 +68,7 @@ def test_replicas_follow_the_queue_and_no_score_is_lost_on_the_way(
     with load(namespace, at_once=96) as work:
         until_replicas(namespace, 3, 420)
         refused = f'sum(ttsrl_reward_requests_total{{namespace="{namespace.name}", code="429"}})'
-        namespace.until("requests beyond the queue", lambda: ask(refused) > 0, 180)
+        namespace.until("requests beyond the queue", lambda: ask(port, refused) > 0, 180)
         work.calm()
         until_replicas(namespace, 1, 600)
         work.stop()
@@ -64,11 +76,9 @@ def test_replicas_follow_the_queue_and_no_score_is_lost_on_the_way(
     assert (work.failed, work.wrong) == ({}, 0)
     assert set(work.asked_once) <= {"200", "429"}  # the ends of replicas break no connection
 
-    stop("prometheus")
-    try:
-        until_replicas(namespace, 2, 120)  # the fallback
-    finally:
-        operators.prometheus()
+    stop(own)
+    until_replicas(namespace, 2, 120)  # the fallback
+    operators.prometheus(own, port, namespace.name)
     until_replicas(namespace, 1, 600)
 
 
@@ -82,9 +92,9 @@ def until_replicas(namespace: Namespace, count: int, seconds: float) -> None:
     namespace.until(f"{count} ready replicas", lambda: ready_replicas(namespace) == count, seconds)
 
 
-def ask(query: str) -> float:
+def ask(port: int, query: str) -> float:
     """The value of an instant query; 0 where no series answers."""
-    url = f"{operators.prometheus_url()}/api/v1/query"
+    url = f"{operators.prometheus_url(port)}/api/v1/query"
     answer = httpx.get(url, params={"query": query}, timeout=10).raise_for_status()
     found = answer.json()["data"]["result"]
     return float(found[0]["value"][1]) if found else 0.0

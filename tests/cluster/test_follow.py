@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import time
 from collections.abc import Generator
@@ -13,13 +12,13 @@ from urllib.parse import urlsplit
 import pytest
 import yaml
 
-from harness import Namespace
+from harness import Namespace, users_environment
 from tcp_proxy import TcpProxy
-from test_submit import A100, TTSRL, Cli, hold_gpus, install
+from test_submit import TTSRL, Cli, two_held
 from testbed.paths import REPOSITORY
 
 AWAY_S = 65.0
-NODES = ("a100-1", "a100-2")
+PRODUCT = "NVIDIA-L20"
 
 
 @contextmanager
@@ -34,34 +33,34 @@ def proxied(kubeconfig: Path, copy: Path) -> Generator[TcpProxy]:
         yield proxy
 
 
-@pytest.mark.disturbs
 @pytest.mark.timeout(900)
 def test_a_job_is_followed_over_an_api_server_that_is_away_for_a_minute(
     namespace: Namespace, tmp_path: Path
 ) -> None:
     namespace.cluster.require_full()
-    namespace.cluster.require_testbed("fake nodes with A100")
+    namespace.cluster.require_testbed("fake nodes")
     cli = Cli(namespace)
-    install(namespace, "-f", A100)
-    for node in NODES:
-        hold_gpus(namespace, node, 4)
-    cli.done("submit")
     config, said = tmp_path / "kubeconfig", tmp_path / "said"
     command = [TTSRL, "status", "--follow", "--namespace", namespace.name]
-    with proxied(namespace.cluster.kubeconfig, config) as proxy, said.open("w") as out:
+    with (
+        two_held(namespace, PRODUCT) as nodes,
+        proxied(namespace.cluster.kubeconfig, config) as proxy,
+        said.open("w") as out,
+    ):
+        cli.done("submit")
         following = subprocess.Popen(
             command,
             stdout=out,
             stderr=subprocess.STDOUT,
             cwd=REPOSITORY,
-            env={**os.environ, "KUBECONFIG": str(config)},
+            env=users_environment(KUBECONFIG=str(config)),
         )
         try:
             namespace.until("who holds GPUs", lambda: "are held by" in said.read_text(), 180)
             cut = time.monotonic()
             proxy.cut()
             namespace.until("a word of it", lambda: "does not answer" in said.read_text(), 120)
-            namespace.kubectl("delete", "pod", *(f"holds-{node}" for node in NODES), "--now")
+            namespace.kubectl("delete", "pod", *(f"holds-{node}" for node in nodes), "--now")
             time.sleep(max(0.0, cut + AWAY_S - time.monotonic()))
             assert following.poll() is None, said.read_text()
             proxy.restore()

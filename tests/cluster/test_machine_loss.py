@@ -15,11 +15,12 @@ from test_trouble import cluster_of, until_published
 from test_whole_job import ended, install, rayjob
 from testbed import second
 from testbed.images import ttsrl_image
-from testbed.node import NODE, SECOND
+from testbed.node import NODE, SECOND, TAINT
 from testbed.paths import REPOSITORY
 
 REWARD = "app.kubernetes.io/component=reward"
 STEPS = 24
+TOLERATIONS = [{"key": TAINT, "operator": "Exists"}]
 
 
 @pytest.fixture
@@ -32,7 +33,6 @@ def second_machine(cluster: ClusterUnderTest) -> Iterator[None]:
     second.forget()
 
 
-@pytest.mark.disturbs
 @pytest.mark.timeout(2400)
 @pytest.mark.usefixtures("second_machine")
 def test_training_goes_on_and_rewards_are_given_when_a_machine_is_lost(
@@ -41,7 +41,8 @@ def test_training_goes_on_and_rewards_are_given_when_a_machine_is_lost(
     # A busy machine takes as long as some steps to start the load: there are steps left then, which
     # is more than the tiny policy has to learn, and a guard may stop it.
     run = f"run.train.steps={STEPS},run.train.save_every=2,run.guards.built_in=false"
-    install(namespace, bucket, "--set", f"reward.replicas=2,{run}")
+    tolerations = ("--set-json", f"reward.tolerations={json.dumps(TOLERATIONS)}")
+    install(namespace, bucket, "--set", f"reward.replicas=2,{run}", *tolerations)
     assert machines(namespace, REWARD) == {NODE, SECOND.name}  # spread
     jobs = on_cpus(manifests(REPOSITORY / "jobs/train"))
     [workers] = jobs[0]["spec"]["rayClusterSpec"]["workerGroupSpecs"]
@@ -74,6 +75,7 @@ def test_training_goes_on_and_rewards_are_given_when_a_machine_is_lost(
 
 def prefer(pod: dict[str, Any], machine: str) -> None:
     """That machine as long as it is there, else another."""
+    pod["tolerations"] = TOLERATIONS
     wanted = {"key": "kubernetes.io/hostname", "operator": "In", "values": [machine]}
     preferred = {"weight": 100, "preference": {"matchExpressions": [wanted]}}
     pod["affinity"] = {

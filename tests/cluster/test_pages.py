@@ -158,7 +158,8 @@ def on_cpus(run: PageRunner, namespace: Namespace, bucket: Bucket) -> None:
 
 def another_run(run: PageRunner, namespace: Namespace) -> None:
     """Of the same release, through the same reward service."""
-    assert "created" in run("ttsrl submit --name a --set seed=1")
+    short = ("--set train.steps=2", "--set train.save_every=2", "--set eval.max_texts=8")
+    assert "created" in run("ttsrl submit --name a --set seed=1", *short)
     ends = namespace.until("the end of a", lambda: ended(namespace, "ttsrl-a-train"), 600)
     assert ends == "Complete"
     run("ttsrl eval --cluster --run a")

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import json
-import secrets
-from collections.abc import Generator
-from contextlib import contextmanager
 
 import pytest
 
 from harness import CHART, ClusterUnderTest, Namespace
-from testbed.gpus import gpu_node
+from test_submit import one_more_node
 
 A6000 = CHART / "ci/a6000-values.yaml"
 
@@ -83,22 +80,6 @@ def test_a_pod_that_asks_for_more_gpus_than_a_node_has_stays_pending_and_says_wh
     install(namespace, "--set", "reward.gpu.count=5")
     wanted = "3 Insufficient nvidia.com/gpu"
     assert until_pending(namespace, "app.kubernetes.io/component=reward", wanted)
-
-
-@contextmanager
-def one_more_node(
-    cluster: ClusterUnderTest, product: str, arch: str = "amd64", taint: str = ""
-) -> Generator[str]:
-    """A node of 8 GPUs of that product, which KWOK keeps; its name."""
-    node = gpu_node(f"extra-{secrets.token_hex(3)}", product, "train", 8)
-    node["metadata"]["labels"]["kubernetes.io/arch"] = arch
-    if taint:
-        node["spec"]["taints"].append({"key": taint, "value": "true", "effect": "NoSchedule"})
-    cluster.kubectl("create", "-f", "-", input=json.dumps(node))
-    try:
-        yield node["metadata"]["name"]
-    finally:
-        cluster.kubectl("delete", "node", node["metadata"]["name"])
 
 
 def test_workers_go_to_spot_nodes_only_where_the_values_tolerate_them(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
+import secrets
 import subprocess
 import sys
 from collections.abc import Generator
@@ -13,8 +13,18 @@ from typing import Any
 
 import pytest
 
-from harness import CHART, TINY, Bucket, Namespace
+from harness import (
+    CHART,
+    HEAD_NOWHERE,
+    REWARD_NOWHERE,
+    TINY,
+    Bucket,
+    ClusterUnderTest,
+    Namespace,
+    users_environment,
+)
 from testbed import operators
+from testbed.gpus import gpu_node
 from testbed.paths import REPOSITORY
 
 TTSRL = Path(sys.executable).with_name("ttsrl")
@@ -33,7 +43,7 @@ class Cli:
             capture_output=True,
             text=True,
             cwd=REPOSITORY,
-            env={**os.environ, "KUBECONFIG": str(self.namespace.cluster.kubeconfig)},
+            env=users_environment(KUBECONFIG=str(self.namespace.cluster.kubeconfig)),
         )
 
     def done(self, *arguments: str) -> str:
@@ -54,12 +64,39 @@ def cli(namespace: Namespace) -> Cli:
 
 def install(namespace: Namespace, *arguments: str | Path) -> None:
     """Without --wait: what is asked of the cluster here needs no image."""
-    storage = ("-f", TINY, "--set", "run.storage=s3://bucket", *arguments)
+    storage = ("-f", TINY, "--set", "run.storage=s3://bucket", *REWARD_NOWHERE, *arguments)
     if "ttsrl" in namespace.releases:
         namespace.helm("upgrade", "ttsrl", CHART, *storage)
         return
     namespace.releases.append("ttsrl")
     namespace.helm("install", "ttsrl", CHART, *storage)
+
+
+@contextmanager
+def one_more_node(
+    cluster: ClusterUnderTest, product: str, arch: str = "amd64", taint: str = ""
+) -> Generator[str]:
+    """A node of 8 GPUs of that product, which KWOK keeps; its name."""
+    node = gpu_node(f"extra-{secrets.token_hex(3)}", product, "train", 8)
+    node["metadata"]["labels"]["kubernetes.io/arch"] = arch
+    if taint:
+        node["spec"]["taints"].append({"key": taint, "value": "true", "effect": "NoSchedule"})
+    cluster.kubectl("create", "-f", "-", input=json.dumps(node))
+    try:
+        yield node["metadata"]["name"]
+    finally:
+        cluster.kubectl("delete", "node", node["metadata"]["name"])
+
+
+@contextmanager
+def two_held(namespace: Namespace, product: str) -> Generator[tuple[str, str]]:
+    """Two nodes of 8 GPUs that no other test asks for, half of each held; a release for them."""
+    cluster = namespace.cluster
+    with one_more_node(cluster, product) as one, one_more_node(cluster, product) as other:
+        install(namespace, "-f", A100, "--set", f"train.gpu.products={{{product}}}")
+        for node in (one, other):
+            hold_gpus(namespace, node, 4)
+        yield one, other
 
 
 def hold_gpus(namespace: Namespace, node: str, gpus: int) -> None:
@@ -104,7 +141,7 @@ def test_a_job_is_submitted_once_and_stopped_without_leaving_a_pod(
     groups = {"rayjob": "ray.io", "pytorchjob": "kubeflow.org", "trainjob": "trainer.kubeflow.org"}
     group = groups[kind]
     namespace.cluster.require_api(f"{api}.{group}")
-    install(namespace)
+    install(namespace, *HEAD_NOWHERE)
     assert "ttsrl-train created" in cli.done("submit", "--kind", kind)
     uid = namespace.existing(api, "ttsrl-train")["metadata"]["uid"]
     assert "is there already" in cli.done("submit", "--kind", kind)
@@ -125,9 +162,9 @@ def test_a_job_is_submitted_once_and_stopped_without_leaving_a_pod(
 
 def test_a_changed_run_does_not_join_a_job_of_the_old_one(namespace: Namespace, cli: Cli) -> None:
     namespace.cluster.require_api("rayjobs.ray.io")
-    install(namespace)
+    install(namespace, *HEAD_NOWHERE)
     cli.done("submit")
-    install(namespace, "--set", "run.seed=2")
+    install(namespace, *HEAD_NOWHERE, "--set", "run.seed=2")
     assert "runs with another configuration" in cli.refused("submit")
     said = cli.refused("submit", "--config", "examples/tiny/run.json", "--set", "name=ttsrl")
     assert "seed is 2 there, 1 here" in said
@@ -136,7 +173,7 @@ def test_a_changed_run_does_not_join_a_job_of_the_old_one(namespace: Namespace, 
 def test_runs_share_a_release_and_go_with_it(namespace: Namespace, cli: Cli) -> None:
     """A sweep: each run has its own job and its own configuration, which goes with the job."""
     namespace.cluster.require_api("rayjobs.ray.io")
-    install(namespace)
+    install(namespace, *HEAD_NOWHERE)
     assert "ttsrl-train created" in cli.done("submit")
     for seed in (2, 3):
         said = cli.done("submit", "--name", f"seed{seed}", "--set", f"seed={seed}")
@@ -187,18 +224,17 @@ def test_an_evaluation_is_submitted_once(namespace: Namespace, cli: Cli) -> None
 
 
 def test_a_pending_pod_is_explained_by_who_holds_the_gpus(namespace: Namespace, cli: Cli) -> None:
-    namespace.cluster.require_testbed("fake nodes with A6000 and A100")
-    install(namespace, "-f", A100)
-    for node in ("a100-1", "a100-2"):
-        hold_gpus(namespace, node, 4)
-    cli.done("submit")
-    holder = f"{namespace.name}/holds-a100-1"
+    namespace.cluster.require_testbed("fake nodes")
+    product = "NVIDIA-H20"
+    with two_held(namespace, product) as (node, _):
+        cli.done("submit")
 
-    def explained() -> str:
-        said = cli.done("status")
-        return said if "no node has 8 NVIDIA-A100-SXM4-80GB free;" in said else ""
+        def explained() -> str:
+            said = cli.done("status")
+            return said if f"no node has 8 {product} free;" in said else ""
 
-    assert holder in namespace.until("the reason in words", explained, 180)
+        said = namespace.until("the reason in words", explained, 180)
+        assert f"{namespace.name}/holds-{node}" in said
 
 
 def test_what_is_amiss_is_refused_before_anything_starts(namespace: Namespace, cli: Cli) -> None:
@@ -242,7 +278,7 @@ def test_a_bucket_that_is_missing_is_refused_before_anything_starts(
     said = cli.refused("submit")
     assert f"no bucket '{bucket.name}-absent'" in said and "create it" in said
     assert namespace.get("rayjobs", "ttsrl-train") is None
-    install(namespace, *bucket.values)
+    install(namespace, *bucket.values, *HEAD_NOWHERE)
     assert "created" in cli.done("submit")
 
 

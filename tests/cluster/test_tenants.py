@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from botocore.exceptions import ClientError
 
-from harness import Bucket, Namespace
+from harness import REWARD_NOWHERE, Bucket, Namespace
 from load import pod_of
 
 ASK_BOTH = """
@@ -28,7 +28,8 @@ def test_no_account_of_a_release_reads_anything_and_a_submitter_only_its_own_nam
 ) -> None:
     subject = "submitters[0].kind=ServiceAccount,submitters[0].name=person"
     for tenant in (namespace, other_namespace):
-        tenant.install_without_waiting("--set", f"{subject},submitters[0].namespace={tenant.name}")
+        allowed = ("--set", f"{subject},submitters[0].namespace={tenant.name}")
+        tenant.install_without_waiting(*allowed, *REWARD_NOWHERE)
     for where in (namespace, other_namespace):
         for account in ("ttsrl-reward", "ttsrl-train", "ttsrl-jobs"):
             for what in ("secrets", "configmaps", "pods", "rayjobs.ray.io"):

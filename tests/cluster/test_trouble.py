@@ -6,19 +6,23 @@ import base64
 import dataclasses
 import json
 import secrets
+import socket
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 from botocore.exceptions import ClientError
 
-from harness import Bucket, Namespace, manifests, on_cpus
+from harness import Bucket, ClusterUnderTest, Namespace, make_bucket, manifests, on_cpus
+from support.mlflow_server import free_port
 from test_whole_job import ended, install, rayjob
 from testbed import operators, s3
 from testbed.paths import REPOSITORY
-from testbed.processes import alive, stop
+from testbed.processes import stop, wait
 from ttsrl.client.reward_client import score_blocking
 from ttsrl.reward.config import RewardConfig
 from ttsrl.wire import Ok, Utterance
@@ -27,10 +31,36 @@ STEPS, SAVE_EVERY = 12, 3
 LOST_PODS = 2
 
 
-@pytest.mark.disturbs
+@dataclass(frozen=True)
+class Servers:
+    """S3 and Prometheus of a namespace's own: to stop those of all would stop other tests, too."""
+
+    s3: s3.Gateway
+    prometheus: str
+
+
+@pytest.fixture
+def servers(cluster: ClusterUnderTest, namespace: Namespace) -> Iterator[Servers | None]:
+    if not cluster.is_testbed:
+        yield None
+        return
+    own = Servers(s3.Gateway(f"s3-{namespace.name}", free_port()), f"prometheus-{namespace.name}")
+    own.s3.up()
+    wait("the S3 server's start", lambda: is_listening(own.s3.endpoint), 60, own.s3.name)
+    operators.prometheus(own.prometheus, free_port(), namespace.name)
+    yield own
+    stop(own.prometheus)
+    own.s3.stop()
+
+
+@pytest.fixture
+def bucket(namespace: Namespace, servers: Servers | None) -> Bucket:
+    return make_bucket(namespace, servers.s3) if servers else make_bucket(namespace)
+
+
 @pytest.mark.timeout(3600)
 def test_no_step_and_no_score_is_lost_with_pods_s3_keys_and_prometheus(
-    namespace: Namespace, bucket: Bucket, tmp_path: Path
+    namespace: Namespace, servers: Servers | None, bucket: Bucket, tmp_path: Path
 ) -> None:
     """Reward pod, Prometheus, S3 server, keys of the bucket, a Ray worker, the Ray head."""
     namespace.cluster.require_full()
@@ -41,13 +71,13 @@ def test_no_step_and_no_score_is_lost_with_pods_s3_keys_and_prometheus(
 
     until_published(namespace, bucket, SAVE_EVERY)
     kill(namespace, "app.kubernetes.io/component=reward")
-    if namespace.cluster.is_testbed:
-        with prometheus_stopped():
-            s3.stop()
-            time.sleep(10)
-            s3.up()
-            bucket = rotated(namespace, bucket)
-            until_published(namespace, bucket, 2 * SAVE_EVERY)
+    if servers:
+        stop(servers.prometheus)
+        servers.s3.stop()
+        time.sleep(10)
+        servers.s3.up()
+        bucket = rotated(namespace, bucket, servers.s3)
+        until_published(namespace, bucket, 2 * SAVE_EVERY)
 
     kill(namespace, f"ray.io/cluster={cluster_of(namespace)},ray.io/node-type=worker")
     until_published(namespace, bucket, 3 * SAVE_EVERY)
@@ -108,23 +138,22 @@ def cluster_of(namespace: Namespace) -> str:
     return rayjob(namespace)["rayClusterName"]
 
 
-def rotated(namespace: Namespace, bucket: Bucket) -> Bucket:
+def rotated(namespace: Namespace, bucket: Bucket, server: s3.Gateway) -> Bucket:
     """The bucket with other keys; the old ones are refused."""
     new = dataclasses.replace(bucket, secret=secrets.token_urlsafe(24))
     namespace.apply([new.secret_manifest()])
-    s3.admin("update-user", "--access", bucket.access, "--secret", new.secret)
+    server.admin("update-user", "--access", bucket.access, "--secret", new.secret)
     with pytest.raises(ClientError, match="SignatureDoesNotMatch"):
         bucket.object_names()
     return new
 
 
-@contextmanager
-def prometheus_stopped() -> Generator[None]:
-    was_up = alive("prometheus")
-    stop("prometheus")
-    yield
-    if was_up:
-        operators.prometheus()
+def is_listening(url: str) -> bool:
+    try:
+        socket.create_connection((urlsplit(url).hostname, urlsplit(url).port), timeout=1).close()
+    except OSError:
+        return False
+    return True
 
 
 @contextmanager

@@ -27,7 +27,7 @@ def up(group: str) -> None:
     _timed("control plane and node", node.up)
     names = [*map(tool_image, tools), *map(images.ttsrl_image, images.TTSRL)]
     _timed("images into containerd", lambda: images.load(names))
-    s3.up()
+    s3.SHARED.up()
     operators.apply(_volumes())
     for name, install in operators.OPERATORS[group].items():
         _timed(name, install)

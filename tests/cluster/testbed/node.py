@@ -20,6 +20,7 @@ from .pki import DNS_IP, PKI
 from .processes import RUN, run, start, wait
 from .tools import binary, tool_image
 
+TAINT = "ttsrl.dev/second"
 PODS, SERVICES = "10.244.0.0/16", "10.96.0.0/16"
 
 
@@ -52,6 +53,11 @@ class TestbedHost:
     @property
     def address(self) -> str:
         return address() if self.number == 0 else f"198.51.100.{self.number}"
+
+    @property
+    def taints(self) -> list[dict[str, str]]:
+        """Which keep away the pods of tests that do not want to lose a machine."""
+        return [{"key": TAINT, "value": "true", "effect": "NoSchedule"}] if self.number else []
 
     @property
     def cgroup(self) -> str:
@@ -301,6 +307,7 @@ def start_kubelet(machine: TestbedHost) -> None:
         "volumePluginDir": str(folder / "plugins"),
         "syncFrequency": "10s",
         "nodeStatusUpdateFrequency": "4s",
+        "registerWithTaints": machine.taints,
     }
     path = STATE / f"{name}.json"
     path.write_text(json.dumps(config))

@@ -182,15 +182,19 @@ def kwok() -> None:
     apply(gpus.nodes())
 
 
-def prometheus() -> None:
-    """A host process that scrapes every pod with a port named http or metrics of this project."""
+def prometheus(name: str = "prometheus", port: int = 9090, namespace: str = "") -> None:
+    """A host process that scrapes every pod with a port named http or metrics of this project.
+
+    Another name, port and namespace make one that a test can stop, for that namespace alone.
+    """
+    where = {"namespaces": {"names": [namespace]}} if namespace else {}
     config = {
         "global": {"scrape_interval": "2s", "evaluation_interval": "2s"},
         "scrape_configs": [
             {
                 "job_name": "ttsrl",
                 "kubernetes_sd_configs": [
-                    {"role": "pod", "kubeconfig_file": str(pki.kubeconfig("admin"))}
+                    {"role": "pod", "kubeconfig_file": str(pki.kubeconfig("admin")), **where}
                 ],
                 "relabel_configs": [
                     _keep("__meta_kubernetes_pod_label_app_kubernetes_io_name", "ttsrl"),
@@ -201,16 +205,16 @@ def prometheus() -> None:
             }
         ],
     }
-    path = STATE / "prometheus.yaml"
+    path = STATE / f"{name}.yaml"
     path.write_text(yaml.safe_dump(config))
     start(
-        *("prometheus", binary("prometheus"), f"--config.file={path}"),
-        *(f"--storage.tsdb.path={STATE}/prometheus", f"--web.listen-address={address()}:9090"),
+        *(name, binary("prometheus"), f"--config.file={path}"),
+        *(f"--storage.tsdb.path={STATE}/{name}", f"--web.listen-address={address()}:{port}"),
     )
 
 
-def prometheus_url() -> str:
-    return f"http://{address()}:9090"
+def prometheus_url(port: int = 9090) -> str:
+    return f"http://{address()}:{port}"
 
 
 CORE: dict[str, Callable[[], None]] = {
