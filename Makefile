@@ -105,7 +105,7 @@ test-cluster: env
 	TTSRL_NO_SKIP= TTSRL_CLUSTER_GROUP=$(GROUP) .venv/bin/pytest tests/cluster $(IN_TWO) $(ARGS)
 
 # In three processes, of which two have what trains; then what changes the network of the whole cluster.
-FULL = TTSRL_CLUSTER_GROUP=full .venv/bin/pytest tests/cluster
+FULL = TTSRL_CLUSTER_GROUP=full TTSRL_CLUSTER_IS_UP=1 .venv/bin/pytest tests/cluster
 IN_THREE = $(IN_TWO:2=3)
 test-cluster-full: env
 	$(if $(KUBECONFIG),,$(TESTBED) up full)

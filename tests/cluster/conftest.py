@@ -25,6 +25,8 @@ from testbed.processes import alive
 
 WAS_UP = pytest.StashKey[bool]()
 SESSION, LABEL = "TTSRL_TEST_SESSION", "ttsrl.dev/test-session"
+IS_UP = "TTSRL_CLUSTER_IS_UP"
+"""Set where the testbed has just been brought up: to do so once more takes more than a minute."""
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
@@ -39,7 +41,8 @@ def pytest_sessionstart(session: pytest.Session) -> None:
             return
         require_machine()
         session.config.stash[WAS_UP] = alive("kubelet")
-        testbed_cluster.up(group)
+        if not (os.environ.get(IS_UP) and alive("kubelet")):
+            testbed_cluster.up(group)
     except TestbedError as error:
         pytest.exit(f"no cluster to test in: {error}", returncode=1)
 

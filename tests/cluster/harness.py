@@ -33,6 +33,8 @@ REWARD_NOWHERE, HEAD_NOWHERE = (
     ("--set", f"{part}.nodeSelector.ttsrl\\.dev/pool=none") for part in ("reward", "train.head")
 )
 """For helm: the same for the reward service, and for Ray's head."""
+SMALL = "reward.resources.requests.cpu=50m,train.resources.requests.cpu=100m"
+"""For helm: requests with which three processes' tests have room on two cores beside operators."""
 
 
 def users_environment(**more: str) -> dict[str, str]:
@@ -109,7 +111,8 @@ class Namespace:
     def install(self, *arguments: str | Path, name: str = "ttsrl") -> None:
         """helm install --wait of the tiny stack; what went wrong is told with the pods' words."""
         self.releases.append(name)
-        installed = ["install", name, CHART, "-f", TINY, *arguments, "--wait", "--timeout", "5m"]
+        installed = ["install", name, CHART, "-f", TINY, *arguments, "--set", SMALL]
+        installed += ["--wait", "--timeout", "5m"]
         said = self.helm(*installed, check=False)
         if "STATUS: deployed" not in said:
             pytest.fail(f"{said}\n{self.describe()}")

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from doc_commands import PageRunner
-from harness import Bucket, Namespace
+from harness import SMALL, Bucket, Namespace
 from support.pages import kubernetes_commands
 from test_monitors import LABELS, prometheus_of
 from test_whole_job import FEW_STEPS, ended, ending
@@ -128,7 +128,7 @@ def on_cpus(run: PageRunner, namespace: Namespace, bucket: Bucket) -> None:
     run(
         "helm install ttsrl ./helm -f helm/ci/tiny-values.yaml "
         "-f helm/values/cpu.yaml --set run.storage=s3://BUCKET",
-        f"--set s3.endpoint={bucket.endpoint},{FEW_STEPS}",
+        f"--set s3.endpoint={bucket.endpoint},{FEW_STEPS},{SMALL}",
         f"--set reward.autoscaling.maxReplicas=1,reward.autoscaling.keda.{keda}",
         *LABELS,
     )

@@ -26,8 +26,7 @@ def test_a_sweep_trains_through_one_reward_pod(namespace: Namespace, bucket: Buc
     namespace.cluster.require_full()
     namespace.cluster.require_api("rayjobs.ray.io")
     namespace.cluster.require_api("pytorchjobs.kubeflow.org")
-    small = f"{TWO_STEPS},train.resources.requests.cpu=100m"
-    namespace.install(*bucket.values, "-f", CPU, "--set", small)
+    namespace.install(*bucket.values, "-f", CPU, "--set", TWO_STEPS)
     cli = Cli(namespace)
     for seed, kind in KINDS.items():
         named = ("--name", f"seed{seed}", "--set", f"seed={seed}")

@@ -89,6 +89,10 @@ def build_ttsrl(name: str) -> None:
 def prune() -> None:
     """Remove what earlier builds left: a changed uv.lock leaves gigabytes that no image needs."""
     buildah("rm", "--all")  # of builds that were killed: an image that they use cannot be removed
+    ours = {ttsrl_image(name) for name in TTSRL}
+    # skaffold gives each commit's images a name of their own
+    if others := [name for name in _names() if "/ttsrl-" in name and name not in ours | {BASE}]:
+        buildah("rmi", *others)
     buildah("rmi", "--prune")
 
 
@@ -202,5 +206,8 @@ def _build(folder: Path, image: str, rest: str) -> None:
 
 
 def _is_built(image: str) -> bool:
-    names = buildah("images", "--format", "{{.Name}}:{{.Tag}}")
-    return image in names.split()
+    return image in _names()
+
+
+def _names() -> list[str]:
+    return buildah("images", "--format", "{{.Name}}:{{.Tag}}").split()

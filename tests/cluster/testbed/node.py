@@ -176,6 +176,8 @@ def _control_plane() -> None:
             # tests need not wait as long as operations should
             "--horizontal-pod-autoscaler-sync-period=5s",
             "--horizontal-pod-autoscaler-downscale-stabilization=10s",
+            # of two busy cores a fake node does not hear in time that it is there
+            "--node-monitor-grace-period=120s",
         ),
     }.items():
         config = pki.kubeconfig(name)
