@@ -65,7 +65,7 @@ env: .venv/.synced
 quickstart: env
 	@.venv/bin/ttsrl quickstart $(ARGS)
 
-# Two processes, of which one has what keeps the cores busy (tests/conftest.py).
+# Two processes, of which one has all that keeps the cores busy (tests/conftest.py).
 IN_TWO = --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 test: env
@@ -104,12 +104,11 @@ TESTBED = PYTHONPATH=tests/cluster .venv/bin/python -m testbed
 test-cluster: env
 	TTSRL_NO_SKIP= TTSRL_CLUSTER_GROUP=$(GROUP) .venv/bin/pytest tests/cluster $(IN_TWO) $(ARGS)
 
-# In three processes, of which two have what trains; then what changes the network of the whole cluster.
+# In two processes; then what changes the network of the whole cluster.
 FULL = TTSRL_CLUSTER_GROUP=full TTSRL_CLUSTER_IS_UP=1 .venv/bin/pytest tests/cluster
-IN_THREE = $(IN_TWO:2=3)
 test-cluster-full: env
 	$(if $(KUBECONFIG),,$(TESTBED) up full)
-	failed=0; $(FULL) -m 'not disturbs' $(IN_THREE) $(ARGS) || failed=1; \
+	failed=0; $(FULL) -m 'not disturbs' $(IN_TWO) $(ARGS) || failed=1; \
 	  $(FULL) -m disturbs $(ARGS) || failed=1; \
 	  $(if $(KUBECONFIG),,$(TESTBED) down;) exit $$failed
 

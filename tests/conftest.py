@@ -16,54 +16,48 @@ from support.reward_server import TINY_RUN, RewardServer, StartRewards, start
 
 GRACE_S = 20.0
 """For services to end after the last test, before they are killed."""
-LANES = (
-    (
-        "integration/test_train_",
-        "integration/test_wheel",
-        *(f"cluster/test_{name}" for name in ("whole_job", "pages", "leaving")),
-    ),
-    tuple(
-        f"cluster/test_{name}"
-        for name in (
-            *("trouble", "sweep", "trainjob", "guard_stops", "scale_to_zero", "machine_loss"),
-        )
-    ),
+ALONE = (
+    "integration/test_train_",
+    "integration/test_wheel",
+    "cluster/test_sweep",
+    "cluster/test_whole_job.py::test_a_policy",
+    *(f"cluster/test_{name}" for name in ("pages", "leaving", "trouble", "machine_loss")),
 )
-"""Files of tests that keep the cores busy, mostly with training: those of one lane run one after
-the other, in this order."""
+"""Tests that keep both cores busy, in their order. Those of the cluster train on Ray, which takes
+6 GB: a machine has room for two such runs, not for three."""
 
 # Tiny models gain nothing from threads, and the processes of one test share the cores.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
-class Lanes(LoadFileScheduling):
-    """A process for each lane; another, or whichever is free, runs all else, a file at a time.
+class OneBusy(LoadFileScheduling):
+    """Two processes: one runs what keeps the cores busy, the other all else, a file at a time.
 
-    The start of verl or of a pod leaves half of two cores idle; more trainings fight for both.
+    The start of verl or of a pod leaves half of two cores idle; two trainings fight for both.
     """
 
     def _split_scope(self, nodeid: str) -> str:
-        lane, _ = place_of(nodeid)
-        return f"lane {lane}" if lane < len(LANES) else super()._split_scope(nodeid)
+        return "alone" if is_alone(nodeid) else super()._split_scope(nodeid)
 
 
-def place_of(nodeid: str) -> tuple[int, int]:
-    """Number of the lane of a test, and of its file there; what is in no lane comes last."""
-    for number, lane in enumerate(LANES):
-        for place, file in enumerate(lane):
-            if file in nodeid:
-                return number, place
-    return len(LANES), 0
+def is_alone(nodeid: str) -> bool:
+    """Whether a test is one of ALONE."""
+    return place_of(nodeid) < len(ALONE)
+
+
+def place_of(nodeid: str) -> int:
+    """Of a test in ALONE; all others come after those."""
+    return next((n for n, name in enumerate(ALONE) if name in nodeid), len(ALONE))
 
 
 @pytest.hookimpl(optionalhook=True)
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Lanes:
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> OneBusy:
     """Instead of xdist's own; its groups by mark do nothing under pytest 9.2."""
-    return Lanes(config, log)
+    return OneBusy(config, log)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Lanes come first: the other processes have enough to do meanwhile."""
+    """These come first: the other process has enough to do meanwhile."""
     items.sort(key=lambda item: place_of(item.nodeid))
 
 

@@ -34,7 +34,7 @@ REWARD_NOWHERE, HEAD_NOWHERE = (
 )
 """For helm: the same for the reward service, and for Ray's head."""
 SMALL = "reward.resources.requests.cpu=50m,train.resources.requests.cpu=100m"
-"""For helm: requests with which three processes' tests have room on two cores beside operators."""
+"""For helm: requests with which two tests at once have room on two cores, beside operators."""
 
 
 def users_environment(**more: str) -> dict[str, str]:

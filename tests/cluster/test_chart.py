@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -32,14 +34,24 @@ def schemas(cluster: ClusterUnderTest, tmp_path_factory: pytest.TempPathFactory)
     definitions["io.k8s.apimachinery.pkg.api.resource.Quantity"] = either
     for definition in definitions.values():
         close(definition)
-    (folder / "all.json").write_text(json.dumps({"definitions": definitions}))
     for name, definition in definitions.items():
         for kind in definition.get("x-kubernetes-group-version-kind", []):
             group = f"-{kind['group'].split('.')[0]}" if kind["group"] else ""
             file = f"{kind['kind'].lower()}{group}-{kind['version']}.json"
-            path = f"file://{folder}/all.json#/definitions/{name}"
-            (folder / file).write_text(json.dumps({"$ref": path}))
+            needed = with_parts(definitions, name)
+            schema = {"$ref": f"#/definitions/{name}", "definitions": needed}
+            (folder / file).write_text(json.dumps(schema))
     return folder
+
+
+def with_parts(definitions: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """A definition and all that it refers to: kubeconform reads the whole file for each kind."""
+    found, left = dict[str, Any](), [name]
+    while left:
+        if (one := left.pop()) not in found:
+            found[one] = definitions[one]
+            left += re.findall('"#/definitions/([^"]+)"', json.dumps(found[one]))
+    return found
 
 
 def close(schema: Any) -> None:

@@ -22,7 +22,7 @@ from .tools import binary, manifests, tool_image
 Manifest = dict[str, Any]
 
 # Where every core is busy, a pod gets as much of them as it asked for among all that ask.
-CPU = "100m"
+CPU = "60m"
 LEASE = {"LEASE_DURATION": "120s", "RENEW_DEADLINE": "90s", "RETRY_PERIOD": "10s"}
 KUEUE_FRAMEWORKS = [
     *("batch/job", "ray.io/rayjob", "ray.io/raycluster", "kubeflow.org/pytorchjob"),
