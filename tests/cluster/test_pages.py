@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from doc_commands import PageRunner
-from harness import SMALL, Bucket, Namespace
+from harness import NOWHERE, SMALL, Bucket, Namespace
 from support.pages import kubernetes_commands
 from test_monitors import LABELS, prometheus_of
 from test_whole_job import FEW_STEPS, ended, ending
@@ -44,7 +44,9 @@ def as_an_owner(run: PageRunner, namespace: Namespace, bucket: Bucket) -> None:
     assert run.node in run("kubectl get nodes -L ttsrl.dev/pool,nvidia.com/gpu.product")
     run("kubectl delete node NAME")
     assert "keda:" in run("helm show values ./helm")
-    run.write_values(bucket)
+    # what waits for GPUs needs no head that takes cores meanwhile
+    small = {"resources": {"requests": {"cpu": "50m"}}}
+    run.write_values(bucket, reward=small, train={"head": {"nodeSelector": NOWHERE}})
     run("helm template ttsrl ./helm --namespace speech -f my-values.yaml > release.yaml")
     assert "ttsrl-train:" in run("ttsrl mirror release.yaml")
     run("ttsrl mirror release.yaml --models-to s3://BUCKET/models")  # its models are in the images
