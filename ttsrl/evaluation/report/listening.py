@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -12,7 +13,7 @@ from markupsafe import Markup
 
 from ttsrl.audio.io import flac_uri, read_recording
 from ttsrl.audio.waveform import Waveform
-from ttsrl.codecs.base import can_decode
+from ttsrl.codecs.base import Codec, can_decode
 from ttsrl.codecs.registry import load_codec
 from ttsrl.errors import BadInput
 from ttsrl.evaluation.report.inputs import Evaluation, RunFolder
@@ -87,12 +88,12 @@ def rollouts(folder: RunFolder, recorder: Recorder) -> list[Spoken]:
     chosen = _chosen(folder.rollouts)
     if not chosen:
         return []
-    codec = load_codec(str(local_folder(folder.run.codec)), voice=folder.run.voice)
+    codec = _codec_of(folder)
     spoken: list[Spoken] = []
     for row in chosen:
         tokens = row.speech_tokens
         audio = None
-        if can_decode(codec, tokens):
+        if codec is not None and can_decode(codec, tokens):
             audio = recorder.encode(codec.decode([tokens])[0], codec.sample_rate_hz)
         if recorder.full:
             break
@@ -102,6 +103,15 @@ def rollouts(folder: RunFolder, recorder: Recorder) -> list[Spoken]:
         )
         spoken.append(Spoken(row.text, [clip]))
     return spoken
+
+
+def _codec_of(folder: RunFolder) -> Codec | None:
+    """None where this machine cannot have it, as one that lies in the images: all else is shown."""
+    try:
+        return load_codec(str(local_folder(folder.run.codec)), voice=folder.run.voice)
+    except BadInput as error:
+        print(f"rollouts of training are without sound: {error}", file=sys.stderr)
+        return None
 
 
 def marked(text: str, transcript: str | None, language: str) -> Markup:
