@@ -273,7 +273,7 @@ def test_rollouts_without_playable_tokens_have_no_player(finished: Path) -> None
 def test_without_the_codec_rollouts_are_read_and_not_heard(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """As on a machine that fetches a run whose codec lies in the cluster's images."""
+    """As on a machine that fetches a run whose codec is in the cluster's images."""
     path = folder / "run.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"codec": "/absent/codec"}))
     shown = rollouts(read_run_folder(folder), Recorder(10**9))

@@ -14,7 +14,7 @@ from .tools import tool_image
 
 CGROUPS = Path("/sys/fs/cgroup")
 FREE_GB = 22
-"""It has images of its own; with 19 GB free its kubelet evicted pods."""
+"""It has images of its own, 18 GB; with 19 GB free its kubelet evicted pods."""
 
 
 def up(names: list[str]) -> None:

@@ -106,7 +106,7 @@ def rollouts(folder: RunFolder, recorder: Recorder) -> list[Spoken]:
 
 
 def _codec_of(folder: RunFolder) -> Codec | None:
-    """None where this machine cannot have it, as one that lies in the images: all else is shown."""
+    """None where this machine cannot have it, as one that is in the images: all else is shown."""
     try:
         return load_codec(str(local_folder(folder.run.codec)), voice=folder.run.voice)
     except BadInput as error:
