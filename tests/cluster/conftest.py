@@ -58,7 +58,11 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     if SESSION not in os.environ or is_worker(session):
         return
     named = os.environ.get("KUBECONFIG")
-    if left := left_behind(ClusterUnderTest(Path(named or KUBECONFIG), is_testbed=not named)):
+    try:
+        left = left_behind(ClusterUnderTest(Path(named or KUBECONFIG), is_testbed=not named))
+    except pytest.fail.Exception as error:  # a cluster that is gone: why tests failed is still told
+        left = str(error)
+    if left:
         print(f"\nnamespaces that do not go: {left}")
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
     if session.config.stash.get(WAS_UP, True) is False:
