@@ -306,7 +306,7 @@ def make_qwen2_cosy(folder: Path, shape: str, device: str) -> None:
     tokenizer = qwen2_cosy_tokenizer(folder)
     tokenizer.save_pretrained(folder)
     end = tokenizer.get_vocab()["<|im_end|>"]
-    sizes = {**QWEN2_SHAPES.get(shape, SMALL), "vocab_size": len(tokenizer)}
+    sizes: dict[str, Any] = {**QWEN2_SHAPES.get(shape, SMALL), "vocab_size": len(tokenizer)}
     config = Qwen2Config(tie_word_embeddings=True, eos_token_id=end, pad_token_id=end, **sizes)
     torch.manual_seed(0)
     with torch.device(device):

@@ -123,10 +123,11 @@ def memory_cap(gib: float | None) -> Generator[float]:
 def write_run(recipe: dict[str, Any], folder: Path, steps: int, share: float) -> Path:
     """The recipe with these models; what it gives vLLM is of the capped memory."""
     run = json.loads(json.dumps(recipe))
-    llasa = run["family"] == "llasa"
+    family: str = run["family"]
+    llasa = family == "llasa"
     write_texts(folder / "texts.jsonl", 12)
     run |= {
-        "model": str(folder / {"cosyvoice2": "cosyvoice2/model"}.get(run["family"], run["family"])),
+        "model": str(folder / ("cosyvoice2/model" if family == "cosyvoice2" else family)),
         "codec": str(folder / ("xcodec2" if llasa else "cosyvoice2-codec")),
         "data": {"texts": str(folder / "texts.jsonl")},
         "storage": str(folder / "storage"),
