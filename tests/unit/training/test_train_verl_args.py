@@ -274,7 +274,8 @@ def test_workers_of_a_cluster_of_one_machine_are_forked_there() -> None:
     ray = RayThere({"TTSRL_RUN": "{}"}, Path("/tmp/forks/socket"))
     keys = verl_keys(load_run(TINY_RUN), Path("/runs/x"), "cpu", ray)
     environment = configuration(keys).ray_kwargs.ray_init.runtime_env
-    assert environment.py_executable.endswith("forked_python.py /tmp/forks/socket")
+    *_, program, socket = shlex.split(environment.py_executable)
+    assert (Path(program).name, socket) == ("forked_python.py", "/tmp/forks/socket")
     assert environment.env_vars.TTSRL_RUN == "{}"
 
 
