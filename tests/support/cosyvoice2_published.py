@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
-
 import torch
 from torch import Tensor
 
@@ -12,21 +9,13 @@ from ttsrl.audio.waveform import Waveform
 from ttsrl.codecs.cosyvoice2 import CosyVoice2Codec
 from ttsrl.codecs.cosyvoice2_network import HARMONICS, HOP, harmonics
 from ttsrl.codecs.cosyvoice2_vocoder import generator_of
+from ttsrl.codecs.cosyvoice3 import AloneVocoder
 from ttsrl.codecs.fixed_passes import Passes
 from ttsrl.codecs.flow_graph import Graphs, Network
 
 
-class ChatterboxVocoder:
+class ChatterboxVocoder(AloneVocoder):
     """HiFTGenerator.decode, one by one."""
-
-    def __init__(self, hift: Any, device: torch.device) -> None:
-        self.hift, self.device = hift, device
-
-    def waveforms(
-        self, tokens_B: Sequence[tuple[int, ...]], mels_B: Sequence[Tensor]
-    ) -> list[Waveform]:
-        """See `ttsrl.codecs.cosyvoice2_vocoder.Vocoder`."""
-        return [self._alone(*one) for one in zip(tokens_B, mels_B, strict=True)]
 
     def _alone(self, tokens: tuple[int, ...], mel_MT: Tensor) -> Waveform:
         shape = 1, len(tokens) * 2 * HOP, HARMONICS

@@ -142,7 +142,7 @@ class MaskedDecode:
         total = self._overlap(frames_BNF * inside_B1F)
         weight = self._overlap(window_N1.square() * inside_B1F)
         inner = slice(self.fft // 2, -(self.fft // 2))
-        # beyond an utterance's end there is no window at all
+        # no window reaches beyond an utterance's end
         return total[:, inner] / weight[:, inner].clamp_min(1e-11)
 
     def _overlap(self, frames_BNF: Tensor) -> Tensor:
