@@ -6,7 +6,6 @@ What it imports takes 10 to 30 s, and the checks take nearly as long.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Generator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -82,16 +81,15 @@ class VerlProcess:
             self._forget_log()
 
     def _forget_log(self) -> None:
-        """A run that was refused has no log: what the imports said is taken back."""
-        os.truncate(self._log, self._log_began)
-        if not self._log_began:
+        """A run that was refused has no log. One that was there may be another process'."""
+        if self._log_is_new:
             self._log.unlink()
             with suppress(OSError):  # other files are there
                 for folder in self._made:
                     folder.rmdir()
 
     def _started(self, variables: Mapping[str, str]) -> Job:
-        self._log_began = self._log.stat().st_size if self._log.exists() else 0
+        self._log_is_new = not self._log.exists()
         self._made = [folder for folder in self._log.parents if not folder.exists()]
         variables = dict(variables)
         if self.folder is not None:
