@@ -16,8 +16,19 @@ from ttsrl.training.verl_process import VerlProcess, processes_of
 RUN = load_run(TINY / "run.json", ["train.device=cpu"])
 
 
+BEFORE: set[int] = set()
+"""Processes of other tests, whose servers are children of the same pytest."""
+
+
+@pytest.fixture(autouse=True)
+def others() -> None:
+    BEFORE.clear()
+    BEFORE.update(one.pid for one in psutil.Process().children())
+
+
 def children() -> list[psutil.Process]:
-    return psutil.Process().children(recursive=True)
+    """What a test has started, less what that has started itself."""
+    return [one for one in psutil.Process().children() if one.pid not in BEFORE]
 
 
 def test_a_run_that_is_refused_leaves_no_process_and_no_log(
