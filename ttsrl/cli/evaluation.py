@@ -18,7 +18,7 @@ from ttsrl.cli.command import (
     WorkDir,
     command,
 )
-from ttsrl.cli.in_folder import do, resolve
+from ttsrl.cli.in_folder import do, resolved_for
 from ttsrl.errors import BadInput
 
 commands = typer.Typer()
@@ -57,13 +57,14 @@ def eval(
     from ttsrl.models.kinship import verdict_notes
     from ttsrl.runtime.follow import counts
 
-    run, folder, resolved = resolve(config, override, work_dir)
-    for note in verdict_notes(run):
-        print(note)
-    data = folder / "data" / "held_out.parquet"
-    out = folder / "eval" / ("" if suite == HELD_OUT else suite) / name
-    arguments = (resolved, model or run.model, suite, data, out)
-    do(f"evaluate-{suite}-{name}", folder, evaluate_suite, *arguments, watch=counts)
+    job = f"evaluate-{suite}-{name}"
+    with resolved_for(job, config, override, work_dir) as (run, folder, resolved):
+        for note in verdict_notes(run):
+            print(note)
+        data = folder / "data" / "held_out.parquet"
+        out = folder / "eval" / ("" if suite == HELD_OUT else suite) / name
+        arguments = (resolved, model or run.model, suite, data, out)
+        do(job, folder, evaluate_suite, *arguments, watch=counts)
     print(out / "report.json")
 
 
@@ -91,10 +92,10 @@ def follow(config: Config, override: Override = None, work_dir: WorkDir = None) 
     from ttsrl.evaluation.during.follow import follow_here
     from ttsrl.runtime.follow import notes
 
-    run, folder, resolved = resolve(config, override, work_dir)
-    cuda = cuda_beside(run, gpus_of_training=0)
-    check_during_training(run, gpus_of_training=0)
-    do("during", folder, follow_here, resolved, folder, cuda, watch=notes)
+    with resolved_for("during", config, override, work_dir) as (run, folder, resolved):
+        cuda = cuda_beside(run, gpus_of_training=0)
+        check_during_training(run, gpus_of_training=0)
+        do("during", folder, follow_here, resolved, folder, cuda, watch=notes)
 
 
 @command(commands, "ttsrl compare runs/NAME/eval/before runs/NAME/eval/after")

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Generator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,18 +15,44 @@ if TYPE_CHECKING:
     from ttsrl.runtime.progress import Stage
 
 
-def resolve(
-    config: Path, override: list[str] | None, work_dir: Path | None
-) -> tuple[RunConfig, Path, Path]:
-    """(run, its folder, run.json with everything resolved in it)."""
+@contextmanager
+def resolved_for(
+    name: str,
+    config: Path,
+    override: list[str] | None,
+    work_dir: Path | None,
+    trains: bool = False,
+) -> Generator[tuple[RunConfig, Path, Path]]:
+    """Gives (run, its folder, a file of the job NAME with everything resolved in it).
+
+    One process at a time has a job of that name in the folder, and one that trains there alone.
+    The folder's run.json becomes the same as the file, unless another command trains there.
+    Raises BadInput.
+    """
     from ttsrl.config.load import dump_run, load_run
+    from ttsrl.runtime.hold import WORKS_IN, hold, hold_run, is_held
+    from ttsrl.storage.atomic import replace_text
+    from ttsrl.storage.published import RUN
 
     run = load_run(config, override or [])
     folder = (work_dir or Path("runs") / run.name).absolute()
-    folder.mkdir(parents=True, exist_ok=True)
-    resolved = folder / "run.json"
-    resolved.write_text(dump_run(run), encoding="utf-8")
-    return run, folder, resolved
+    with ExitStack() as stack:
+        if trains:
+            stack.enter_context(hold_run(folder))
+        resolved = folder / "logs" / f"{name}.json"
+        stack.enter_context(
+            hold(
+                resolved.with_name(f".{resolved.stem}.lock"),
+                lambda process: (
+                    f"another command (process {process}) does {name} in {folder}; "
+                    "wait for its end, or take another folder: --work-dir DIR"
+                ),
+            )
+        )
+        replace_text(resolved, dump_run(run))
+        if trains or not is_held(folder / WORKS_IN):
+            replace_text(folder / RUN, dump_run(run))
+        yield run, folder, resolved
 
 
 def do(

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from ttsrl.cli.command import TINY, Config, Override, WorkDir, command
-from ttsrl.cli.in_folder import do, resolve
+from ttsrl.cli.in_folder import do, resolved_for
 
 commands = typer.Typer()
 
@@ -73,22 +73,22 @@ def train(config: Config, override: Override = None, work_dir: WorkDir = None) -
     from ttsrl.training.environment import gpus_here
     from ttsrl.training.supervisor import train_until_terminated
 
-    run, folder, resolved = resolve(config, override, work_dir)
-    if run.dpo is not None:
-        from ttsrl.training.dpo import train_by_preferences
+    with resolved_for("train", config, override, work_dir, trains=True) as (run, folder, resolved):
+        if run.dpo is not None:
+            from ttsrl.training.dpo import train_by_preferences
 
-        return do("train", folder, train_by_preferences, resolved, folder)
-    check_during_training(run, gpus_here(run))
-    for note in verdict_notes(run):
-        print(note)
-    do(
-        "train",
-        folder,
-        train_until_terminated,
-        *(resolved, folder),
-        watch=lambda job, stage: steps(job, folder, stage, run.train.steps),
-        beside=lambda stage: BesideTraining(run, resolved, folder, gpus_here(run), stage.tell),
-    )
+            return do("train", folder, train_by_preferences, resolved, folder)
+        check_during_training(run, gpus_here(run))
+        for note in verdict_notes(run):
+            print(note)
+        do(
+            "train",
+            folder,
+            train_until_terminated,
+            *(resolved, folder),
+            watch=lambda job, stage: steps(job, folder, stage, run.train.steps),
+            beside=lambda stage: BesideTraining(run, resolved, folder, gpus_here(run), stage.tell),
+        )
 
 
 @command(commands, "ttsrl track --config run.json")
@@ -98,11 +98,11 @@ def track(config: Config, override: Override = None, work_dir: WorkDir = None) -
     from ttsrl.tracking.follow import tell_rest
     from ttsrl.tracking.registry import check_trackers
 
-    run, folder, resolved = resolve(config, override, work_dir)
-    if not run.trackers:
-        raise BadInput("the run has no trackers; name them: --set 'trackers=[\"tensorboard\"]'")
-    check_trackers(run.trackers, in_cluster=False)
-    do("track", folder, tell_rest, resolved, folder)
+    with resolved_for("track", config, override, work_dir) as (run, folder, resolved):
+        if not run.trackers:
+            raise BadInput("the run has no trackers; name them: --set 'trackers=[\"tensorboard\"]'")
+        check_trackers(run.trackers, in_cluster=False)
+        do("track", folder, tell_rest, resolved, folder)
 
 
 @command(commands, "ttsrl merge --config run.json")
@@ -110,5 +110,5 @@ def merge(config: Config, override: Override = None, work_dir: WorkDir = None) -
     """Turn the newest checkpoint into a Hugging Face folder and publish it."""
     from ttsrl.evaluation.merge import merge_run
 
-    _, folder, resolved = resolve(config, override, work_dir)
-    do("merge", folder, merge_run, resolved, folder)
+    with resolved_for("merge", config, override, work_dir) as (_, folder, resolved):
+        do("merge", folder, merge_run, resolved, folder)

@@ -18,7 +18,8 @@ from ttsrl.evaluation.during.beside import check_during_training
 from ttsrl.facts import models_in
 from ttsrl.models.revisions import pinned_run
 from ttsrl.quickstart.stages import Session, StageOfRun, free_url, report
-from ttsrl.quickstart.state import QuickstartState, forget, locked, recorded_models
+from ttsrl.quickstart.state import QuickstartState, forget, recorded_models
+from ttsrl.runtime.hold import hold_run
 from ttsrl.runtime.job import stop_all
 from ttsrl.runtime.machine import QUICKSTART_DISK_BYTES, QUICKSTART_MEMORY_BYTES, require
 from ttsrl.runtime.progress import Progress
@@ -60,7 +61,7 @@ def quickstart(
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
     with ExitStack() as stack:
-        stack.enter_context(locked(work_dir))
+        stack.enter_context(hold_run(work_dir))
         if fresh:
             forget(work_dir)
         run = pinned_run(run, recorded_models(work_dir))

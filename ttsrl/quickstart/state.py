@@ -1,13 +1,9 @@
-"""What of a quickstart is done: a lock on the run's folder, and state.json in it."""
+"""What of a quickstart is done: state.json in the run's folder."""
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
 import shutil
-from collections.abc import Generator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,28 +12,10 @@ from ttsrl.config.schema import RunConfig
 from ttsrl.errors import BadInput
 from ttsrl.facts import DataPath, ModelPath, models_in, walk
 from ttsrl.models.hub import model_digest
+from ttsrl.runtime.hold import WORKS_IN
 from ttsrl.storage.atomic import replace_text
 
-LOCK, STATE = ".lock", "state.json"
-
-
-@contextmanager
-def locked(work_dir: Path) -> Generator[None]:
-    """Hold the folder; the lock goes with the process, however it ends. Raises BadInput."""
-    work_dir.mkdir(parents=True, exist_ok=True)
-    with (work_dir / LOCK).open("a+") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            file.seek(0)
-            raise BadInput(
-                f"another quickstart (process {file.read().strip()}) works in {work_dir}; "
-                "wait for its end, or give this one another name: --set name=other"
-            ) from None
-        file.truncate(0)
-        file.write(str(os.getpid()))
-        file.flush()
-        yield
+STATE = "state.json"
 
 
 def forget(work_dir: Path) -> None:
@@ -45,7 +23,7 @@ def forget(work_dir: Path) -> None:
     for path in work_dir.iterdir():
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)
-        elif path.name != LOCK:
+        elif path.name != WORKS_IN:
             path.unlink()
 
 

@@ -18,6 +18,7 @@ from ttsrl.cli.app import app
 from ttsrl.cli.command import TINY
 from ttsrl.errors import BadInput, Failure
 from ttsrl.runtime.exit_codes import exit_code
+from ttsrl.runtime.hold import hold, hold_run
 
 RUN = {
     "name": "r",
@@ -215,6 +216,42 @@ def test_config_prints_what_a_run_resolves_to(here: Path) -> None:
     code, out, _ = run("config", "--schema")
     assert code == 0
     assert json.loads(out)["title"] == "RunConfig"
+
+
+@pytest.mark.parametrize("more", [[], ["--set", "train.steps=9"]])
+def test_a_second_training_in_a_folder_is_refused_and_changes_nothing(
+    here: Path, more: list[str]
+) -> None:
+    folder = here / "runs" / "r"
+    with hold_run(folder):
+        (folder / "run.json").write_text("that of the first")
+        code, _, err = run("train", "--config", "run.json", *more)
+        assert code == 2
+        assert f"another command (process {os.getpid()}) trains in {folder}" in err
+        assert "--set name=other" in err
+        assert sorted(path.name for path in folder.iterdir()) == [".lock", "run.json"]
+        assert (folder / "run.json").read_text() == "that of the first"
+
+
+def test_a_command_beside_a_training_leaves_the_runs_record_alone(here: Path) -> None:
+    folder = here / "runs" / "r"
+    with hold_run(folder):
+        (folder / "run.json").write_text("that of the first")
+        code, _, err = run("merge", "--config", "run.json", "--set", f"storage={here / 's'}")
+    assert code == 2 and "no checkpoint" in err
+    assert (folder / "run.json").read_text() == "that of the first"
+    used = json.loads((folder / "logs" / "merge.json").read_text())
+    assert used["storage"] == str(here / "s")
+    assert run("merge", "--config", "run.json", "--set", f"storage={here / 's'}")[0] == 2
+    assert json.loads((folder / "run.json").read_text()) == used
+
+
+def test_one_command_of_a_name_works_in_a_folder(here: Path) -> None:
+    lock = here / "runs" / "r" / "logs" / ".merge.lock"
+    with hold(lock, str):
+        code, _, err = run("merge", "--config", "run.json")
+    assert code == 2
+    assert f"another command (process {os.getpid()}) does merge in" in err
 
 
 def test_pull_brings_the_newest_model_of_a_published_run(here: Path) -> None:

@@ -16,7 +16,8 @@ from support.paths import TINY
 from ttsrl.config.schema import RunConfig
 from ttsrl.errors import BadInput
 from ttsrl.quickstart.stages import free_url
-from ttsrl.quickstart.state import QuickstartState, forget, locked
+from ttsrl.quickstart.state import QuickstartState, forget
+from ttsrl.runtime.hold import hold_run
 
 RUN: dict[str, Any] = {
     "name": "r",
@@ -142,7 +143,7 @@ def test_only_one_at_a_time_works_in_a_folder(here: Path) -> None:
     wait_for_trace(here, ["one"])
     code, _, err = finish(begin(here))
     assert code == 2
-    assert f"another quickstart (process {first.pid}) works in {here / 'runs' / 'r'}" in err
+    assert f"another command (process {first.pid}) trains in {here / 'runs' / 'r'}" in err
     assert "--set name=other" in err
     first.kill()
     finish(first)
@@ -260,7 +261,7 @@ def test_what_cannot_begin_leaves_no_trace(here: Path) -> None:
 
 
 def test_forgetting_leaves_the_lock_alone(here: Path) -> None:
-    with locked(here):
+    with hold_run(here):
         forget(here)
         assert [path.name for path in here.iterdir()] == [".lock"]
 

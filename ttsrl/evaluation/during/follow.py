@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import time
 from collections.abc import Callable, Generator
@@ -11,7 +10,6 @@ from pathlib import Path
 
 from ttsrl.config.load import config_hash, dump_run, load_run
 from ttsrl.config.schema import RunConfig
-from ttsrl.errors import BadInput
 from ttsrl.evaluation.during.evaluator import Beside, CheckpointEvaluator
 from ttsrl.evaluation.during.models import CheckpointModels, MergedBeside, MergedHere
 from ttsrl.evaluation.during.plan import during_of
@@ -20,6 +18,7 @@ from ttsrl.records.guard import GuardEvent, stopped_by
 from ttsrl.records.record import parse
 from ttsrl.records.training_end import TrainingEnd
 from ttsrl.runtime.exit_codes import exit_on_sigterm
+from ttsrl.runtime.hold import hold
 from ttsrl.runtime.machine import cores
 from ttsrl.storage.atomic import replace_text
 from ttsrl.storage.errors import StorageError
@@ -151,13 +150,11 @@ def _kept(run: RunConfig, folder: Path) -> Path:
 @contextmanager
 def alone_in(folder: Path) -> Generator[None]:
     """Hold the folder; the lock goes with the process, however it ends. Raises BadInput."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise BadInput(
-                f"checkpoints are being evaluated in {folder} already: `ttsrl train` does it where "
-                "eval.during_training is set"
-            ) from None
+    with hold(
+        folder / ".lock",
+        lambda process: (
+            f"checkpoints are being evaluated in {folder} already (process {process}): "
+            "`ttsrl train` does it where eval.during_training is set"
+        ),
+    ):
         yield
