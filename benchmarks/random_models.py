@@ -1,8 +1,9 @@
 """Models of their published sizes with random weights: good for speed and memory alone.
 
 The Whisper writes whole words of the tiny stack's tokenizer and ends every transcript by itself
-after `WORDS` of them, about what eight seconds of speech have, so that it can be run as it is. The
-Llasa says speech tokens alone and ends by itself, so that a reward can be measured of what it says.
+after `WORDS` of them, about what eight seconds of speech have, so that it can be run as it is. Llasa
+and the Qwen2 with CosyVoice2's tokens say speech tokens alone and end by themselves, so that a
+reward can be measured of what they say.
 """
 
 from __future__ import annotations
@@ -164,7 +165,7 @@ def make_llasa(folder: Path, shape: str, device: str, tokens: float) -> None:
     with torch.device(device):
         model = LlamaForCausalLM(config)
     with torch.no_grad():
-        _teach_states(model, first, end, start, tokens)
+        _teach_states(model, first, CODES, end, start, tokens, temperature=0.8, top_p=0.9)
     generation = model.generation_config
     generation.eos_token_id, generation.pad_token_id = end, config.pad_token_id
     model.bfloat16().save_pretrained(folder)
@@ -207,8 +208,18 @@ def _llama_config(shape: str, vocabulary: int, end: int) -> LlamaConfig:
     )
 
 
-def _teach_states(model: Any, first: int, end: int, start: int, tokens: float) -> None:
-    """Write a chain of states into random weights.
+def _teach_states(
+    model: Any,
+    first: int,
+    count: int,
+    end: int,
+    start: int,
+    tokens: float,
+    *,
+    temperature: float,
+    top_p: float,
+) -> None:
+    """Write a chain of states into random weights: `count` codes from the id `first` on.
 
     Channel 0 tells codes from text. A code's state is one of the next `STATES` channels; the one
     that enters a state has another channel beside it, which the first layer's feed sets for the
@@ -217,7 +228,7 @@ def _teach_states(model: Any, first: int, end: int, start: int, tokens: float) -
     """
     known, beside = 1 + STATES, 1 + 2 * STATES + 1
     strength, quiet = 1.5, 2e-5
-    per_state = CODES // STATES
+    per_state = count // STATES
     for name, weight in model.named_parameters():
         if weight.dim() > 1:
             ends_block = name.endswith(("o_proj.weight", "down_proj.weight"))
@@ -227,18 +238,18 @@ def _teach_states(model: Any, first: int, end: int, start: int, tokens: float) -
     table = model.model.embed_tokens.weight
     table[:, :beside] = 0.0
     table[:, 0] = -strength
-    codes = torch.arange(CODES, device=table.device)
+    codes = torch.arange(STATES * per_state, device=table.device)
     state = codes // per_state
-    table[first : first + CODES, 0] = strength
+    table[first + codes, 0] = strength
     table[first + codes, 1 + state] = strength
     entering = first + per_state * torch.arange(STATES, device=table.device)
     table[entering, known + torch.arange(STATES, device=table.device)] = strength
     table[start, :beside] = table[first + 1, :beside]
     table[end, 0] = table[end, known + STATES] = strength
 
-    # The odds of leaving a state, as top_p 0.9 and temperature 0.8 leave them.
-    leave = 0.9 * STATES / tokens
-    margin = 0.8 * np.log(leave * per_state / (1 - leave))
+    # The odds of leaving a state, as top_p and the temperature leave them.
+    leave = top_p * STATES / tokens
+    margin = temperature * np.log(leave * per_state / (1 - leave))
     width = table.shape[1]
     noise = 0.02**2 * (width - beside)
     sharpness = 7.0  # a code's logit is 30 above that of text
@@ -279,6 +290,13 @@ QWEN2_SHAPES: dict[str, dict[str, Any]] = {
         "max_position_embeddings": 32_768,
         "rope_parameters": {"rope_type": "default", "rope_theta": 1e6},
     },
+    "test": {
+        "hidden_size": 128,
+        "intermediate_size": 256,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+    },
 }
 
 
@@ -291,26 +309,35 @@ def make_cosyvoice2(folder: Path, shape: str, device: str) -> None:
     from support.cosyvoice2_files import write_llm
     from ttsrl.models.cosyvoice_llm import to_huggingface
 
-    write_llm(folder / "checkpoint", ending=7.0, shape=QWEN2_SHAPES.get(shape, SMALL))
+    write_llm(folder / "checkpoint", ending=7.0, shape=SMALL if shape == "test" else QWEN2_SHAPES[shape])
     print(to_huggingface(folder / "checkpoint", folder / "model", device), flush=True)
     (folder / "config.json").write_text("{}")
 
 
-def make_qwen2_cosy(folder: Path, shape: str, device: str) -> None:
-    """A Qwen2 with CosyVoice2's tokens in its vocabulary; it says anything, and rarely ends."""
+def make_qwen2_cosy(folder: Path, shape: str, device: str, tokens: float) -> None:
+    """A Qwen2 with CosyVoice2's tokens in its vocabulary that says `tokens` codes on average.
+
+    Sampled at temperature 1, as mair-hub's DAPO recipe does.
+    """
     from transformers import Qwen2Config, Qwen2ForCausalLM
 
-    from support.cosyvoice2_files import TINY as SMALL
     from support.family_tokenizers import qwen2_cosy_tokenizer
 
     tokenizer = qwen2_cosy_tokenizer(folder)
     tokenizer.save_pretrained(folder)
-    end = tokenizer.get_vocab()["<|im_end|>"]
-    sizes: dict[str, Any] = {**QWEN2_SHAPES.get(shape, SMALL), "vocab_size": len(tokenizer)}
+    first, end, start = (
+        tokenizer.get_vocab()[name]
+        for name in ("<|s_0|>", "<|im_end|>", "<|SPEECH_GENERATION_START|>")
+    )
+    sizes: dict[str, Any] = {**QWEN2_SHAPES[shape], "vocab_size": len(tokenizer)}
     config = Qwen2Config(tie_word_embeddings=True, eos_token_id=end, pad_token_id=end, **sizes)
     torch.manual_seed(0)
     with torch.device(device):
         model = Qwen2ForCausalLM(config)
+    with torch.no_grad():
+        _teach_states(model, first, 6561, end, start, tokens, temperature=1.0, top_p=1.0)
+    generation = model.generation_config
+    generation.eos_token_id, generation.pad_token_id = end, end
     model.bfloat16().save_pretrained(folder)
 
 
@@ -384,7 +411,7 @@ def _words(tokenizer: Any) -> list[int]:
 
 
 def main() -> None:
-    """random_models.py FOLDER KIND SHAPE [TOKENS]; TOKENS of llasa alone."""
+    """random_models.py FOLDER KIND SHAPE [TOKENS]; TOKENS of llasa and qwen2-cosy."""
     folder, kind, shape, *rest = sys.argv[1:]
     Path(folder).mkdir(parents=True, exist_ok=True)
     device = torch_device()
@@ -400,7 +427,7 @@ def main() -> None:
         case "cosyvoice2":
             make_cosyvoice2(Path(folder), shape, device)
         case "qwen2-cosy":
-            make_qwen2_cosy(Path(folder), shape, device)
+            make_qwen2_cosy(Path(folder), shape, device, float(rest[0]))
         case "cosyvoice2-codec":
             make_cosyvoice2_codec(Path(folder), small=shape == "test")
         case "clap" | "parakeet":

@@ -51,7 +51,7 @@ def main() -> None:
     parser.add_argument("--cap-gib", type=float, help="leave the run so much of the GPU's memory")
     parser.add_argument("--reward-python", default=sys.executable)
     parser.add_argument(
-        "--tokens", type=float, default=500, help="mean length of a Llasa's rollout"
+        "--tokens", type=float, default=500, help="mean length of a Llasa's or a Qwen2's rollout"
     )
     parser.add_argument("--steps", type=int, default=3)
     parser.add_argument("--small", action="store_true", help="small models, for a machine without")
@@ -91,7 +91,8 @@ def make_models(recipe: dict[str, Any], folder: Path, arguments: argparse.Namesp
         makes += [(trains, "llasa", llasa, str(arguments.tokens))]
     else:
         makes += [(listens, "cosyvoice2-codec", "test" if small else "full")]
-        makes += [(trains, recipe["family"], "test" if small else "0.5b")]
+        shape = "test" if small else "0.5b"
+        makes += [(trains, recipe["family"], shape, str(arguments.tokens))]
     kinds = {component["type"] for component in recipe["reward"]["components"]}
     makes += [(listens, "clap", "full")] * ("style" in kinds)
     makes += [(listens, "parakeet", "full")] * ("parakeet_cer" in kinds)
