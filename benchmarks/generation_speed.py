@@ -39,7 +39,7 @@ from transformers import AutoTokenizer
 from ttsrl.config.load import dump_run, load_run
 from ttsrl.families.registry import load_family
 from ttsrl.training.environment import RUN
-from ttsrl.training.verl_args import ONLY_SPEECH, TOKENS_ALONE
+from ttsrl.training.verl_args import ONLY_SPEECH
 
 RECIPES = Path(__file__).parents[1] / "examples/recipes"
 RECIPE_OF = {"llasa": "llasa-channel-io.json", "orpheus": "orpheus.json"}
@@ -54,14 +54,15 @@ ENGINES: dict[str, dict[str, Any]] = {
     "fp8-cache": {"logits_processors": [ONLY_SPEECH], "kv_cache_dtype": "fp8"},
     "one-process": {"logits_processors": [ONLY_SPEECH], "distributed_executor_backend": "uni"},
 }
+TOKENS_ALONE = {"detokenize": False, "flat_logprobs": True}
 ASKED: dict[str, dict[str, Any]] = {
     "as verl asks": {},
-    "at the end": {"stream_interval": 1 << 20},
-    "tokens alone": {"stream_interval": 1 << 20, **TOKENS_ALONE},
-    "no log-probabilities": {"stream_interval": 1 << 20, **TOKENS_ALONE, "logprobs": None},
-    "whole distribution": {"stream_interval": 1 << 20, **TOKENS_ALONE, "top_p": 1.0},
+    "tokens alone": TOKENS_ALONE,
+    "as ttsrl asks": {**TOKENS_ALONE, "once": True},
+    "no log-probabilities": {**TOKENS_ALONE, "once": True, "logprobs": None},
+    "whole distribution": {**TOKENS_ALONE, "once": True, "top_p": 1.0},
 }
-"""What of a rollout is handed over and when; the first is verl's own way."""
+"""What of a rollout is handed over and when: with each token anew, or `once`, at its end."""
 
 SAID = "said.json"
 """What the first engine said, and how likely it found it."""
@@ -138,8 +139,7 @@ async def measure(name: str, model: Path, arguments: argparse.Namespace) -> None
     )
     await compare(engine, speech, model.parent / SAID, name)
     for way in arguments.asked.split(",") if arguments.asked else ASKED:
-        asked = dict(ASKED[way])
-        engine.output_processor.stream_interval = asked.pop("stream_interval", 1)
+        asked = ASKED[way]
         await generate(engine, speech, [8] * len(lengths), asked)
         shorter = [-(-n // 8) for n in lengths]
         await row(engine, speech, f"{name}, {way}, an eighth", shorter, asked)
@@ -200,8 +200,11 @@ async def generate(
 ) -> list[list[int]]:
     """All rollouts at once, 16 of each prompt, as a step's come; each continues to its length."""
     from vllm import SamplingParams, TokensPrompt  # pyright: ignore[reportMissingImports]
+    from vllm.sampling_params import RequestOutputKind  # pyright: ignore[reportMissingImports]
 
     common = {"temperature": 0.8, "top_p": 0.9, "logprobs": 0, "ignore_eos": True} | asked
+    if common.pop("once", False):
+        common["output_kind"] = RequestOutputKind.FINAL_ONLY
 
     async def one(number: int, length: int) -> list[int]:
         prompt = TokensPrompt(prompt_token_ids=speech.prompt(number // 16))

@@ -1,9 +1,9 @@
 """Models of their published sizes with random weights: good for speed and memory alone.
 
 The Whisper writes whole words of the tiny stack's tokenizer and ends every transcript by itself
-after `WORDS` of them, about what eight seconds of speech have, so that it can be run as it is. Llasa
-and the Qwen2 with CosyVoice2's tokens say speech tokens alone and end by themselves, so that a
-reward can be measured of what they say.
+after `WORDS` of them, about what eight seconds of speech have, so that it can be run as it is. The
+Llasa and the Qwen2 with CosyVoice2's tokens say speech tokens alone and end by themselves, so that
+a reward can be measured of what they say.
 """
 
 from __future__ import annotations
@@ -309,7 +309,8 @@ def make_cosyvoice2(folder: Path, shape: str, device: str) -> None:
     from support.cosyvoice2_files import write_llm
     from ttsrl.models.cosyvoice_llm import to_huggingface
 
-    write_llm(folder / "checkpoint", ending=7.0, shape=SMALL if shape == "test" else QWEN2_SHAPES[shape])
+    sizes = SMALL if shape == "test" else QWEN2_SHAPES[shape]
+    write_llm(folder / "checkpoint", ending=7.0, shape=sizes)
     print(to_huggingface(folder / "checkpoint", folder / "model", device), flush=True)
     (folder / "config.json").write_text("{}")
 

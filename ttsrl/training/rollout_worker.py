@@ -34,9 +34,10 @@ from ttsrl.training.advantage import (
     group_advantages,
     leave_one_out_advantages,
 )
+from ttsrl.training.asked_of_vllm import asked_of_vllm
 from ttsrl.training.environment import reward_here, run_here
 from ttsrl.training.idle_time import IdleTime
-from ttsrl.training.verl_args import GROUP_METRIC, TOKENS_ALONE
+from ttsrl.training.verl_args import GROUP_METRIC
 from ttsrl.training.verl_fields import extra_fields_of, reward_of, utilities_of
 from ttsrl.wire import Outcome, SpokenAfter, Utterance
 
@@ -78,6 +79,7 @@ class SpeechRolloutWorker(_PlainWorker):
 
         self.run = run_here()
         self.family = load_family(self.run.family, self.tokenizer, told=self.run.prompt)
+        self.asked = asked_of_vllm(self.run) if self.rollout_config.name == "vllm" else {}
         self.idle = IdleTime()
         self._recording = lru_cache(maxsize=KEPT_RECORDINGS)(lambda file: Path(file).read_bytes())
         self.reward_client = RewardClient.of(
@@ -115,7 +117,7 @@ class SpeechRolloutWorker(_PlainWorker):
         prompt_ids = self.family.prompt_ids(info["text"], prefix_of(info), conditions)
         sampling_params = {
             **sampling_params,
-            **TOKENS_ALONE,
+            **self.asked,
             "stop_token_ids": self.family.stop_token_ids,
         }
         group = range(self.rollout_config.n)

@@ -51,11 +51,6 @@ def weight_bucket_mib(run: RunConfig) -> int:
 ONLY_SPEECH = "ttsrl.training.plugin.vllm_speech:OnlySpeech"
 """The logits processor that vLLM loads: the ids of a codebook are too many for each request."""
 
-TOKENS_ALONE = {"detokenize": False, "flat_logprobs": True}
-"""What vLLM is asked for with each request: token ids and their log-probabilities, no text. Text of
-each token and an object per log-probability are CPU work of one thread, as long as a step of the
-GPU with 128 rollouts. The torch engine has neither."""
-
 PACKED_ATTENTION = "ttsrl_packed"
 """The name under which transformers knows ttsrl.training.plugin.packed_attention."""
 
@@ -245,10 +240,6 @@ def _rollout(run: RunConfig, device: str) -> dict[str, Value]:
         f"{rollout}.calculate_log_probs": True,
         f"+{rollout}.engine_kwargs.vllm.logits_processors": (
             [ONLY_SPEECH] if engine == "vllm" else None
-        ),
-        # a rollout is handed over once, at its end, not again with every token
-        f"+{rollout}.engine_kwargs.vllm.stream_interval": (
-            run.rollout.max_speech_tokens if engine == "vllm" else None
         ),
         f"{rollout}.agent.num_workers": run.train.nodes,
         f"+{rollout}.agent.agent_loop_manager_class": (

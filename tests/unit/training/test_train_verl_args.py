@@ -306,12 +306,6 @@ def test_vllm_samples_speech_only_whatever_the_family(family: str) -> None:
     assert not torch_engine.actor_rollout_ref.rollout.engine_kwargs.vllm.get("logits_processors")
 
 
-def test_vllm_hands_a_rollout_over_once() -> None:
-    run = load_run(TINY_RUN, ["rollout.engine=vllm"])
-    vllm = configuration(keys_of(run, "cuda")).actor_rollout_ref.rollout.engine_kwargs.vllm
-    assert vllm.stream_interval >= run.rollout.max_speech_tokens
-
-
 @pytest.mark.parametrize("family", FAMILIES)
 def test_verl_renders_the_familys_own_template(family: str) -> None:
     keys = keys_of(load_run(TINY_RUN, [f"family={family}"]))
