@@ -200,12 +200,14 @@ def test_beside_a_local_training_it_is_started_again_and_never_in_the_way(
         def workers() -> list[psutil.Process]:
             """Those that compute; the reapers above them only wait."""
             found: list[psutil.Process] = []
-            ours = [one for one in psutil.Process().children() if one.pid not in others]
-            for one in [deeper for job in ours for deeper in job.children(recursive=True)]:
+            for job in psutil.Process().children():
+                if job.pid in others:
+                    continue
                 with suppress(psutil.NoSuchProcess):
-                    line = " ".join(one.cmdline())
-                    if "ttsrl.runtime.call" in line and "reaper" not in line:
-                        found.append(one)
+                    for one in job.children(recursive=True):
+                        line = " ".join(one.cmdline())
+                        if "ttsrl.runtime.call" in line and "reaper" not in line:
+                            found.append(one)
             return found
 
         def look_until(condition: Callable[[], bool]) -> None:
