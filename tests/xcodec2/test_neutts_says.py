@@ -64,5 +64,5 @@ def test_it_says_a_text_alone_and_after_a_recording(folder: Path, tmp_path: Path
 def test_a_family_of_another_prompt_or_codec_is_refused(folder: Path, tmp_path: Path) -> None:
     policy, codec = str(folder / "policy"), str(folder / "neucodec")
     for family, title in (("neutts-2e", "NeuTTS-2E"), ("llasa", "Llasa"), ("orpheus", "Orpheus")):
-        with pytest.raises(BadInput, match=f"not a {title} tokenizer"):
+        with pytest.raises(BadInput, match=f"not a tokenizer of {title}"):
             say("Hello.", policy, tmp_path / "c.wav", codec=codec, family=family)

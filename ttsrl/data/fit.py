@@ -10,6 +10,7 @@ from ttsrl.config.schema import RunConfig
 from ttsrl.errors import BadInput
 from ttsrl.families.base import Family
 from ttsrl.families.registry import load_family
+from ttsrl.families.speech_ids import NotOfFamily
 from ttsrl.models.download import cached, small_files
 from ttsrl.models.hub import load_part
 from ttsrl.models.packaged import located
@@ -26,11 +27,13 @@ def check_fit(run: RunConfig, policy: Path) -> Family:
 
     try:
         family = load_family(run.family, load_part(AutoTokenizer, policy), told=run.prompt)
-    except ValueError as error:
+    except NotOfFamily as error:
         raise BadInput(
             f"policy {run.model}: {error}; give the family of this model, or a model of the family "
             f"{run.family}"
         ) from None
+    except BadInput as error:
+        raise BadInput(f"policy {run.model}: {error}") from None
     if codec := _here(run.codec):
         check_codec_of_family(run.family, codec)
     return family

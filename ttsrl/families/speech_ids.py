@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 
+class NotOfFamily(BadInput):
+    """A tokenizer is not one of the family that it was to be read as."""
+
+
 @dataclass(frozen=True)
 class SpeechVocabulary:
     """How a family's speech tokens are written."""
@@ -38,8 +42,8 @@ class SpeechVocabulary:
         """
         id_of = self._ids_of_numbers(tokenizer)
         if not id_of:
-            raise BadInput(
-                f"not a {title} tokenizer: it has no speech tokens {self.written(0)}, "
+            raise NotOfFamily(
+                f"not a tokenizer of {title}: it has no speech tokens {self.written(0)}, "
                 f"{self.written(1)}, ..."
             )
         first, count = id_of.get(0, -1), self.count or len(id_of)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from ttsrl.errors import BadInput, shorten
 from ttsrl.families.conditions import UNCONDITIONED, Conditions, PromptConfig, VoiceReference, fill
-from ttsrl.families.speech_ids import SpeechVocabulary
+from ttsrl.families.speech_ids import NotOfFamily, SpeechVocabulary
 from ttsrl.records.sampling import Sampling
 from ttsrl.text.controls import check_sayable
 from ttsrl.text.markup import marks_in, without_marks
@@ -70,10 +70,10 @@ class TemplatedFamily:
         vocabulary = tokenizer.get_vocab()
         needed = [*self.markers, *self.stops]
         if missing := [token for token in dict.fromkeys(needed) if token not in vocabulary]:
-            raise BadInput(f"not a {self.title} tokenizer: it lacks {', '.join(missing)}")
+            raise NotOfFamily(f"not a tokenizer of {self.title}: it lacks {', '.join(missing)}")
         if foreign := sorted(self.of_others.intersection(vocabulary)):
-            raise BadInput(
-                f"not a {self.title} tokenizer: it has {foreign[0]}, which another family's has"
+            raise NotOfFamily(
+                f"not a tokenizer of {self.title}: it has {foreign[0]}, which another family's has"
             )
         for marker in (m for form in self.told.forms for m in MARKER.findall(form)):
             if marker not in vocabulary:

@@ -88,8 +88,8 @@ def test_a_pronunciation_a_second_instruction_and_a_form_without_one_are_refused
 def test_the_two_editions_do_not_take_each_others_tokenizer(
     tmp_path: Path, tokenizer: PreTrainedTokenizerBase
 ) -> None:
-    with pytest.raises(BadInput, match=r"not a CosyVoice2 tokenizer: it lacks <\|eos2\|>"):
+    with pytest.raises(BadInput, match=r"not a tokenizer of CosyVoice2: it lacks <\|eos2\|>"):
         load_family("cosyvoice2", tokenizer, 6561)
     write_qwen2_tokenizer(tmp_path)
-    with pytest.raises(BadInput, match=r"not a CosyVoice3 tokenizer: it lacks <\|fill\|>"):
+    with pytest.raises(BadInput, match=r"not a tokenizer of CosyVoice3: it lacks <\|fill\|>"):
         load_family("cosyvoice3", make_tokenizer(tmp_path, COSYVOICE2), 6561)

@@ -110,10 +110,10 @@ def test_only_an_instruction_may_stand_in_a_text_as_a_marker(tmp_path: Path) -> 
 def test_a_tokenizer_of_another_kind_is_refused(
     tmp_path: Path, llama: PreTrainedTokenizerBase, qwen2_cosy: Family
 ) -> None:
-    with pytest.raises(BadInput, match=r"not a CosyVoice2 tokenizer: it lacks <\|sos\|>"):
+    with pytest.raises(BadInput, match=r"not a tokenizer of CosyVoice2: it lacks <\|sos\|>"):
         load_family("cosyvoice2", llama)
     qwen2 = qwen2_cosy.tokenizer  # pyright: ignore[reportAttributeAccessIssue]
-    with pytest.raises(BadInput, match=r"not a Llasa tokenizer: it lacks <\|TEXT_UNDER"):
+    with pytest.raises(BadInput, match=r"not a tokenizer of Llasa: it lacks <\|TEXT_UNDER"):
         load_family("llasa", qwen2)
     with pytest.raises(BadInput, match=r"65536 speech tokens .* codebook has 6561"):
         load_family("llasa", llama, 6561)

@@ -99,7 +99,9 @@ def test_without_espeak_or_its_language_one_line_says_so(monkeypatch: pytest.Mon
 
 
 def test_a_tokenizer_of_another_kind_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(BadInput, match=r"not a NeuTTS tokenizer: it lacks <\|TEXT_PROMPT_START\|>"):
+    with pytest.raises(
+        BadInput, match=r"not a tokenizer of NeuTTS: it lacks <\|TEXT_PROMPT_START\|>"
+    ):
         load_family("neutts", neutts_tokenizer("qwen2", tmp_path, markers=()))
 
 
@@ -119,5 +121,5 @@ def test_2e_is_told_an_emotion_between_the_texts(tmp_path: Path) -> None:
     assert family.prompt_ids("It's me.", conditions=told) == expected
     with pytest.raises(BadInput, match=r'"bored" is not an emotion of NeuTTS-2E.*angry'):
         family.prompt_ids("It's me.", conditions=Conditions(style="bored"))
-    with pytest.raises(BadInput, match=r"not a NeuTTS-2E tokenizer: it lacks <\|NEUTRAL\|>"):
+    with pytest.raises(BadInput, match=r"not a tokenizer of NeuTTS-2E: it lacks <\|NEUTRAL\|>"):
         load_family("neutts-2e", neutts_tokenizer("qwen2", tmp_path / "air"))
