@@ -1,5 +1,7 @@
 """The whole cluster, brought up; a second call renews images and leaves the rest as it runs."""
 
+import json
+import shutil
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -11,7 +13,8 @@ from .paths import STATE
 from .processes import alive
 from .tools import build, groups_up_to, tool_image
 
-VOLUMES = 40
+VOLUMES = 200
+"""More than the claims of a session: what a test has left in one stays until the next `up`."""
 
 
 def up(group: str) -> None:
@@ -28,6 +31,7 @@ def up(group: str) -> None:
     names = [*map(tool_image, tools), *map(images.ttsrl_image, images.TTSRL)]
     _timed("images into containerd", lambda: images.load(names))
     s3.SHARED.up()
+    _free_volumes()
     operators.apply(_volumes())
     for name, install in operators.OPERATORS[group].items():
         _timed(name, install)
@@ -38,6 +42,14 @@ def _build_images() -> None:
     for name in images.TTSRL:
         _timed(f"image ttsrl-{name}", lambda name=name: images.build_ttsrl(name))
     _timed("older images removed", images.prune)
+
+
+def _free_volumes() -> None:
+    """Empty the volumes whose claim is gone. Kubernetes does so only where a driver provisions."""
+    for volume in json.loads(node.kubectl("get", "pv", "-o", "json"))["items"]:
+        if volume["status"]["phase"] == "Released":
+            node.kubectl("delete", "pv", volume["metadata"]["name"])
+            shutil.rmtree(volume["spec"]["hostPath"]["path"])
 
 
 def _volumes() -> list[dict[str, Any]]:
