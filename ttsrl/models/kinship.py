@@ -20,12 +20,12 @@ from ttsrl.errors import BadInput
 from ttsrl.models.download import cached
 from ttsrl.models.packaged import PACKAGED
 from ttsrl.records.evaluation import EvaluationReport, Kinship, ReportJudge, most_independent
-from ttsrl.reward.components import Http, Llm, ParakeetCer, PinyinWer
+from ttsrl.reward.components import AsrCer, Http, Llm, ParakeetCer, PinyinWer
 from ttsrl.reward.lineage import (
     NAMES,
     OF_COMPONENT,
-    OF_JUDGE_TYPE,
     OF_MODEL_TYPE,
+    OF_RECOGNISER,
     WHISPER,
     lineages_of_name,
     lineages_of_words,
@@ -56,7 +56,7 @@ def kinship_of(run: RunConfig, judge: JudgeConfig) -> Kinship:
 
 def judge_lineages(judge: JudgeConfig) -> frozenset[str]:
     """What a judge descends from; nothing where nothing tells. Raises BadInput."""
-    key, design = f"judge {judge.name!r}", OF_JUDGE_TYPE.get(judge.type)
+    key, design = f"judge {judge.name!r}", OF_RECOGNISER.get(judge.type)
     return _lineages(key, judge.model, judge.lineage, design)
 
 
@@ -141,6 +141,8 @@ def _rewarding(run: RunConfig) -> Iterator[frozenset[str]]:
             yield _lineages(key, c.served_model, c.lineage, None)
         elif isinstance(c, (PinyinWer, ParakeetCer)):
             yield _lineages(key, c.model, c.lineage, OF_COMPONENT[c.type])
+        elif isinstance(c, AsrCer):
+            yield _lineages(key, c.model, c.lineage, OF_RECOGNISER.get(c.recogniser))
 
 
 def _lineages(key: str, model: str, said: Sequence[str], design: str | None) -> frozenset[str]:
@@ -149,7 +151,7 @@ def _lineages(key: str, model: str, said: Sequence[str], design: str | None) -> 
     if not said:
         built = design or OF_MODEL_TYPE.get(str(_config(model).get("model_type")))
         carded = lineages_of_words(_of_card(model, "lineage"))
-        return (carded or frozenset([built] if built else [])).union(*named.values())
+        return (carded or lineages_of_words([built] if built else [])).union(*named.values())
     told = lineages_of_words(said)
     for name, proven in named.items():
         if lacking := sorted(proven - told):

@@ -20,6 +20,7 @@ class PackagedModel:
 
 PACKAGED = {
     "distillmos": PackagedModel("weights/distill_mos_v7.pt", "reward"),
+    "moonshine_voice": PackagedModel("assets/tiny-en", "moonshine"),
     "pocketsphinx": PackagedModel("model/en-us", "pocketsphinx"),
     "resemblyzer": PackagedModel("pretrained.pt", "resemblyzer"),
     "speechmos": PackagedModel("dnsmos_models/sig_bak_ovr.onnx", "reward"),

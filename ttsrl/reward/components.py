@@ -417,6 +417,24 @@ class ParakeetCer(ComponentBase):
         return 1.0 - math.tanh(self.beta * raw)
 
 
+class AsrCer(ComponentBase):
+    """Character error rate by one more recogniser: an ensemble of unlike ones is harder to fool."""
+
+    type: Literal["asr_cer"] = "asr_cer"
+    recogniser: Literal["ctc", "moonshine", "paraformer", "pocketsphinx"]
+    """Its kind, as of a judge."""
+    model: ScorerModel
+    """As of a judge: a folder, a Hugging Face id, or a package that has its weights."""
+    lineage: ScorerLineage = []
+    """What it descends from, where its model does not tell: see `eval.judges.lineage`."""
+    beta: float = Field(default=3.0, gt=0)
+    """Steepness: utility is 0.5 near CER = 0.55 / beta."""
+
+    def utility(self, raw: float) -> float:
+        """1 - tanh(beta * CER), as for Whisper's CER."""
+        return 1.0 - math.tanh(self.beta * raw)
+
+
 Component = Annotated[
     Cer
     | Wer
@@ -424,6 +442,7 @@ Component = Annotated[
     | Language
     | PinyinWer
     | ParakeetCer
+    | AsrCer
     | Rate
     | PitchSpread
     | EnergySpread

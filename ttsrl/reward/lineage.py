@@ -15,7 +15,7 @@ from typing import Annotated
 from pydantic import AfterValidator
 
 WHISPER, WAV2VEC2, NEMO, FUNASR = "whisper", "wav2vec2", "nemo", "funasr"
-CMUSPHINX, LASR = "cmusphinx", "lasr"
+CMUSPHINX, LASR, MOONSHINE = "cmusphinx", "lasr", "moonshine"
 
 NAMES: dict[str, tuple[str, ...]] = {
     # OpenAI's, its distillations, conversions and fine-tunes; models that began with its encoder
@@ -36,12 +36,13 @@ NAMES: dict[str, tuple[str, ...]] = {
     FUNASR: (r"paraformer|sense-?voice|fun-?asr",),
     CMUSPHINX: (r"pocketsphinx|cmusphinx|\bsphinx\b",),
     LASR: (r"\blasr\b|medasr",),
+    MOONSHINE: (r"moonshine",),
     "kaldi": (r"vosk|\bkaldi\b",),
 }
 """Lineage -> what the names of its models contain, in lower case."""
-ALSO_WHISPER = r"parakeet-[a-z_]*-0\.6b-v[23]|canary-(1b-v2|qwen)"
-"""NVIDIA's models that were trained on Granary, most of whose transcripts Whisper large-v3 wrote
-(arXiv 2505.13404)."""
+ALSO_WHISPER = r"parakeet-[a-z_]*-0\.6b-v[23]|canary-(1b-v2|qwen)|moonshine"
+"""Models whose transcripts Whisper large-v3 wrote: most of those of NVIDIA's that were trained on
+Granary (arXiv 2505.13404), and Moonshine's where there was none (arXiv 2410.15608)."""
 
 OF_MODEL_TYPE = {
     "whisper": WHISPER,
@@ -54,11 +55,17 @@ OF_MODEL_TYPE = {
     ),
     **dict.fromkeys(("parakeet_ctc", "parakeet_tdt", "parakeet_encoder"), NEMO),
     "lasr_ctc": LASR,
+    **dict.fromkeys(("moonshine", "moonshine_streaming"), MOONSHINE),
 }
 """`model_type` of a config.json -> lineage of the models that are published with it."""
 
-OF_JUDGE_TYPE = {"whisper": WHISPER, "paraformer": FUNASR, "pocketsphinx": CMUSPHINX}
-"""Type of a judge -> lineage; one of type `ctc` may be of several."""
+OF_RECOGNISER = {
+    "whisper": WHISPER,
+    "paraformer": FUNASR,
+    "pocketsphinx": CMUSPHINX,
+    "moonshine": MOONSHINE,
+}
+"""Type of a recogniser -> lineage; one of type `ctc` may be of several."""
 OF_COMPONENT = {"pinyin_wer": FUNASR, "parakeet_cer": NEMO}
 """Component of a reward whose model is a recogniser -> its lineage."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from ttsrl.models.hub import model_digest
 from ttsrl.reward.components import HEARD_BY_WHISPER
@@ -123,29 +123,54 @@ def _load(component: Component, device: str, batch_size: int) -> Scorer | Remote
                 {"model": model_digest(component.model)},
                 {},
             )
+        case "asr_cer":
+            from ttsrl.scorers.error_rate import ErrorRateScorer
+            from ttsrl.text.normalise import NORMALISER_VERSION, cer
+
+            return ErrorRateScorer(
+                component.type,
+                _load_recogniser(component.recogniser, component.model, device, batch_size),
+                lambda speech, heard: cer(speech.text, heard, speech.language),
+                {"model": model_digest(component.model), "normaliser": NORMALISER_VERSION},
+                {},
+            )
         case "cer" | "wer" | "nll" | "language":
             raise ValueError(f"{component.type} is Whisper's")
 
 
 def load_judge(config: JudgeConfig, device: str = "cpu", batch_size: int = 32) -> Recogniser:
     """Load the recogniser that a judge of the evaluation names."""
-    match config.type:
+    if config.type == "whisper":
+        from ttsrl.reward.config import WhisperConfig
+        from ttsrl.scorers.whisper.scorer import WhisperScorer
+
+        return WhisperScorer(
+            WhisperConfig(model=config.model, dtype=config.dtype), device, batch_size
+        )
+    return _load_recogniser(config.type, config.model, device, batch_size, config.language_model)
+
+
+def _load_recogniser(
+    kind: Literal["ctc", "moonshine", "paraformer", "pocketsphinx"],
+    model: str,
+    device: str,
+    batch_size: int,
+    language_model: str | None = None,
+) -> Recogniser:
+    match kind:
         case "ctc":
             from ttsrl.scorers.ctc import CtcRecogniser
 
-            return CtcRecogniser(config.model, device, batch_size)
+            return CtcRecogniser(model, device, batch_size)
+        case "moonshine":
+            from ttsrl.scorers.moonshine import load_moonshine
+
+            return load_moonshine(model, device, batch_size)
         case "paraformer":
             from ttsrl.scorers.paraformer import Paraformer
 
-            return Paraformer(config.model, batch_size)
+            return Paraformer(model, batch_size)
         case "pocketsphinx":
             from ttsrl.scorers.sphinx import PocketSphinx
 
-            return PocketSphinx(config.model, config.language_model)
-        case "whisper":
-            from ttsrl.reward.config import WhisperConfig
-            from ttsrl.scorers.whisper.scorer import WhisperScorer
-
-            return WhisperScorer(
-                WhisperConfig(model=config.model, dtype=config.dtype), device, batch_size
-            )
+            return PocketSphinx(model, language_model)

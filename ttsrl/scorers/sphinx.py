@@ -49,8 +49,8 @@ class PocketSphinx:
         """`language_model`: an ARPA file. Raises BadInput."""
         if model != PACKAGE:
             raise BadInput(
-                f"a judge of type pocketsphinx hears with the weights of the package {PACKAGE}, "
-                f"not with {model}; set its model to {PACKAGE!r}"
+                f"PocketSphinx hears with the weights of the package {PACKAGE}, not with {model}; "
+                f"set its model to {PACKAGE!r}"
             )
         self._folder = packaged_model(PACKAGE)
         self._language_model = language_model

@@ -62,6 +62,8 @@ def kinships(run: RunConfig) -> list[Kinship]:
         ("csukuangfj/sherpa-onnx-sense-voice-zh-en-ja-ko-yue-2024-07-17", {"funasr"}),
         ("FunAudioLLM/SenseVoiceSmall", {"funasr"}),
         ("pocketsphinx", {"cmusphinx"}),
+        ("UsefulSensors/moonshine-base", {"moonshine", "whisper"}),
+        ("moonshine_voice", {"moonshine", "whisper"}),
         ("acme/asr-2", set()),
     ],
 )
@@ -123,6 +125,23 @@ def test_a_revision_changes_nothing() -> None:
     assert kinships(run) == ["kin"]
 
 
+def test_moonshine_is_kin_to_whisper_which_wrote_its_transcripts(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text('{"model_type": "moonshine"}')
+    ours = {"name": "m", "type": "moonshine", "model": str(tmp_path)}
+    assert kinships(run_with(ours, SPHINX)) == ["kin", "unlike"]
+    # one that somebody has trained from nothing, on recordings of their own
+    assert kinships(run_with(ours | {"lineage": ["ours"]})) == ["unlike"]
+
+
+def test_a_judge_that_is_a_second_recogniser_of_the_reward_is_refused() -> None:
+    second = {"type": "asr_cer", "recogniser": "pocketsphinx", "model": "pocketsphinx"}
+    components = {"reward.components": json.dumps([{"type": "cer"}, second])}
+    with pytest.raises(BadInput, match="'s' is pocketsphinx, the model that gives the rew"):
+        run_with(SPHINX, **components)
+    run = run_with(SPHINX | {"used_in_reward": True}, CTC, **components)
+    assert kinships(run) == ["same", "unlike"]
+
+
 def test_every_recogniser_of_the_reward_counts() -> None:
     both = [{"type": "cer"}, {"type": "parakeet_cer", "model": "nvidia/parakeet-ctc-0.6b"}]
     parakeet = CTC | {"name": "p", "model": "nvidia/parakeet-ctc-1.1b"}
@@ -130,6 +149,12 @@ def test_every_recogniser_of_the_reward_counts() -> None:
     components = {"reward.components": json.dumps(both)}
     run = run_with(WHISPER, parakeet, paraformer, CTC, **components)
     assert kinships(run) == ["kin", "kin", "unlike", "unlike"]
+    second = [{"type": "cer"}, {"type": "asr_cer", "recogniser": "ctc", "model": "acme/asr-2"}]
+    run = run_with(CTC, SPHINX, **{"reward.components": json.dumps(second)})
+    assert kinships(run) == ["unlike", "unlike"]
+    second[1] |= {"recogniser": "pocketsphinx", "model": "pocketsphinx"}
+    run = run_with(WHISPER, CTC, **{"reward.components": json.dumps(second)})
+    assert kinships(run) == ["kin", "unlike"]
     sensevoice = {"reward.components": json.dumps([{"type": "pinyin_wer"}])}
     run = run_with(WHISPER, parakeet, paraformer, CTC, **sensevoice)
     assert kinships(run) == ["unlike", "unlike", "kin", "unlike"]

@@ -1,0 +1,108 @@
+"""Moonshine, Useful Sensors' recogniser of English: a Hugging Face model, or a package's weights.
+
+Where the speech that its authors collected had no transcript, Whisper large-v3 wrote one (arXiv
+2410.15608, part 3.2), so the two are kin though they have no weights in common.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+import numpy as np
+
+from ttsrl.audio.equal_lengths import equal_lengths
+from ttsrl.audio.io import resample
+from ttsrl.audio.waveform import Waveform
+from ttsrl.errors import BadInput
+from ttsrl.models.hub import load_model, load_part, local_folder
+from ttsrl.models.packaged import PACKAGED, located
+from ttsrl.scorers.base import Recogniser
+
+PACKAGE = "moonshine_voice"
+RATE_HZ = 16_000
+ENGLISH = "en"
+LONGEST_S = 30.0
+"""Of the segments that it was trained on."""
+SHORTEST = RATE_HZ // 10
+"""Samples; its convolutions need 895."""
+TOKENS_PER_S = 6.5
+"""Most that its authors let it write: beyond that it repeats itself."""
+
+
+def load_moonshine(model: str, device: str = "cpu", batch_size: int = 32) -> Recogniser:
+    """A Hugging Face folder or id, or `moonshine_voice`, whose package has weights.
+
+    Raises BadInput.
+    """
+    if model in PACKAGED:
+        if model != PACKAGE:
+            raise BadInput(f"the package {model} has no Moonshine; the package {PACKAGE} has one")
+        from ttsrl.scorers.moonshine_packaged import PackagedMoonshine
+
+        return PackagedMoonshine(located(model))
+    return Moonshine(model, device, batch_size)
+
+
+class Moonshine:
+    """By transformers."""
+
+    max_duration_s = LONGEST_S
+    languages = None
+
+    def __init__(self, model: str, device: str = "cpu", batch_size: int = 32) -> None:
+        """Raises BadInput."""
+        from transformers import (
+            AutoFeatureExtractor,
+            AutoTokenizer,
+            MoonshineForConditionalGeneration,
+        )
+
+        folder = local_folder(model)
+        config = folder / "config.json"
+        kind = json.loads(config.read_text()).get("model_type") if config.is_file() else None
+        if kind != "moonshine":
+            raise BadInput(
+                f"the model at {folder} is {kind!r}, not a Moonshine; give one such as "
+                f"UsefulSensors/moonshine-base, or {PACKAGE!r}"
+            )
+        self.device = device
+        self.batch_size = batch_size
+        self.model = load_model(MoonshineForConditionalGeneration, folder).to(device)
+        self.features = load_part(AutoFeatureExtractor, folder)
+        self.tokenizer = load_part(AutoTokenizer, folder)
+
+    def transcribe(
+        self, waveforms: Sequence[Waveform], sample_rate_hz: int, languages: Sequence[str]
+    ) -> list[str]:
+        """Greedy transcripts; only waveforms of equal length share a batch, as it hears padding."""
+        import torch
+
+        heard = [prepared(waveform, sample_rate_hz) for waveform in waveforms]
+        transcripts = [""] * len(heard)
+        with torch.inference_mode():
+            for batch in equal_lengths(heard, self.batch_size):
+                inputs = self.features(
+                    [heard[n] for n in batch], sampling_rate=RATE_HZ, return_tensors="pt"
+                )
+                ids_BT = self.model.generate(
+                    **inputs.to(self.device),
+                    max_length=most_tokens(heard[batch[0]]),
+                    do_sample=False,
+                    num_beams=1,
+                )
+                texts = self.tokenizer.batch_decode(ids_BT, skip_special_tokens=True)
+                for n, text in zip(batch, texts, strict=True):
+                    transcripts[n] = text.strip()
+        return transcripts
+
+
+def prepared(waveform: Waveform, sample_rate_hz: int) -> Waveform:
+    """At its rate, and long enough for it."""
+    heard = resample(waveform, sample_rate_hz, RATE_HZ)
+    return np.pad(heard, (0, max(0, SHORTEST - len(heard))))
+
+
+def most_tokens(heard: Waveform) -> int:
+    """That it may write, the start included."""
+    return max(2, int(len(heard) / RATE_HZ * TOKENS_PER_S))
