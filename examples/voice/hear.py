@@ -4,8 +4,9 @@ python -m examples.voice.hear                                   # the committed 
 python -m examples.voice.hear --policy FOLDER --whisper FOLDER  # another one, heard by your Whisper
 python -m examples.voice.hear --recordings                      # flite's own speech, for comparison
 
-Two unlike recognisers listen: OpenAI's Whisper base (faster-whisper, greedy, no time stamps) and
-PocketSphinx (pip install pocketsphinx==5.1.1).
+Three recognisers listen: OpenAI's Whisper base (faster-whisper, greedy, no time stamps), Moonshine
+tiny, which is kin to it (pip install moonshine-voice==0.1.0), and PocketSphinx, which is unlike both
+(pip install pocketsphinx==5.1.1).
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import numpy as np
 from examples.voice.corpus import HERE, RATE_HZ, TEXTS, held_out_texts
 from ttsrl.audio.waveform import Waveform
 from ttsrl.codecs.mel_codec import MelCodec
+from ttsrl.scorers.base import Recogniser
 from ttsrl.synthesis.synthesiser import SynthesisedSpeech, Synthesiser
 from ttsrl.text.normalise import cer
 
@@ -57,7 +59,11 @@ def main() -> None:
         "held out": held_out_texts()[: given.held_out],
         "Common Voice": common_voice_texts()[: given.common_voice],
     }
-    hearings = {"Whisper base": whisper(given.whisper), "PocketSphinx": pocketsphinx()}
+    hearings = {
+        "Whisper base": whisper(given.whisper),
+        "Moonshine tiny": moonshine(),
+        "PocketSphinx": pocketsphinx(),
+    }
     print("| sentences | drawn | " + " | ".join(hearings) + " | ended | mean s |", flush=True)
     speakers = recordings(given.codec) if given.recordings else drawn(given.policy, given.codec)
     for name, texts in sets.items():
@@ -131,11 +137,21 @@ def whisper(model: str) -> Hearing:
     return lambda waveforms: [hear(waveform) if len(waveform) else "" for waveform in waveforms]
 
 
+def moonshine() -> Hearing:
+    """Moonshine tiny with its package's weights."""
+    from ttsrl.scorers.moonshine import PACKAGE, load_moonshine
+
+    return _heard_by(load_moonshine(PACKAGE))
+
+
 def pocketsphinx() -> Hearing:
     """PocketSphinx with its package's weights."""
     from ttsrl.scorers.sphinx import PocketSphinx
 
-    recogniser = PocketSphinx()
+    return _heard_by(PocketSphinx())
+
+
+def _heard_by(recogniser: Recogniser) -> Hearing:
     return lambda waves: recogniser.transcribe(list(waves), RATE_HZ, ["en"] * len(waves))
 
 

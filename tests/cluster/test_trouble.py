@@ -135,7 +135,11 @@ def kill(namespace: Namespace, selector: str) -> None:
 
 
 def cluster_of(namespace: Namespace) -> str:
-    return rayjob(namespace)["rayClusterName"]
+    """Of the attempt that runs; between two there is none."""
+    name = namespace.until(
+        "the RayJob's cluster", lambda: rayjob(namespace).get("rayClusterName"), 300
+    )
+    return str(name)
 
 
 def rotated(namespace: Namespace, bucket: Bucket, server: s3.Gateway) -> Bucket:

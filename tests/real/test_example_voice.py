@@ -1,4 +1,5 @@
-"""The example voice is understood, by two recognisers that have nothing in common."""
+"""The example voice is understood by three recognisers, of which one has nothing in common with the
+others."""
 
 from __future__ import annotations
 
@@ -8,7 +9,7 @@ import numpy as np
 import pytest
 
 from examples.voice.corpus import HERE, held_out_texts
-from examples.voice.hear import Hearing, pocketsphinx, speak, whisper
+from examples.voice.hear import Hearing, moonshine, pocketsphinx, speak, whisper
 from ttsrl.synthesis.synthesiser import SynthesisedSpeech, Synthesiser
 from ttsrl.text.normalise import cer
 
@@ -39,6 +40,10 @@ def test_whisper_base_understands_them(
     said: list[SynthesisedSpeech], ctranslate2_base: Path
 ) -> None:
     check(said, whisper(str(ctranslate2_base)), most=0.2)
+
+
+def test_moonshine_understands_them(said: list[SynthesisedSpeech]) -> None:
+    check(said, moonshine(), most=0.25)
 
 
 def test_pocketsphinx_understands_them(said: list[SynthesisedSpeech]) -> None:
