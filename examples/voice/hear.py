@@ -4,9 +4,9 @@ python -m examples.voice.hear                                   # the committed 
 python -m examples.voice.hear --policy FOLDER --whisper FOLDER  # another one, heard by your Whisper
 python -m examples.voice.hear --recordings                      # flite's own speech, for comparison
 
-Three recognisers listen: OpenAI's Whisper base (faster-whisper, greedy, no time stamps), Moonshine
-tiny, which is kin to it (pip install moonshine-voice==0.1.0), and PocketSphinx, which is unlike both
-(pip install pocketsphinx==5.1.1).
+Three recognisers listen: OpenAI's Whisper base (faster-whisper, greedy, no time stamps); Moonshine
+tiny, which is kin to it (pip install moonshine-voice==0.1.0); and PocketSphinx, which is unlike
+both (pip install pocketsphinx==5.1.1).
 """
 
 from __future__ import annotations
@@ -139,9 +139,9 @@ def whisper(model: str) -> Hearing:
 
 def moonshine() -> Hearing:
     """Moonshine tiny with its package's weights."""
-    from ttsrl.scorers.moonshine import PACKAGE, load_moonshine
+    from ttsrl.scorers.moonshine import load_moonshine
 
-    return _heard_by(load_moonshine(PACKAGE))
+    return _heard_by(load_moonshine("moonshine_voice"))
 
 
 def pocketsphinx() -> Hearing:

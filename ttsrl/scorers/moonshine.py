@@ -9,25 +9,14 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
-import numpy as np
-
 from ttsrl.audio.equal_lengths import equal_lengths
-from ttsrl.audio.io import resample
 from ttsrl.audio.waveform import Waveform
 from ttsrl.errors import BadInput
 from ttsrl.models.hub import load_model, load_part, local_folder
 from ttsrl.models.packaged import PACKAGED, located
 from ttsrl.scorers.base import Recogniser
-
-PACKAGE = "moonshine_voice"
-RATE_HZ = 16_000
-ENGLISH = "en"
-LONGEST_S = 30.0
-"""Of the segments that it was trained on."""
-SHORTEST = RATE_HZ // 10
-"""Samples; its convolutions need 895."""
-TOKENS_PER_S = 6.5
-"""Most that its authors let it write: beyond that it repeats itself."""
+from ttsrl.scorers.moonshine_input import LONGEST_S, PACKAGE, RATE_HZ, most_tokens, prepared
+from ttsrl.scorers.moonshine_packaged import PackagedMoonshine
 
 
 def load_moonshine(model: str, device: str = "cpu", batch_size: int = 32) -> Recogniser:
@@ -38,8 +27,6 @@ def load_moonshine(model: str, device: str = "cpu", batch_size: int = 32) -> Rec
     if model in PACKAGED:
         if model != PACKAGE:
             raise BadInput(f"the package {model} has no Moonshine; the package {PACKAGE} has one")
-        from ttsrl.scorers.moonshine_packaged import PackagedMoonshine
-
         return PackagedMoonshine(located(model))
     return Moonshine(model, device, batch_size)
 
@@ -95,14 +82,3 @@ class Moonshine:
                 for n, text in zip(batch, texts, strict=True):
                     transcripts[n] = text.strip()
         return transcripts
-
-
-def prepared(waveform: Waveform, sample_rate_hz: int) -> Waveform:
-    """At its rate, and long enough for it."""
-    heard = resample(waveform, sample_rate_hz, RATE_HZ)
-    return np.pad(heard, (0, max(0, SHORTEST - len(heard))))
-
-
-def most_tokens(heard: Waveform) -> int:
-    """That it may write, the start included."""
-    return max(2, int(len(heard) / RATE_HZ * TOKENS_PER_S))

@@ -12,7 +12,7 @@ import numpy as np
 from ttsrl.audio.waveform import Waveform
 from ttsrl.errors import BadInput
 from ttsrl.runtime.machine import cores
-from ttsrl.scorers.moonshine import ENGLISH, LONGEST_S, PACKAGE, most_tokens, prepared
+from ttsrl.scorers.moonshine_input import ENGLISH, LONGEST_S, PACKAGE, most_tokens, prepared
 
 START, END = 1, 2
 SPECIAL = b"<<ST_"
