@@ -106,7 +106,7 @@ def _part(file: Path) -> Path:
     if not file.is_file():
         raise BadInput(
             f"{file} is missing: later releases of moonshine-voice download their models; install "
-            "the extra 'moonshine', which has 0.1.0"
+            "the extra 'moonshine', which has the last release with weights in it"
         )
     return file
 
