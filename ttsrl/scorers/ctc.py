@@ -5,10 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from ttsrl.audio.equal_lengths import equal_lengths
-from ttsrl.audio.io import resample
 from ttsrl.audio.waveform import Waveform
 from ttsrl.models.hub import load_model, load_part, local_folder
+from ttsrl.scorers.by_length import by_length
 
 
 class CtcRecogniser:
@@ -30,23 +29,14 @@ class CtcRecogniser:
     def transcribe(
         self, waveforms: Sequence[Waveform], sample_rate_hz: int, languages: Sequence[str]
     ) -> list[str]:
-        """Greedy transcripts; the language is the model's own.
+        """Greedy transcripts; the language is the model's own."""
+        rate_hz = int(self.features.sampling_rate)
+        return by_length(self._hear, waveforms, sample_rate_hz, rate_hz, self.batch_size)
 
-        Only waveforms of equal length share a batch: many of these models hear padding.
-        """
+    def _hear(self, heard: list[Waveform], rate_hz: int) -> list[str]:
         import torch
 
-        rate_hz = int(self.features.sampling_rate)
-        heard = [resample(waveform, sample_rate_hz, rate_hz) for waveform in waveforms]
-        transcripts = [""] * len(heard)
+        inputs = self.features(heard, sampling_rate=rate_hz, return_tensors="pt")
         with torch.inference_mode():
-            for batch in equal_lengths(heard, self.batch_size):
-                texts = self._transcribe([heard[n] for n in batch], rate_hz)
-                for n, text in zip(batch, texts, strict=True):
-                    transcripts[n] = text
-        return transcripts
-
-    def _transcribe(self, waveforms: list[Waveform], rate_hz: int) -> list[str]:
-        inputs = self.features(waveforms, sampling_rate=rate_hz, return_tensors="pt")
-        ids_BT = self.model(**inputs.to(self.device)).logits.argmax(-1)
-        return [text.strip() for text in self.tokenizer.batch_decode(ids_BT)]
+            ids_BT = self.model(**inputs.to(self.device)).logits.argmax(-1)
+        return self.tokenizer.batch_decode(ids_BT)

@@ -9,12 +9,12 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
-from ttsrl.audio.equal_lengths import equal_lengths
 from ttsrl.audio.waveform import Waveform
 from ttsrl.errors import BadInput
 from ttsrl.models.hub import load_model, load_part, local_folder
 from ttsrl.models.packaged import PACKAGED, located
 from ttsrl.scorers.base import Recogniser
+from ttsrl.scorers.by_length import by_length
 from ttsrl.scorers.moonshine_input import LONGEST_S, PACKAGE, RATE_HZ, most_tokens, prepared
 from ttsrl.scorers.moonshine_packaged import PackagedMoonshine
 
@@ -62,23 +62,19 @@ class Moonshine:
     def transcribe(
         self, waveforms: Sequence[Waveform], sample_rate_hz: int, languages: Sequence[str]
     ) -> list[str]:
-        """Greedy transcripts; only waveforms of equal length share a batch, as it hears padding."""
+        """Greedy transcripts; only waveforms of equal length share a batch."""
+        heard = [prepared(waveform, sample_rate_hz) for waveform in waveforms]
+        return by_length(self._hear, heard, RATE_HZ, RATE_HZ, self.batch_size)
+
+    def _hear(self, heard: list[Waveform], rate_hz: int) -> list[str]:
         import torch
 
-        heard = [prepared(waveform, sample_rate_hz) for waveform in waveforms]
-        transcripts = [""] * len(heard)
+        inputs = self.features(heard, sampling_rate=rate_hz, return_tensors="pt")
         with torch.inference_mode():
-            for batch in equal_lengths(heard, self.batch_size):
-                inputs = self.features(
-                    [heard[n] for n in batch], sampling_rate=RATE_HZ, return_tensors="pt"
-                )
-                ids_BT = self.model.generate(
-                    **inputs.to(self.device),
-                    max_length=most_tokens(heard[batch[0]]),
-                    do_sample=False,
-                    num_beams=1,
-                )
-                texts = self.tokenizer.batch_decode(ids_BT, skip_special_tokens=True)
-                for n, text in zip(batch, texts, strict=True):
-                    transcripts[n] = text.strip()
-        return transcripts
+            ids_BT = self.model.generate(
+                **inputs.to(self.device),
+                max_length=most_tokens(heard[0]),
+                do_sample=False,
+                num_beams=1,
+            )
+        return self.tokenizer.batch_decode(ids_BT, skip_special_tokens=True)

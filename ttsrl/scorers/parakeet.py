@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ttsrl.audio.equal_lengths import equal_lengths
-from ttsrl.audio.io import resample
 from ttsrl.audio.waveform import Waveform
 from ttsrl.errors import BadInput
 from ttsrl.models.hub import load_model, load_part, local_folder
 from ttsrl.scorers.base import Recogniser
+from ttsrl.scorers.by_length import by_length
 
 
 def load_parakeet(model: str, device: str = "cpu", batch_size: int = 32) -> Recogniser:
@@ -76,7 +75,7 @@ class ParakeetTdt:
                 for ids in written
             ]
 
-        return _by_length(
+        return by_length(
             hear, waveforms, sample_rate_hz, int(self.features.sampling_rate), self.batch_size
         )
 
@@ -112,19 +111,4 @@ class ParakeetNemo:
             return [hypothesis.text for hypothesis in found]
 
         rate_hz = int(self.model.cfg.sample_rate)
-        return _by_length(hear, waveforms, sample_rate_hz, rate_hz, self.batch_size)
-
-
-def _by_length(
-    hear: Callable[[list[Waveform], int], list[str]],
-    waveforms: Sequence[Waveform],
-    sample_rate_hz: int,
-    rate_hz: int,
-    batch_size: int,
-) -> list[str]:
-    heard = [resample(waveform, sample_rate_hz, rate_hz) for waveform in waveforms]
-    transcripts = [""] * len(heard)
-    for batch in equal_lengths(heard, batch_size):
-        for n, text in zip(batch, hear([heard[n] for n in batch], rate_hz), strict=True):
-            transcripts[n] = text.strip()
-    return transcripts
+        return by_length(hear, waveforms, sample_rate_hz, rate_hz, self.batch_size)
