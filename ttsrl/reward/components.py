@@ -422,7 +422,7 @@ class AsrCer(ComponentBase):
 
     type: Literal["asr_cer"] = "asr_cer"
     recogniser: Literal["ctc", "moonshine", "paraformer", "pocketsphinx"]
-    """Its kind, as of a judge."""
+    """The recogniser's kind, as the type of a judge."""
     model: ScorerModel
     """As of a judge: a folder, a Hugging Face id, or a package that has its weights."""
     lineage: ScorerLineage = []
